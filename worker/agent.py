@@ -1,0 +1,223 @@
+"""The agent file (TOML): what an agent says, what it may do, and which one answers for which dialled number.
+
+The top of the file is the default agent; each `[[route]]` overrides keys of it for a dialled number. A wrong
+key or value raises `AgentFileError`: one line with the file, the key's path and the nearest allowed key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from worker.errors import AgentFileError
+
+DEFAULT_AGENT = Path(__file__).parent / "agents" / "default.toml"
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+class AgentTools(_Table):
+    """Which tools the agent has, and how the session is told of them."""
+
+    modules: tuple[str, ...] = Field(
+        default=(), description="modules, module:function or files that define tools"
+    )
+    exposure: Literal["direct", "auto"] = Field(
+        default="direct", description="direct: each tool is a function"
+    )
+    end_call: bool = Field(default=True, description="whether the agent may hang up by itself")
+
+
+class AgentFillers(_Table):
+    """What is said while tools run. A tool's own filler comes first."""
+
+    texts: tuple[str, ...] = Field(
+        default=("One moment, please.", "I am still looking."), description="said in turn"
+    )
+    grace_ms: int = Field(
+        default=600, ge=0, le=60_000, description="ms that a tool may take before the first filler"
+    )
+    interval_ms: int = Field(
+        default=700, ge=100, le=60_000, description="ms from a filler's end to the next, while a tool runs"
+    )
+
+    @field_validator("texts")
+    @classmethod
+    def _some_text(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        if not texts or not all(texts):
+            raise ValueError("needs at least one text, and none empty")
+        return texts
+
+
+class AgentLimits(_Table):
+    """Time limits of a call."""
+
+    max_call_seconds: float = Field(default=1800.0, gt=0, description="s from the answer to a spoken goodbye")
+    tool_seconds: float = Field(
+        default=60.0, gt=0, description="s that a tool may take, whatever it declares"
+    )
+
+
+class Agent(_Table):
+    """One agent: who answers a dialled number. Frozen; safe to share between calls."""
+
+    name: str = Field(default="agent", description="for the record and the logs")
+    greeting: str = Field(default="", description="said first; empty: the agent waits for the caller")
+    goodbye: str = Field(
+        default="Thank you for calling. Goodbye.", description="said before we hang up by ourselves"
+    )
+    apology: str = Field(
+        default="I am sorry, something went wrong on our side. Please call again later. Goodbye.",
+        description="said when the call can't go on",
+    )
+    instructions: str = Field(default="", description="the model's instructions")
+    voice: str | None = Field(default=None, description="the provider's name of a voice; None: its default")
+    language: str = Field(
+        default="en", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="a BCP 47 tag"
+    )
+    provider: dict[str, Any] = Field(default_factory=dict, description="options of the provider's session")
+    tools: AgentTools = AgentTools()
+    fillers: AgentFillers = AgentFillers()
+    limits: AgentLimits = AgentLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An agent for a dialled number.
+
+    dialled: the number or user name as dialled; `*`, `?` and `[...]` match as in file names.
+    agent: the default agent with the route's keys in place of its own.
+    """
+
+    dialled: str
+    agent: Agent
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFile:
+    """What an agent file says: the default agent, and the routes in the file's order."""
+
+    path: Path
+    default: Agent
+    routes: tuple[Route, ...] = ()
+
+    def agent_for(self, dialled: str) -> Agent:
+        """Return the agent for a number: the exact route, the first pattern that fits, or the default."""
+        for route in self.routes:
+            if route.dialled == dialled:
+                return route.agent
+        for route in self.routes:
+            if fnmatch.fnmatchcase(dialled, route.dialled):
+                return route.agent
+        return self.default
+
+    def agents(self) -> Iterator[Agent]:
+        """Yield every agent of the file, the default first."""
+        yield self.default
+        for route in self.routes:
+            yield route.agent
+
+    def tool_modules(self) -> tuple[str, ...]:
+        """Return the tool modules of all agents, each once, in order: what a tool worker loads."""
+        return tuple(dict.fromkeys(module for agent in self.agents() for module in agent.tools.modules))
+
+
+def load_agent_file(path: Path | None = None) -> AgentFile:
+    """Read an agent file; None means the one that is shipped.
+
+    Raises `AgentFileError` with one line for each thing that is wrong.
+    """
+    path = path or DEFAULT_AGENT
+    try:
+        raw = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise AgentFileError(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise AgentFileError(f"{path}: is not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise AgentFileError(f"{path}: is not TOML: {error}") from None
+    return parse_agent_file(raw, path)
+
+
+def parse_agent_file(raw: Mapping[str, Any], path: Path) -> AgentFile:
+    """Check what a TOML file said. Tool files are taken relative to the folder of `path`."""
+    base = {key: value for key, value in raw.items() if key != "route"}
+    default = _agent(base, path, "")
+    routes = raw.get("route", [])
+    if not isinstance(routes, list) or not all(isinstance(route, dict) for route in routes):
+        raise AgentFileError(f"{path}: route: write each route as a table of its own, [[route]]")
+    found: list[Route] = []
+    for number, route in enumerate(routes, 1):
+        found.append(_route(base, route, path, f"route[{number}]"))
+        if found[-1].dialled in {other.dialled for other in found[:-1]}:
+            where = f"{path}: route[{number}].dialled"
+            raise AgentFileError(f"{where}: {found[-1].dialled!r} has a route already")
+    return AgentFile(path, default, tuple(found))
+
+
+def _route(base: Mapping[str, Any], route: Mapping[str, Any], path: Path, where: str) -> Route:
+    dialled = route.get("dialled")
+    if not isinstance(dialled, str) or not dialled:
+        near = difflib.get_close_matches("dialled", list(route), 1)
+        hint = f" (there is {near[0]!r})" if near else ""
+        raise AgentFileError(
+            f'{path}: {where}.dialled: is missing{hint}; write dialled = "a number or a pattern"'
+        )
+    own = {key: value for key, value in route.items() if key != "dialled"}
+    return Route(dialled, _agent(_merge(base, own), path, where + "."))
+
+
+def _merge(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The default's keys with a route's in their place; tables are merged key by key."""
+    merged = dict(base)
+    for key, value in own.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _agent(raw: Mapping[str, Any], path: Path, where: str) -> Agent:
+    try:
+        agent = Agent.model_validate(raw)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        raise AgentFileError([_line(detail, path, where) for detail in details]) from None
+    modules = tuple(_beside(module, path) for module in agent.tools.modules)
+    return agent.model_copy(update={"tools": agent.tools.model_copy(update={"modules": modules})})
+
+
+def _beside(module: str, path: Path) -> str:
+    """A tool file's path is relative to the agent file, so that the two can be moved together."""
+    file, separator, function = module.partition(".py")
+    if not separator or function[:1] not in ("", ":"):
+        return module
+    return str((path.parent / (file + ".py")).resolve()) + function
+
+
+def _line(detail: Any, path: Path, where: str) -> str:
+    keys = [str(key) for key in detail["loc"]]
+    place = f"{path}: {where}{'.'.join(keys)}"
+    if detail["type"] != "extra_forbidden":
+        message = detail["msg"].removeprefix("Value error, ")
+        return f"{place}: {message[:1].lower()}{message[1:]}, not {_shown(detail['input'])}"
+    model: Any = Agent
+    for key in keys[:-1]:
+        model = model.model_fields[key].annotation
+    allowed = [*model.model_fields, *(["route"] if model is Agent and not where else [])]
+    near = difflib.get_close_matches(keys[-1], allowed, 1)
+    hint = f"did you mean {near[0]}?" if near else f"allowed are: {', '.join(allowed)}"
+    return f"{place}: there is no such key; {hint}"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

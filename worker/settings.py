@@ -1,0 +1,393 @@
+"""Settings: environment variables in, frozen values for the lower packages out.
+
+This is the only module that reads the environment. A wrong value raises `SettingsError` with one line per
+variable: its name, its value (never a secret's) and the field's `description`, which says what is allowed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from worker.errors import SettingsError
+
+if TYPE_CHECKING:
+    from telephony.settings import SipSettings
+    from tools.queued import QueueSettings
+
+    from worker.realtime.connection import Provider
+
+PREFIX = "OFFHOOK_"
+DEFAULT_MODEL = "gpt-realtime-2.1"
+LOCAL_MODEL = "local"
+NOT_BUILT = ("gemini", "vertex")
+
+RealtimeName = Literal["local", "openai", "azure", "gateway"]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAddress:
+    """Where the HTTP endpoint listens. `port` 0 means any free one."""
+
+    host: str
+    port: int
+
+
+def _words(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(word.strip() for word in value.split(",") if word.strip())
+
+
+def _lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _http(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if value.strip().lower() == "off":
+        return None
+    host, separator, port = value.strip().rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not separator or not host or not port.isdecimal() or int(port) > 65535:
+        raise ValueError("no host:port")
+    return HttpAddress(host, int(port))
+
+
+def _port_range(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(\d{1,5})\s*-\s*(\d{1,5})\s*", value)
+    low, high = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 1024 <= low < high <= 65535:
+        raise ValueError("no range of ports")
+    return (low, high)
+
+
+def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    for network in value:
+        ipaddress.ip_network(network, strict=False)
+    return value
+
+
+def _url(*schemes: str) -> AfterValidator:
+    def check(value: Any) -> Any:
+        parts = urlsplit(value.get_secret_value() if isinstance(value, SecretStr) else value)
+        if parts.scheme not in schemes or not (parts.netloc or parts.path):
+            raise ValueError("no such URL")
+        return value
+
+    return AfterValidator(check)
+
+
+def _file(value: Path) -> Path:
+    if not value.is_file():
+        raise ValueError("no such file")
+    return value
+
+
+def _directory(value: Path) -> Path:
+    if value.exists() and not value.is_dir():
+        raise ValueError("not a directory")
+    return value
+
+
+class Settings(BaseSettings):
+    """Everything that the environment configures. Build it with `load_settings()`, which words the errors.
+
+    The `description` of each field says what is allowed; it is what the operator reads when a value is wrong.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True)
+
+    sip_host: str = Field(
+        default="127.0.0.1", description="the address to listen on for SIP, 0.0.0.0 for all"
+    )
+    sip_port: int = Field(
+        default=5060, ge=0, le=65535, description="a port from 0 to 65535 (0: any free one)"
+    )
+    sip_transports: Annotated[tuple[Literal["udp", "tcp"], ...], NoDecode, BeforeValidator(_words)] = Field(
+        default=("udp", "tcp"), min_length=1, description="a list with commas of: udp, tcp"
+    )
+    sip_public_address: str | None = Field(
+        default=None,
+        description="the address that callers reach this machine by, where it differs from SIP_HOST",
+    )
+    sip_registrar: str | None = Field(
+        default=None,
+        pattern=r"^sips?:[^\s@]+$",
+        description="the registrar's URI, such as sip:pbx.example.com:5060",
+    )
+    sip_username: str | None = Field(default=None, description="the user name that the registrar knows")
+    sip_password: SecretStr | None = Field(default=None, description="the password that the registrar knows")
+    sip_allow: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words), AfterValidator(_networks)] = (
+        Field(
+            default=(),
+            description="a list with commas of addresses or networks, such as 192.0.2.7,198.51.100.0/24",
+        )
+    )
+    srtp: Annotated[Literal["off", "optional", "required"], BeforeValidator(_lower)] = Field(
+        default="off", description="one of: off, optional, required"
+    )
+    rtp_ports: Annotated[tuple[int, int], NoDecode, BeforeValidator(_port_range)] = Field(
+        default=(10000, 10999), description="a range of ports from 1024 to 65535, such as 10000-10999"
+    )
+    max_calls: int | None = Field(
+        default=None, ge=1, description="a number from 1 (left out: as many as this pjsua2 build can carry)"
+    )
+    answer_seconds: float = Field(
+        default=2.0,
+        gt=0,
+        le=30,
+        description="seconds, at most 30, to wait for the realtime session before answering",
+    )
+    drain_seconds: float = Field(
+        default=60.0,
+        ge=0,
+        le=86400,
+        description="seconds, at most 86400, that calls may go on for after SIGTERM",
+    )
+
+    realtime: Annotated[RealtimeName, BeforeValidator(_lower)] = Field(
+        default="local", description="one of: local, openai, azure, gateway"
+    )
+    realtime_url: Annotated[str, _url("ws", "wss")] | None = Field(
+        default=None, description="a ws:// or wss:// URL, such as wss://gateway.example.com/v1"
+    )
+    realtime_model: str | None = Field(
+        default=None, description="the name of a model (Azure: of the deployment)"
+    )
+
+    agent: Annotated[Path, AfterValidator(_file)] | None = Field(
+        default=None, description="the path of an agent file (TOML) that exists"
+    )
+    http: Annotated[HttpAddress | None, NoDecode, BeforeValidator(_http)] = Field(
+        default=HttpAddress("127.0.0.1", 8080), description="host:port, such as 127.0.0.1:8080, or off"
+    )
+    recordings: Annotated[Path, AfterValidator(_directory)] | None = Field(
+        default=None,
+        description="the directory for recordings and call records (left out: nothing is recorded)",
+    )
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
+        default="info", description="one of: debug, info, warning, error"
+    )
+    log_format: Annotated[Literal["auto", "json", "console"], BeforeValidator(_lower)] = Field(
+        default="auto", description="one of: auto, json, console"
+    )
+
+    redis_url: Annotated[SecretStr, _url("redis", "rediss", "unix")] | None = Field(
+        default=None,
+        validation_alias="REDIS_URL",
+        description="redis://, rediss:// or unix:// and the server's address (left out: an embedded Redis)",
+    )
+    openai_api_key: SecretStr | None = Field(
+        default=None,
+        validation_alias="OPENAI_API_KEY",
+        description="a key of the OpenAI platform, or the gateway's",
+    )
+    openai_base_url: Annotated[str, _url("http", "https")] | None = Field(
+        default=None,
+        validation_alias="OPENAI_BASE_URL",
+        description="an https:// URL, such as https://api.openai.com/v1",
+    )
+    azure_openai_endpoint: Annotated[str, _url("https")] | None = Field(
+        default=None,
+        validation_alias="AZURE_OPENAI_ENDPOINT",
+        description="an https:// URL, such as https://RESOURCE.openai.azure.com",
+    )
+    azure_openai_api_key: SecretStr | None = Field(
+        default=None,
+        validation_alias="AZURE_OPENAI_API_KEY",
+        description="a key of the Azure OpenAI resource",
+    )
+    azure_openai_deployment: str | None = Field(
+        default=None, validation_alias="AZURE_OPENAI_DEPLOYMENT", description="the name of the deployment"
+    )
+
+    def model_name(self) -> str:
+        """Return the model to ask the provider for: the configured one, or the provider's default."""
+        if self.realtime_model:
+            return self.realtime_model
+        if self.realtime == "azure" and self.azure_openai_deployment:
+            return self.azure_openai_deployment
+        return LOCAL_MODEL if self.realtime == "local" else DEFAULT_MODEL
+
+    def needs_embedded_redis(self) -> bool:
+        """Tell whether an embedded Redis has to be started, since no REDIS_URL is set."""
+        return self.redis_url is None
+
+    def needs_local_realtime(self) -> bool:
+        """Tell whether a local realtime server has to be started as a child process."""
+        return self.realtime == "local" and self.realtime_url is None
+
+    def sip_settings(self) -> SipSettings:
+        """Return what `telephony` is configured with."""
+        from telephony.settings import SipSettings
+
+        return SipSettings(
+            host=self.sip_host,
+            port=self.sip_port,
+            transports=self.sip_transports,
+            public_address=self.sip_public_address,
+            registrar=self.sip_registrar,
+            username=self.sip_username,
+            password=reveal(self.sip_password),
+            allow=self.sip_allow,
+            srtp=self.srtp,
+            rtp_ports=self.rtp_ports,
+            max_calls=self.max_calls,
+        )
+
+    def queue_settings(self, url: str | None = None) -> QueueSettings:
+        """Return what `tools` needs to reach the queue; `url` is that of the embedded Redis."""
+        from tools.queued import QueueSettings
+
+        found = reveal(self.redis_url) or url
+        if found is None:
+            raise SettingsError(
+                "REDIS_URL is not set: set it to the Redis server's, such as redis://127.0.0.1:6379"
+            )
+        return QueueSettings(url=found)
+
+    def realtime_endpoint(self, url: str | None = None) -> tuple[str, str | None, dict[str, str]]:
+        """Return the WebSocket base URL, the key and further headers; `url` is the local server's."""
+        if self.realtime == "azure":
+            host = urlsplit(self.azure_openai_endpoint or "").netloc
+            key = reveal(self.azure_openai_api_key)
+            return self.realtime_url or f"wss://{host}/openai/v1", key, {"api-key": key or ""}
+        if self.realtime == "openai":
+            base = (self.openai_base_url or "https://api.openai.com/v1").replace("http", "ws", 1)
+            return self.realtime_url or base, reveal(self.openai_api_key), {}
+        found = self.realtime_url or url
+        if found is None:
+            raise SettingsError("OFFHOOK_REALTIME_URL is not set: set it to the realtime server's ws:// URL")
+        return found, reveal(self.openai_api_key) if self.realtime == "gateway" else None, {}
+
+    def provider(self, url: str | None = None) -> Provider:
+        """Return the recipe of the realtime provider; `url` is the local realtime server's, once it runs."""
+        from worker.realtime.connection import Provider
+
+        base, key, headers = self.realtime_endpoint(url)
+        return Provider(
+            name=self.realtime, url=base, key=key or "none", model=self.model_name(), headers=headers
+        )
+
+
+def reveal(secret: SecretStr | None) -> str | None:
+    """Return the text of a secret, None where it is not set."""
+    return secret.get_secret_value() if secret is not None else None
+
+
+def without_password(url: str) -> str:
+    """Return the URL as it may be logged: user and password taken out, and the query with them."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def variable_of(field: str) -> str:
+    """Return the name of the environment variable that a field of `Settings` is read from."""
+    alias = Settings.model_fields[field].validation_alias
+    return alias if isinstance(alias, str) else PREFIX + field.upper()
+
+
+def load_settings() -> Settings:
+    """Read the environment.
+
+    Raises `SettingsError` with one line for each variable that is wrong or missing.
+    """
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        raise SettingsError(sorted(set(_lines(error)))) from None
+    if missing := [*_missing_for_provider(settings), *_missing_for_registrar(settings)]:
+        raise SettingsError(missing)
+    return settings
+
+
+def unknown_variables() -> list[str]:
+    """Return a line for each OFFHOOK_* variable that is no setting, with the nearest one that is.
+
+    They do not stop the start: container platforms put variables of their own beside a service's.
+    """
+    known = [variable_of(field) for field in Settings.model_fields]
+    lines = []
+    for name in sorted(set(os.environ) - set(known)):
+        if name.startswith(PREFIX):
+            near = difflib.get_close_matches(name, known, 1)
+            lines.append(f"{name} is no setting of offhook" + (f"; did you mean {near[0]}?" if near else ""))
+    return lines
+
+
+def child_environment(*, keep_secrets: bool, **extra: str) -> dict[str, str]:
+    """Return the environment for a child process, with `extra` put in.
+
+    The SIP password never goes to a child; other secrets go only with `keep_secrets` (a tool may need one).
+    """
+    secrets = {variable_of(name) for name in Settings.model_fields if _is_secret(name)}
+    drop = {"OFFHOOK_SIP_PASSWORD"} if keep_secrets else secrets
+    return {**{name: value for name, value in os.environ.items() if name not in drop}, **extra}
+
+
+def search_path() -> str:
+    """Return PATH, in which programs are looked for."""
+    return os.environ.get("PATH", os.defpath)
+
+
+def _is_secret(field: str) -> bool:
+    return "SecretStr" in str(Settings.model_fields[field].annotation)
+
+
+def _lines(error: ValidationError) -> list[str]:
+    lines = []
+    for detail in error.errors(include_url=False):
+        name = str(detail["loc"][0])
+        field = next((f for f in Settings.model_fields if f == name or variable_of(f) == name), name)
+        variable, info = variable_of(field), Settings.model_fields[field]
+        value = os.environ.get(variable, os.environ.get(variable.lower(), ""))
+        shown = variable if _is_secret(field) else f"{variable}={value}"
+        built = f" ({value.strip().lower()} is not built yet)" if value.strip().lower() in NOT_BUILT else ""
+        lines.append(f"{shown} is not allowed{built}: it takes {info.description}")
+    return lines
+
+
+def _missing_for_provider(settings: Settings) -> list[str]:
+    """The variables that the chosen provider needs; one line each, saying what to do."""
+    wanted: Mapping[str, tuple[tuple[str, object], ...]] = {
+        "local": (),
+        "openai": (("openai_api_key", settings.openai_api_key),),
+        "azure": (
+            ("azure_openai_endpoint", settings.azure_openai_endpoint or settings.realtime_url),
+            ("azure_openai_api_key", settings.azure_openai_api_key),
+            ("azure_openai_deployment", settings.azure_openai_deployment or settings.realtime_model),
+        ),
+        "gateway": (("realtime_url", settings.realtime_url),),
+    }
+    return [
+        f"{variable_of(field)} is not set: OFFHOOK_REALTIME={settings.realtime} needs it;"
+        f" set it to {Settings.model_fields[field].description}, or set OFFHOOK_REALTIME=local to do without"
+        for field, value in wanted[settings.realtime]
+        if value is None
+    ]
+
+
+def _missing_for_registrar(settings: Settings) -> list[str]:
+    if settings.sip_registrar is None:
+        return []
+    pairs = (("sip_username", settings.sip_username), ("sip_password", settings.sip_password))
+    return [
+        f"{variable_of(field)} is not set: OFFHOOK_SIP_REGISTRAR needs it;"
+        f" set it to {Settings.model_fields[field].description}"
+        for field, value in pairs
+        if value is None
+    ]
