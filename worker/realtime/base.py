@@ -1,0 +1,399 @@
+"""What every realtime provider has in common: events, configuration, capabilities and the codec's protocol.
+
+Nothing here does I/O and nothing here knows a provider's wire format. A codec turns a provider's frames into
+the events below and our requests into frames; the connection carries the frames. Audio is raw bytes in the
+session's format (`AudioFormat`), never base64; milliseconds are counted in the item's or the session's own
+audio, as each field says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Protocol, TypeAlias
+
+AudioFormat: TypeAlias = Literal["pcm24k", "pcm16k", "pcmu", "pcma"]
+"""`pcm24k`/`pcm16k`: 16-bit little-endian mono PCM; `pcmu`/`pcma`: G.711 at 8 kHz, one byte a sample."""
+
+RATE_HZ: Final[Mapping[str, int]] = {"pcm24k": 24_000, "pcm16k": 16_000, "pcmu": 8_000, "pcma": 8_000}
+"""Samples per second of each `AudioFormat`."""
+
+SAMPLE_BYTES: Final[Mapping[str, int]] = {"pcm24k": 2, "pcm16k": 2, "pcmu": 1, "pcma": 1}
+"""Bytes per sample of each `AudioFormat`."""
+
+ResponseStatus: TypeAlias = Literal["completed", "cancelled", "failed", "incomplete"]
+"""How a response ended; only `completed` promises that all that was meant has been said."""
+
+Request: TypeAlias = Literal[
+    "session_update",
+    "append",
+    "tool_output",
+    "tool_call_item",
+    "message",
+    "create_response",
+    "cancel_response",
+    "truncate",
+    "delete_item",
+]
+"""The codec method whose frame an error answers."""
+
+
+class RealtimeError(Exception):
+    """A realtime session could not be had or kept; the provider or our settings for it are the cause."""
+
+
+class RealtimeRefused(RealtimeError):
+    """The provider refused the connection, or ended it before a session began.
+
+    Attributes:
+        code: the HTTP status or WebSocket close code; 0 when nothing answered.
+        fatal: True when trying again with the same settings can't help (refused key, unknown model).
+    """
+
+    def __init__(self, message: str, *, code: int = 0, fatal: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.fatal = fatal
+
+
+# --- events: what a codec's decode() and the connection hand to the session -------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SessionReady:
+    """The provider confirmed our session settings; comes once per session."""
+
+    session_id: str
+    """The provider's name for the session ("" when it gives none)."""
+    input_format: AudioFormat
+    """The effective format of what we send."""
+    output_format: AudioFormat
+    """The effective format of what we receive."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    """The provider heard the caller begin to speak."""
+
+    item_id: str
+    """The caller's item that this speech will become."""
+    audio_ms: int
+    """Where it began, in ms of all the audio sent in this session (before the beginning, by the padding)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStopped:
+    """The provider heard the caller stop speaking."""
+
+    item_id: str
+    """The caller's item."""
+    audio_ms: int
+    """Where it ended, in ms of all the audio sent in this session."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseStarted:
+    """A response began; audio, transcripts and tool calls of `response_id` follow."""
+
+    response_id: str
+    """The provider's id of the response."""
+    metadata: Mapping[str, str]
+    """The metadata of our `ResponseRequest`, echoed; empty when the provider began it by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioDelta:
+    """A piece of the agent's speech, sent faster than real time."""
+
+    response_id: str
+    """The response that it belongs to."""
+    item_id: str
+    """The item that it belongs to: playout and truncation count by it."""
+    audio: bytes
+    """Audio in the session's output format, base64 already undone."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioDone:
+    """No more audio will come for this item; it may still be playing."""
+
+    response_id: str
+    """The response that it belongs to."""
+    item_id: str
+    """The item whose audio is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentTranscriptDelta:
+    """A piece of the words that the agent speaks (or writes, in a text-only response)."""
+
+    response_id: str
+    """The response that it belongs to."""
+    item_id: str
+    """The item that it belongs to."""
+    text: str
+    """The next words, spacing included."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentTranscript:
+    """All the words of an item of the agent's; the caller may hear less of them."""
+
+    response_id: str
+    """The response that it belongs to."""
+    item_id: str
+    """The item that it belongs to."""
+    text: str
+    """The whole text."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallerTranscript:
+    """What the caller said, as the provider's transcriber heard it. May come after the answer began."""
+
+    item_id: str
+    """The caller's item."""
+    text: str
+    """The whole text; "" when nothing was understood."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallerTranscriptFailed:
+    """The provider could not transcribe the caller's item; the conversation goes on without its text."""
+
+    item_id: str
+    """The caller's item."""
+    reason: str
+    """The provider's words."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallRequested:
+    """The model wants a tool run; comes exactly once per `tool_call_id`, never for a cancelled response."""
+
+    response_id: str
+    """The response that asked."""
+    item_id: str
+    """The item of the call."""
+    tool_call_id: str
+    """The id that the output must carry."""
+    name: str
+    """The tool's name as the model wrote it; it need not exist."""
+    arguments: str
+    """The arguments as the model wrote them: meant to be a JSON object, not checked."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseDone:
+    """The response is complete on the provider's side. Not silence: its audio may play on for seconds."""
+
+    response_id: str
+    """The response that ended."""
+    status: ResponseStatus
+    """How it ended."""
+    reason: str = ""
+    """Why it was not completed: turn_detected, client_cancelled, max_output_tokens, content_filter, or an error's words."""
+    error_code: str = ""
+    """The provider's error code when it failed: rate_limit_exceeded, server_error ..."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """The metadata of our `ResponseRequest`, echoed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemCreated:
+    """An item entered the conversation."""
+
+    item_id: str
+    """The item."""
+    kind: str
+    """message, function_call, function_call_output, or a provider's own kind."""
+    role: str
+    """user, assistant or system for a message, else ""."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderError:
+    """The provider complained, or said what we can't work with."""
+
+    code: str
+    """The provider's code, or one of ours: format_mismatch, bad_frame, unknown_error."""
+    message: str
+    """For the log: the provider's words, cut to a sane length."""
+    event_id: str | None = None
+    """The id of our frame that it answers, if the provider says."""
+    fatal: bool = False
+    """True: no session with these settings will work. False: the session, or a new one, can go on."""
+    request: Request | None = None
+    """Which of our requests it answers, known from `event_id`. `create_response`: that response won't come."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """The metadata of the refused `ResponseRequest`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLost:
+    """The connection ended without our asking; nothing more comes. Comes once per opened connection."""
+
+    code: int
+    """The WebSocket close code (1006: cut without one)."""
+    reason: str
+    """The provider's words, or ours."""
+    fatal: bool
+    """True when connecting again with the same settings can't help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A frame of a type that this codec does not know. For the log; the session goes on."""
+
+    type: str
+    """The type as it stood on the wire."""
+
+
+RealtimeEvent: TypeAlias = (
+    SessionReady
+    | SpeechStarted
+    | SpeechStopped
+    | ResponseStarted
+    | AudioDelta
+    | AudioDone
+    | AgentTranscriptDelta
+    | AgentTranscript
+    | CallerTranscript
+    | CallerTranscriptFailed
+    | ToolCallRequested
+    | ResponseDone
+    | ItemCreated
+    | ProviderError
+    | ConnectionLost
+    | Unknown
+)
+
+
+# --- what we ask for --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionConfig:
+    """The settings of one session, in no provider's words. Sent whole, also after a reconnect."""
+
+    instructions: str = ""
+    """The system prompt."""
+    voice: str | None = None
+    """The provider's name of a voice; None: its default. Frozen after the first audio."""
+    tools: tuple[Mapping[str, Any], ...] = ()
+    """Function tools: {"type": "function", "name", "description", "parameters"}."""
+    tool_choice: str = "auto"
+    """auto, none, required, or the name of the one tool that must be called."""
+    language: str | None = None
+    """ISO-639-1 code that helps the transcriber; None: it guesses."""
+    transcription_model: str | None = None
+    """The model that writes down the caller's words; None: no `CallerTranscript` comes."""
+    turn_detection: Mapping[str, Any] | None = field(default_factory=lambda: {"type": "server_vad"})
+    """Who notices that the caller speaks, in the provider's words; None: nobody (turns are then by hand)."""
+    input_format: AudioFormat = "pcm24k"
+    """What we send."""
+    output_format: AudioFormat = "pcm24k"
+    """What we want to receive."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """The provider's further options, merged deeply over the rest: an entry here wins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResponseRequest:
+    """One response asked of the model. What is None stays as the session has it."""
+
+    instructions: str | None = None
+    """Replaces the session's instructions for this response."""
+    out_of_band: bool = False
+    """True: beside the conversation; its audio is not part of the history and can't be truncated there."""
+    input_text: str | None = None
+    """Out of band only: answer this text alone instead of the conversation."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Echoed in `ResponseStarted`, `ResponseDone` and a refusal: put a correlation id here (16 pairs at most)."""
+    tools: tuple[Mapping[str, Any], ...] | None = None
+    """Replaces the session's tools; () means no tools."""
+    tool_choice: str | None = None
+    """As in `SessionConfig`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a provider can do, so that the session asks instead of assuming."""
+
+    input_formats: tuple[AudioFormat, ...]
+    """Formats that we may send, the preferred one first."""
+    output_formats: tuple[AudioFormat, ...]
+    """Formats that we may ask for, the preferred one first."""
+    truncate: bool = True
+    """The history can be cut at what was heard."""
+    out_of_band: bool = True
+    """A response may run beside the conversation."""
+    talks_while_call_pending: bool = True
+    """The model may respond while a tool call is unanswered. False: answer with a placeholder first."""
+    cancel: bool = True
+    """A response can be cancelled by us."""
+    max_session_s: float | None = 3600.0
+    """The provider ends a session after so many seconds; None: it doesn't."""
+
+
+# --- the codec --------------------------------------------------------------------------------------------
+
+Frame: TypeAlias = bytes
+"""One message to the provider: UTF-8 JSON, sent as a WebSocket text message."""
+
+
+class Codec(Protocol):
+    """Between our words and one provider's frames. Pure: no I/O, no clock; state is of one session only.
+
+    Every encoding method returns one frame. `decode` never raises for what a peer sends: what can't be used
+    becomes a `ProviderError` or an `Unknown`.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the provider behind this codec can do."""
+        ...
+
+    def reset(self) -> None:
+        """Forget the session's state: a new connection begins."""
+        ...
+
+    def session_update(self, config: SessionConfig) -> Frame:
+        """Settings for the session; the answer is `SessionReady` or a `ProviderError`."""
+        ...
+
+    def append(self, pcm: bytes) -> Frame:
+        """The caller's audio in the session's input format, any length. The hot path."""
+        ...
+
+    def tool_output(self, tool_call_id: str, output: str) -> Frame:
+        """The one answer to a tool call; `output` is JSON text. Asks for no response."""
+        ...
+
+    def tool_call_item(self, tool_call_id: str, name: str, arguments: str) -> Frame:
+        """A tool call of an earlier session, so that its output has something to answer after a reconnect."""
+        ...
+
+    def message(self, role: Literal["user", "assistant", "system"], text: str) -> Frame:
+        """A text item. Asks for no response."""
+        ...
+
+    def create_response(self, request: ResponseRequest) -> Frame:
+        """Ask for a response; `ResponseStarted` echoes the request's metadata."""
+        ...
+
+    def cancel_response(self, response_id: str | None = None) -> Frame:
+        """Cancel that response, or the one in progress."""
+        ...
+
+    def truncate(self, item_id: str, audio_end_ms: int) -> Frame:
+        """Cut an item of the agent's at what was heard: ms from the item's beginning, not over what was received."""
+        ...
+
+    def delete_item(self, item_id: str) -> Frame:
+        """Take an item out of the conversation (nothing of it was heard)."""
+        ...
+
+    def decode(self, raw: str | bytes) -> list[RealtimeEvent]:
+        """The events of one frame, often none. Never raises for the frame's content."""
+        ...
