@@ -38,17 +38,23 @@ class AgentTools(_Table):
 
 
 class AgentFillers(_Table):
-    """What is said while tools run. A tool's own filler comes first."""
+    """What is said while tools run, in other words each time. A tool's own filler comes first."""
 
     texts: tuple[str, ...] = Field(
-        default=("One moment, please.", "I am still looking."), description="said in turn"
+        default=(
+            "One moment, please.",
+            "I am still looking.",
+            "Thank you for waiting.",
+            "It takes a little longer today.",
+            "I have not forgotten you.",
+        ),
+        description="sentences to choose from, in turn",
     )
-    grace_ms: int = Field(
-        default=600, ge=0, le=60_000, description="ms that a tool may take before the first filler"
-    )
+    grace_ms: int = Field(default=500, ge=0, le=60_000, description="ms of quiet before the first sentence")
     interval_ms: int = Field(
-        default=700, ge=100, le=60_000, description="ms from a filler's end to the next, while a tool runs"
+        default=4000, ge=500, le=60_000, description="ms without words before the second; later ones grow"
     )
+    tone: bool = Field(default=True, description="whether a soft tone sounds between the sentences")
 
     @field_validator("texts")
     @classmethod

@@ -8,7 +8,7 @@
         ChildFailed        a child process did not start or did not stay up
       ProviderFault        the realtime provider broke its protocol or refused us
 
-The SIP side's errors live in `telephony`, a tool's faults are outcomes in `tools` and never raise; all else that
+The SIP side's errors live in `telephony`, a tool's faults are outcomes in `tools` and never raise; what else
 raises is our own bug. Each message is one or more whole lines that say what is wrong and how to mend it.
 """
 
@@ -38,7 +38,7 @@ class OperatorError(OffhookError):
 
 
 class SettingsError(OperatorError):
-    """An environment variable is wrong; each line names it, its value (never a secret) and what is allowed."""
+    """An environment variable is wrong; each line has its name, its value (no secret) and what is allowed."""
 
 
 class AgentFileError(OperatorError):

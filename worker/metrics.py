@@ -1,0 +1,77 @@
+"""The worker's metrics for Prometheus: every name in one place, in a registry of its own.
+
+Make one `Metrics` per process and pass it down. Label values come from closed sets (an outcome, the name of a loaded
+tool), never from what a caller sends, so that the number of series stays bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+LATENCY = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
+REACTION = (0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
+SHORT = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5)
+TOOL = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 60.0, 300.0)
+
+
+class Metrics:
+    """All metrics; the attributes are prometheus_client's own objects."""
+
+    def __init__(self) -> None:
+        """Make a new registry with every metric at nought."""
+        self.registry = registry = CollectorRegistry()
+
+        def gauge(name: str, text: str) -> Gauge:
+            return Gauge(f"offhook_{name}", text, registry=registry)
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"offhook_{name}", text, labels, registry=registry)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(f"offhook_{name}_seconds", text, labels, buckets=buckets, registry=registry)
+
+        self.calls_active = gauge("calls_active", "Calls in progress.")
+        self.calls_capacity = gauge("calls_capacity", "Calls at once that this worker accepts.")
+        self.draining = gauge("draining", "1 while the worker takes no new calls.")
+        self.sip_registered = gauge("sip_registered", "1 while the registrar has us.")
+        self.calls_total = counter("calls_total", "Calls that ended, by outcome.", "outcome")
+        self.turn_latency = histogram(
+            "turn_latency", "Caller's end of turn to the agent's first audio.", LATENCY
+        )
+        self.barge_in = histogram("barge_in", "speech_started to the last of the agent's audio.", REACTION)
+        self.tool_wait = histogram("tool_wait", "Tool call to its start.", TOOL, "tool")
+        self.tool_run = histogram("tool_run", "Run time of a tool.", TOOL, "tool")
+        self.tool_calls_total = counter("tool_calls_total", "Tool calls, by status.", "tool", "status")
+        self.fillers_total = counter("fillers_total", "Fillers spoken.")
+        self.realtime_lost_total = counter("realtime_lost_total", "Realtime connections lost in a call.")
+        self.playout_underruns_total = counter("playout_underruns_total", "Playout ran dry within an item.")
+        self.callback_lateness = histogram(
+            "callback_lateness", "Lateness of the media clock's callbacks.", SHORT
+        )
+        self.loop_lag = histogram("loop_lag", "Lateness of a timer on the event loop.", SHORT)
+
+    def count_from(self, name: str, text: str, read: Callable[[], float]) -> None:
+        """Export a count that another part keeps by itself; `read` is called at each scrape."""
+        self.registry.register(_Reader(f"offhook_{name}", text, read))
+
+    def exposition(self) -> bytes:
+        """Return the text that Prometheus scrapes."""
+        return generate_latest(self.registry)
+
+
+class _Reader(Collector):
+    def __init__(self, name: str, text: str, read: Callable[[], float]) -> None:
+        self._name, self._text, self._read = name, text, read
+
+    def collect(self) -> Any:
+        yield CounterMetricFamily(self._name, self._text, value=self._read())
+
+    def describe(self) -> Any:
+        yield CounterMetricFamily(self._name, self._text)

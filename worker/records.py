@@ -1,0 +1,359 @@
+"""The call record: what happened in a call, as JSON, and the recorder that the session feeds with edges.
+
+The caller of each method gives the time: ms of any monotonic clock, the same for all. In the record times are
+ms since the answer (before it: since the INVITE), so that they are positions in the recording. Observers get each
+edge as a small frozen event, so that a terminal can show the conversation while it happens.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+Who = Literal["caller", "agent", "filler"]
+CallOutcome = Literal["completed", "abandoned", "rejected", "failed", "drained", "limit"]
+
+OUTCOMES: dict[CallOutcome, str] = {
+    "completed": "caller and agent talked, and one of them hung up",
+    "abandoned": "the caller gave up before the answer",
+    "rejected": "we refused the INVITE",
+    "failed": "the provider, the network or we ourselves broke off",
+    "drained": "the worker was stopped and the call reached its bound",
+    "limit": "the call reached the agent's time limit",
+}
+
+
+class TurnRecord(BaseModel):
+    """What one side said in one go; times in ms."""
+
+    who: Who
+    text: str = ""
+    start_ms: int
+    end_ms: int
+
+
+class ToolCallRecord(BaseModel):
+    """One tool call; `wait_ms` is the time before it ran, `fillers` counts what was said meanwhile."""
+
+    tool: str
+    mode: str
+    job_id: str | None = None
+    status: str = "pending"
+    wait_ms: int | None = None
+    run_ms: int | None = None
+    fillers: int = 0
+
+
+class BargeInRecord(BaseModel):
+    """The caller spoke over the agent.
+
+    heard_ms: how much of the interrupted item had been played. stopped_in_ms: from speech_started to silence.
+    """
+
+    at_ms: int
+    heard_ms: int
+    stopped_in_ms: int
+
+
+class CallRecord(BaseModel):
+    """One call, as `offhook demo --json` prints it and as it is kept beside the recording."""
+
+    call_id: str
+    outcome: str = "failed"
+    answered_ms: int | None = Field(default=None, description="ms from the INVITE to the answer")
+    duration_ms: int = Field(default=0, description="ms from the answer to the end")
+    turns: list[TurnRecord] = []
+    tool_calls: list[ToolCallRecord] = []
+    barge_ins: list[BargeInRecord] = []
+    longest_tool_silence_ms: int = 0
+    heard_by_caller: list[str] = Field(default=[], description="what the caller's own recogniser understood")
+    recording: str | None = None
+    reason: str = Field(default="", description="why the call ended")
+    errors: list[str] = Field(default=[], description="what went wrong on the way, in order")
+    caller: str = ""
+    dialled: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The call was answered."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStarted:
+    """Someone began to speak. `key` names the turn in later events."""
+
+    at_ms: int
+    key: str
+    who: Who
+
+
+@dataclass(frozen=True, slots=True)
+class TurnText:
+    """What a turn says, as far as it is known; replaces what was known before."""
+
+    key: str
+    who: Who | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded:
+    """Someone stopped speaking."""
+
+    at_ms: int
+    key: str
+    who: Who
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStarted:
+    """A tool call began; told again when its job is known."""
+
+    at_ms: int
+    tool_call_id: str
+    tool: str
+    mode: str
+    job_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolEnded:
+    """A tool call has its outcome."""
+
+    at_ms: int
+    tool_call_id: str
+    call: ToolCallRecord
+
+
+@dataclass(frozen=True, slots=True)
+class BargedIn:
+    """The caller spoke over the agent."""
+
+    barge_in: BargeInRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something went wrong, and the call goes on."""
+
+    at_ms: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The call is over; `record` is whole now."""
+
+    record: CallRecord
+
+
+RecordEvent = (
+    Answered | TurnStarted | TurnText | TurnEnded | ToolStarted | ToolEnded | BargedIn | Noted | Ended
+)
+Observer = Callable[[RecordEvent], None]
+
+
+@dataclass(slots=True)
+class SilenceMeter:
+    """The longest span in which a tool call was pending and nothing was to be heard. Times in ms."""
+
+    longest_ms: float = 0.0
+    _since: float | None = None
+
+    def update(self, now_ms: float, *, pending: bool, audible: bool) -> None:
+        """Tell how things are from `now_ms` on."""
+        if self._since is not None:
+            self.longest_ms = max(self.longest_ms, now_ms - self._since)
+        quiet = pending and not audible
+        self._since = (now_ms if self._since is None else self._since) if quiet else None
+
+
+@dataclass(slots=True)
+class _Turn:
+    who: Who
+    start_ms: int
+    end_ms: int | None = None
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Collects one call's record. Made at the INVITE; every method takes the time in ms.
+
+    A turn is named by a key of the session's choice (an item id): its text may come before, during or after it.
+    """
+
+    call_id: str
+    invited_ms: float
+    caller: str = ""
+    dialled: str = ""
+    recording: str | None = None
+    errors: list[str] = field(default_factory=list)
+    heard_by_caller: list[str] = field(default_factory=list)
+    _answered_ms: float | None = None
+    _turns: dict[str, _Turn] = field(default_factory=dict)
+    _texts: dict[str, str] = field(default_factory=dict)
+    _tools: dict[str, ToolCallRecord] = field(default_factory=dict)
+    _pending: set[str] = field(default_factory=set)
+    _sounds: set[str] = field(default_factory=set)
+    _barge_ins: list[BargeInRecord] = field(default_factory=list)
+    _silence: SilenceMeter = field(default_factory=SilenceMeter)
+    _observers: list[Observer] = field(default_factory=list)
+    _record: CallRecord | None = None
+
+    def subscribe(self, observer: Observer) -> None:
+        """Call `observer` with every event from now on. It must not block."""
+        self._observers.append(observer)
+
+    def answered(self, now_ms: float) -> None:
+        """The call was answered (200 sent): the record's zero."""
+        self._answered_ms = now_ms
+        self._tell(Answered(round(now_ms - self.invited_ms)))
+
+    def turn_started(self, now_ms: float, who: Who, key: str) -> None:
+        """Someone began to be heard. A turn that goes on again after an end is still one turn."""
+        turn = self._turns.get(key)
+        if turn is None:
+            turn = self._turns[key] = _Turn(who, self._at(now_ms))
+            self._tell(TurnStarted(turn.start_ms, key, who))
+        turn.end_ms = None
+        self.sound_started(now_ms, key)
+
+    def turn_text(self, key: str, text: str) -> None:
+        """The whole text of a turn as it is known now."""
+        self._texts[key] = text
+        turn = self._turns.get(key)
+        self._tell(TurnText(key, turn.who if turn else None, text))
+
+    def turn_text_delta(self, key: str, text: str) -> None:
+        """A further piece of a turn's text."""
+        self.turn_text(key, self._texts.get(key, "") + text)
+
+    def turn_ended(self, now_ms: float, key: str) -> None:
+        """A turn is not heard any more (unknown or ended keys are ignored)."""
+        turn = self._turns.get(key)
+        self.sound_ended(now_ms, key)
+        if turn is not None and turn.end_ms is None:
+            turn.end_ms = max(turn.start_ms, self._at(now_ms))
+            self._tell(TurnEnded(turn.end_ms, key, turn.who))
+
+    def sound_started(self, now_ms: float, key: str) -> None:
+        """Something is heard that is no turn of its own, such as a waiting tone: it ends a silence."""
+        self._sounds.add(key)
+        self._measure(now_ms)
+
+    def sound_ended(self, now_ms: float, key: str) -> None:
+        """A sound is over (unknown keys are ignored)."""
+        self._sounds.discard(key)
+        self._measure(now_ms)
+
+    def tool_call_started(
+        self, now_ms: float, tool_call_id: str, tool: str, mode: str, job_id: str | None = None
+    ) -> None:
+        """The model asked for a tool; to be told again once the job id is known."""
+        if tool_call_id not in self._tools:
+            self._tools[tool_call_id] = ToolCallRecord(tool=tool, mode=mode)
+            self._pending.add(tool_call_id)
+        call = self._tools[tool_call_id]
+        call.mode, call.job_id = mode, job_id or call.job_id
+        self._measure(now_ms)
+        self._tell(ToolStarted(self._at(now_ms), tool_call_id, tool, mode, call.job_id))
+
+    def tool_call_finished(
+        self,
+        now_ms: float,
+        tool_call_id: str,
+        status: str,
+        *,
+        job_id: str | None = None,
+        wait_ms: float | None = None,
+        run_ms: float | None = None,
+    ) -> None:
+        """A tool call has its outcome (unknown ids are ignored)."""
+        call = self._tools.get(tool_call_id)
+        if call is None:
+            return
+        call.status, call.job_id = status, job_id or call.job_id
+        call.wait_ms = None if wait_ms is None else round(wait_ms)
+        call.run_ms = None if run_ms is None else round(run_ms)
+        self._pending.discard(tool_call_id)
+        self._measure(now_ms)
+        self._tell(ToolEnded(self._at(now_ms), tool_call_id, call.model_copy()))
+
+    def filler_spoken(self) -> None:
+        """A filler began: it counts for every tool call that is pending."""
+        for tool_call_id in self._pending:
+            self._tools[tool_call_id].fillers += 1
+
+    def barge_in(self, at_ms: float, heard_ms: float, stopped_in_ms: float) -> None:
+        """The caller spoke over the agent; `at_ms` is a time, the others are spans."""
+        entry = BargeInRecord(
+            at_ms=self._at(at_ms), heard_ms=round(heard_ms), stopped_in_ms=round(stopped_in_ms)
+        )
+        self._barge_ins.append(entry)
+        self._tell(BargedIn(entry))
+
+    def error(self, now_ms: float, text: str) -> None:
+        """Something went wrong: one line, without secrets or digits."""
+        self.errors.append(text)
+        self._tell(Noted(self._at(now_ms), text))
+
+    def ended(self, now_ms: float, outcome: CallOutcome, reason: str = "") -> CallRecord:
+        """The call is over. Further calls give the same record."""
+        if self._record is None:
+            for key in list(self._turns):
+                self.turn_ended(now_ms, key)
+            self._silence.update(now_ms, pending=False, audible=False)
+            self._record = self._build(now_ms, outcome, reason)
+            self._tell(Ended(self._record))
+        return self._record
+
+    def _build(self, now_ms: float, outcome: CallOutcome, reason: str) -> CallRecord:
+        answered = self._answered_ms
+        turns = [
+            TurnRecord(
+                who=turn.who, text=self._texts.get(key, ""), start_ms=turn.start_ms, end_ms=turn.end_ms or 0
+            )
+            for key, turn in self._turns.items()
+        ]
+        return CallRecord(
+            call_id=self.call_id,
+            outcome=outcome,
+            answered_ms=None if answered is None else round(answered - self.invited_ms),
+            duration_ms=0 if answered is None else round(now_ms - answered),
+            turns=sorted(turns, key=lambda turn: turn.start_ms),
+            tool_calls=list(self._tools.values()),
+            barge_ins=self._barge_ins,
+            longest_tool_silence_ms=round(self._silence.longest_ms),
+            heard_by_caller=self.heard_by_caller,
+            recording=self.recording,
+            reason=reason,
+            errors=self.errors,
+            caller=self.caller,
+            dialled=self.dialled,
+        )
+
+    def _at(self, now_ms: float) -> int:
+        return round(now_ms - (self.invited_ms if self._answered_ms is None else self._answered_ms))
+
+    def _measure(self, now_ms: float) -> None:
+        self._silence.update(now_ms, pending=bool(self._pending), audible=bool(self._sounds))
+
+    def _tell(self, event: RecordEvent) -> None:
+        for observer in self._observers:
+            observer(event)
+
+
+def write_record(record: CallRecord, path: Path) -> None:
+    """Write the record as JSON; a reader sees the old file or the whole new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_text(record.model_dump_json(indent=2) + "\n", "utf-8")
+    os.replace(part, path)
