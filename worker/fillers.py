@@ -1,0 +1,160 @@
+"""What is said, and when, while tools run. Pure: no I/O, time is a parameter (s, any monotonic clock).
+
+Two kinds, so that the caller never sits in silence and is never talked at: a spoken sentence after the grace
+and then at growing intervals, other words each time; between them a short, soft tone.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["Filler", "FillerConfig", "FillerVoice"]
+
+DEFAULT_TEXTS = (
+    "One moment, please.",
+    "I am still looking.",
+    "Thank you for waiting.",
+    "It takes a little longer today.",
+)
+CREATED_BOUND_S = 5.0
+"""A filler that is not heard by then is given up."""
+REMEMBERED = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FillerConfig:
+    """When a filler is due and which words there are. All times in seconds."""
+
+    texts: tuple[str, ...] = DEFAULT_TEXTS
+    """Sentences to choose from, in turn; a tool's own filler comes first."""
+    grace_s: float = 0.5
+    """Wordless time before the first sentence, from the tool's start or the end of the last word."""
+    interval_s: float = 4.0
+    """Wordless time before the second sentence."""
+    growth: float = 1.5
+    """Each later interval is so many times the one before."""
+    max_interval_s: float = 15.0
+    """No interval is longer."""
+    tone: bool = True
+    """Whether the soft tone sounds in the silence between sentences."""
+    tone_after_s: float = 0.9
+    """Silence before a tone: with a poll and a frame of 20 ms each it keeps the caller's silence under 1.2 s."""
+    tool_texts: Mapping[str, str] = field(default_factory=dict)
+    """A tool's own first sentence, by the tool's name."""
+    tool_grace_s: Mapping[str, float] = field(default_factory=dict)
+    """A tool's own grace, by the tool's name."""
+
+
+@dataclass(slots=True)
+class Filler:
+    """A filler that was asked for and is not yet spoken to its end."""
+
+    number: int
+    asked_at: float
+    response_id: str | None = None
+    item_id: str | None = None
+    generated: bool = False
+
+
+class FillerVoice:
+    """The fillers of one call: the one in flight, and when the next sentence and the next tone are due."""
+
+    def __init__(self, config: FillerConfig) -> None:
+        self.config = config
+        self.current: Filler | None = None
+        self.silent_since = 0.0
+        """When the caller last heard anything, their own voice included."""
+        self.wordless_since = 0.0
+        """When the caller last heard or said a word."""
+        self._items: deque[str] = deque(maxlen=REMEMBERED)
+        self._asked = 0
+        self._in_a_row = 0
+        self._next_text = 0
+        self._last_text = ""
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+
+    def sound_ended(self, now: float, *, words: bool) -> None:
+        """Something (a word, or only the tone) was heard until now."""
+        self.silent_since = now
+        if words:
+            self.wordless_since = now
+
+    def start_over(self) -> None:
+        """The model or the caller had the word, or no tool is left: the next filler is a first one again."""
+        self._in_a_row = 0
+
+    def sentence_due(self, tool: str) -> float:
+        """When the next sentence for this tool is due (s)."""
+        config = self.config
+        if self._in_a_row == 0:
+            return self.wordless_since + config.tool_grace_s.get(tool, config.grace_s)
+        interval = config.interval_s * config.growth ** (self._in_a_row - 1)
+        return self.wordless_since + min(interval, config.max_interval_s)
+
+    def tone_due(self) -> float | None:
+        """When the soft tone is due (s); None where there is none."""
+        return self.silent_since + self.config.tone_after_s if self.config.tone else None
+
+    def bound(self) -> float | None:
+        """When the filler in flight is given up (s); None if there is none or it is heard already."""
+        filler = self.current
+        return filler.asked_at + CREATED_BOUND_S if filler is not None and filler.item_id is None else None
+
+    # --- words --------------------------------------------------------------------------------------------------------
+
+    def ask(self, fresh_tool: str | None, now: float) -> tuple[Filler, str] | None:
+        """Begin the next filler: the tool's own words where it has not had one yet, else the next of the list."""
+        text = self._words(self.config.tool_texts.get(fresh_tool) if fresh_tool else None)
+        if text is None:
+            return None
+        self._asked += 1
+        self._in_a_row += 1
+        self.current = Filler(self._asked, now)
+        return self.current, text
+
+    def _words(self, own: str | None) -> str | None:
+        texts = self.config.texts
+        turned = [texts[(self._next_text + i) % len(texts)] for i in range(len(texts))]
+        for text in [own, *turned]:
+            if text and text != self._last_text:
+                if text is not own:
+                    self._next_text = (texts.index(text) + 1) % len(texts)
+                self._last_text = text
+                return text
+        return None
+
+    # --- the one in flight --------------------------------------------------------------------------------------------
+
+    def speaks(self, response_id: str) -> bool:
+        """Whether this response is the filler in flight."""
+        return self.current is not None and self.current.response_id == response_id
+
+    def heard(self, item_id: str) -> None:
+        """The first audio of the filler in flight is queued for playout."""
+        if self.current is not None:
+            self.current.item_id = item_id
+            self._items.append(item_id)
+
+    def is_filler_item(self, item_id: str) -> bool:
+        """Whether this item is a filler's."""
+        return item_id in self._items
+
+    def generated(self, playing: str | None) -> None:
+        """The provider is done with the filler; it is over once its audio was played too."""
+        if self.current is not None:
+            self.current.generated = True
+            self.played(playing)
+
+    def played(self, playing: str | None) -> None:
+        """Playout moved on to `playing`."""
+        filler = self.current
+        if filler is not None and filler.generated and (filler.item_id is None or filler.item_id != playing):
+            self.current = None
+
+    def drop(self) -> Filler | None:
+        """Give up the filler in flight."""
+        filler, self.current = self.current, None
+        return filler

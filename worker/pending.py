@@ -1,0 +1,79 @@
+"""The tool calls of one call that have no answer yet, by the response that made them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ["PendingTool", "PendingTools"]
+
+
+@dataclass(slots=True)
+class PendingTool:
+    """One tool call of the model from its request until its output is in the conversation."""
+
+    tool_call_id: str
+    name: str
+    arguments: str
+    response_id: str
+    started_at: float
+    fillers: int = 0
+    output: str | None = None
+    """The outcome that waits to be sent, while there is no session to send it to."""
+
+
+@dataclass(slots=True)
+class PendingTools:
+    """Which calls are open, and which responses wait for all of theirs."""
+
+    _open: dict[str, PendingTool] = field(default_factory=dict)
+    _seen: set[str] = field(default_factory=set)
+    _generating: set[str] = field(default_factory=set)
+
+    def __bool__(self) -> bool:
+        return bool(self._open)
+
+    def add(self, tool: PendingTool) -> bool:
+        """Take a call in; False if this tool call id was taken before (a duplicate event never runs a tool twice)."""
+        if tool.tool_call_id in self._seen:
+            return False
+        self._seen.add(tool.tool_call_id)
+        self._open[tool.tool_call_id] = tool
+        self._generating.add(tool.response_id)
+        return True
+
+    def get(self, tool_call_id: str) -> PendingTool | None:
+        """The open call of this id."""
+        return self._open.get(tool_call_id)
+
+    def answer(self, tool_call_id: str) -> PendingTool | None:
+        """Take a call out because its output is sent now; None if it was answered before or never asked."""
+        return self._open.pop(tool_call_id, None)
+
+    def response_done(self, response_id: str) -> bool:
+        """The response makes no more calls. True if it made some and all of them are answered."""
+        if response_id not in self._generating:
+            return False
+        self._generating.discard(response_id)
+        return self.complete(response_id)
+
+    def complete(self, response_id: str) -> bool:
+        """Whether the response is done and none of its calls is open: then, and only then, its answer is due."""
+        return response_id not in self._generating and all(
+            tool.response_id != response_id for tool in self._open.values()
+        )
+
+    def session_lost(self) -> None:
+        """No response of the lost session will make another call."""
+        self._generating.clear()
+
+    def running(self) -> list[PendingTool]:
+        """Calls whose tool has not come back, the oldest first."""
+        return [tool for tool in self._open.values() if tool.output is None]
+
+    def held(self) -> list[PendingTool]:
+        """Calls whose outcome waits for a session."""
+        return [tool for tool in self._open.values() if tool.output is not None]
+
+    def unanswered(self) -> list[PendingTool]:
+        """Every open call, the oldest first: what a new session has to be told of."""
+        return list(self._open.values())

@@ -1,0 +1,177 @@
+"""What the turn machine is told and what it commands, beside the provider's own events (worker.realtime.base).
+
+All are frozen; none carries audio. A *response id*, *item id* and *tool call id* are the provider's strings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+__all__ = [
+    "Apologise",
+    "AudioStarted",
+    "CallerTyped",
+    "CancelResponse",
+    "Command",
+    "GoodbyeWanted",
+    "HangUp",
+    "MediaReady",
+    "PlayTone",
+    "PlayoutChanged",
+    "Purpose",
+    "RequestResponse",
+    "SendOutput",
+    "SpeakFiller",
+    "StartTool",
+    "StopPlayout",
+    "Tick",
+    "ToolFinished",
+    "TurnEvent",
+]
+
+
+class Purpose(StrEnum):
+    """Why a response is asked for; goes with it as metadata and comes back in response.created."""
+
+    GREETING = "greeting"
+    TOOL_RESULT = "tool_result"
+    RESUME = "resume"
+    GOODBYE = "goodbye"
+    FILLER = "filler"
+
+
+# --- events ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MediaReady:
+    """The call was answered and its audio flows."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioStarted:
+    """The first audio of an item was queued for playout."""
+
+    response_id: str
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlayoutChanged:
+    """Another item is being sent to the caller now; None when nothing is left to send."""
+
+    item_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFinished:
+    """A tool call has its outcome; `output` is the JSON text for the model."""
+
+    tool_call_id: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallerTyped:
+    """Digits of the caller were put into the conversation as one item: they want an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoodbyeWanted:
+    """The call has to end for a reason of ours (drain, time limit): say `text`, then hang up."""
+
+    text: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The time that `TurnMachine.wake` named has come."""
+
+
+TurnEvent = MediaReady | AudioStarted | PlayoutChanged | ToolFinished | CallerTyped | GoodbyeWanted | Tick
+
+
+# --- commands -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StartTool:
+    """Run a tool; its outcome comes back as ToolFinished."""
+
+    tool_call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendOutput:
+    """Answer a tool call in the conversation. Given exactly once a tool call."""
+
+    tool_call_id: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestResponse:
+    """Ask for an in-band response. Only ever given while the slot is free."""
+
+    purpose: Purpose
+    instructions: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakFiller:
+    """Ask for an out-of-band response that says `text`; the metadata correlates it."""
+
+    text: str
+    metadata: Mapping[str, str]
+    tool_call_ids: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class PlayTone:
+    """Play the soft tone."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelResponse:
+    """Cancel a response; what still comes of its audio is dropped."""
+
+    response_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopPlayout:
+    """Flush what the caller has not heard, and truncate it in the conversation at the heard ms."""
+
+    barge_in: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Apologise:
+    """The provider can't speak any more: play the recorded apology, then hang up."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """End the call. Given once."""
+
+    reason: str
+
+
+Command = (
+    StartTool
+    | SendOutput
+    | RequestResponse
+    | SpeakFiller
+    | PlayTone
+    | CancelResponse
+    | StopPlayout
+    | Apologise
+    | HangUp
+)
