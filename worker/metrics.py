@@ -42,9 +42,7 @@ class Metrics:
         self.draining = gauge("draining", "1 while the worker takes no new calls.")
         self.sip_registered = gauge("sip_registered", "1 while the registrar has us.")
         self.calls_total = counter("calls_total", "Calls that ended, by outcome.", "outcome")
-        self.turn_latency = histogram(
-            "turn_latency", "Caller's end of turn to the agent's first audio.", LATENCY
-        )
+        self.turn_latency = histogram("turn_latency", "Caller's end of turn to the agent's first audio.", LATENCY)
         self.barge_in = histogram("barge_in", "speech_started to the last of the agent's audio.", REACTION)
         self.tool_wait = histogram("tool_wait", "Tool call to its start.", TOOL, "tool")
         self.tool_run = histogram("tool_run", "Run time of a tool.", TOOL, "tool")
@@ -52,9 +50,7 @@ class Metrics:
         self.fillers_total = counter("fillers_total", "Fillers spoken.")
         self.realtime_lost_total = counter("realtime_lost_total", "Realtime connections lost in a call.")
         self.playout_underruns_total = counter("playout_underruns_total", "Playout ran dry within an item.")
-        self.callback_lateness = histogram(
-            "callback_lateness", "Lateness of the media clock's callbacks.", SHORT
-        )
+        self.callback_lateness = histogram("callback_lateness", "Lateness of the media clock's callbacks.", SHORT)
         self.loop_lag = histogram("loop_lag", "Lateness of a timer on the event loop.", SHORT)
 
     def count_from(self, name: str, text: str, read: Callable[[], float]) -> None:

@@ -155,9 +155,7 @@ class Ended:
     record: CallRecord
 
 
-RecordEvent = (
-    Answered | TurnStarted | TurnText | TurnEnded | ToolStarted | ToolEnded | BargedIn | Noted | Ended
-)
+RecordEvent = Answered | TurnStarted | TurnText | TurnEnded | ToolStarted | ToolEnded | BargedIn | Noted | Ended
 Observer = Callable[[RecordEvent], None]
 
 
@@ -294,9 +292,7 @@ class Recorder:
 
     def barge_in(self, at_ms: float, heard_ms: float, stopped_in_ms: float) -> None:
         """The caller spoke over the agent; `at_ms` is a time, the others are spans."""
-        entry = BargeInRecord(
-            at_ms=self._at(at_ms), heard_ms=round(heard_ms), stopped_in_ms=round(stopped_in_ms)
-        )
+        entry = BargeInRecord(at_ms=self._at(at_ms), heard_ms=round(heard_ms), stopped_in_ms=round(stopped_in_ms))
         self._barge_ins.append(entry)
         self._tell(BargedIn(entry))
 
@@ -318,9 +314,7 @@ class Recorder:
     def _build(self, now_ms: float, outcome: CallOutcome, reason: str) -> CallRecord:
         answered = self._answered_ms
         turns = [
-            TurnRecord(
-                who=turn.who, text=self._texts.get(key, ""), start_ms=turn.start_ms, end_ms=turn.end_ms or 0
-            )
+            TurnRecord(who=turn.who, text=self._texts.get(key, ""), start_ms=turn.start_ms, end_ms=turn.end_ms or 0)
             for key, turn in self._turns.items()
         ]
         return CallRecord(
