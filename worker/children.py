@@ -16,6 +16,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import structlog
 
@@ -111,7 +112,7 @@ class Child:
 
     async def _start(self) -> re.Match[str] | None:
         spec = self.spec
-        self.ready = False
+        self.ready, self._process = False, None
         self._last.clear()
         try:
             self._process = process = await asyncio.create_subprocess_exec(
@@ -137,7 +138,8 @@ class Child:
         assert self._found is not None
         ended = asyncio.create_task(process.wait())
         try:
-            await asyncio.wait({self._found, ended}, timeout=self.spec.ready_s, return_when=asyncio.FIRST_COMPLETED)
+            waited: set[asyncio.Future[Any]] = {self._found, ended}
+            await asyncio.wait(waited, timeout=self.spec.ready_s, return_when=asyncio.FIRST_COMPLETED)
             if not self._found.done() and ended.done():
                 await asyncio.wait(self._readers, timeout=1.0)  # its last words
             if self._found.done():
@@ -183,6 +185,7 @@ class Child:
             if self._process is not None:
                 code = await self._process.wait()
                 self.ready = False
+                _signal_group(self._process.pid, signal.SIGKILL)
                 log.warning("child_ended", child=self.spec.name, how=_how_it_ended(code))
             if loop.time() - since > STEADY_S:
                 delays = restart_delays()
@@ -194,17 +197,15 @@ class Child:
                 log.error("child_failed", child=self.spec.name, reason=str(error))
 
     async def _end(self) -> None:
-        process, self.ready = self._process, False
-        if process is None:
-            return
-        if process.returncode is None:
+        process, self.ready, self._process = self._process, False, None
+        if process is not None and process.returncode is None:
             _signal(process, signal.SIGTERM)
             try:
                 await asyncio.wait_for(process.wait(), self.spec.stop_s)
             except TimeoutError:
                 log.warning("child_killed", child=self.spec.name, after_s=self.spec.stop_s)
-        _signal_group(process.pid, signal.SIGKILL)
-        await process.wait()
+            _signal_group(process.pid, signal.SIGKILL)
+            await process.wait()
         for reader in self._readers:
             reader.cancel()
         await asyncio.gather(*self._readers, return_exceptions=True)

@@ -1,7 +1,7 @@
 """The worker's metrics for Prometheus: every name in one place, in a registry of its own.
 
-Make one `Metrics` per process and pass it down. Label values come from closed sets (an outcome, the name of a loaded
-tool), never from what a caller sends, so that the number of series stays bounded.
+Make one `Metrics` per process and pass it down. Label values come from closed sets (an outcome, a loaded
+tool's name), never from what a caller sends, so that the number of series stays bounded.
 """
 
 from __future__ import annotations

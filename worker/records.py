@@ -1,8 +1,8 @@
 """The call record: what happened in a call, as JSON, and the recorder that the session feeds with edges.
 
 The caller of each method gives the time: ms of any monotonic clock, the same for all. In the record times are
-ms since the answer (before it: since the INVITE), so that they are positions in the recording. Observers get each
-edge as a small frozen event, so that a terminal can show the conversation while it happens.
+ms since the answer (before it: since the INVITE), so that they are positions in the recording. Observers get
+each edge as a small frozen event, so that a terminal can show the conversation while it happens.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ class _Turn:
 class Recorder:
     """Collects one call's record. Made at the INVITE; every method takes the time in ms.
 
-    A turn is named by a key of the session's choice (an item id): its text may come before, during or after it.
+    A turn is named by a key of the session's choice (an item id): its text may come before or after it.
     """
 
     call_id: str
