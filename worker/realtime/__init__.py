@@ -1,0 +1,1 @@
+"""Realtime providers: what they have in common, their codecs (pure) and the connection (I/O)."""

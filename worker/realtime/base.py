@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
+from worker.errors import ProviderFault
+
 AudioFormat: TypeAlias = Literal["pcm24k", "pcm16k", "pcmu", "pcma"]
 """`pcm24k`/`pcm16k`: 16-bit little-endian mono PCM; `pcmu`/`pcma`: G.711 at 8 kHz, one byte a sample."""
 
@@ -38,12 +40,8 @@ Request: TypeAlias = Literal[
 """The codec method whose frame an error answers."""
 
 
-class RealtimeError(Exception):
-    """A realtime session could not be had or kept; the provider or our settings for it are the cause."""
-
-
-class RealtimeRefused(RealtimeError):
-    """The provider refused the connection, or ended it before a session began.
+class RealtimeRefused(ProviderFault):
+    """The provider refused the connection or our settings, or ended it before a session began.
 
     Attributes:
         code: the HTTP status or WebSocket close code; 0 when nothing answered.
@@ -51,6 +49,7 @@ class RealtimeRefused(RealtimeError):
     """
 
     def __init__(self, message: str, *, code: int = 0, fatal: bool = False) -> None:
+        """Take the message for the operator: who refused what, and how to mend it."""
         super().__init__(message)
         self.code = code
         self.fatal = fatal
@@ -192,7 +191,8 @@ class ResponseDone:
     status: ResponseStatus
     """How it ended."""
     reason: str = ""
-    """Why it was not completed: turn_detected, client_cancelled, max_output_tokens, content_filter, or an error's words."""
+    """Why it was not completed: turn_detected, client_cancelled, max_output_tokens, content_filter, or the
+    words of an error."""
     error_code: str = ""
     """The provider's error code when it failed: rate_limit_exceeded, server_error ..."""
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -224,7 +224,7 @@ class ProviderError:
     fatal: bool = False
     """True: no session with these settings will work. False: the session, or a new one, can go on."""
     request: Request | None = None
-    """Which of our requests it answers, known from `event_id`. `create_response`: that response won't come."""
+    """Which of our requests it answers, if known. `create_response`: that response won't come."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """The metadata of the refused `ResponseRequest`."""
 
@@ -309,7 +309,8 @@ class ResponseRequest:
     input_text: str | None = None
     """Out of band only: answer this text alone instead of the conversation."""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """Echoed in `ResponseStarted`, `ResponseDone` and a refusal: put a correlation id here (16 pairs at most)."""
+    """Echoed in `ResponseStarted`, `ResponseDone` and a refusal: put a correlation id here (16 pairs at most,
+    values of up to 512 characters)."""
     tools: tuple[Mapping[str, Any], ...] | None = None
     """Replaces the session's tools; () means no tools."""
     tool_choice: str | None = None
@@ -387,7 +388,7 @@ class Codec(Protocol):
         ...
 
     def truncate(self, item_id: str, audio_end_ms: int) -> Frame:
-        """Cut an item of the agent's at what was heard: ms from the item's beginning, not over what was received."""
+        """Cut an item of the agent's at what was heard: ms from its beginning, not over what was received."""
         ...
 
     def delete_item(self, item_id: str) -> Frame:

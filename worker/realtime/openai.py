@@ -1,0 +1,299 @@
+"""The codec of OpenAI's GA realtime protocol, also spoken by Azure, gateways and the local server. Pure.
+
+The two hot messages are shaped for speed, measured for 40 ms up and 100 ms down at 24 kHz: an append is put
+together by hand (2.3 us, nearly all base64), a delta costs one orjson.loads (2 us) and its base64 (12 us).
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal
+
+import orjson
+
+from worker.realtime.base import (
+    AudioDelta,
+    AudioFormat,
+    Capabilities,
+    Frame,
+    ItemCreated,
+    ProviderError,
+    RealtimeEvent,
+    Request,
+    ResponseRequest,
+    SessionConfig,
+    SessionReady,
+    ToolCallRequested,
+    Unknown,
+)
+from worker.realtime.openai_decode import (
+    DECODERS,
+    MESSAGE_CHARS,
+    CallDraft,
+    Json,
+    bad_frame,
+    ended,
+    is_call,
+    word,
+)
+from worker.realtime.openai_wire import (
+    CANCEL_REFUSED,
+    IGNORED,
+    OLD_KINDS,
+    OLD_NAMES,
+    RESPONSE_REFUSED,
+    effective_format,
+    is_fatal,
+    session_object,
+    text_item,
+    tool_choice,
+)
+
+CAPABILITIES: Final = Capabilities(input_formats=("pcm24k", "pcmu", "pcma"), output_formats=("pcm24k", "pcmu", "pcma"))
+REMEMBERED = 256  # requests whose errors we can still name; the service answers within a few frames
+TOOL_CALLS = 1024  # ids kept against a second request for the same call
+
+_APPEND_HEAD: Final = b'{"type":"input_audio_buffer.append","audio":"'
+_APPEND_TAIL: Final = b'"}'
+
+
+class OpenAICodec:
+    """See `Codec`. One per connection; `reset()` makes it new for the next session."""
+
+    capabilities = CAPABILITIES
+
+    def __init__(self) -> None:
+        """Begin with no session."""
+        self._serial = 0  # never reset: an event id means one frame, whatever the session
+        self._handlers: dict[str, Callable[[Json], list[RealtimeEvent]]] = {
+            "response.output_audio.delta": self._audio_delta,
+            "response.output_item.added": self._output_item_added,
+            "response.output_item.done": self._output_item_done,
+            "response.function_call_arguments.delta": self._arguments_delta,
+            "response.function_call_arguments.done": self._arguments_done,
+            "response.done": self._response_done,
+            "conversation.item.added": self._item_added,
+            "session.created": self._session_created,
+            "session.updated": self._session_updated,
+            "error": self._error,
+        }
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the session's state: a new connection begins."""
+        self._session_id = ""
+        self._ready = False
+        self._wanted: tuple[AudioFormat, AudioFormat] = ("pcm24k", "pcm24k")
+        self._sent: OrderedDict[str, tuple[Request, Mapping[str, str]]] = OrderedDict()
+        self._tool_calls: OrderedDict[str, None] = OrderedDict()
+        self._drafts: dict[str, CallDraft] = {}
+        self._last_item = ""
+        self._half: tuple[str, bytes] = ("", b"")
+
+    # --- encoding
+
+    def session_update(self, config: SessionConfig) -> Frame:
+        """Encode the whole settings. Raises ValueError for a format that the protocol doesn't have."""
+        self._wanted = (config.input_format, config.output_format)
+        return self._frame("session_update", "session.update", {"session": session_object(config)})
+
+    def append(self, pcm: bytes) -> Frame:
+        """Encode the caller's audio, without an event id: nothing can be done about its errors."""
+        return _APPEND_HEAD + binascii.b2a_base64(pcm, newline=False) + _APPEND_TAIL
+
+    def tool_output(self, tool_call_id: str, output: str) -> Frame:
+        """Encode the answer to a tool call."""
+        item = {"type": "function_call_output", "call_id": tool_call_id, "output": output}
+        return self._frame("tool_output", "conversation.item.create", {"item": item})
+
+    def tool_call_item(self, tool_call_id: str, name: str, arguments: str) -> Frame:
+        """Encode a tool call that an earlier session asked for."""
+        item = {"type": "function_call", "call_id": tool_call_id, "name": name, "arguments": arguments}
+        return self._frame("tool_call_item", "conversation.item.create", {"item": item})
+
+    def message(self, role: Literal["user", "assistant", "system"], text: str) -> Frame:
+        """Encode a text item."""
+        return self._frame("message", "conversation.item.create", {"item": text_item(role, text)})
+
+    def create_response(self, request: ResponseRequest) -> Frame:
+        """Encode a request for a response."""
+        response: dict[str, Any] = {}
+        if request.out_of_band:
+            response["conversation"] = "none"
+        if request.input_text is not None:
+            response["input"] = [text_item("user", request.input_text)]
+        if request.instructions is not None:
+            response["instructions"] = request.instructions
+        if request.tools is not None:
+            response["tools"] = list(request.tools)
+        if request.tool_choice is not None:
+            response["tool_choice"] = tool_choice(request.tool_choice)
+        if request.metadata:
+            response["metadata"] = dict(request.metadata)
+        body = {"response": response} if response else {}
+        return self._frame("create_response", "response.create", body, request.metadata)
+
+    def cancel_response(self, response_id: str | None = None) -> Frame:
+        """Encode a cancellation; without an id it means the in-band response in progress."""
+        body = {"response_id": response_id} if response_id else {}
+        return self._frame("cancel_response", "response.cancel", body)
+
+    def truncate(self, item_id: str, audio_end_ms: int) -> Frame:
+        """Encode the cut of an item at what was heard."""
+        body = {"item_id": item_id, "content_index": 0, "audio_end_ms": max(0, int(audio_end_ms))}
+        return self._frame("truncate", "conversation.item.truncate", body)
+
+    def delete_item(self, item_id: str) -> Frame:
+        """Encode the removal of an item."""
+        return self._frame("delete_item", "conversation.item.delete", {"item_id": item_id})
+
+    def _frame(self, request: Request, kind: str, body: Json, metadata: Mapping[str, str] | None = None) -> Frame:
+        self._serial += 1
+        event_id = f"oh_{self._serial}"
+        self._sent[event_id] = (request, dict(metadata or {}))
+        if len(self._sent) > REMEMBERED:
+            self._sent.popitem(last=False)
+        return orjson.dumps({"type": kind, "event_id": event_id, **body})
+
+    # --- decoding
+
+    def decode(self, raw: str | bytes) -> list[RealtimeEvent]:
+        """Decode one frame. Never raises for its content."""
+        try:
+            message = orjson.loads(raw)
+        except ValueError as exc:
+            return [bad_frame(f"a frame of {len(raw)} characters is not JSON: {exc}")]
+        kind = message.get("type") if isinstance(message, dict) else None
+        if not isinstance(kind, str):
+            return [bad_frame("a frame is not an object with a type")]
+        kind = OLD_NAMES.get(kind, kind)
+        handler = self._handlers.get(kind)
+        try:
+            if handler is not None:
+                return handler(message)
+            decoder = DECODERS.get(kind)
+            if decoder is not None:
+                return [decoder(message)]
+        except (AttributeError, LookupError, TypeError, ValueError, OverflowError) as exc:
+            return [bad_frame(f"{kind} has a field that can't be used: {exc!r}")]
+        return [] if kind in IGNORED else [Unknown(kind[:MESSAGE_CHARS])]
+
+    def _audio_delta(self, message: Json) -> list[RealtimeEvent]:
+        audio = binascii.a2b_base64(message["delta"])
+        item_id = word(message, "item_id")
+        if not item_id:
+            return [bad_frame("audio of no item can't be played")]
+        if self._wanted[1] == "pcm24k" and (self._half[1] or len(audio) & 1):
+            audio = self._whole_samples(item_id, audio)
+        return [AudioDelta(word(message, "response_id"), item_id, audio)] if audio else []
+
+    def _whole_samples(self, item_id: str, audio: bytes) -> bytes:
+        """Keep half a sample for the item's next delta: a shift by one byte turns speech into full-scale noise."""
+        if self._half[0] == item_id:
+            audio = self._half[1] + audio
+        whole = len(audio) & ~1
+        self._half = (item_id, audio[whole:])
+        return audio[:whole]
+
+    def _session_created(self, message: Json) -> list[RealtimeEvent]:
+        self._session_id = word(message["session"], "id")
+        return []
+
+    def _session_updated(self, message: Json) -> list[RealtimeEvent]:
+        session = message["session"]
+        self._session_id = word(session, "id") or self._session_id
+        for side, wanted in zip(("input", "output"), self._wanted, strict=True):
+            found = effective_format(session, side) or wanted
+            if found != wanted:
+                why = f"the {side} audio is {found}, not {wanted} as asked for: the provider can't be used so"
+                return [ProviderError("format_mismatch", why, fatal=True, request="session_update")]
+        if self._ready:
+            return []
+        self._ready = True
+        return [SessionReady(self._session_id, *self._wanted)]
+
+    def _item_added(self, message: Json) -> list[RealtimeEvent]:
+        item = message["item"]
+        item_id, kind = word(item, "id"), word(item, "type")
+        if item_id and item_id == self._last_item:
+            return []  # a server that says it by the old name and by the new one
+        self._last_item = item_id
+        return [ItemCreated(item_id, OLD_KINDS.get(kind, kind), word(item, "role"))]
+
+    def _error(self, message: Json) -> list[RealtimeEvent]:
+        error = message["error"]
+        if isinstance(error, str):
+            error = {"message": error}
+        code = word(error, "code") or word(error, "type") or "unknown_error"
+        event_id = word(error, "event_id") or None
+        request, metadata = self._sent.pop(event_id or "", (None, {}))
+        if request is None and code == RESPONSE_REFUSED:
+            request = "create_response"
+        elif request is None and code == CANCEL_REFUSED:
+            request = "cancel_response"
+        why = word(error, "message")[:MESSAGE_CHARS]
+        return [ProviderError(code, why, event_id, is_fatal(code), request, metadata)]
+
+    # --- tool calls: asked for once, and only when the model has finished asking
+
+    def _draft(self, message: Json) -> CallDraft:
+        return self._drafts.setdefault(word(message, "item_id"), CallDraft(word(message, "response_id")))
+
+    def _output_item_added(self, message: Json) -> list[RealtimeEvent]:
+        item = message["item"]
+        if is_call(item):
+            draft = self._drafts.setdefault(word(item, "id"), CallDraft(word(message, "response_id")))
+            draft.learn(item)
+        return []
+
+    def _arguments_delta(self, message: Json) -> list[RealtimeEvent]:
+        draft = self._draft(message)
+        draft.pieces += word(message, "delta")
+        return []
+
+    def _arguments_done(self, message: Json) -> list[RealtimeEvent]:
+        draft = self._draft(message)
+        draft.learn(message)
+        draft.finished = True  # also said of an interrupted call: the item's or the response's status decides
+        return []
+
+    def _output_item_done(self, message: Json) -> list[RealtimeEvent]:
+        item = message["item"]
+        if not is_call(item):
+            return []
+        item_id, status = word(item, "id"), word(item, "status")
+        draft = self._drafts.setdefault(item_id, CallDraft(word(message, "response_id")))
+        draft.learn(item)
+        draft.finished = status in ("", "completed")
+        # Without a status (gateways) the response's own decides, in response.done.
+        return self._asked(item_id, draft) if status == "completed" else []
+
+    def _response_done(self, message: Json) -> list[RealtimeEvent]:
+        response = message["response"]
+        done = ended(response)
+        for item in response.get("output") or ():
+            if is_call(item):
+                draft = self._drafts.setdefault(word(item, "id"), CallDraft(done.response_id))
+                draft.learn(item)
+                draft.finished = word(item, "status") in ("", "completed")
+        events: list[RealtimeEvent] = []
+        for item_id in [i for i, d in self._drafts.items() if d.response_id == done.response_id]:
+            draft = self._drafts.pop(item_id)
+            if draft.finished and done.status == "completed":
+                events += self._asked(item_id, draft)
+        events.append(done)
+        if is_fatal(done.error_code):
+            events.append(ProviderError(done.error_code, done.reason, fatal=True))
+        return events
+
+    def _asked(self, item_id: str, draft: CallDraft) -> list[RealtimeEvent]:
+        call_id = draft.call_id
+        if not call_id or call_id in self._tool_calls:
+            return [] if call_id else [bad_frame("a function call without a call_id can't be answered")]
+        self._tool_calls[call_id] = None
+        if len(self._tool_calls) > TOOL_CALLS:
+            self._tool_calls.popitem(last=False)
+        arguments = draft.arguments or draft.pieces
+        return [ToolCallRequested(draft.response_id, item_id, call_id, draft.name, arguments)]
