@@ -28,12 +28,8 @@ class _Table(BaseModel):
 class AgentTools(_Table):
     """Which tools the agent has, and how the session is told of them."""
 
-    modules: tuple[str, ...] = Field(
-        default=(), description="modules, module:function or files that define tools"
-    )
-    exposure: Literal["direct", "auto"] = Field(
-        default="direct", description="direct: each tool is a function"
-    )
+    modules: tuple[str, ...] = Field(default=(), description="modules, module:function or files that define tools")
+    exposure: Literal["direct", "auto"] = Field(default="direct", description="direct: each tool is a function")
     end_call: bool = Field(default=True, description="whether the agent may hang up by itself")
 
 
@@ -68,9 +64,7 @@ class AgentLimits(_Table):
     """Time limits of a call."""
 
     max_call_seconds: float = Field(default=1800.0, gt=0, description="s from the answer to a spoken goodbye")
-    tool_seconds: float = Field(
-        default=60.0, gt=0, description="s that a tool may take, whatever it declares"
-    )
+    tool_seconds: float = Field(default=60.0, gt=0, description="s that a tool may take, whatever it declares")
 
 
 class Agent(_Table):
@@ -78,18 +72,14 @@ class Agent(_Table):
 
     name: str = Field(default="agent", description="for the record and the logs")
     greeting: str = Field(default="", description="said first; empty: the agent waits for the caller")
-    goodbye: str = Field(
-        default="Thank you for calling. Goodbye.", description="said before we hang up by ourselves"
-    )
+    goodbye: str = Field(default="Thank you for calling. Goodbye.", description="said before we hang up by ourselves")
     apology: str = Field(
         default="I am sorry, something went wrong on our side. Please call again later. Goodbye.",
         description="said when the call can't go on",
     )
     instructions: str = Field(default="", description="the model's instructions")
     voice: str | None = Field(default=None, description="the provider's name of a voice; None: its default")
-    language: str = Field(
-        default="en", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="a BCP 47 tag"
-    )
+    language: str = Field(default="en", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="a BCP 47 tag")
     provider: dict[str, Any] = Field(default_factory=dict, description="options of the provider's session")
     tools: AgentTools = AgentTools()
     fillers: AgentFillers = AgentFillers()
@@ -175,9 +165,7 @@ def _route(base: Mapping[str, Any], route: Mapping[str, Any], path: Path, where:
     if not isinstance(dialled, str) or not dialled:
         near = difflib.get_close_matches("dialled", list(route), 1)
         hint = f" (there is {near[0]!r})" if near else ""
-        raise AgentFileError(
-            f'{path}: {where}.dialled: is missing{hint}; write dialled = "a number or a pattern"'
-        )
+        raise AgentFileError(f'{path}: {where}.dialled: is missing{hint}; write dialled = "a number or a pattern"')
     own = {key: value for key, value in route.items() if key != "dialled"}
     return Route(dialled, _agent(_merge(base, own), path, where + "."))
 

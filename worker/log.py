@@ -77,9 +77,7 @@ def setup_logging(
         lambda _logger, _method, event: {**fields, **event},
     ]
     pretty = form == "console" or (form == "auto" and out.isatty())
-    renderer: Any = (
-        structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer(default=str)
-    )
+    renderer: Any = structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer(default=str)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

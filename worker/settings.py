@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -111,12 +111,8 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True)
 
-    sip_host: str = Field(
-        default="127.0.0.1", description="the address to listen on for SIP, 0.0.0.0 for all"
-    )
-    sip_port: int = Field(
-        default=5060, ge=0, le=65535, description="a port from 0 to 65535 (0: any free one)"
-    )
+    sip_host: str = Field(default="127.0.0.1", description="the address to listen on for SIP, 0.0.0.0 for all")
+    sip_port: int = Field(default=5060, ge=0, le=65535, description="a port from 0 to 65535 (0: any free one)")
     sip_transports: Annotated[tuple[Literal["udp", "tcp"], ...], NoDecode, BeforeValidator(_words)] = Field(
         default=("udp", "tcp"), min_length=1, description="a list with commas of: udp, tcp"
     )
@@ -131,11 +127,9 @@ class Settings(BaseSettings):
     )
     sip_username: str | None = Field(default=None, description="the user name that the registrar knows")
     sip_password: SecretStr | None = Field(default=None, description="the password that the registrar knows")
-    sip_allow: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words), AfterValidator(_networks)] = (
-        Field(
-            default=(),
-            description="a list with commas of addresses or networks, such as 192.0.2.7,198.51.100.0/24",
-        )
+    sip_allow: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words), AfterValidator(_networks)] = Field(
+        default=(),
+        description="a list with commas of addresses or networks, such as 192.0.2.7,198.51.100.0/24",
     )
     srtp: Annotated[Literal["off", "optional", "required"], BeforeValidator(_lower)] = Field(
         default="off", description="one of: off, optional, required"
@@ -165,9 +159,7 @@ class Settings(BaseSettings):
     realtime_url: Annotated[str, _url("ws", "wss")] | None = Field(
         default=None, description="a ws:// or wss:// URL, such as wss://gateway.example.com/v1"
     )
-    realtime_model: str | None = Field(
-        default=None, description="the name of a model (Azure: of the deployment)"
-    )
+    realtime_model: str | None = Field(default=None, description="the name of a model (Azure: of the deployment)")
 
     agent: Annotated[Path, AfterValidator(_file)] | None = Field(
         default=None, description="the path of an agent file (TOML) that exists"
@@ -255,9 +247,7 @@ class Settings(BaseSettings):
 
         found = reveal(self.redis_url) or url
         if found is None:
-            raise SettingsError(
-                "REDIS_URL is not set: set it to the Redis server's, such as redis://127.0.0.1:6379"
-            )
+            raise SettingsError("REDIS_URL is not set: set it to the Redis server's, such as redis://127.0.0.1:6379")
         return QueueSettings(url=found)
 
     def realtime_endpoint(self, url: str | None = None) -> tuple[str, str | None, dict[str, str]]:
@@ -279,9 +269,7 @@ class Settings(BaseSettings):
         from worker.realtime.connection import Provider
 
         base, key, headers = self.realtime_endpoint(url)
-        return Provider(
-            name=self.realtime, url=base, key=key or "none", model=self.model_name(), headers=headers
-        )
+        return Provider(name=self.realtime, url=base, key=key or "none", model=self.model_name(), headers=headers)
 
 
 def reveal(secret: SecretStr | None) -> str | None:
@@ -291,8 +279,8 @@ def reveal(secret: SecretStr | None) -> str | None:
 
 def without_password(url: str) -> str:
     """Return the URL as it may be logged: user and password taken out, and the query with them."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    scheme, _, rest = url.partition("?")[0].partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
 def variable_of(field: str) -> str:

@@ -1,0 +1,129 @@
+from pathlib import Path
+
+import pytest
+
+from worker.agent import DEFAULT_AGENT, load_agent_file
+from worker.errors import AgentFileError
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def _write(text: str) -> Path:
+        path = tmp_path / "agent.toml"
+        path.write_text(text, "utf-8")
+        return path
+
+    return _write
+
+
+def complaint(path: Path) -> str:
+    with pytest.raises(AgentFileError) as caught:
+        load_agent_file(path)
+    assert caught.value.exit_code == 2
+    (line,) = caught.value.lines
+    prefix = f"{path}: "
+    assert line.startswith(prefix)
+    return line.removeprefix(prefix)
+
+
+def test_the_shipped_agent_is_valid_and_may_hang_up() -> None:
+    found = load_agent_file()
+    assert found.path == DEFAULT_AGENT
+    assert found.default.greeting and "end_call" in found.default.instructions
+    assert found.default.tools.end_call and found.tool_modules() == ("tools.builtin",)
+    assert found.agent_for("anything") is found.default
+
+
+def test_a_route_overrides_only_the_keys_it_names(write) -> None:
+    found = load_agent_file(
+        write(
+            """
+            greeting = "Hello."
+            language = "en"
+            [fillers]
+            grace_ms = 400
+            texts = ["One moment."]
+            [[route]]
+            dialled = "support"
+            greeting = "Support."
+            fillers.grace_ms = 900
+            """
+        )
+    )
+    support = found.agent_for("support")
+    assert support.greeting == "Support." and support.language == "en"
+    assert support.fillers.grace_ms == 900 and support.fillers.texts == ("One moment.",)
+    assert found.agent_for("sales").greeting == "Hello." and found.agent_for("sales").fillers.grace_ms == 400
+
+
+def test_an_exact_route_comes_before_a_pattern_and_patterns_in_order(write) -> None:
+    found = load_agent_file(
+        write(
+            """
+            name = "main"
+            [[route]]
+            dialled = "+49*"
+            name = "german"
+            [[route]]
+            dialled = "+4930*"
+            name = "berlin"
+            [[route]]
+            dialled = "+4930123"
+            name = "exact"
+            """
+        )
+    )
+    names = [found.agent_for(number).name for number in ("+4930123", "+49301", "+4989", "+1")]
+    assert names == ["exact", "german", "german", "main"]
+
+
+def test_tool_files_are_relative_to_the_agent_file(write, tmp_path: Path) -> None:
+    found = load_agent_file(write('[tools]\nmodules = ["shop.tools:order", "mine.py", "sub/other.py:look"]'))
+    assert found.tool_modules() == (
+        "shop.tools:order",
+        str(tmp_path / "mine.py"),
+        str(tmp_path / "sub" / "other.py") + ":look",
+    )
+
+
+def test_a_tool_worker_gets_the_tools_of_all_routes_once(write) -> None:
+    found = load_agent_file(
+        write('[tools]\nmodules = ["a", "b"]\n[[route]]\ndialled = "1"\ntools.modules = ["b", "c"]')
+    )
+    assert found.tool_modules() == ("a", "b", "c")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('greting = "hi"', "greting: there is no such key; did you mean greeting?"),
+        ("[filler]\ngrace_ms = 1", "filler: there is no such key; did you mean fillers?"),
+        ("[fillers]\ngrace = 1", "fillers.grace: there is no such key; did you mean grace_ms?"),
+        ("[tools]\nzzz = 1", "tools.zzz: there is no such key; allowed are: modules, exposure, end_call"),
+        ("[[rout]]\ndialled = '1'", "rout: there is no such key; did you mean route?"),
+        ('[[route]]\ndialled = "1"\nvoise = "x"', "route[1].voise: there is no such key; did you mean voice?"),
+        ('[[route]]\ndialed = "1"', "route[1].dialled: is missing (there is 'dialed'); write dialled = "),
+        ("[fillers]\ngrace_ms = -1", "fillers.grace_ms: input should be greater than or equal to 0, not -1"),
+        ("[fillers]\ntexts = []", "fillers.texts: needs at least one text, and none empty, not []"),
+        ("greeting = 5", "greeting: input should be a valid string, not 5"),
+        ('[tools]\nexposure = "all"', "tools.exposure: input should be 'direct' or 'auto', not 'all'"),
+        ('language = "English!"', "language: string should match pattern"),
+        ("route = 5", "route: write each route as a table of its own, [[route]]"),
+        ("greeting = ", "is not TOML: "),
+        ('[[route]]\ndialled = "1"\n[[route]]\ndialled = "1"', "route[2].dialled: '1' has a route already"),
+    ],
+)
+def test_a_mistake_is_one_line_with_file_key_and_remedy(write, text: str, expected: str) -> None:
+    assert complaint(write(text)).startswith(expected)
+
+
+def test_a_missing_or_unreadable_file_is_named(tmp_path: Path) -> None:
+    assert complaint(tmp_path / "none.toml") == "No such file or directory"
+    (tmp_path / "latin.toml").write_bytes(b'greeting = "Gr\xfcezi"')
+    assert complaint(tmp_path / "latin.toml") == "is not UTF-8 text"
+
+
+def test_several_mistakes_are_told_at_once(write) -> None:
+    with pytest.raises(AgentFileError) as caught:
+        load_agent_file(write("greting = 1\nvoise = 2"))
+    assert len(caught.value.lines) == 2

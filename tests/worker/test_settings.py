@@ -1,0 +1,190 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from worker.errors import SettingsError
+from worker.settings import (
+    HttpAddress,
+    Settings,
+    child_environment,
+    load_settings,
+    unknown_variables,
+    variable_of,
+    without_password,
+)
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("OFFHOOK_", "OPENAI_", "AZURE_OPENAI_", "REDIS_")):
+            monkeypatch.delenv(name)
+
+
+def lines(monkeypatch: pytest.MonkeyPatch, **variables: str) -> list[str]:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert caught.value.exit_code == 2
+    return list(caught.value.lines)
+
+
+def test_nothing_configured_is_a_local_worker_on_loopback() -> None:
+    settings = load_settings()
+    assert settings.needs_embedded_redis() and settings.needs_local_realtime()
+    assert (settings.sip_host, settings.sip_port) == ("127.0.0.1", 5060)
+    assert settings.http == HttpAddress("127.0.0.1", 8080)
+    assert settings.model_name() == "local"
+    assert settings.recordings is None
+
+
+def test_values_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, value in {
+        "OFFHOOK_SIP_PORT": "0",
+        "OFFHOOK_SIP_TRANSPORTS": " tcp ",
+        "OFFHOOK_SIP_ALLOW": "192.0.2.7, 198.51.100.0/24",
+        "OFFHOOK_SRTP": "Required",
+        "OFFHOOK_RTP_PORTS": "20000-20100",
+        "OFFHOOK_MAX_CALLS": "3",
+        "OFFHOOK_HTTP": "[::1]:0",
+        "OFFHOOK_RECORDINGS": str(tmp_path / "made later"),
+        "OFFHOOK_REALTIME_URL": "ws://127.0.0.1:9/v1",
+        "REDIS_URL": "redis://:hush@127.0.0.1:6379/1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings()
+    assert settings.sip_transports == ("tcp",)
+    assert settings.sip_allow == ("192.0.2.7", "198.51.100.0/24")
+    assert (settings.srtp, settings.rtp_ports, settings.max_calls) == ("required", (20000, 20100), 3)
+    assert settings.http == HttpAddress("::1", 0)
+    assert not settings.needs_embedded_redis() and not settings.needs_local_realtime()
+    assert "hush" not in repr(settings)
+
+
+@pytest.mark.parametrize("value", ["off", "OFF"])
+def test_http_can_be_off(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("OFFHOOK_HTTP", value)
+    assert load_settings().http is None
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OFFHOOK_MAX_CALLS", "")
+    monkeypatch.setenv("REDIS_URL", "")
+    assert load_settings().max_calls is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("OFFHOOK_SIP_PORT", "99999", "a port from 0 to 65535"),
+        ("OFFHOOK_SIP_PORT", "sip", "a port from 0 to 65535"),
+        ("OFFHOOK_SIP_TRANSPORTS", "udp,sctp", "udp, tcp"),
+        ("OFFHOOK_SIP_TRANSPORTS", ",", "udp, tcp"),
+        ("OFFHOOK_SIP_ALLOW", "192.0.2.300", "addresses or networks"),
+        ("OFFHOOK_SIP_REGISTRAR", "pbx.example.com", "sip:pbx.example.com:5060"),
+        ("OFFHOOK_SRTP", "yes", "off, optional, required"),
+        ("OFFHOOK_RTP_PORTS", "10000", "10000-10999"),
+        ("OFFHOOK_RTP_PORTS", "9-1", "10000-10999"),
+        ("OFFHOOK_MAX_CALLS", "0", "a number from 1"),
+        ("OFFHOOK_ANSWER_SECONDS", "60", "at most 30"),
+        ("OFFHOOK_REALTIME", "closedai", "local, openai, azure, gateway"),
+        ("OFFHOOK_REALTIME_URL", "https://x", "ws:// or wss:// URL"),
+        ("OFFHOOK_AGENT", "/nowhere/agent.toml", "agent file (TOML) that exists"),
+        ("OFFHOOK_HTTP", "8080", "127.0.0.1:8080, or off"),
+        ("OFFHOOK_HTTP", "127.0.0.1:99999", "127.0.0.1:8080, or off"),
+        ("OFFHOOK_RECORDINGS", __file__, "directory"),
+        ("OFFHOOK_LOG_LEVEL", "loud", "debug, info, warning, error"),
+        ("AZURE_OPENAI_ENDPOINT", "resource", "https://RESOURCE.openai.azure.com"),
+    ],
+)
+def test_a_wrong_value_is_one_line_with_variable_value_and_what_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, allowed: str
+) -> None:
+    (line,) = lines(monkeypatch, **{name: value})
+    assert line.startswith(f"{name}={value} is not allowed") and allowed in line
+
+
+def test_all_wrong_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(lines(monkeypatch, OFFHOOK_SIP_PORT="x", OFFHOOK_HTTP="y", OFFHOOK_SRTP="z")) == 3
+
+
+def test_a_wrong_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    (line,) = lines(monkeypatch, REDIS_URL="http://:hush@redis")
+    assert line.startswith("REDIS_URL is not allowed: it takes redis://") and "hush" not in line
+
+
+@pytest.mark.parametrize("name", ["gemini", "vertex"])
+def test_a_provider_to_come_is_named_as_not_built_yet(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (line,) = lines(monkeypatch, OFFHOOK_REALTIME=name)
+    assert f"({name} is not built yet)" in line
+
+
+def test_openai_needs_a_key_and_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    (line,) = lines(monkeypatch, OFFHOOK_REALTIME="openai")
+    assert line.startswith("OPENAI_API_KEY is not set: OFFHOOK_REALTIME=openai needs it; set it to a key")
+
+
+def test_azure_and_gateway_say_what_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    azure = lines(monkeypatch, OFFHOOK_REALTIME="azure")
+    assert [line.split()[0] for line in azure] == [
+        "AZURE_OPENAI_ENDPOINT",
+        "AZURE_OPENAI_API_KEY",
+        "AZURE_OPENAI_DEPLOYMENT",
+    ]
+    (gateway,) = lines(monkeypatch, OFFHOOK_REALTIME="gateway")
+    assert gateway.startswith("OFFHOOK_REALTIME_URL is not set")
+
+
+def test_a_registrar_needs_a_user_and_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = lines(monkeypatch, OFFHOOK_SIP_REGISTRAR="sip:pbx.example.com")
+    assert [line.split()[0] for line in found] == ["OFFHOOK_SIP_USERNAME", "OFFHOOK_SIP_PASSWORD"]
+
+
+def test_where_each_provider_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "k1")
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "https://res.openai.azure.com/")
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", "k2")
+    monkeypatch.setenv("AZURE_OPENAI_DEPLOYMENT", "dep")
+
+    monkeypatch.setenv("OFFHOOK_REALTIME", "openai")
+    assert load_settings().realtime_endpoint() == ("wss://api.openai.com/v1", "k1", {})
+    monkeypatch.setenv("OFFHOOK_REALTIME", "azure")
+    azure = load_settings()
+    assert azure.realtime_endpoint() == ("wss://res.openai.azure.com/openai/v1", "k2", {"api-key": "k2"})
+    assert azure.model_name() == "dep"
+    monkeypatch.setenv("OFFHOOK_REALTIME", "gateway")
+    monkeypatch.setenv("OFFHOOK_REALTIME_URL", "wss://gw.example.com/v1")
+    assert load_settings().realtime_endpoint() == ("wss://gw.example.com/v1", "k1", {})
+    monkeypatch.setenv("OFFHOOK_REALTIME", "local")
+    assert load_settings().realtime_endpoint() == ("wss://gw.example.com/v1", None, {})
+    monkeypatch.delenv("OFFHOOK_REALTIME_URL")
+    assert load_settings().realtime_endpoint("ws://127.0.0.1:7/v1") == ("ws://127.0.0.1:7/v1", None, {})
+
+
+def test_a_misspelt_variable_is_named_with_the_nearest_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OFFHOOK_RECORDING", "x")
+    load_settings()
+    assert unknown_variables() == ["OFFHOOK_RECORDING is no setting of offhook; did you mean OFFHOOK_RECORDINGS?"]
+
+
+def test_children_get_no_secret_that_is_not_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OFFHOOK_SIP_PASSWORD", "OPENAI_API_KEY", "REDIS_URL", "OFFHOOK_LOG_LEVEL"):
+        monkeypatch.setenv(name, "x")
+    bare = child_environment(keep_secrets=False, REDIS_URL="unix:///s")
+    assert "OFFHOOK_SIP_PASSWORD" not in bare and "OPENAI_API_KEY" not in bare
+    assert bare["REDIS_URL"] == "unix:///s" and bare["OFFHOOK_LOG_LEVEL"] == "x"
+    tools = child_environment(keep_secrets=True)
+    assert tools["OPENAI_API_KEY"] == "x" and "OFFHOOK_SIP_PASSWORD" not in tools
+
+
+def test_every_setting_says_what_is_allowed_and_has_a_name() -> None:
+    for field, info in Settings.model_fields.items():
+        assert info.description, field
+        assert variable_of(field).startswith(("OFFHOOK_", "OPENAI_", "AZURE_OPENAI_", "REDIS_URL"))
+
+
+def test_urls_are_logged_without_password() -> None:
+    assert without_password("redis://user:hush@host:6379/1?x=hush") == "redis://host:6379/1"
+    assert without_password("unix:///tmp/r.sock") == "unix:///tmp/r.sock"

