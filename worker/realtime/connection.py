@@ -1,0 +1,312 @@
+"""The shell around a codec: a realtime connection of the `openai` SDK, its reader and its writer.
+
+The SDK connects and authenticates; frames go past its typed layer (`recv_bytes`, `send_raw`). Its automatic
+reconnect is not used, since it lands in a blank session: after `ConnectionLost` the owner calls `open` again
+and tells the new session what was said. **The reader awaits nothing but the socket**, and `on_event` is called
+by it synchronously: whatever takes time belongs in a task of the owner's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
+
+import structlog
+from openai import AsyncOpenAI, OpenAIError
+from websockets.exceptions import ConnectionClosed
+
+from worker.realtime.base import (
+    Codec,
+    ConnectionLost,
+    Frame,
+    ProviderError,
+    RealtimeEvent,
+    RealtimeRefused,
+    SessionConfig,
+    SessionReady,
+)
+from worker.realtime.outbox import Outbox
+from worker.realtime.provider import Provider
+from worker.realtime.refusal import close_is_fatal, close_of, refused_close, refused_connect
+
+if TYPE_CHECKING:
+    from openai.resources.realtime.realtime import AsyncRealtimeConnection
+    from openai.types.websocket_connection_options import WebSocketConnectionOptions
+
+__all__ = ["Provider", "RealtimeConnection", "prepare", "reconnect_delays"]
+
+log = structlog.get_logger(__name__)
+
+FRAME_BYTES = 8 * 1024 * 1024  # a response.done with its items is some 100 kB; more than this is no dialogue
+PING_S = 10.0  # a dead line is noticed after this and PONG_S: a caller does not wait longer in silence
+PONG_S = 10.0
+CLOSE_S = 1.0
+TOO_SLOW = 1013  # RFC 6455's "try again later", for a peer that stopped reading
+EXPIRED = "session_expired"
+OUR_BUG = (1011, "an error of our own; the log has it")
+CLOSED_BY_US = "closed by us before a session began"
+
+
+def reconnect_delays(
+    spread: float = 0.0, *, attempts: int = 6, first_s: float = 0.25, limit_s: float = 4.0
+) -> list[float]:
+    """Return the seconds to wait before each attempt to reconnect: at once, then doubling up to `limit_s`.
+
+    `spread` is a random number of the caller's from 0 to 1 that shortens the waits by up to a half, so that
+    the calls of a worker don't all come back in one moment.
+    """
+    waits = [0.0] + [min(limit_s, first_s * 2**n) for n in range(attempts - 1)]
+    return [wait * (1 - spread / 2) for wait in waits[:attempts]]
+
+
+def prepare(provider: Provider) -> None:
+    """Make what all connections to a provider share. Takes some 100 ms: do it at start, not in a call."""
+    _client(provider)
+    if provider.is_secure:
+        _tls()
+
+
+class RealtimeConnection:
+    """One call's connection to its provider; may be opened again after a loss.
+
+    `on_event` gets every event of the session, and once a `ConnectionLost` if the session ends without
+    `close()`. What it raises is logged and changes nothing.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        codec: Codec,
+        on_event: Callable[[RealtimeEvent], None],
+        *,
+        call_id: str = "",
+        outbox: Outbox | None = None,
+    ) -> None:
+        """Take the recipe; nothing happens before `open`."""
+        self._provider = provider
+        self._codec = codec
+        self._on_event = on_event
+        self._log = log.bind(call_id=call_id, provider=provider.name)
+        self._outbox = Outbox() if outbox is None else outbox
+        self._wake = asyncio.Event()
+        self._sdk: AsyncRealtimeConnection | None = None
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self._ready: asyncio.Future[SessionReady] | None = None
+        self._is_open = False
+        self._fatal = False
+        self._failure: tuple[int, str] | None = None
+        self._attempt = 0
+
+    @property
+    def codec(self) -> Codec:
+        """The codec, for making frames."""
+        return self._codec
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a session is confirmed and not yet lost."""
+        return self._is_open
+
+    @property
+    def dropped_audio(self) -> int:
+        """How many audio frames were given up because the provider read too slowly."""
+        return self._outbox.dropped_audio
+
+    async def open(self, config: SessionConfig, *, timeout_s: float = 10.0) -> SessionReady:
+        """Connect, send the settings and wait until the provider confirms them.
+
+        Raises:
+            RealtimeRefused: no session was had; its message says why and how to mend it.
+            ValueError: `config` has a format that the provider's protocol doesn't know.
+        """
+        await self.close()
+        self._codec.reset()
+        update = self._codec.session_update(config)
+        self._fatal, self._failure = False, None
+        self._ready = asyncio.get_running_loop().create_future()
+        attempt = self._attempt
+        try:
+            async with asyncio.timeout(timeout_s):
+                self._sdk = await self._connect()
+                if attempt != self._attempt:
+                    raise RealtimeRefused(CLOSED_BY_US)
+                self._outbox.put(update)
+                self._wake.set()
+                self._tasks = (
+                    asyncio.create_task(self._read(self._sdk), name="realtime-reader"),
+                    asyncio.create_task(self._write(self._sdk), name="realtime-writer"),
+                )
+                ready = await self._ready
+        except TimeoutError:
+            await self.close()
+            name, where = self._provider.name, self._provider.address
+            raise RealtimeRefused(f"{name} at {where} did not begin a session within {timeout_s:g} s") from None
+        except BaseException:
+            await self.close()
+            raise
+        self._log.info("realtime_session_ready", session_id=ready.session_id)
+        return ready
+
+    def append(self, pcm: bytes) -> None:
+        """Queue the caller's audio; without a session it is dropped, in overflow the oldest waiting is."""
+        if self._is_open and pcm:
+            self._outbox.put_audio(self._codec.append(pcm))
+            self._wake.set()
+
+    def send(self, frame: Frame) -> bool:
+        """Queue a frame that must arrive; False when there is no session to send it to."""
+        if not self._is_open:
+            return False
+        if not self._outbox.put(frame):
+            self._fail(TOO_SLOW, "the provider stopped reading")
+            return False
+        self._wake.set()
+        return True
+
+    async def close(self) -> None:
+        """End the session, if there is one; what is still queued is not sent. No `ConnectionLost` follows."""
+        self._is_open = False
+        self._attempt += 1
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(RealtimeRefused(CLOSED_BY_US))
+            self._ready.exception()  # it need not be awaited any more
+        tasks, self._tasks = self._tasks, ()
+        sdk, self._sdk = self._sdk, None
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        if sdk is not None:
+            with contextlib.suppress(Exception):  # it may be closed already, or half so
+                await sdk.close()
+        self._outbox.clear()
+
+    async def _connect(self) -> AsyncRealtimeConnection:
+        try:
+            connecting = _client(self._provider).realtime.connect(
+                model=self._provider.model, websocket_connection_options=_options(self._provider)
+            )
+            return await connecting.enter()
+        except TimeoutError:
+            raise
+        except Exception as exc:
+            raise refused_connect(self._provider, exc, fatal=isinstance(exc, OpenAIError)) from exc
+
+    async def _read(self, sdk: AsyncRealtimeConnection) -> None:
+        try:
+            while self._failure is None:
+                for event in self._codec.decode(await sdk.recv_bytes()):
+                    self._take(event)
+            code, reason = self._failure
+        except ConnectionClosed as exc:
+            code, reason = self._failure or close_of(exc)
+        except Exception:
+            self._log.exception("realtime_reader_failed")
+            code, reason = OUR_BUG
+        self._lost(code, reason)
+        with contextlib.suppress(Exception):
+            await sdk.close()
+
+    async def _write(self, sdk: AsyncRealtimeConnection) -> None:
+        try:
+            while True:
+                frame = self._outbox.pop()
+                if frame is None:
+                    self._wake.clear()
+                    await self._wake.wait()
+                else:
+                    await sdk.send_raw(frame.decode())  # bytes would go out as a binary message
+        except ConnectionClosed:
+            pass  # the reader reports it
+        except Exception:
+            self._log.exception("realtime_writer_failed")
+            self._fail(*OUR_BUG)
+
+    def _take(self, event: RealtimeEvent) -> None:
+        if isinstance(event, ProviderError):
+            event = replace(event, message=self._provider.scrub(event.message))
+            self._fatal = self._fatal or event.fatal
+            if event.code == EXPIRED:
+                self._failure = (1001, EXPIRED)
+            if self._refuses(event):
+                return
+        elif isinstance(event, SessionReady) and self._ready is not None and not self._ready.done():
+            self._is_open = True
+            self._ready.set_result(event)
+        self._emit(event)
+
+    def _refuses(self, error: ProviderError) -> bool:
+        """Turn an error into open()'s exception, if it means that the session won't be as asked for."""
+        if self._ready is None or self._ready.done() or not (error.fatal or error.request == "session_update"):
+            return False
+        where = f"{self._provider.name} at {self._provider.address}"
+        text = f"{where} refused the session ({error.code}): {error.message}"
+        self._ready.set_exception(RealtimeRefused(text, fatal=True))
+        return True
+
+    def _lost(self, code: int, reason: str) -> None:
+        was_open, self._is_open = self._is_open, False
+        for task in self._tasks[1:2]:
+            task.cancel()  # the writer has nobody to write to
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(refused_close(self._provider, code, reason))
+        if not was_open:
+            return
+        fatal = self._fatal or close_is_fatal(code, reason)
+        reason = self._provider.scrub(reason)
+        self._log.warning("realtime_connection_lost", code=code, reason=reason, fatal=fatal)
+        self._emit(ConnectionLost(code, reason, fatal))
+
+    def _fail(self, code: int, reason: str) -> None:
+        """Give the connection up; the reader reports it."""
+        if self._failure is None and self._sdk is not None:
+            self._failure = (code, reason)
+            closing = asyncio.create_task(self._sdk.close(code=1000), name="realtime-closer")
+            self._tasks = (*self._tasks, closing)
+
+    def _emit(self, event: RealtimeEvent) -> None:
+        try:
+            self._on_event(event)
+        except Exception:
+            self._log.exception("realtime_event_handler_failed", event_type=type(event).__name__)
+
+
+def _options(provider: Provider) -> WebSocketConnectionOptions:
+    options: dict[str, Any] = {
+        "compression": None,  # base64 of noise does not shrink: deflate costs 60 % more CPU for nothing
+        "max_size": FRAME_BYTES,
+        "ping_interval": PING_S,
+        "ping_timeout": PONG_S,
+        "close_timeout": CLOSE_S,
+        "open_timeout": None,  # open() bounds it together with the session's beginning
+    }
+    if provider.is_loopback:
+        options["proxy"] = None
+    if provider.is_secure:
+        options["ssl"] = _tls()
+    # The SDK's type names some of the options; it passes all of them on to websockets.connect().
+    return cast("WebSocketConnectionOptions", options)
+
+
+@lru_cache(maxsize=1)
+def _tls() -> ssl.SSLContext:
+    """One context for all calls: loading the certificates takes 20 ms, in which no audio would move."""
+    return ssl.create_default_context()
+
+
+_clients: dict[Any, AsyncOpenAI] = {}
+
+
+def _client(provider: Provider) -> AsyncOpenAI:
+    """One SDK client per provider: making one takes 20 ms. It holds no connection of its own."""
+    recipe = (provider.url, provider.key, tuple(provider.headers.items()))
+    if recipe not in _clients:
+        _clients[recipe] = AsyncOpenAI(
+            api_key=provider.key, websocket_base_url=provider.url, default_headers=provider.headers, max_retries=0
+        )
+    return _clients[recipe]
