@@ -7,19 +7,30 @@ variable: its name, its value (never a secret's) and the field's `description`, 
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import os
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from worker.errors import SettingsError
+from worker.values import (
+    Directory,
+    File,
+    HttpAddress,
+    HttpUrl,
+    Ip,
+    Listen,
+    Lower,
+    Networks,
+    PortRange,
+    RedisUrl,
+    SipServer,
+    WebSocketUrl,
+    Words,
+)
 
 if TYPE_CHECKING:
     from telephony.settings import SipSettings
@@ -35,74 +46,6 @@ NOT_BUILT = ("gemini", "vertex")
 RealtimeName = Literal["local", "openai", "azure", "gateway"]
 
 
-@dataclass(frozen=True, slots=True)
-class HttpAddress:
-    """Where the HTTP endpoint listens. `port` 0 means any free one."""
-
-    host: str
-    port: int
-
-
-def _words(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return tuple(word.strip() for word in value.split(",") if word.strip())
-
-
-def _lower(value: object) -> object:
-    return value.strip().lower() if isinstance(value, str) else value
-
-
-def _http(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    if value.strip().lower() == "off":
-        return None
-    host, separator, port = value.strip().rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not separator or not host or not port.isdecimal() or int(port) > 65535:
-        raise ValueError("no host:port")
-    return HttpAddress(host, int(port))
-
-
-def _port_range(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"\s*(\d{1,5})\s*-\s*(\d{1,5})\s*", value)
-    low, high = (int(match[1]), int(match[2])) if match else (0, 0)
-    if not 1024 <= low < high <= 65535:
-        raise ValueError("no range of ports")
-    return (low, high)
-
-
-def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
-    for network in value:
-        ipaddress.ip_network(network, strict=False)
-    return value
-
-
-def _url(*schemes: str) -> AfterValidator:
-    def check(value: Any) -> Any:
-        parts = urlsplit(value.get_secret_value() if isinstance(value, SecretStr) else value)
-        if parts.scheme not in schemes or not (parts.netloc or parts.path):
-            raise ValueError("no such URL")
-        return value
-
-    return AfterValidator(check)
-
-
-def _file(value: Path) -> Path:
-    if not value.is_file():
-        raise ValueError("no such file")
-    return value
-
-
-def _directory(value: Path) -> Path:
-    if value.exists() and not value.is_dir():
-        raise ValueError("not a directory")
-    return value
-
-
 class Settings(BaseSettings):
     """Everything that the environment configures. Build it with `load_settings()`, which words the errors.
 
@@ -111,31 +54,27 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True)
 
-    sip_host: str = Field(default="127.0.0.1", description="the address to listen on for SIP, 0.0.0.0 for all")
+    sip_host: Ip = Field(default="127.0.0.1", description="an IP address of this machine, or 0.0.0.0 for all")
     sip_port: int = Field(default=5060, ge=0, le=65535, description="a port from 0 to 65535 (0: any free one)")
-    sip_transports: Annotated[tuple[Literal["udp", "tcp"], ...], NoDecode, BeforeValidator(_words)] = Field(
+    sip_transports: Annotated[tuple[Literal["udp", "tcp"], ...], NoDecode, Words] = Field(
         default=("udp", "tcp"), min_length=1, description="a list with commas of: udp, tcp"
     )
-    sip_public_address: str | None = Field(
-        default=None,
-        description="the address that callers reach this machine by, where it differs from SIP_HOST",
+    sip_public_address: Ip | None = Field(
+        default=None, description="the IP address that callers reach this machine by, where it is not SIP_HOST"
     )
-    sip_registrar: str | None = Field(
-        default=None,
-        pattern=r"^sips?:[^\s@]+$",
-        description="the registrar's URI, such as sip:pbx.example.com:5060",
+    sip_registrar: SipServer | None = Field(
+        default=None, description="the registrar, such as pbx.example.com or sip:pbx.example.com:5080;transport=tcp"
     )
     sip_username: str | None = Field(default=None, description="the user name that the registrar knows")
     sip_password: SecretStr | None = Field(default=None, description="the password that the registrar knows")
-    sip_allow: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words), AfterValidator(_networks)] = Field(
-        default=(),
-        description="a list with commas of addresses or networks, such as 192.0.2.7,198.51.100.0/24",
+    sip_allow: Networks = Field(
+        default=(), description="a list with commas of addresses, networks or host names, such as 192.0.2.0/24"
     )
-    srtp: Annotated[Literal["off", "optional", "required"], BeforeValidator(_lower)] = Field(
+    srtp: Annotated[Literal["off", "optional", "required"], Lower] = Field(
         default="off", description="one of: off, optional, required"
     )
-    rtp_ports: Annotated[tuple[int, int], NoDecode, BeforeValidator(_port_range)] = Field(
-        default=(10000, 10999), description="a range of ports from 1024 to 65535, such as 10000-10999"
+    rtp_ports: PortRange = Field(
+        default=(10000, 10999), description="a range of ports from 1024 to 65535, such as 10000-10999; 0-0: any free"
     )
     max_calls: int | None = Field(
         default=None, ge=1, description="a number from 1 (left out: as many as this pjsua2 build can carry)"
@@ -153,32 +92,29 @@ class Settings(BaseSettings):
         description="seconds, at most 86400, that calls may go on for after SIGTERM",
     )
 
-    realtime: Annotated[RealtimeName, BeforeValidator(_lower)] = Field(
+    realtime: Annotated[RealtimeName, Lower] = Field(
         default="local", description="one of: local, openai, azure, gateway"
     )
-    realtime_url: Annotated[str, _url("ws", "wss")] | None = Field(
+    realtime_url: WebSocketUrl | None = Field(
         default=None, description="a ws:// or wss:// URL, such as wss://gateway.example.com/v1"
     )
     realtime_model: str | None = Field(default=None, description="the name of a model (Azure: of the deployment)")
 
-    agent: Annotated[Path, AfterValidator(_file)] | None = Field(
-        default=None, description="the path of an agent file (TOML) that exists"
-    )
-    http: Annotated[HttpAddress | None, NoDecode, BeforeValidator(_http)] = Field(
+    agent: File | None = Field(default=None, description="the path of an agent file (TOML) that exists")
+    http: Listen = Field(
         default=HttpAddress("127.0.0.1", 8080), description="host:port, such as 127.0.0.1:8080, or off"
     )
-    recordings: Annotated[Path, AfterValidator(_directory)] | None = Field(
-        default=None,
-        description="the directory for recordings and call records (left out: nothing is recorded)",
+    recordings: Directory | None = Field(
+        default=None, description="the directory for recordings and call records (left out: nothing is recorded)"
     )
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Lower] = Field(
         default="info", description="one of: debug, info, warning, error"
     )
-    log_format: Annotated[Literal["auto", "json", "console"], BeforeValidator(_lower)] = Field(
+    log_format: Annotated[Literal["auto", "json", "console"], Lower] = Field(
         default="auto", description="one of: auto, json, console"
     )
 
-    redis_url: Annotated[SecretStr, _url("redis", "rediss", "unix")] | None = Field(
+    redis_url: RedisUrl | None = Field(
         default=None,
         validation_alias="REDIS_URL",
         description="redis://, rediss:// or unix:// and the server's address (left out: an embedded Redis)",
@@ -188,12 +124,12 @@ class Settings(BaseSettings):
         validation_alias="OPENAI_API_KEY",
         description="a key of the OpenAI platform, or the gateway's",
     )
-    openai_base_url: Annotated[str, _url("http", "https")] | None = Field(
+    openai_base_url: HttpUrl | None = Field(
         default=None,
         validation_alias="OPENAI_BASE_URL",
         description="an https:// URL, such as https://api.openai.com/v1",
     )
-    azure_openai_endpoint: Annotated[str, _url("https")] | None = Field(
+    azure_openai_endpoint: HttpUrl | None = Field(
         default=None,
         validation_alias="AZURE_OPENAI_ENDPOINT",
         description="an https:// URL, such as https://RESOURCE.openai.azure.com",

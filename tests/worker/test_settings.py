@@ -5,7 +5,6 @@ import pytest
 
 from worker.errors import SettingsError
 from worker.settings import (
-    HttpAddress,
     Settings,
     child_environment,
     load_settings,
@@ -13,6 +12,7 @@ from worker.settings import (
     variable_of,
     without_password,
 )
+from worker.values import HttpAddress
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def test_values_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch, t
     for name, value in {
         "OFFHOOK_SIP_PORT": "0",
         "OFFHOOK_SIP_TRANSPORTS": " tcp ",
-        "OFFHOOK_SIP_ALLOW": "192.0.2.7, 198.51.100.0/24",
+        "OFFHOOK_SIP_ALLOW": "192.0.2.7, 198.51.100.0/24,trunk.example.com",
         "OFFHOOK_SRTP": "Required",
         "OFFHOOK_RTP_PORTS": "20000-20100",
         "OFFHOOK_MAX_CALLS": "3",
@@ -56,7 +56,7 @@ def test_values_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch, t
         monkeypatch.setenv(name, value)
     settings = load_settings()
     assert settings.sip_transports == ("tcp",)
-    assert settings.sip_allow == ("192.0.2.7", "198.51.100.0/24")
+    assert settings.sip_allow == ("192.0.2.7", "198.51.100.0/24", "trunk.example.com")
     assert (settings.srtp, settings.rtp_ports, settings.max_calls) == ("required", (20000, 20100), 3)
     assert settings.http == HttpAddress("::1", 0)
     assert not settings.needs_embedded_redis() and not settings.needs_local_realtime()
@@ -82,10 +82,14 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
         ("OFFHOOK_SIP_PORT", "sip", "a port from 0 to 65535"),
         ("OFFHOOK_SIP_TRANSPORTS", "udp,sctp", "udp, tcp"),
         ("OFFHOOK_SIP_TRANSPORTS", ",", "udp, tcp"),
-        ("OFFHOOK_SIP_ALLOW", "192.0.2.300", "addresses or networks"),
-        ("OFFHOOK_SIP_REGISTRAR", "pbx.example.com", "sip:pbx.example.com:5060"),
+        ("OFFHOOK_SIP_HOST", "localhost", "an IP address of this machine"),
+        ("OFFHOOK_SIP_ALLOW", "192.0.2.300", "addresses, networks or host names"),
+        ("OFFHOOK_SIP_ALLOW", "192.0.2.0/33", "addresses, networks or host names"),
+        ("OFFHOOK_SIP_REGISTRAR", "sip:user@pbx.example.com", "pbx.example.com or sip:"),
+        ("OFFHOOK_SIP_REGISTRAR", "http://pbx", "pbx.example.com or sip:"),
         ("OFFHOOK_SRTP", "yes", "off, optional, required"),
         ("OFFHOOK_RTP_PORTS", "10000", "10000-10999"),
+        ("OFFHOOK_RTP_PORTS", "0-100", "10000-10999"),
         ("OFFHOOK_RTP_PORTS", "9-1", "10000-10999"),
         ("OFFHOOK_MAX_CALLS", "0", "a number from 1"),
         ("OFFHOOK_ANSWER_SECONDS", "60", "at most 30"),
@@ -183,6 +187,24 @@ def test_every_setting_says_what_is_allowed_and_has_a_name() -> None:
     for field, info in Settings.model_fields.items():
         assert info.description, field
         assert variable_of(field).startswith(("OFFHOOK_", "OPENAI_", "AZURE_OPENAI_", "REDIS_URL"))
+
+
+@pytest.mark.parametrize(
+    "value", ["pbx.example.com", "192.0.2.1:5080", "sip:pbx.example.com:5080;transport=tcp", "[2001:db8::1]:5060"]
+)
+def test_ways_to_name_a_registrar(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("OFFHOOK_SIP_REGISTRAR", value)
+    monkeypatch.setenv("OFFHOOK_SIP_USERNAME", "alice")
+    monkeypatch.setenv("OFFHOOK_SIP_PASSWORD", "hush")
+    sip = load_settings().sip_settings()
+    assert (sip.registrar, sip.username, sip.password) == (value, "alice", "hush")
+
+
+def test_telephony_gets_values_it_accepts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OFFHOOK_RTP_PORTS", "0-0")
+    monkeypatch.setenv("OFFHOOK_SIP_PORT", "0")
+    sip = load_settings().sip_settings()
+    assert (sip.host, sip.port, sip.rtp_ports, sip.transports) == ("127.0.0.1", 0, (0, 0), ("udp", "tcp"))
 
 
 def test_urls_are_logged_without_password() -> None:

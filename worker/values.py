@@ -1,0 +1,120 @@
+"""The types of settings: how each kind of value is read from the text of an environment variable.
+
+A validator raises ValueError without words: `worker.settings` says what is allowed, from the setting's description.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic_settings import NoDecode
+
+HOST_NAME = re.compile(r"(?=.{1,253}$)(?!\d+(\.\d+)*$)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
+SIP_SERVER = re.compile(r"(sip:)?(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(;[a-z]+=[a-z]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAddress:
+    """Where the HTTP endpoint listens. `port` 0 means any free one."""
+
+    host: str
+    port: int
+
+
+def _words(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(word.strip() for word in value.split(",") if word.strip())
+
+
+def _lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _ip(value: str) -> str:
+    return str(ipaddress.ip_address(value.strip()))
+
+
+def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    for name in value:
+        if not HOST_NAME.fullmatch(name):
+            ipaddress.ip_network(name, strict=False)
+    return value
+
+
+def _sip_server(value: str) -> str:
+    if not SIP_SERVER.fullmatch(value.strip()):
+        raise ValueError
+    return value.strip()
+
+
+def _listen(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if value.strip().lower() == "off":
+        return None
+    host, separator, port = value.strip().rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not separator or not host or not port.isdecimal() or int(port) > 65535:
+        raise ValueError
+    return HttpAddress(host, int(port))
+
+
+def _port_range(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(\d{1,5})\s*-\s*(\d{1,5})\s*", value)
+    low, high = (int(match[1]), int(match[2])) if match else (-1, -1)
+    if (low, high) != (0, 0) and not 1024 <= low < high <= 65535:
+        raise ValueError
+    return (low, high)
+
+
+def _url(*schemes: str) -> AfterValidator:
+    def check(value: Any) -> Any:
+        parts = urlsplit(value.get_secret_value() if isinstance(value, SecretStr) else value)
+        if parts.scheme not in schemes or not (parts.netloc or (parts.scheme == "unix" and parts.path)):
+            raise ValueError
+        return value
+
+    return AfterValidator(check)
+
+
+def _file(value: Path) -> Path:
+    if not value.is_file():
+        raise ValueError
+    return value
+
+
+def _directory(value: Path) -> Path:
+    if value.exists() and not value.is_dir():
+        raise ValueError
+    return value
+
+
+Words = BeforeValidator(_words)
+"""A list with commas, as a tuple of words."""
+Lower = BeforeValidator(_lower)
+"""In lower case, without blanks around it."""
+Ip = Annotated[str, AfterValidator(_ip)]
+Networks = Annotated[tuple[str, ...], NoDecode, Words, AfterValidator(_networks)]
+"""IP addresses, networks (CIDR) and host names, with commas."""
+SipServer = Annotated[str, AfterValidator(_sip_server)]
+"""A host, or a sip: URI without a user part."""
+Listen = Annotated[HttpAddress | None, NoDecode, BeforeValidator(_listen)]
+"""host:port, or None for "off"."""
+PortRange = Annotated[tuple[int, int], NoDecode, BeforeValidator(_port_range)]
+"""first-last, both taken in."""
+WebSocketUrl = Annotated[str, _url("ws", "wss")]
+HttpUrl = Annotated[str, _url("http", "https")]
+RedisUrl = Annotated[SecretStr, _url("redis", "rediss", "unix")]
+File = Annotated[Path, AfterValidator(_file)]
+"""A file that exists."""
+Directory = Annotated[Path, AfterValidator(_directory)]
+"""A folder, or a path where one can be made."""
