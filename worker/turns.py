@@ -125,6 +125,12 @@ class TurnMachine:
         """Whether audio of this response may be queued: not of a discarded one, and never over the caller."""
         return not self.over and self.floor is not Floor.CALLER and not self.slot.discarded(response_id)
 
+    @property
+    def idle(self) -> bool:
+        """Whether nobody speaks, nothing is being generated and nothing is owed: a moment between turns."""
+        quiet = self.floor is Floor.NOBODY and self._playing is None and self.slot.free
+        return quiet and self._connected and not self.pending and not self._wanted and self.ending is None
+
     # --- call and session ---------------------------------------------------------------------------------------------
 
     def _media_ready(self, event: MediaReady, now: float) -> list[Command]:
@@ -363,7 +369,7 @@ class TurnMachine:
 
     def _may_fill(self) -> bool:
         """Whether the caller waits in silence, for a tool or for a new session."""
-        waiting = bool(self.pending.running()) or (self._greeted and not self._connected)
+        waiting = bool(self.pending.running()) or not self._connected
         quiet = self.floor is Floor.NOBODY and self._playing is None and self._media
         return waiting and quiet and self.ending is None
 

@@ -1,0 +1,106 @@
+"""Writes what a realtime session tells into the call's record, the history for a next session, the log, the metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from worker.metrics import Metrics
+from worker.playout import Playout
+from worker.realtime import base
+from worker.realtime.history import History
+from worker.records import Recorder
+
+__all__ = ["Minutes"]
+
+VOICE_LAG_MS = 2000
+"""A server's VAD tells of the end of speech at most so late; beyond it its clock is not believed."""
+
+
+class Minutes:
+    """The minutes of one call. Decides nothing."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        history: History,
+        playout: Playout,
+        metrics: Metrics,
+        log: Any,
+        clock: Callable[[], float],
+    ) -> None:
+        self._recorder = recorder
+        self._history = history
+        self._playout = playout
+        self._metrics = metrics
+        self._log = log
+        self._clock = clock
+        self._speech_ended: float | None = None
+        self.sent_ms = 0.0
+        """How much of the caller's audio this session was sent: the clock that its VAD counts by (ms)."""
+        self._handlers: dict[type[Any], Callable[[Any], None]] = {
+            base.SessionReady: self._session_ready,
+            base.SpeechStarted: self._speech_started,
+            base.SpeechStopped: self._speech_stopped,
+            base.CallerTranscript: self._caller_transcript,
+            base.AgentTranscriptDelta: self._agent_transcript_delta,
+            base.AgentTranscript: self._agent_transcript,
+            base.ProviderError: self._provider_error,
+            base.ConnectionLost: self._connection_lost,
+            base.Unknown: self._unknown,
+        }
+
+    def note(self, event: base.RealtimeEvent) -> None:
+        """Take an event down."""
+        handler = self._handlers.get(type(event))
+        if handler is not None:
+            handler(event)
+
+    def agent_heard(self) -> None:
+        """The agent's first audio of an item is queued: the answer to what the caller said last."""
+        if self._speech_ended is not None:
+            self._metrics.turn_latency.observe(self._clock() - self._speech_ended)
+            self._speech_ended = None
+
+    def cut(self, item_id: str, heard_ms: int, received_ms: int) -> None:
+        """Of an item of the agent's only this much was heard (ms)."""
+        self._history.cut(item_id, heard_ms, received_ms)
+
+    def _heard_at(self, audio_ms: int) -> float:
+        """When the audio at `audio_ms` of all that was sent came in from the caller (s)."""
+        ago = min(max(self.sent_ms - audio_ms, 0.0), VOICE_LAG_MS)
+        return self._clock() - ago / 1000
+
+    def _session_ready(self, event: base.SessionReady) -> None:
+        self.sent_ms = 0.0
+
+    def _speech_started(self, event: base.SpeechStarted) -> None:
+        self._history.reserve(event.item_id, "user")
+        self._recorder.turn_started(self._heard_at(event.audio_ms) * 1000, "caller", event.item_id)
+
+    def _speech_stopped(self, event: base.SpeechStopped) -> None:
+        self._speech_ended = self._heard_at(event.audio_ms)
+        self._recorder.turn_ended(self._speech_ended * 1000, event.item_id)
+
+    def _caller_transcript(self, event: base.CallerTranscript) -> None:
+        self._recorder.turn_text(event.item_id, event.text)
+        self._history.caller_said(event.item_id, event.text)
+
+    def _agent_transcript_delta(self, event: base.AgentTranscriptDelta) -> None:
+        self._recorder.turn_text_delta(event.item_id, event.text)
+
+    def _agent_transcript(self, event: base.AgentTranscript) -> None:
+        self._recorder.turn_text(event.item_id, event.text)
+        if self._playout.who(event.item_id) != "filler":
+            self._history.agent_said(event.item_id, event.text)
+
+    def _provider_error(self, event: base.ProviderError) -> None:
+        self._log.warning("realtime_error", code=event.code, message=event.message, request=event.request)
+
+    def _connection_lost(self, event: base.ConnectionLost) -> None:
+        self._metrics.realtime_lost_total.inc()
+        reason = f"realtime connection lost ({event.code} {event.reason})".replace(" )", ")")
+        self._recorder.error(self._clock() * 1000, reason)
+
+    def _unknown(self, event: base.Unknown) -> None:
+        self._log.info("realtime_event_unknown", type=event.type)

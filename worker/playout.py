@@ -1,0 +1,120 @@
+"""What the caller hears: items queued for playout, their edges, and where they were cut off."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from telephony.bridge import Bridge
+from worker.records import Recorder, Who
+from worker.sounds import soft_tone
+from worker.turns import TONE
+
+__all__ = ["Cut", "Playout"]
+
+PROMPT = "prompt"
+"""Item id of a recorded prompt."""
+REMEMBERED = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """An item of the agent's that was flushed before its end. All in ms of the item's own audio."""
+
+    item_id: str
+    heard_ms: int
+    """How much of it was sent to the caller, by the playout clock."""
+    received_ms: int
+    """How much of it the provider had sent."""
+
+
+class Playout:
+    """One call's playout: wraps the bridge, names who speaks, and writes the turns of the record."""
+
+    def __init__(self, bridge: Bridge, recorder: Recorder) -> None:
+        self._bridge = bridge
+        self._recorder = recorder
+        self._voices: dict[str, Who] = {}
+        self._order: deque[str] = deque()
+        self._now_playing: str | None = None
+        self._tones = 0
+
+    @property
+    def playing(self) -> str | None:
+        """The item that is being sent now, by the machine's names; None when nothing is left to send."""
+        return self._now_playing
+
+    def known(self, item_id: str) -> bool:
+        """Whether some of this item's audio was queued already."""
+        return item_id in self._voices
+
+    def play(self, item_id: str, pcm: bytes, who: Who) -> bool:
+        """Queue audio of an item (16-bit PCM at the bridge's rate). True if it is the item's first."""
+        first = item_id not in self._voices
+        if first:
+            self._remember(item_id, who)
+        self._bridge.play(item_id, pcm)
+        return first
+
+    def play_tone(self) -> None:
+        """Queue the soft tone."""
+        self._tones += 1
+        item_id = f"{TONE}:{self._tones}"
+        self._bridge.play(item_id, soft_tone(self._bridge.rate_hz))
+        self._bridge.end_item(item_id)
+
+    def play_prompt(self, pcm: bytes, text: str) -> None:
+        """Queue a recorded prompt; what was queued before it is dropped."""
+        self._bridge.flush()
+        self._recorder.turn_text(PROMPT, text)
+        self.play(PROMPT, pcm, "agent")
+        self._bridge.end_item(PROMPT)
+
+    def end_item(self, item_id: str) -> None:
+        """No more audio comes for this item."""
+        self._bridge.end_item(item_id)
+
+    def poll(self, now: float) -> tuple[bool, str | None]:
+        """Return whether another item is being sent since the last poll, and which; writes the turns' edges."""
+        item_id = self._bridge.playing()
+        if item_id is not None and item_id.startswith(TONE + ":"):
+            item_id = TONE
+        if item_id == self._now_playing:
+            return False, item_id
+        self._move(item_id, now)
+        return True, item_id
+
+    def flush(self, now: float) -> list[Cut]:
+        """Drop everything that was not sent yet; returns the provider's items that were cut, in order."""
+        cuts = [
+            Cut(flushed.item_id, flushed.heard_ms, flushed.received_ms)
+            for flushed in self._bridge.flush()
+            if flushed.item_id in self._voices and not flushed.complete
+        ]
+        self._move(None, now)
+        return cuts
+
+    def who(self, item_id: str) -> Who | None:
+        """Whose voice an item is; None for one that was never played."""
+        return self._voices.get(item_id)
+
+    def _move(self, item_id: str | None, now: float) -> None:
+        now_ms = now * 1000
+        before, self._now_playing = self._now_playing, item_id
+        if item_id == TONE:
+            self._recorder.sound_started(now_ms, TONE)
+        elif item_id is not None:
+            who = self._voices.get(item_id, "agent")
+            self._recorder.turn_started(now_ms, who, item_id)
+            if who == "filler":
+                self._recorder.filler_spoken()
+        if before == TONE:
+            self._recorder.sound_ended(now_ms, TONE)
+        elif before is not None:
+            self._recorder.turn_ended(now_ms, before)
+
+    def _remember(self, item_id: str, who: Who) -> None:
+        self._voices[item_id] = who
+        self._order.append(item_id)
+        if len(self._order) > REMEMBERED:
+            self._voices.pop(self._order.popleft(), None)

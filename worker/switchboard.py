@@ -1,0 +1,250 @@
+"""The calls in progress: each from its INVITE to its record. On the event loop only."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from telephony import events as phone
+from telephony.bridge import Bridge
+from telephony.endpoint import Endpoint
+from telephony.recording import StereoRecorder
+from worker.metrics import Metrics
+from worker.pace import Pacer
+from worker.records import Observer, write_record
+from worker.session import CallSession
+
+__all__ = ["LiveCall", "MakeSession", "Switchboard"]
+
+log = structlog.get_logger(__name__)
+
+GOODBYE_S = 20.0
+"""After the drain's bound: time for the spoken goodbyes before the calls are cut."""
+CUT_S = 2.0
+DRAIN_RECORDINGS_S = 0.5
+
+MakeSession = Callable[[str, str, str, Bridge, Callable[[str], None]], CallSession]
+"""Makes a session of call id, caller, dialled, bridge and hang-up."""
+Observe = Callable[[CallSession], Observer | None]
+
+
+@dataclass(slots=True)
+class LiveCall:
+    """A call in progress, and what belongs to it."""
+
+    session: CallSession
+    outbound: bool
+    started: float
+    sip_call_id: str = ""
+    codec: str = ""
+    confirmed: bool = False
+    media: bool = False
+    recording: StereoRecorder | None = None
+    task: asyncio.Task[None] | None = None
+
+
+class Switchboard:
+    """Takes the endpoint's events, gives every call a session and sees it through."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        pacer: Pacer,
+        metrics: Metrics,
+        make_session: MakeSession,
+        *,
+        answer_s: float,
+        recordings: Path | None,
+        observe: Observe,
+    ) -> None:
+        self._endpoint = endpoint
+        self._pacer = pacer
+        self._metrics = metrics
+        self._make_session = make_session
+        self._answer_s = answer_s
+        self._recordings = recordings
+        self._observe = observe
+        self._calls: dict[str, LiveCall] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    # --- the endpoint's events ----------------------------------------------------------------------------------------
+
+    def on_event(self, event: phone.CallEvent) -> None:
+        """Take one event of the endpoint."""
+        match event:
+            case phone.IncomingCall():
+                self._begin(event.call_id, event.caller, event.dialled, event.bridge, event.sip_call_id)
+            case phone.RegistrationChanged():
+                self._metrics.sip_registered.set(event.registered)
+                tell = log.info if event.registered else log.warning
+                tell("registration", registered=event.registered, status=event.status, reason=event.reason)
+            case phone.CallRefused():
+                self._metrics.calls_total.labels("rejected").inc()
+                log.warning("call_refused", status=event.status, reason=event.reason, source=event.source)
+            case _:
+                call = self._calls.get(event.call_id)
+                if call is not None:
+                    self._on_call(call, event)
+
+    def _on_call(self, call: LiveCall, event: phone.CallEvent) -> None:
+        match event:
+            case phone.CallConfirmed():
+                call.confirmed = True
+                call.session.answered()
+                self._media(call)
+            case phone.MediaActive():
+                call.codec, call.media = event.codec, True
+                self._media(call)
+            case phone.DigitReceived():
+                call.session.digit(event.digit)
+            case phone.MediaHeld():
+                log.info("held" if event.held else "resumed", call_id=event.call_id)
+            case phone.CallEnded():
+                call.session.hung_up(event.by, f"{event.status} {event.reason}".strip())
+            case _:
+                pass
+
+    def _media(self, call: LiveCall) -> None:
+        if call.confirmed and call.media and call.session.start_media():
+            call.session.bridge.tap = call.recording
+
+    # --- one call -----------------------------------------------------------------------------------------------------
+
+    async def dial(self, uri: str) -> CallSession:
+        """Call somebody; the agent speaks once they answer. Raises SipRequestError for a URI that can't be called."""
+        call_id = await asyncio.wrap_future(self._endpoint.invite(uri))
+        bridge = self._endpoint.bridge(call_id)
+        if bridge is None:
+            raise ConnectionError(f"{uri}: the call ended before it began")
+        return self._begin(call_id, "", uri, bridge, "", outbound=True)
+
+    def _begin(
+        self, call_id: str, caller: str, dialled: str, bridge: Bridge, sip_call_id: str, *, outbound: bool = False
+    ) -> CallSession:
+        session = self._make_session(call_id, caller, dialled, bridge, lambda reason: self._hang_up(call_id))
+        observer = self._observe(session)
+        if observer is not None:
+            session.recorder.subscribe(observer)
+        call = LiveCall(session, outbound, time.monotonic(), sip_call_id)
+        if (path := self._path(call_id, ".wav")) is not None:
+            call.recording = StereoRecorder(path, bridge.rate_hz)
+            session.recorder.recording = str(path)
+        self._calls[call_id] = call
+        self._idle.clear()
+        self._metrics.calls_active.set(len(self._calls))
+        log.info("call", call_id=call_id, sip_call_id=sip_call_id, caller=caller, dialled=dialled)
+        self._pacer.add(session)
+        call.task = asyncio.get_running_loop().create_task(self._see_through(call))
+        return session
+
+    async def _see_through(self, call: LiveCall) -> None:
+        """Ring, open the realtime session, answer, wait for the end, write the record."""
+        call_id, session = call.session.info.call_id, call.session
+        try:
+            if not call.outbound:
+                self._endpoint.answer(call_id, 180)
+            opened = asyncio.create_task(session.open())
+            ended = asyncio.create_task(session.ended.wait())
+            bound = None if call.outbound else self._answer_s
+            await asyncio.wait({opened, ended}, timeout=bound, return_when=asyncio.FIRST_COMPLETED)
+            if not call.outbound and not ended.done():
+                # With a session or without: the caller never waits in dead air for longer than the bound.
+                self._endpoint.answer(call_id, 200)
+            await ended
+            opened.cancel()
+        except Exception:
+            log.exception("call_broke", call_id=call_id)
+            self._hang_up(call_id)
+        finally:
+            await self._finish(call)
+
+    async def _finish(self, call: LiveCall) -> None:
+        session, call_id = call.session, call.session.info.call_id
+        del self._calls[call_id]
+        self._pacer.remove(session)
+        await session.close()
+        record = session.recorder.ended(time.monotonic() * 1000, "failed", "internal error")
+        if call.recording is not None:
+            await asyncio.to_thread(call.recording.close)
+        if (path := self._path(call_id, ".json")) is not None:
+            await asyncio.to_thread(write_record, record, path)
+        bridge = session.bridge
+        self._metrics.calls_total.labels(record.outcome).inc()
+        self._metrics.calls_active.set(len(self._calls))
+        self._metrics.playout_underruns_total.inc(bridge.underruns)
+        log.info(
+            "call_ended",
+            call_id=call_id,
+            outcome=record.outcome,
+            reason=record.reason,
+            duration_ms=record.duration_ms,
+            tool_calls=len(record.tool_calls),
+            underruns=bridge.underruns,
+            dropped_in_frames=bridge.dropped_in_frames,
+            errors=record.errors,
+        )
+        if not self._calls:
+            self._idle.set()
+
+    def _hang_up(self, call_id: str) -> None:
+        if call_id in self._calls:
+            self._endpoint.hang_up(call_id)
+
+    def _path(self, call_id: str, suffix: str) -> Path | None:
+        return None if self._recordings is None else self._recordings / f"{call_id}{suffix}"
+
+    # --- all calls ----------------------------------------------------------------------------------------------------
+
+    async def drain(self, bound_s: float) -> None:
+        """Wait for the calls to end by themselves; past the bound say goodbye in those left, then cut them."""
+        if await self.all_ended(bound_s):
+            return
+        for call in tuple(self._calls.values()):
+            call.session.say_goodbye("drain")
+        if await self.all_ended(GOODBYE_S):
+            return
+        log.warning("calls_cut", calls=len(self._calls))
+        for call_id in tuple(self._calls):
+            self._hang_up(call_id)
+        await self.all_ended(CUT_S)
+
+    async def all_ended(self, bound_s: float) -> bool:
+        """Wait until no call is in progress, at most so long; whether there is none."""
+        try:
+            await asyncio.wait_for(self._idle.wait(), bound_s)
+        except TimeoutError:
+            return False
+        return True
+
+    async def drain_recordings(self) -> None:
+        """Move recorded audio to disk until cancelled."""
+        while True:
+            await asyncio.sleep(DRAIN_RECORDINGS_S)
+            for call in tuple(self._calls.values()):
+                if call.recording is not None:
+                    await asyncio.to_thread(call.recording.drain)
+
+    def status(self) -> Sequence[Mapping[str, object]]:
+        """The calls in progress, for the operator."""
+        now = time.monotonic()
+        return [
+            {
+                "call_id": call_id,
+                "sip_call_id": call.sip_call_id,
+                "caller": call.session.info.caller,
+                "dialled": call.session.info.dialled,
+                "seconds": round(now - call.started, 1),
+                "codec": call.codec,
+                **call.session.status(),
+            }
+            for call_id, call in self._calls.items()
+        ]

@@ -1,0 +1,46 @@
+"""A call's audio between the telephone's rate and the realtime session's format. Pure; stateful by direction."""
+
+from __future__ import annotations
+
+from telephony import g711
+from telephony.resample import Resampler
+from worker.realtime.base import RATE_HZ, AudioFormat
+
+__all__ = ["Downlink", "Uplink"]
+
+
+class Uplink:
+    """The caller's audio on its way to the session: 16-bit mono PCM at `phone_hz` in, the session's format out."""
+
+    def __init__(self, phone_hz: int, session: AudioFormat) -> None:
+        self._resampler = Resampler(phone_hz, RATE_HZ[session]) if phone_hz != RATE_HZ[session] else None
+        self._encode = {"pcmu": g711.ulaw_encode, "pcma": g711.alaw_encode}.get(session)
+
+    def convert(self, pcm: bytes) -> bytes:
+        """Convert the next piece, of any length in whole samples."""
+        if self._resampler is not None:
+            pcm = self._resampler.process(pcm)
+        return pcm if self._encode is None else self._encode(pcm)
+
+
+class Downlink:
+    """The agent's audio on its way to the caller: the session's format in, 16-bit mono PCM at `phone_hz` out.
+
+    Items follow each other without a gap or lie seconds apart: each begins with a filter at rest.
+    """
+
+    def __init__(self, phone_hz: int, session: AudioFormat) -> None:
+        self._resampler = Resampler(RATE_HZ[session], phone_hz) if phone_hz != RATE_HZ[session] else None
+        self._decode = {"pcmu": g711.ulaw_decode, "pcma": g711.alaw_decode}.get(session)
+        self._item_id = ""
+
+    def convert(self, item_id: str, audio: bytes) -> bytes:
+        """Convert the next piece of an item."""
+        if self._decode is not None:
+            audio = self._decode(audio)
+        if self._resampler is None:
+            return audio
+        if item_id != self._item_id:
+            self._item_id = item_id
+            self._resampler.reset()
+        return self._resampler.process(audio)
