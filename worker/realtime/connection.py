@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import ssl
 from collections.abc import Callable
 from dataclasses import replace
@@ -41,6 +42,10 @@ if TYPE_CHECKING:
 __all__ = ["Provider", "RealtimeConnection", "prepare", "reconnect_delays"]
 
 log = structlog.get_logger(__name__)
+
+# Below INFO the WebSocket library writes down the handshake, and with it the key.
+_wire_log = logging.getLogger("worker.realtime.websocket")
+_wire_log.setLevel(logging.INFO)
 
 FRAME_BYTES = 8 * 1024 * 1024  # a response.done with its items is some 100 kB; more than this is no dialogue
 PING_S = 10.0  # a dead line is noticed after this and PONG_S: a caller does not wait longer in silence
@@ -283,6 +288,7 @@ def _options(provider: Provider) -> WebSocketConnectionOptions:
         "ping_interval": PING_S,
         "ping_timeout": PONG_S,
         "close_timeout": CLOSE_S,
+        "logger": _wire_log,
         "open_timeout": None,  # open() bounds it together with the session's beginning
     }
     if provider.is_loopback:

@@ -68,11 +68,17 @@ def refused_connect(provider: Provider, exc: Exception, *, fatal: bool = False) 
 def _refused_status(provider: Provider, exc: InvalidStatus) -> RealtimeRefused:
     status = exc.response.status_code
     body = _body_words(exc.response.body or b"")
-    fatal = 400 <= status < 500 and status not in (408, 425, 429)
+    fatal = status < 500 and status not in (408, 425, 429)
     fatal = fatal or any(word in body for word in FATAL)
-    advice = _ADVICE.get(status) or ("failed: try later" if status >= 500 else "refused the connection")
+    advice = _ADVICE.get(status) or _advice_by_class(status)
     said = f". It said: {provider.scrub(body)}" if body else ""
     return RealtimeRefused(f"{_who(provider)} {advice} (HTTP {status}){said}", code=status, fatal=fatal)
+
+
+def _advice_by_class(status: int) -> str:
+    if status >= 500:
+        return "failed: try later"
+    return "refused the connection" if status >= 400 else "is a web site, no realtime server: check the URL"
 
 
 def _body_words(body: bytes) -> str:
