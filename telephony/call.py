@@ -1,0 +1,213 @@
+"""One SIP dialog with its media. Everything here runs on the pj thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from telephony import sip_text
+from telephony.binding import guarded, pj
+from telephony.bridge import Bridge
+from telephony.events import (
+    CallConfirmed,
+    CallEnded,
+    CallEvent,
+    CallProgress,
+    DigitReceived,
+    EndedBy,
+    MediaActive,
+    MediaHeld,
+)
+from telephony.port import BridgePort
+
+log = structlog.get_logger(__name__)
+
+Post = Callable[[CallEvent], None]
+
+
+class SipCall(pj.Call):  # type: ignore[misc]
+    """A call of ours. The endpoint holds the only strong reference, and drops it on the pj thread."""
+
+    def __init__(
+        self,
+        account: pj.Account,
+        call_id: str,
+        bridge: Bridge,
+        port: BridgePort,
+        post: Post,
+        *,
+        pj_id: int | None = None,
+    ) -> None:
+        """Take up an INVITE that came in (`pj_id`), or make a call that `dial` will send."""
+        super().__init__(account, pj.PJSUA_INVALID_ID if pj_id is None else pj_id)
+        self.call_id = call_id
+        self.bridge = bridge
+        self.port = port
+        self.ended = False
+        self._post = post
+        self._outbound = pj_id is None
+        self._confirmed = False
+        self._held = False
+        self._active: tuple[str, int] | None = None
+        self._by: EndedBy | None = None
+        self._packets = 0
+        self._heard_at = time.monotonic()
+
+    # What the application asks for
+
+    def reply(self, status: int, reason: str = "", headers: Mapping[str, str] | None = None) -> None:
+        """Send a response to the INVITE."""
+        if status >= 300:
+            self._by = self._by or "agent"
+        self.answer(operation(status, reason, headers))
+
+    def dial(self, uri: str, headers: Mapping[str, str] | None = None) -> None:
+        """Send our INVITE."""
+        prm = operation(0, "", headers, defaults=True)
+        prm.opt.audioCount, prm.opt.videoCount = 1, 0
+        self.makeCall(uri, prm)
+
+    def finish(self, status: int = 0, reason: str = "", by: EndedBy = "agent") -> None:
+        """End the call: BYE, CANCEL or a final response, whichever its state asks for."""
+        if self.ended:
+            return
+        self._by = self._by or by
+        self.hangup(operation(status, reason))
+
+    def send_digits(self, digits: str) -> None:
+        """Send keys as RTP events (RFC 4733)."""
+        self.dialDtmf(digits)
+
+    def silent_s(self, now: float) -> float:
+        """Seconds without any RTP from the other side; 0 while that is nothing to wonder at."""
+        if self._active is None or self._held or self.ended:
+            self._heard_at = now
+            return 0.0
+        stat = self.getStreamStat(0)
+        rtcp = stat.rtcp
+        packets = rtcp.rxStat.pkt
+        if packets != self._packets:
+            self._packets, self._heard_at = packets, now
+        return now - self._heard_at
+
+    # What the library tells
+
+    @guarded
+    def onCallState(self, prm: pj.OnCallStateParam) -> None:
+        """The dialog moved on."""
+        info = self.getInfo()
+        if info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
+            self._disconnected(info)
+        elif info.state == pj.PJSIP_INV_STATE_CONFIRMED and not self._confirmed:
+            self._confirmed = True
+            self._post(CallConfirmed(self.call_id))
+        elif self._outbound and 100 <= info.lastStatusCode < 200:
+            self._post(CallProgress(self.call_id, info.lastStatusCode, info.lastReason))
+
+    def _disconnected(self, info: pj.CallInfo) -> None:
+        if self.ended:
+            return
+        self.ended = True
+        self.port.bridge = None
+        if self.port.faults:
+            log.error("port_callback_failed", call_id=self.call_id, times=self.port.faults)
+        by = self._by or ended_by(info.lastStatusCode, self._outbound, self._confirmed)
+        self._post(CallEnded(self.call_id, info.lastStatusCode, info.lastReason, by))
+
+    @guarded
+    def onCallMediaState(self, prm: pj.OnCallMediaStateParam) -> None:
+        """Media was negotiated: at the answer, and again at each re-INVITE."""
+        if self.ended:
+            return
+        info = self.getInfo()  # held: SWIG's members point into it, and do not keep it alive
+        media = info.media
+        audio = [i for i in range(len(media)) if media[i].type == pj.PJMEDIA_TYPE_AUDIO]
+        live = [i for i in audio if media[i].status == pj.PJSUA_CALL_MEDIA_ACTIVE]
+        if live:
+            self._connect(live[0])
+        elif audio and self._active is not None:
+            self._hold()
+
+    def _connect(self, index: int) -> None:
+        audio = self.getAudioMedia(index)
+        audio.startTransmit(self.port)
+        self.port.startTransmit(audio)
+        self.port.live = True
+        stream = self.getStreamInfo(index)
+        found = (stream.codecName, stream.codecClockRate)
+        if self._held:
+            self._held = False
+            self._heard_at = time.monotonic()
+            self._post(MediaHeld(self.call_id, False))
+        if found != self._active:
+            self._active = found
+            self._post(MediaActive(self.call_id, *found))
+
+    def _hold(self) -> None:
+        info = self.getInfo()
+        media = info.media
+        for index in range(len(media)):
+            if media[index].type == pj.PJMEDIA_TYPE_AUDIO and media[index].audioConfSlot >= 0:
+                audio = self.getAudioMedia(index)
+                audio.stopTransmit(self.port)
+                self.port.stopTransmit(audio)
+        if not self._held:
+            self._held = True
+            self._post(MediaHeld(self.call_id, True))
+
+    @guarded
+    def onDtmfDigit(self, prm: pj.OnDtmfDigitParam) -> None:
+        """A key, by RTP event or by INFO of type application/dtmf-relay."""
+        via = "info" if prm.method == pj.PJSUA_DTMF_METHOD_SIP_INFO else "rtp"
+        self._post(DigitReceived(self.call_id, prm.digit.upper(), "info" if via == "info" else "rtp"))
+
+    @guarded
+    def onCallTsxState(self, prm: pj.OnCallTsxStateParam) -> None:
+        """A transaction inside the dialog; INFO of type application/dtmf is one the library doesn't know."""
+        change = prm.e.body.tsxState
+        if change.tsx.method != "INFO" or change.tsx.role != pj.PJSIP_ROLE_UAS:
+            return
+        if change.tsx.state != pj.PJSIP_TSX_STATE_TRYING or change.type != pj.PJSIP_EVENT_RX_MSG:
+            return
+        message = change.src.rdata.wholeMsg
+        kind = sip_text.header(message, "Content-Type")
+        if kind.partition(";")[0].strip().lower() != "application/dtmf":
+            return
+        digit = sip_text.info_digit(kind, sip_text.body(message))
+        if digit:
+            self._post(DigitReceived(self.call_id, digit, "info"))
+
+    @guarded
+    def onCallTransferRequest(self, prm: pj.OnCallTransferRequestParam) -> None:
+        """REFER: declined, or any caller could have us dial any number."""
+        prm.statusCode = 603
+
+    @guarded
+    def onCallReplaceRequest(self, prm: pj.OnCallReplaceRequestParam) -> None:
+        """INVITE with Replaces: declined, or a stranger could take over a call."""
+        prm.statusCode = 603
+
+
+def operation(
+    status: int, reason: str = "", headers: Mapping[str, str] | None = None, *, defaults: bool = False
+) -> pj.CallOpParam:
+    """The library's parameter object for answer, hangup and makeCall."""
+    prm = pj.CallOpParam(defaults)
+    prm.statusCode = status
+    prm.reason = reason
+    for name, value in (headers or {}).items():
+        header = pj.SipHeader()
+        header.hName, header.hValue = name, value
+        prm.txOption.headers.push_back(header)
+    return prm
+
+
+def ended_by(status: int, outbound: bool, confirmed: bool) -> EndedBy:
+    """Who ended a call that we did not end ourselves, by its last status."""
+    if status == 200 or status == 487 and not outbound:
+        return "caller"  # BYE; CANCEL
+    if status in (408, 503) or confirmed:
+        return "network"  # no answer, or a dialog that died under way
+    return "caller" if outbound else "error"

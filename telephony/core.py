@@ -1,0 +1,265 @@
+"""What lives on the pj thread: the account, the calls, their ports, the timers. Nobody else touches it.
+
+Every reference to a pjsua2 object is held here and dropped here: Python's garbage collector must not destroy a
+Call on a thread that pjlib doesn't know.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+
+import structlog
+
+from telephony import account as accounts
+from telephony import sip_text
+from telephony.access import Access
+from telephony.account import SipAccount
+from telephony.binding import explain, pj
+from telephony.bridge import Bridge
+from telephony.call import SipCall, operation
+from telephony.errors import NoSuchCall, SipRequestError, SipStartError
+from telephony.events import CallEvent, CallRefused, IncomingCall, RegistrationChanged
+from telephony.library import EndpointInfo, Library
+from telephony.port import PTIME_MS, RATE_HZ, PortPool
+from telephony.registration import Backoff
+from telephony.settings import SipSettings
+
+log = structlog.get_logger(__name__)
+
+SILENCE_CHECK_S = 5.0
+"""How often the calls are looked at for callers who have gone silent on the wire."""
+RECONNECT_S = 1.0
+"""From the loss of a TCP connection to a new REGISTER over a new one."""
+
+
+class Core:
+    """The endpoint's state and behaviour, driven by the pj thread: `start`, `poll` again and again, `close`."""
+
+    def __init__(
+        self,
+        settings: SipSettings,
+        library: Library,
+        access: Access,
+        bridges: dict[str, Bridge],
+        post: Callable[[CallEvent], None],
+        accepting: Callable[[], bool],
+    ) -> None:
+        self.settings = settings
+        self.library = library
+        self.access = access
+        self.limit = 0
+        self._bridges = bridges
+        self._post = post
+        self._accepting = accepting
+        self._calls: dict[str, SipCall] = {}
+        self._turned_away: list[pj.Call] = []
+        self._ports = PortPool()
+        self._account = SipAccount(self._invited, self._registration_answered)
+        self._backoff = Backoff(*settings.register_retry_s)
+        self._leaving: list[Future[None]] | None = None
+        """Who waits for our un-REGISTER to be answered; None while we mean to stay registered."""
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self._reconnecting = False
+
+    def start(self) -> EndpointInfo:
+        """Bring the library up and register. Raises SipStartError."""
+        self.library.endpoint.on_refused = lambda *refusal: self._post(CallRefused(*refusal))
+        self.library.endpoint.on_connection_lost = self._connection_lost
+        info = self.library.start()
+        self.limit = info.limit
+        try:
+            self._account.create(accounts.configuration(self.settings, info), True)
+        except pj.Error as error:
+            raise SipStartError(f"the SIP account can't be set up: {explain(error)}") from None
+        if self.settings.media_timeout_s:
+            self._later(self._silence_period(), self._check_silence)
+        return info
+
+    def poll(self, timeout_ms: int) -> None:
+        """Let the library work for up to `timeout_ms`, then do what has come due."""
+        self.library.endpoint.libHandleEvents(timeout_ms)
+        now = time.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            heapq.heappop(self._timers)[2]()
+        self._drop_ended()
+        self.library.log.hand_on()
+
+    def leave(self) -> None:
+        """Begin to stop: no more calls, hang up, un-REGISTER."""
+        self._timers.clear()
+        for call in list(self._calls.values()):
+            try:
+                call.finish()
+            except pj.Error as error:
+                log.warning("hang_up_failed", call_id=call.call_id, error=explain(error))
+        self.unregister(Future())
+
+    def busy(self) -> bool:
+        """Whether calls are still up, or the registrar still owes an answer."""
+        return bool(self._calls or self._turned_away or self._leaving)
+
+    def close(self) -> None:
+        """Take everything down, in the order that the library can stand."""
+        self.library.stop_clock()  # after this nobody is inside a port
+        self._calls.clear()
+        self._turned_away.clear()
+        self._bridges.clear()
+        self._ports.clear()
+        try:
+            self._account.shutdown()
+        except pj.Error as error:
+            log.warning("account_shutdown_failed", error=explain(error))
+        del self._account  # a cycle, as long as it knows our functions
+        self.library.stop()
+
+    # Calls
+
+    def call(self, call_id: str) -> SipCall:
+        """The call of that id. Raises NoSuchCall."""
+        call = self._calls.get(call_id)
+        if call is None or call.ended:
+            raise NoSuchCall(call_id)
+        return call
+
+    def invite(self, uri: str, headers: Mapping[str, str] | None) -> str:
+        """Call `uri`; returns the call's id. Raises SipRequestError or pj.Error."""
+        if self._full():
+            raise SipRequestError(f"all {self.limit} calls are in use")
+        call = self._new_call(None)
+        try:
+            call.dial(uri, headers)
+        except pj.Error:
+            call.ended = True
+            raise
+        return call.call_id
+
+    def _full(self) -> bool:
+        return sum(not call.ended for call in self._calls.values()) >= self.limit
+
+    def _new_call(self, pj_id: int | None) -> SipCall:
+        call_id, bridge = uuid.uuid4().hex, Bridge(RATE_HZ, ptime_ms=PTIME_MS)
+        port = self._ports.take(bridge)
+        call = SipCall(self._account, call_id, bridge, port, self._post, pj_id=pj_id)
+        self._calls[call_id] = call
+        self._bridges[call_id] = bridge
+        return call
+
+    def _invited(self, prm: pj.OnIncomingCallParam) -> None:
+        message, source = prm.rdata.wholeMsg, prm.rdata.srcAddress
+        refusal = self._refusal(source)
+        if refusal is not None:
+            self._turn_away(prm.callId, source, *refusal)
+            return
+        call = self._new_call(prm.callId)
+        self._post(
+            IncomingCall(
+                call_id=call.call_id,
+                sip_call_id=sip_text.header(message, "Call-ID")[: sip_text.LONGEST],
+                caller=sip_text.caller_of(sip_text.header(message, "From")),
+                dialled=sip_text.dialled_of(message, self.settings.username if self.settings.registrar else None),
+                source=source,
+                bridge=call.bridge,
+            )
+        )
+
+    def _refusal(self, source: str) -> tuple[int, str, dict[str, str]] | None:
+        """Why an INVITE from there is turned away, or None."""
+        if not self.access.allows(source):
+            return 403, "Forbidden", {}
+        if not self._accepting() or self._leaving is not None:
+            return 503, "Service Unavailable", {"Retry-After": str(self.settings.retry_after_s)}
+        if self._full():
+            return 486, "Busy Here", {}
+        return None
+
+    def _turn_away(self, pj_id: int, source: str, status: int, reason: str, headers: dict[str, str]) -> None:
+        call = pj.Call(self._account, pj_id)
+        self._turned_away.append(call)
+        call.hangup(operation(status, reason, headers))
+        self._post(CallRefused(status, reason, source))
+
+    def _drop_ended(self) -> None:
+        """Let go of what is over, outside the library's callbacks."""
+        for call_id in [call_id for call_id, call in self._calls.items() if call.ended]:
+            call = self._calls.pop(call_id)
+            self._bridges.pop(call_id, None)
+            self._ports.give_back(call.port)
+        if self._turned_away:
+            self._turned_away = [call for call in self._turned_away if call.isActive()]
+
+    def _silence_period(self) -> float:
+        return min(SILENCE_CHECK_S, self.settings.media_timeout_s / 2)
+
+    def _check_silence(self) -> None:
+        """End calls whose caller has vanished without a BYE."""
+        now = time.monotonic()
+        for call in list(self._calls.values()):
+            try:
+                if call.silent_s(now) > self.settings.media_timeout_s:
+                    log.warning("caller_vanished", call_id=call.call_id, silent_s=round(call.silent_s(now)))
+                    call.finish(by="network")
+            except pj.Error as error:
+                log.warning("media_check_failed", call_id=call.call_id, error=explain(error))
+        self._later(self._silence_period(), self._check_silence)
+
+    # Registration
+
+    def unregister(self, done: Future[None]) -> None:
+        """Take our registration back; `done` when that is answered, at once when there is none."""
+        waiting = self._leaving or []
+        self._leaving = waiting
+        try:
+            if self.settings.registrar is not None and self._account.getInfo().regIsActive:
+                if not waiting:
+                    self._account.setRegistration(False)
+                waiting.append(done)
+                return
+        except pj.Error as error:
+            log.warning("unregister_failed", error=explain(error))
+        done.set_result(None)
+
+    def _register(self) -> None:
+        self._reconnecting = False
+        if self._leaving is not None:
+            return
+        try:
+            self._account.setRegistration(True)
+        except pj.Error as error:
+            self._registration_failed(503, explain(error))
+
+    def _registration_answered(self, prm: pj.OnRegStateParam) -> None:
+        info = self._account.getInfo()
+        status, reason = int(prm.code) or 503, prm.reason or "no answer"
+        if self._leaving is not None:
+            waiting, self._leaving = self._leaving, []
+            for done in waiting:
+                done.set_result(None)
+            self._post(RegistrationChanged(False, status, reason, 0))
+        elif info.regIsActive and status // 100 == 2:
+            self._backoff.succeeded()
+            self.access.add(prm.rdata.srcAddress)
+            self._post(RegistrationChanged(True, status, reason, max(0, info.regExpiresSec)))
+        else:
+            self._registration_failed(status, reason)
+
+    def _registration_failed(self, status: int, reason: str) -> None:
+        wait = self._backoff.failed() * random.uniform(0.9, 1.1)  # a restarted registrar isn't met by all at once
+        self._later(wait, self._register)
+        self._post(RegistrationChanged(False, status, reason, 0, retry_s=round(wait, 1)))
+
+    def _connection_lost(self) -> None:
+        """The registrar reaches us through the TCP connection that we registered over."""
+        registrar = (self.settings.registrar or "").lower()
+        if "transport=tcp" in registrar and not self._reconnecting and self._leaving is None:
+            self._reconnecting = True
+            self._later(RECONNECT_S, self._register)
+
+    def _later(self, delay_s: float, fn: Callable[[], None]) -> None:
+        heapq.heappush(self._timers, (time.monotonic() + delay_s, next(self._order), fn))

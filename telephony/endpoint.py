@@ -1,0 +1,203 @@
+"""The SIP endpoint: one per process, one thread that alone calls pjsua2.
+
+Others talk to it through `submit` and the functions made of it, and hear of what happens through `on_event`,
+which is called on the pj thread and must return at once (an application hands the event to its loop there).
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+import structlog
+
+from telephony import sip_text
+from telephony.access import Access, resolve
+from telephony.binding import explain, pj
+from telephony.bridge import Bridge
+from telephony.core import Core
+from telephony.errors import SipRequestError, SipStartError
+from telephony.events import CallEvent, RegistrationChanged
+from telephony.library import EndpointInfo, Library
+from telephony.settings import SipSettings
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+POLL_MS = 10
+"""Longest time that a submitted function waits for its turn."""
+
+_one = threading.Lock()
+
+
+class Endpoint:
+    """Listens, registers, takes and makes calls. Every public function may be called from any thread."""
+
+    def __init__(self, settings: SipSettings, on_event: Callable[[CallEvent], None]) -> None:
+        self.settings = settings
+        self.accepting = True
+        """False: INVITEs are answered 503 with Retry-After, calls in progress go on."""
+        self.registration: RegistrationChanged | None = None
+        """How we stand with the registrar; None before its first answer, or without one."""
+        self._on_event = on_event
+        self._work: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._bridges: dict[str, Bridge] = {}
+        self._thread: threading.Thread | None = None
+        self._core: Core | None = None
+        self._quit = threading.Event()
+        self._deadline = 0.0
+
+    def start(self) -> EndpointInfo:
+        """Start the pj thread; returns when it listens. Raises SipStartError, which says how to mend it."""
+        if not _one.acquire(blocking=False):
+            raise SipStartError("an endpoint is running already: pjsua2 carries one per process")
+        try:
+            access = self._allow_list()
+        except ValueError as error:
+            _one.release()
+            raise SipStartError(f"the list of allowed sources can't be used: {error}") from None
+        started: Future[EndpointInfo] = Future()
+        self._thread = threading.Thread(target=self._main, args=(access, started), name="pj", daemon=True)
+        self._thread.start()
+        atexit.register(self.stop)
+        return started.result()
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Hang up, un-REGISTER, and take the library down; calls get up to `timeout_s` to end cleanly."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        self._deadline = time.monotonic() + timeout_s
+        self._quit.set()
+        thread.join(timeout_s + 10.0)
+        atexit.unregister(self.stop)
+
+    def submit(self, fn: Callable[[], T]) -> Future[T]:
+        """Run `fn` on the pj thread. A pj.Error it raises becomes SipRequestError."""
+        future: Future[T] = Future()
+        if self._thread is None:
+            future.set_exception(SipRequestError("the endpoint is not running"))
+        else:
+            self._work.append((fn, future))
+        return future
+
+    def answer(
+        self, call_id: str, status: int = 200, reason: str = "", headers: Mapping[str, str] | None = None
+    ) -> Future[None]:
+        """Answer an incoming call: 180, 200, or a final refusal. The future may raise NoSuchCall."""
+        return self.submit(lambda: self._running.call(call_id).reply(status, reason, headers))
+
+    def hang_up(self, call_id: str, status: int = 0, reason: str = "") -> Future[None]:
+        """End a call in any state; 0 lets the library choose the status. The future may raise NoSuchCall."""
+        return self.submit(lambda: self._running.call(call_id).finish(status, reason))
+
+    def invite(self, uri: str, *, headers: Mapping[str, str] | None = None) -> Future[str]:
+        """Call `uri`; the future's result is the call_id. It may raise SipRequestError."""
+        return self.submit(lambda: self._running.invite(uri, headers))
+
+    def send_digits(self, call_id: str, digits: str) -> Future[None]:
+        """Send keys as RTP events (RFC 4733). The future may raise NoSuchCall."""
+        return self.submit(lambda: self._running.call(call_id).send_digits(digits))
+
+    def bridge(self, call_id: str) -> Bridge | None:
+        """A call's audio; None when no such call is up."""
+        return self._bridges.get(call_id)
+
+    def unregister(self) -> Future[None]:
+        """Take our registration back and stay without; the future is done when the registrar has answered."""
+        done: Future[None] = Future()
+
+        def start() -> None:
+            self._running.unregister(done)
+
+        def report(started: Future[None]) -> None:
+            error = started.exception()
+            if error is not None:
+                done.set_exception(error)
+
+        self.submit(start).add_done_callback(report)
+        return done
+
+    @property
+    def calls(self) -> int:
+        """Calls that are up or being set up."""
+        return len(self._bridges)
+
+    @property
+    def _running(self) -> Core:
+        if self._core is None:
+            raise SipRequestError("the endpoint is not running")
+        return self._core
+
+    def _allow_list(self) -> Access:
+        settings = self.settings
+        networks = [network for name in settings.allow for network in resolve(name)]
+        if settings.registrar is not None:
+            host = sip_text.host_of(sip_text.registrar_uri(settings.registrar)).strip("[]")
+            try:
+                networks += resolve(host)
+            except ValueError:  # known by SRV alone, or not up yet: its answers will tell its address
+                log.warning("registrar_does_not_resolve", registrar=host)
+        return Access(networks, restricted=bool(settings.allow or settings.registrar))
+
+    def _main(self, access: Access, started: Future[EndpointInfo]) -> None:
+        """The pj thread."""
+        library = Library(self.settings)
+        try:
+            core = Core(self.settings, library, access, self._bridges, self._post, lambda: self.accepting)
+            info = core.start()
+        except BaseException as error:
+            library.stop()
+            _one.release()
+            started.set_exception(error)
+            return
+        self._core = core
+        log.info("sip_listening", addresses=info.addresses, build=info.build, capacity=info.capacity, tls=info.tls)
+        started.set_result(info)
+        try:
+            while not self._quit.is_set():
+                self._turn(core)
+            core.leave()
+            while core.busy() and time.monotonic() < self._deadline:
+                self._turn(core)
+        finally:
+            self._core = None
+            core.close()
+            del core, library
+            for _, future in self._work:
+                future.cancel()
+            self._work.clear()
+            _one.release()
+
+    def _turn(self, core: Core) -> None:
+        """One round of the pj thread."""
+        while self._work:
+            fn, future = self._work.popleft()
+            if future.set_running_or_notify_cancel():
+                _carry_out(fn, future)
+        core.poll(POLL_MS)
+
+    def _post(self, event: CallEvent) -> None:
+        if isinstance(event, RegistrationChanged):
+            self.registration = event
+        try:
+            self._on_event(event)
+        except Exception:
+            log.exception("event_handler_failed", event_type=type(event).__name__)
+
+
+def _carry_out(fn: Callable[[], Any], future: Future[Any]) -> None:
+    try:
+        result = fn()
+    except pj.Error as error:
+        future.set_exception(SipRequestError(explain(error)))
+    except BaseException as error:
+        future.set_exception(error)
+    else:
+        future.set_result(result)

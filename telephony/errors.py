@@ -1,0 +1,29 @@
+"""Errors of this package, by who broke the rule.
+
+TelephonyError
+├── SipStartError      the set-up: a busy port, an address that isn't ours, a library that isn't there
+├── NoSuchCall         our own caller: the call has ended, or never was
+└── SipRequestError    the library refused a request (a bad URI, no memory, a dead transport)
+"""
+
+from __future__ import annotations
+
+
+class TelephonyError(Exception):
+    """Base of this package's errors."""
+
+
+class SipStartError(TelephonyError):
+    """The endpoint can't start; the message says what is wrong and how to mend it."""
+
+
+class NoSuchCall(TelephonyError):
+    """No call of that id is up: it has ended, or never was."""
+
+    def __init__(self, call_id: str) -> None:
+        super().__init__(f"no call {call_id} is up: it has ended, or never was")
+        self.call_id = call_id
+
+
+class SipRequestError(TelephonyError):
+    """The SIP library refused to carry out a request; the message has its reason."""

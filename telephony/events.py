@@ -1,0 +1,125 @@
+"""What the endpoint tells the application. Frozen, made on the pj thread, safe to hand to any other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from telephony.bridge import Bridge
+
+EndedBy = Literal["caller", "agent", "network", "error"]
+DigitVia = Literal["rtp", "info"]
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingCall:
+    """An INVITE that passed the doors: within the limit, from an allowed source, with a codec in common."""
+
+    call_id: str
+    """Ours: 32 hex digits, on every later event of the call."""
+    sip_call_id: str
+    """The SIP Call-ID, to find the call in the other side's logs."""
+    caller: str
+    """User part of From (a number, a name), or its host when it has no user."""
+    dialled: str
+    """User part that was dialled: the Request-URI's, or To's when the Request-URI is our registered contact."""
+    source: str
+    """Where the INVITE came from, "ip:port"."""
+    bridge: Bridge
+    """The call's audio, both ways; play() may begin before the media is up."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallProgress:
+    """An outbound call got a provisional response (100 to 199)."""
+
+    call_id: str
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallConfirmed:
+    """The call is up: 200 and ACK have passed."""
+
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class MediaActive:
+    """Audio flows both ways, at first or again after a re-INVITE."""
+
+    call_id: str
+    codec: str
+    """Name in the SDP: PCMU, PCMA or G722."""
+    rate_hz: int
+    """The codec's sampling rate; the bridge's is 8000 whatever this is."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaHeld:
+    """The other side put us on hold, or took us off it. While held the playout clock stands."""
+
+    call_id: str
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DigitReceived:
+    """A key was pressed. The digit is the caller's secret: it is not in the repr and belongs in no log."""
+
+    call_id: str
+    digit: str = field(repr=False)
+    """One of 0-9, *, #, A-D."""
+    via: DigitVia
+    """RTP events (RFC 4733) or SIP INFO."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """The call is over; the last event of its call_id."""
+
+    call_id: str
+    status: int
+    """SIP status: 200 for a BYE, 487 for a CANCEL, else the final response."""
+    reason: str
+    by: EndedBy
+    """The other side (also when it refused our INVITE), us, silence on the wire, or a fault of our own."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallRefused:
+    """An INVITE was turned away at the door and never became a call."""
+
+    status: int
+    """486 full, 403 a stranger, 503 draining, 488 no common codec, 400 and others malformed."""
+    reason: str
+    source: str
+    """"ip:port", or "" where the library doesn't say."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationChanged:
+    """How we stand with the registrar, after each answer of it."""
+
+    registered: bool
+    status: int
+    """SIP status of the last answer; 408 or 503 when there was none."""
+    reason: str
+    expires_s: int
+    """Lifetime the registrar granted; 0 when not registered."""
+    retry_s: float | None = None
+    """Seconds until the next try, when this one failed."""
+
+
+CallEvent = (
+    IncomingCall
+    | CallProgress
+    | CallConfirmed
+    | MediaActive
+    | MediaHeld
+    | DigitReceived
+    | CallEnded
+    | CallRefused
+    | RegistrationChanged
+)

@@ -1,0 +1,235 @@
+"""Starting and stopping the pjsua2 library: configuration, transports, codecs, its log. On the pj thread only."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from telephony import binding
+from telephony.binding import explain, guarded, pj
+from telephony.errors import SipStartError
+from telephony.port import PTIME_MS, RATE_HZ
+from telephony.settings import SipSettings
+
+log = structlog.get_logger(__name__)
+
+CODECS = {"PCMU/8000": 255, "PCMA/8000": 254, "G722/16000": 100}
+"""What we speak and how gladly (0 to 255, 0 is never). G.722 costs a resampling, and serves those who offer
+nothing narrower; the 2.15 wheel follows the offer's order instead of ours."""
+
+SRTP = {"off": "PJMEDIA_SRTP_DISABLED", "optional": "PJMEDIA_SRTP_OPTIONAL", "required": "PJMEDIA_SRTP_MANDATORY"}
+
+ADDRESS_IN_USE = "Address already in use"
+LINES_PER_S = 20
+"""Of the library's log; a flood of malformed packets must not become a flood of lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointInfo:
+    """What was started."""
+
+    build: str
+    """Distribution of pjsua2, as pip knows it."""
+    version: str
+    """Of the library itself."""
+    capacity: int
+    """Calls at once that this build can carry."""
+    limit: int
+    """Calls at once that are accepted: the capacity, or less by the settings."""
+    tls: str
+    """TLS library of the build."""
+    host: str
+    port: int
+    addresses: tuple[str, ...]
+    """One SIP URI to dial for each transport, such as "sip:127.0.0.1:5060;transport=udp"."""
+
+
+class LogWriter(pj.LogWriter):  # type: ignore[misc]
+    """Takes the library's lines from any thread; the pj thread hands them on.
+
+    Only a line's first row is kept: at level 1 the library prints a packet it could not parse, and packets carry
+    digits and credentials.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: deque[tuple[int, str]] = deque(maxlen=200)
+        self._second = 0
+        self._said = 0
+        self._unsaid = 0
+
+    def write(self, entry: pj.LogEntry) -> None:
+        """Called by the library."""
+        try:
+            self._lines.append((entry.level, entry.msg.partition("\n")[0].strip()[:300]))
+        except Exception:  # below us are C++ frames, and there is nobody to tell
+            return
+
+    def hand_on(self) -> None:
+        """Log what has gathered, up to the bound per second."""
+        while self._lines:
+            level, line = self._lines.popleft()
+            second = int(time.monotonic())
+            if second != self._second:
+                if self._unsaid:
+                    log.warning("sip_library_lines_dropped", lines=self._unsaid)
+                self._second, self._said, self._unsaid = second, 0, 0
+            if self._said >= LINES_PER_S:
+                self._unsaid += 1
+                continue
+            self._said += 1
+            (log.warning if level <= 2 else log.info)("sip_library", level=level, line=line)
+
+
+class LibraryEndpoint(pj.Endpoint):  # type: ignore[misc]
+    """pjsua2's endpoint, with what it says of INVITEs and connections handed to two functions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_refused: Callable[[int, str, str], None] = lambda status, reason, source: None
+        """(status, reason, source) of an INVITE that the library turned away by itself."""
+        self.on_connection_lost: Callable[[], None] = lambda: None
+        """A TCP connection ended."""
+
+    @guarded
+    def onRejectedIncomingCall(self, prm: pj.OnRejectedIncomingCallParam) -> None:
+        """Full, malformed, or no codec in common."""
+        self.on_refused(prm.statusCode, prm.reason, prm.rdata.srcAddress)
+
+    @guarded
+    def onTransportState(self, prm: pj.OnTransportStateParam) -> None:
+        """A connection came or went."""
+        if prm.state == pj.PJSIP_TP_STATE_DISCONNECTED and prm.type == "TCP":
+            self.on_connection_lost()
+
+
+class Library:
+    """The library from libCreate to libDestroy."""
+
+    def __init__(self, settings: SipSettings) -> None:
+        self.settings = settings
+        self.endpoint = LibraryEndpoint()
+        self.log = LogWriter()
+        self._created = False
+        binding.silence()  # until the configuration says otherwise the library prints at level 5
+
+    def start(self) -> EndpointInfo:
+        """Bring it up, listening. Raises SipStartError."""
+        try:
+            self.endpoint.libCreate()
+            self._created = True
+            self.endpoint.libInit(self._configuration())
+            capacity = binding.capacity()
+            port, addresses = self._listen()
+            self.endpoint.libStart()
+            self.endpoint.audDevManager().setNullDev()
+            self._choose_codecs()
+            version = str(self.endpoint.libVersion().full)
+        except pj.Error as error:
+            raise SipStartError(f"the SIP library doesn't start: {explain(error)}") from None
+        wanted = self.settings.max_calls
+        return EndpointInfo(
+            build=binding.build(),
+            version=version,
+            capacity=capacity,
+            limit=capacity if wanted is None else min(capacity, wanted),
+            tls=binding.tls_library(),
+            host=self.settings.host,
+            port=port,
+            addresses=addresses,
+        )
+
+    def stop_clock(self) -> None:
+        """Stop the conference's clock: no port is called after this."""
+        self.endpoint.audDevManager().setNoDev()
+
+    def stop(self) -> None:
+        """Take it down."""
+        if self._created:
+            self._created = False
+            try:
+                self.endpoint.libDestroy()
+            except pj.Error as error:
+                log.warning("sip_library_stop_failed", error=explain(error))
+        self.log.hand_on()
+        # Its functions lead back to us: without this the collector would destroy it, on any thread, at any time.
+        del self.endpoint
+
+    def _configuration(self) -> pj.EpConfig:
+        settings = self.settings
+        config = pj.EpConfig()
+        config.uaConfig.maxCalls = 1_000_000  # cut by the library to what the build carries
+        config.uaConfig.threadCnt = 0
+        config.uaConfig.mainThreadOnly = True
+        config.uaConfig.userAgent = settings.display_name
+        config.logConfig.level = config.logConfig.consoleLevel = settings.log_level
+        config.logConfig.msgLogging = 0
+        config.logConfig.decor = 0
+        config.logConfig.writer = self.log
+        self.log.__disown__()  # the library deletes it
+        media = config.medConfig
+        media.clockRate = media.sndClockRate = RATE_HZ
+        media.channelCount = 1
+        media.audioFramePtime = media.ptime = PTIME_MS
+        media.noVad = True
+        media.ecTailLen = 0
+        media.threadCnt = 1
+        media.sndAutoCloseTime = -1  # the clock keeps running between calls: the first frame is never late
+        return config
+
+    def _listen(self) -> tuple[int, tuple[str, ...]]:
+        """Open the transports, all on one port. Returns the port and the addresses to dial."""
+        tries = 10 if self.settings.port == 0 else 1  # a port free for UDP may be taken for TCP
+        while True:
+            tries -= 1
+            opened: list[int] = []
+            port = self.settings.port
+            try:
+                for transport in self.settings.transports:
+                    opened.append(self._open(transport, port))
+                    port = port or self._port_of(opened[0])
+                return port, tuple(self._address(transport, port) for transport in self.settings.transports)
+            except pj.Error as error:
+                for number in opened:
+                    self.endpoint.transportClose(number)
+                if not tries:
+                    raise self._unable(transport, port, error) from None
+
+    def _open(self, transport: str, port: int) -> int:
+        config = pj.TransportConfig()
+        config.port = port
+        config.boundAddress = self.settings.host
+        config.publicAddress = self.settings.public_address or ""
+        kind = pj.PJSIP_TRANSPORT_UDP if transport == "udp" else pj.PJSIP_TRANSPORT_TCP
+        return int(self.endpoint.transportCreate(kind, config))
+
+    def _port_of(self, number: int) -> int:
+        return int(self.endpoint.transportGetInfo(number).localAddress.rpartition(":")[2])
+
+    def _address(self, transport: str, port: int) -> str:
+        settings = self.settings
+        host = settings.public_address or ("127.0.0.1" if settings.host == "0.0.0.0" else settings.host)
+        return f"sip:{f'[{host}]' if ':' in host else host}:{port};transport={transport}"
+
+    def _unable(self, transport: str, port: int, error: pj.Error) -> SipStartError:
+        where = f"{self.settings.host}:{port} ({transport})"
+        if ADDRESS_IN_USE in error.reason:
+            return SipStartError(
+                f"can't listen on {where}: another program has that port. Stop it, or give this one another SIP "
+                "port (0 takes a free one)"
+            )
+        return SipStartError(
+            f"can't listen on {where}: {error.reason or error.status}. The SIP host must be an address of this "
+            "machine (or 0.0.0.0), and ports below 1024 need privileges"
+        )
+
+    def _choose_codecs(self) -> None:
+        codecs = self.endpoint.codecEnum2()
+        for codec in codecs:
+            name = codec.codecId
+            priority = next((value for known, value in CODECS.items() if name.startswith(known)), 0)
+            self.endpoint.codecSetPriority(name, priority)

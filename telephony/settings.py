@@ -1,0 +1,88 @@
+"""Settings of the SIP endpoint. Values only: who reads them from the environment is not this package's business."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from typing import Literal
+
+Transport = Literal["udp", "tcp"]
+Srtp = Literal["off", "optional", "required"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SipSettings:
+    """How the endpoint listens, registers and limits itself. Raises ValueError naming the field."""
+
+    host: str = "127.0.0.1"
+    """Address that SIP and RTP are bound to; "0.0.0.0" for all."""
+    port: int = 5060
+    """SIP port for every transport; 0 takes a free one."""
+    transports: tuple[Transport, ...] = ("udp", "tcp")
+    """SIP transports to listen on."""
+    public_address: str | None = None
+    """IP address to tell others in Contact and SDP, when a NAT hides `host`."""
+    registrar: str | None = None
+    """Where to REGISTER: "pbx.example.com", "sip:pbx.example.com:5080;transport=tcp"; None registers nowhere."""
+    username: str | None = None
+    """Name at the registrar, and the user part of our address."""
+    password: str | None = field(default=None, repr=False)
+    """Digest password."""
+    allow: tuple[str, ...] = ()
+    """IP addresses, networks (CIDR) or host names whose INVITEs are taken, besides the registrar's. With neither
+    a registrar nor this, everybody's are."""
+    srtp: Srtp = "off"
+    """Media encryption with SDES keys in the SDP."""
+    rtp_ports: tuple[int, int] = (10000, 10999)
+    """First and last UDP port for RTP and RTCP, two to a call, taken in turn so that a closed call's ports rest
+    as long as possible; (0, 0) takes free ones."""
+    max_calls: int | None = None
+    """Calls at once; None is what the pjsua2 build can carry, more than that is cut to it."""
+    register_expires_s: int = 300
+    """Asked lifetime of a registration in seconds; refreshed before it ends."""
+    register_retry_s: tuple[float, float] = (5.0, 300.0)
+    """First and longest wait in seconds after a failed registration; doubled each time between them."""
+    media_timeout_s: float = 60.0
+    """End a call that is not on hold after this long without any RTP from the caller; 0 never does."""
+    retry_after_s: int = 10
+    """Retry-After of the 503 sent while the endpoint accepts no calls."""
+    display_name: str = "offhook"
+    """Display name in our From, and the User-Agent."""
+    log_level: int = 1
+    """Of the SIP library: 0 nothing, 1 errors, 2 warnings, 3 events. Higher ones print messages, which carry
+    digits and credentials, and are not to be had."""
+
+    def __post_init__(self) -> None:
+        """Refuse what can't work, with the field's name."""
+        _check(0 <= self.port <= 65535, "port", self.port, "0 to 65535")
+        _check(bool(self.transports), "transports", self.transports, "udp, tcp or both")
+        _check(set(self.transports) <= {"udp", "tcp"}, "transports", self.transports, "udp, tcp or both")
+        _check(self.srtp in ("off", "optional", "required"), "srtp", self.srtp, "off, optional or required")
+        _check(_rtp_range(self.rtp_ports), "rtp_ports", self.rtp_ports, "first-last from 1024 to 65535, or 0-0")
+        _check(self.max_calls is None or self.max_calls > 0, "max_calls", self.max_calls, "1 or more")
+        _check(0 <= self.log_level <= 3, "log_level", self.log_level, "0 to 3")
+        _check(self.register_expires_s >= 10, "register_expires_s", self.register_expires_s, "10 or more")
+        first, longest = self.register_retry_s
+        _check(0 < first <= longest, "register_retry_s", self.register_retry_s, "first and longest wait in s")
+        _check(self.registrar is None or bool(self.username), "username", None, "a name when registrar is set")
+        _check(_is_ip(self.host), "host", self.host, "an IP address of this machine, or 0.0.0.0")
+        if self.public_address is not None:
+            _check(_is_ip(self.public_address), "public_address", self.public_address, "an IP address")
+
+
+def _check(good: bool, name: str, value: object, allowed: str) -> None:
+    if not good:
+        raise ValueError(f"{name}={value!r}: allowed is {allowed}")
+
+
+def _rtp_range(ports: tuple[int, int]) -> bool:
+    first, last = ports
+    return (first, last) == (0, 0) or 1024 <= first < last <= 65535
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

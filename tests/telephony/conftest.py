@@ -1,0 +1,219 @@
+"""Helpers for tests with real SIP: endpoints in processes of their own, sipp and baresip where installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+SCENARIOS = ROOT / "tests" / "sipp"
+OWN_BUILD = os.environ.get("OFFHOOK_TEST_PJSUA2")
+"""A wheel made by docker/build-pjsua2, or a folder that it is unpacked in: what runs here runs on it too."""
+BOUND_S = 8.0
+
+
+class EndpointProcess:
+    """A process that runs endpoint_process.py."""
+
+    def __init__(self, options: dict[str, Any], site: Path | None) -> None:
+        path = os.pathsep.join(str(p) for p in (site, ROOT) if p)
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / "endpoint_process.py"), json.dumps(options)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        self.log: list[str] = []
+        self.seen: list[dict[str, Any]] = []
+        self._events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._replies: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._number = 0
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith('{"reply"'):
+                self._replies.put(json.loads(line))
+            elif line.startswith('{"event"'):
+                self._events.put(json.loads(line))
+            else:
+                self.log.append(line)
+        self._events.put({"event": "Eof"})
+        self._replies.put({"error": "the process is gone"})
+
+    def next(self, name: str, *, within: float = BOUND_S, **fields: Any) -> dict[str, Any]:
+        """The next event of that name whose fields are so; those before it are kept in `seen`."""
+        deadline = time.monotonic() + within
+        while True:
+            try:
+                event = self._events.get(timeout=max(0.01, deadline - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"no {name} {fields} in {within} s; seen {self.seen[-8:]}\n{self.text}") from None
+            self.seen.append(event)
+            if event["event"] == name and all(event.get(k) == v for k, v in fields.items()):
+                return event
+            assert event["event"] != "Eof", f"the process ended ({self.process.wait(5)}):\n{self.text}"
+
+    def do(self, name: str, **arguments: Any) -> Any:
+        """Run a command there; raises AssertionError with its error."""
+        assert self.process.stdin is not None
+        self._number += 1
+        self.process.stdin.write(json.dumps({"id": self._number, "do": name, **arguments}) + "\n")
+        self.process.stdin.flush()
+        reply = self._replies.get(timeout=BOUND_S)
+        assert "error" not in reply, reply["error"] + "\n" + self.text
+        return reply["result"]
+
+    def until(self, condition: Callable[[], Any], what: str, within: float = BOUND_S) -> Any:
+        """Ask again until the condition holds."""
+        return until(condition, what, within)
+
+    @property
+    def text(self) -> str:
+        """What the process logged."""
+        return "".join(self.log)
+
+    def stop(self) -> int:
+        """Stop it cleanly; returns its exit code."""
+        if self.process.poll() is None:
+            try:
+                self.do("stop")
+            except (AssertionError, OSError, queue.Empty):
+                self.process.kill()
+        code = self.process.wait(15)
+        self._reader.join(5)
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            pipe.close()
+        return code
+
+
+def until(condition: Callable[[], Any], what: str, within: float = BOUND_S) -> Any:
+    """Ask again until the condition holds; returns what it returned."""
+    deadline = time.monotonic() + within
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"not within {within} s: {what}"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def own_site(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    """Folder to put on the path for the own build; None without one."""
+    if not OWN_BUILD:
+        return None
+    path = Path(OWN_BUILD)
+    if path.suffix == ".whl":
+        site = tmp_path_factory.mktemp("own-pjsua2")
+        with zipfile.ZipFile(path) as wheel:
+            wheel.extractall(site)
+        return site
+    return path
+
+
+@pytest.fixture(params=["installed", *(["own"] if OWN_BUILD else [])])
+def build(request: pytest.FixtureRequest) -> str:
+    """Which pjsua2: the installed one, and the own build where OFFHOOK_TEST_PJSUA2 names it."""
+    return str(request.param)
+
+
+@pytest.fixture
+def start_endpoint(build: str, own_site: Path | None) -> Iterator[Callable[..., EndpointProcess]]:
+    """Start endpoints; all must be alive at the end, and end cleanly."""
+    started: list[EndpointProcess] = []
+
+    def start(*, answer: int | None = 200, ring: bool = False, **settings: Any) -> EndpointProcess:
+        defaults = {"port": 0, "rtp_ports": [0, 0]}
+        options = {"settings": {**defaults, **settings}, "answer": answer, "ring": ring}
+        endpoint = EndpointProcess(options, own_site if build == "own" else None)
+        started.append(endpoint)
+        return endpoint
+
+    yield start
+    codes = [(endpoint.stop(), endpoint.text) for endpoint in started]
+    assert all(code == 0 for code, _ in codes), codes
+
+
+class Sipp:
+    """A run of sipp with one of our scenarios."""
+
+    def __init__(self, scenario: str, target: str, folder: Path, *options: str) -> None:
+        self.folder = folder
+        self.output = (folder / f"{scenario}.{time.monotonic_ns()}.out").open("w+")
+        command = ["sipp", "-sf", str(SCENARIOS / f"{scenario}.xml"), "-i", "127.0.0.1", "-nostdin", "-m", "1"]
+        command += ["-timeout", "10s", "-timeout_error", "-trace_err", "-bg_stat_dir", str(folder)][:4]
+        self.process = subprocess.Popen(
+            [*command, *options, *([target] if target else [])],
+            cwd=folder,
+            stdout=self.output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def finish(self, within: float = 12.0) -> None:
+        """Wait for its end; fails the test unless every call went by the scenario."""
+        code = self.process.wait(within)
+        assert code == 0, f"sipp ended with {code}\n{self.text()}"
+
+    def text(self) -> str:
+        """What it printed, and its error files."""
+        self.output.flush()
+        self.output.seek(0)
+        errors = "".join(path.read_text(errors="replace") for path in self.folder.glob("*errors.log"))
+        return self.output.read()[-3000:] + errors[-3000:]
+
+    def stop(self) -> None:
+        """End it if it still runs."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(5)
+        self.output.close()
+
+
+@pytest.fixture
+def sipp(tmp_path: Path) -> Iterator[Callable[..., Sipp]]:
+    """Start sipp scenarios; skips where sipp isn't installed."""
+    if not shutil.which("sipp"):
+        pytest.skip("sipp is not installed (Debian: sip-tester)")
+    runs: list[Sipp] = []
+
+    def start(scenario: str, target: str = "", *options: str) -> Sipp:
+        runs.append(Sipp(scenario, target, tmp_path, *options))
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        run.stop()
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
+    """A port that nobody has at the moment."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def port() -> int:
+    """A free UDP port."""
+    return free_port()

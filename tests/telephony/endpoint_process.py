@@ -1,0 +1,135 @@
+"""An Endpoint in a process of its own, driven by JSON lines: pjsua2 carries one endpoint per process.
+
+argv[1] is a JSON object: {"settings": {...SipSettings...}, "answer": status or null, "ring": bool}. Events go out as
+{"event": class name, ...fields}, and each command {"id": n, "do": name, ...} is answered {"reply": n, "result" or
+"error": ...}. What a call hears is kept for two seconds, and `heard` says which tone is in its last half second.
+"""
+
+from __future__ import annotations
+
+import array
+import dataclasses
+import json
+import math
+import sys
+import threading
+from typing import Any
+
+from telephony.bridge import Bridge
+from telephony.endpoint import Endpoint
+from telephony.errors import TelephonyError
+from telephony.events import CallEnded, IncomingCall
+from telephony.settings import SipSettings
+
+RATE = 8000
+KEPT = 2 * RATE * 2
+
+
+class Process:
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = options
+        settings = {k: tuple(v) if isinstance(v, list) else v for k, v in options["settings"].items()}
+        self.endpoint = Endpoint(SipSettings(**settings), self.on_event)
+        self.lock = threading.Lock()
+        self.bridges: dict[str, Bridge] = {}
+        self.heard: dict[str, bytearray] = {}
+        self.items = 0
+
+    def say(self, **line: Any) -> None:
+        with self.lock:
+            print(json.dumps(line), flush=True)
+
+    def on_event(self, event: Any) -> None:
+        fields = {f.name: getattr(event, f.name) for f in dataclasses.fields(event) if f.name != "bridge"}
+        if isinstance(event, IncomingCall):
+            self.bridges[event.call_id] = event.bridge
+            if self.options.get("ring"):
+                self.endpoint.answer(event.call_id, 180)
+            if self.options.get("answer"):
+                self.endpoint.answer(event.call_id, self.options["answer"])
+        self.say(event=type(event).__name__, **fields)
+        if isinstance(event, CallEnded):
+            self.bridges.pop(event.call_id, None)
+
+    def bridge(self, call_id: str) -> Bridge:
+        bridge = self.endpoint.bridge(call_id) or self.bridges.get(call_id)
+        assert bridge is not None, f"no call {call_id}"
+        return bridge
+
+    # Commands
+
+    def do_answer(self, call_id: str, status: int = 200, headers: dict[str, str] | None = None) -> None:
+        self.endpoint.answer(call_id, status, headers=headers).result(5)
+
+    def do_hang_up(self, call_id: str, status: int = 0) -> None:
+        self.endpoint.hang_up(call_id, status).result(5)
+
+    def do_invite(self, uri: str) -> str:
+        return self.endpoint.invite(uri).result(5)
+
+    def do_send_digits(self, call_id: str, digits: str) -> None:
+        self.endpoint.send_digits(call_id, digits).result(5)
+
+    def do_accept(self, accepting: bool) -> None:
+        self.endpoint.accepting = accepting
+
+    def do_unregister(self) -> None:
+        self.endpoint.unregister().result(5)
+
+    def do_play(self, call_id: str, hz: int, ms: int) -> None:
+        """Queue a tone of that length for the call."""
+        self.items += 1
+        pcm = array.array("h", (round(8000 * math.sin(math.tau * hz * n / RATE)) for n in range(RATE * ms // 1000)))
+        self.bridge(call_id).play(f"item{self.items}", pcm.tobytes())
+
+    def do_heard(self, call_id: str) -> dict[str, float]:
+        """The strongest of the tones a test uses in the last half second heard, and its share of the power."""
+        kept = self.heard.setdefault(call_id, bytearray())
+        kept += self.bridge(call_id).take()
+        del kept[:-KEPT]
+        samples = array.array("h", bytes(kept[-RATE:]))
+        power = sum(s * s for s in samples) / max(1, len(samples))
+        found = max(((goertzel(samples, hz), hz) for hz in range(300, 3300, 100)), default=(0.0, 0))
+        share = found[0] / power if power > 1000 else 0.0
+        return {"ms": len(kept) / RATE / 2 * 1000, "hz": found[1] if share > 0.8 else 0, "rms": math.sqrt(power)}
+
+    def do_counters(self, call_id: str) -> dict[str, int]:
+        bridge = self.bridge(call_id)
+        return {"pushed": bridge.pushed_frames, "pulled": bridge.pulled_frames, "clock_ms": bridge.clock_ms}
+
+    def do_threads(self) -> list[str]:
+        return [thread.name for thread in threading.enumerate()]
+
+    def run(self) -> None:
+        try:
+            info = self.endpoint.start()
+        except TelephonyError as error:
+            self.say(event="StartFailed", error=str(error))
+            return
+        self.say(event="Started", **dataclasses.asdict(info))
+        for line in sys.stdin:
+            command = json.loads(line)
+            number, name = command.pop("id"), command.pop("do")
+            if name == "stop":
+                self.endpoint.stop()
+                self.say(reply=number, result=None)
+                return
+            try:
+                self.say(reply=number, result=getattr(self, f"do_{name}")(**command))
+            except (TelephonyError, AssertionError, ValueError) as error:
+                self.say(reply=number, error=f"{type(error).__name__}: {error}")
+        self.endpoint.stop()
+
+
+def goertzel(samples: array.array[int], hz: int) -> float:
+    """Mean power of one frequency in the samples."""
+    turn = 2 * math.cos(math.tau * hz / RATE)
+    one = two = 0.0
+    for sample in samples:
+        one, two = sample + turn * one - two, one
+    size = max(1, len(samples))
+    return (one * one + two * two - turn * one * two) * 2 / size / size
+
+
+if __name__ == "__main__":
+    Process(json.loads(sys.argv[1])).run()
