@@ -35,8 +35,7 @@ from worker.values import (
 if TYPE_CHECKING:
     from telephony.settings import SipSettings
     from tools.queued import QueueSettings
-
-    from worker.realtime.connection import Provider
+    from worker.realtime.provider import Provider
 
 PREFIX = "OFFHOOK_"
 DEFAULT_MODEL = "gpt-realtime-2.1"
@@ -198,11 +197,12 @@ class Settings(BaseSettings):
         found = self.realtime_url or url
         if found is None:
             raise SettingsError("OFFHOOK_REALTIME_URL is not set: set it to the realtime server's ws:// URL")
-        return found, reveal(self.openai_api_key) if self.realtime == "gateway" else None, {}
+        key = reveal(self.openai_api_key) if self.realtime == "gateway" else None
+        return _without_realtime(found), key, {}
 
     def provider(self, url: str | None = None) -> Provider:
         """Return the recipe of the realtime provider; `url` is the local realtime server's, once it runs."""
-        from worker.realtime.connection import Provider
+        from worker.realtime.provider import Provider
 
         base, key, headers = self.realtime_endpoint(url)
         return Provider(name=self.realtime, url=base, key=key or "none", model=self.model_name(), headers=headers)
@@ -217,6 +217,12 @@ def without_password(url: str) -> str:
     """Return the URL as it may be logged: user and password taken out, and the query with them."""
     scheme, _, rest = url.partition("?")[0].partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+def _without_realtime(url: str) -> str:
+    """The base URL; people paste the whole one, and the client appends /realtime by itself."""
+    base, query, rest = url.partition("?")
+    return base.rstrip("/").removesuffix("/realtime") + query + rest
 
 
 def variable_of(field: str) -> str:

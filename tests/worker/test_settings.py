@@ -163,6 +163,8 @@ def test_where_each_provider_is_reached(monkeypatch: pytest.MonkeyPatch) -> None
     assert load_settings().realtime_endpoint() == ("wss://gw.example.com/v1", "k1", {})
     monkeypatch.setenv("OFFHOOK_REALTIME", "local")
     assert load_settings().realtime_endpoint() == ("wss://gw.example.com/v1", None, {})
+    monkeypatch.setenv("OFFHOOK_REALTIME_URL", "ws://127.0.0.1:7/v1/realtime?x=1")
+    assert load_settings().realtime_endpoint() == ("ws://127.0.0.1:7/v1?x=1", None, {})
     monkeypatch.delenv("OFFHOOK_REALTIME_URL")
     assert load_settings().realtime_endpoint("ws://127.0.0.1:7/v1") == ("ws://127.0.0.1:7/v1", None, {})
 
@@ -198,6 +200,14 @@ def test_ways_to_name_a_registrar(monkeypatch: pytest.MonkeyPatch, value: str) -
     monkeypatch.setenv("OFFHOOK_SIP_PASSWORD", "hush")
     sip = load_settings().sip_settings()
     assert (sip.registrar, sip.username, sip.password) == (value, "alice", "hush")
+
+
+def test_the_provider_is_a_recipe_that_hides_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OFFHOOK_REALTIME", "openai")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-hush-hush")
+    provider = load_settings().provider()
+    assert (provider.name, provider.key, provider.url) == ("openai", "sk-hush-hush", "wss://api.openai.com/v1")
+    assert "hush" not in repr(provider)
 
 
 def test_telephony_gets_values_it_accepts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,211 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from worker import cli
+from worker.agent import AgentFileError
+from worker.errors import HostError, SettingsError
+
+COMMANDS = ("demo", "serve", "dial", "tool-worker", "realtime-server", "check", "dashboard", "tools")
+
+TOOLS = '''
+from tools import tool
+
+@tool
+def add(a: int, b: int) -> int:
+    """Add two numbers.
+
+    More words that a list has no room for.
+    """
+    return a + b
+
+@tool(mode="queued")
+def fail(order: str) -> dict:
+    """Always break."""
+    raise RuntimeError("inner secret")
+'''
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    for name in list(os.environ):
+        if name.startswith(("OFFHOOK_", "OPENAI_", "REDIS_")):
+            monkeypatch.delenv(name)
+    (tmp_path / "mine.py").write_text(TOOLS)
+    agent = tmp_path / "agent.toml"
+    agent.write_text('[tools]\nmodules = ["mine.py"]\n')
+    return agent
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """The whole command line, in this process: exit code, stdout, stderr."""
+
+    def _run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["offhook", *arguments])
+        monkeypatch.setattr(sys, "path", list(sys.path))
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        return ended.value.code or 0, said.out, said.err
+
+    return _run
+
+
+def test_help_names_every_command_and_each_has_its_own_help(run) -> None:
+    code, out, _ = run("--help")
+    assert code == 0
+    for command in COMMANDS:
+        assert f" {command} " in out
+        code, own, _ = run(command, "--help")
+        assert code == 0 and len(own.splitlines()) > 5
+
+
+def test_an_unknown_command_is_refused(run) -> None:
+    code, _, errors = run("server")
+    assert code == 2 and "No such command" in errors
+
+
+@pytest.mark.parametrize("command", ["serve", "tool-worker", "check", "tools"])
+def test_a_wrong_setting_stops_any_command_with_one_line(run, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setenv("OFFHOOK_SIP_PORT", "99999")
+    code, out, errors = run(command)
+    assert (code, out) == (2, "")
+    assert (
+        errors == "offhook: OFFHOOK_SIP_PORT=99999 is not allowed: it takes a port from 0 to 65535 (0: any free one)\n"
+    )
+
+
+def test_a_wrong_key_in_the_agent_file_stops_with_one_line(run, monkeypatch, bare_environment: Path) -> None:
+    bare_environment.write_text('greting = "hi"')
+    monkeypatch.setenv("OFFHOOK_AGENT", str(bare_environment))
+    assert run("tools", "list") == (
+        2,
+        "",
+        f"offhook: {bare_environment}: greting: there is no such key; did you mean greeting?\n",
+    )
+
+
+def test_a_tool_worker_without_redis_says_what_to_set(run) -> None:
+    code, _, errors = run("tool-worker")
+    assert code == 2 and errors.startswith("offhook: REDIS_URL is not set: a tool worker needs the Redis")
+
+
+def test_a_dashboard_without_redis_says_what_to_set(run) -> None:
+    code, _, errors = run("dashboard")
+    assert code == 2 and errors.startswith("offhook: REDIS_URL is not set")
+
+
+def test_a_missing_dashboard_says_how_to_get_it(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.util
+
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    code, _, errors = run("dashboard")
+    assert (code, errors.splitlines()[-1]) == (
+        1,
+        "offhook: rq-dashboard is not installed; run: uv run --group dashboard offhook dashboard",
+    )
+
+
+def test_the_dashboard_listens_on_loopback_and_hides_the_url(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[list[str], dict[str, str]]] = []
+    monkeypatch.setenv("REDIS_URL", "redis://:hush@127.0.0.1:1")
+    monkeypatch.setattr(subprocess, "call", lambda command, env: seen.append((command, env)) or 0)
+    pytest.importorskip("rq_dashboard")
+    code, _, _ = run("dashboard", "--port", "9999")
+    ((command, environment),) = seen
+    assert code == 0 and command[-6:] == ["-b", "127.0.0.1", "-p", "9999", "-j", "--disable-delete"]
+    assert "hush" not in " ".join(command) and environment["RQ_DASHBOARD_REDIS_URL"] == "redis://:hush@127.0.0.1:1"
+
+
+def test_tools_lists_names_modes_and_first_lines(run, monkeypatch, bare_environment: Path) -> None:
+    monkeypatch.setenv("OFFHOOK_AGENT", str(bare_environment))
+    code, out, _ = run("tools")
+    assert code == 0
+    assert out.splitlines() == ["add   auto    Add two numbers.", "fail  queued  Always break."]
+
+
+def test_tools_describe_prints_what_the_model_is_told(run, monkeypatch, bare_environment: Path) -> None:
+    monkeypatch.setenv("OFFHOOK_AGENT", str(bare_environment))
+    code, out, _ = run("tools", "describe", "add")
+    told = json.loads(out)
+    assert code == 0 and told["name"] == "add" and set(told["parameters"]["properties"]) == {"a", "b"}
+
+
+def test_tools_describe_names_the_nearest_tool(run, monkeypatch, bare_environment: Path) -> None:
+    monkeypatch.setenv("OFFHOOK_AGENT", str(bare_environment))
+    code, _, errors = run("tools", "describe", "ad")
+    assert code != 0 and "add" in errors and "Traceback" not in errors
+
+
+def test_tools_run_prints_the_outcome(run, monkeypatch, bare_environment: Path) -> None:
+    monkeypatch.setenv("OFFHOOK_AGENT", str(bare_environment))
+    code, out, _ = run("tools", "run", "add", '{"a": 2, "b": 3}')
+    assert code == 0 and "5" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "word"),
+    [("add", '{"a": 2}', "b"), ("add", "no json", "JSON"), ("ad", "{}", "add"), ("fail", '{"order": "1"}', "failed")],
+)
+def test_tools_run_ends_with_1_when_the_outcome_is_not_ok(
+    run, monkeypatch, bare_environment: Path, name: str, arguments: str, word: str
+) -> None:
+    monkeypatch.setenv("OFFHOOK_AGENT", str(bare_environment))
+    code, out, errors = run("tools", "run", name, arguments)
+    assert code == 1 and word in out + errors
+    assert "inner secret" not in out
+
+
+def test_tools_of_the_folder_can_be_imported_but_shadow_nothing(monkeypatch, tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(TOOLS)
+    (tmp_path / "worker.py").write_text("raise SystemExit('shadowed')")
+    (tmp_path / "agent.toml").write_text('[tools]\nmodules = ["shop:add"]')
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "offhook"), "tools", "list"],
+        cwd=tmp_path,
+        env={**os.environ, "OFFHOOK_AGENT": "agent.toml"},
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert (done.returncode, done.stdout.split()[:1], done.stderr) == (0, ["add"], "")
+
+
+def test_errors_made_for_operators_are_told_from_bugs() -> None:
+    from telephony.errors import SipStartError
+    from tools import ToolDefinitionError
+
+    designed = [SettingsError("x"), AgentFileError("x"), HostError("x"), SipStartError("x"), ToolDefinitionError("x")]
+    assert all(map(cli.is_designed, designed))
+    assert not any(map(cli.is_designed, [ValueError("x"), KeyError("x"), OSError("x")]))
+
+
+def test_the_realtime_server_listens_where_it_says_and_ends_with_sigterm() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "worker", "realtime-server", "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if "listening on ws://127.0.0.1:" in line:
+                break
+        else:
+            pytest.fail("".join(lines))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) in (0, -signal.SIGTERM)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()

@@ -1,0 +1,238 @@
+"""The command line: `offhook`.
+
+Each command imports what it needs when it runs, so that a tool worker loads neither pjsua2 nor a WebSocket library,
+and `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from worker.errors import HostError, OffhookError, SettingsError
+
+if TYPE_CHECKING:
+    from worker.settings import Settings
+
+OURS = ("worker", "telephony", "tools")
+
+app = typer.Typer(
+    name="offhook",
+    help="Answers phone calls with a realtime voice agent; its slow tools run as jobs while the conversation goes on.",
+    rich_markup_mode="markdown",
+    epilog="Settings are environment variables: see the README, and `offhook check` for how they stand.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+tools_app = typer.Typer(help="The agent's tools: list them, describe one, run one.", no_args_is_help=False)
+app.add_typer(tools_app, name="tools")
+
+
+def main() -> None:
+    """Run the command line; a designed error is printed as plain lines, its exit code is the error's own."""
+    # Tools of the folder that offhook is started in can be imported, but shadow nothing: the folder comes last.
+    sys.path.append(str(Path.cwd()))
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if not is_designed(error):
+            raise
+        for line in str(error).splitlines():
+            print(f"offhook: {line}", file=sys.stderr)
+        sys.exit(error.exit_code if isinstance(error, OffhookError) else 1)
+
+
+def is_designed(error: BaseException) -> bool:
+    """Tell whether an error was made to be read by an operator: its class is one of our packages'."""
+    return type(error).__module__.partition(".")[0] in OURS
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="The folder for call.wav and call.json.")] = Path("."),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the call's record alone, as JSON.")] = False,
+) -> None:
+    """Play one whole spoken call on this machine, with nothing configured.
+
+    A caller with a voice of its own dials the worker over real SIP and RTP, asks for something that takes a slow
+    tool, hears the answer and says goodbye. Exit code 0 only if the caller understood the answer.
+    """
+    from worker.demo import run_demo
+
+    raise typer.Exit(run_demo(out, as_json))
+
+
+@app.command()
+def serve() -> None:
+    """Answer phone calls, until SIGTERM or Ctrl-C: then no new ones, and those in progress may end."""
+    settings = _start("worker")
+    from worker.app import serve as run
+
+    run(settings)
+
+
+@app.command()
+def dial(
+    uri: Annotated[str, typer.Argument(metavar="URI", help="Whom to call, such as sip:alice@192.0.2.7.")],
+) -> None:
+    """Call somebody; the agent speaks once they answer. Ends with the call."""
+    settings = _start("worker")
+    from worker.app import dial as run
+
+    run(settings, uri)
+
+
+@app.command("tool-worker")
+def tool_worker(
+    burst: Annotated[bool, typer.Option("--burst", help="End when the queue is empty.")] = False,
+) -> None:
+    """Run the agent's queued tools, for any number of workers; REDIS_URL says where the queue is."""
+    settings = _start("tool-worker")
+    if settings.redis_url is None:
+        raise SettingsError(
+            "REDIS_URL is not set: a tool worker needs the Redis that the workers use, such as redis://127.0.0.1:6379"
+        )
+    from tools.tool_worker import run_tool_worker
+    from worker.agent import load_agent_file
+
+    run_tool_worker(settings.queue_settings(), load_agent_file(settings.agent).tool_modules(), burst=burst)
+
+
+@app.command("realtime-server")
+def realtime_server(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0: any free one.")] = 8765,
+    dialogue: Annotated[Path | None, typer.Option(help="A dialogue file (TOML); left out: the shipped one.")] = None,
+    api_key: Annotated[str | None, typer.Option(help="Refuse clients that bring another key.")] = None,
+) -> None:
+    """Run the local realtime server alone: the same protocol as OpenAI's service, without a key or a network."""
+    _start("realtime-server")
+    from worker.local.server import run_server
+
+    run_server(host=host, port=port, dialogue=dialogue, api_key=api_key)
+
+
+@app.command()
+def check() -> None:
+    """Say what is configured, what is reachable, and what this pjsua2 build can carry."""
+    from worker.check import run_check
+    from worker.settings import load_settings
+
+    raise typer.Exit(run_check(load_settings()))
+
+
+@app.command()
+def dashboard(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port on 127.0.0.1.")] = 9181,
+) -> None:
+    """Show the tool jobs in rq-dashboard, on 127.0.0.1 only: it shows arguments and results.
+
+    It is a group of packages of its own: uv run --group dashboard offhook dashboard
+    """
+    import importlib.util
+
+    from worker.settings import child_environment, reveal
+
+    settings = _start("dashboard")
+    url = reveal(settings.redis_url)
+    if url is None:
+        raise SettingsError("REDIS_URL is not set: set it to the Redis that the workers use (not the embedded one)")
+    if importlib.util.find_spec("rq_dashboard") is None:
+        raise HostError("rq-dashboard is not installed; run: uv run --group dashboard offhook dashboard")
+    options = ["-b", "127.0.0.1", "-p", str(port), "-j", "--disable-delete"]
+    # The URL goes by the environment: it may hold a password, and everybody can read a command line.
+    environment = child_environment(keep_secrets=False, RQ_DASHBOARD_REDIS_URL=url)
+    raise typer.Exit(subprocess.call([sys.executable, "-P", "-m", "rq_dashboard", *options], env=environment))
+
+
+@tools_app.callback(invoke_without_command=True)
+def tools_default(context: typer.Context) -> None:
+    """List the tools when no command is given."""
+    if context.invoked_subcommand is None:
+        tools_list()
+
+
+@tools_app.command("list")
+def tools_list() -> None:
+    """List the tools of the agent file: name, mode, and what each is for."""
+    specs = _load_tools()
+    width = max((len(spec.name) for spec in specs), default=0)
+    for spec in specs:
+        print(f"{spec.name:<{width}}  {spec.mode:<6}  {spec.description.partition(chr(10))[0]}")
+
+
+@tools_app.command("describe")
+def tools_describe(name: Annotated[str, typer.Argument(help="The tool.")]) -> None:
+    """Print what the model is told of a tool, as JSON."""
+    print(json.dumps(_catalog().describe(name), indent=2, ensure_ascii=False))
+
+
+@tools_app.command("run")
+def tools_run(
+    name: Annotated[str, typer.Argument(help="The tool.")],
+    arguments: Annotated[str, typer.Argument(metavar="JSON", help='Its arguments, such as {"order": "427"}.')] = "{}",
+) -> None:
+    """Run a tool as a call would, in this process, and print its outcome. Exit code 0 only if it is ok."""
+    raise typer.Exit(_run_tool(name, arguments))
+
+
+def _start(process: str) -> Settings:
+    """Read the settings and send the logs where they say."""
+    from worker.log import setup_logging
+    from worker.settings import load_settings, unknown_variables
+
+    settings = load_settings()
+    setup_logging(settings.log_level, settings.log_format, process=process)
+    for line in unknown_variables():
+        print(f"offhook: warning: {line}", file=sys.stderr)
+    return settings
+
+
+def _load_tools() -> list[Any]:
+    from tools.loading import load_tools
+    from worker.agent import load_agent_file
+    from worker.settings import load_settings
+
+    return list(load_tools(load_agent_file(load_settings().agent).tool_modules()))
+
+
+def _catalog() -> Any:
+    from tools.catalog import Catalog
+    from tools.inline import InlineRunner
+
+    return Catalog(_load_tools(), inline=InlineRunner(), queued=None)
+
+
+def _run_tool(name: str, arguments: str) -> int:
+    """Run one tool here, a queued one too: what is being tried out is the tool, not the queue."""
+    import asyncio
+    import uuid
+    from dataclasses import replace
+
+    from tools.catalog import Catalog, ToolRequest
+    from tools.inline import InlineRunner
+
+    async def run() -> Any:
+        runner = InlineRunner()
+        specs = [replace(spec, mode="inline") for spec in _load_tools()]
+        request = ToolRequest(
+            call_id=uuid.uuid4().hex, tool_call_id="cli", name=name, arguments=arguments, caller="", dialled=""
+        )
+        try:
+            return await Catalog(specs, inline=runner, queued=None).run(request)
+        finally:
+            await runner.aclose()
+
+    outcome = asyncio.run(run())
+    print(outcome.output)
+    if outcome.status != "ok":
+        print(f"offhook: {outcome.status}: {outcome.detail}", file=sys.stderr)
+    return 0 if outcome.status == "ok" else 1
