@@ -1,14 +1,9 @@
-"""The worker: composes one process of endpoint, sessions, tools and what they need, and ends it politely.
-
-At the first SIGTERM or SIGINT it drains: no new calls, a bound for those in progress, then a spoken goodbye. A second
-signal ends it at once.
-"""
+"""The worker: composes one process of endpoint, sessions, tools and what they need, drains it and ends it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
@@ -19,8 +14,9 @@ from telephony import events as phone
 from telephony.bridge import Bridge
 from telephony.endpoint import Endpoint
 from telephony.library import EndpointInfo
-from tools.catalog import Catalog, load_tools
+from tools.catalog import Catalog
 from tools.inline import InlineRunner
+from tools.loading import load_tools
 from tools.queued import QueuedRunner
 from worker.agent import Agent, AgentFile
 from worker.embedded import Embedded
@@ -33,7 +29,7 @@ from worker.session import CallInfo, CallSession, Services
 from worker.settings import Settings
 from worker.switchboard import Observe, Switchboard
 
-__all__ = ["App", "run"]
+__all__ = ["App"]
 
 log = structlog.get_logger(__name__)
 
@@ -202,27 +198,3 @@ class App:
     def calls(self) -> Sequence[Mapping[str, object]]:
         """The calls in progress."""
         return self._board.status() if self._board is not None else ()
-
-
-async def run(app: App, on_ready: Callable[[App], None] = lambda app: None) -> None:
-    """Run a worker until a signal, then drain it. Raises what `App.start` raises."""
-    stop = asyncio.Event()
-    now = asyncio.Event()
-
-    def stop_wanted() -> None:
-        (now if stop.is_set() else stop).set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop_wanted)
-    await app.start()
-    try:
-        on_ready(app)
-        await stop.wait()
-        at_once = asyncio.create_task(now.wait())
-        drained = asyncio.create_task(app.drain(app.settings.drain_seconds))
-        await asyncio.wait({at_once, drained}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (at_once, drained):
-            task.cancel()
-    finally:
-        await app.stop()

@@ -65,7 +65,7 @@ def demo(
     A caller with a voice of its own dials the worker over real SIP and RTP, asks for something that takes a slow
     tool, hears the answer and says goodbye. Exit code 0 only if the caller understood the answer.
     """
-    from worker.demo import run_demo
+    from worker.demo.run import run_demo
 
     raise typer.Exit(run_demo(out, as_json))
 
@@ -74,7 +74,7 @@ def demo(
 def serve() -> None:
     """Answer phone calls, until SIGTERM or Ctrl-C: then no new ones, and those in progress may end."""
     settings = _start("worker")
-    from worker.app import serve as run
+    from worker.run import serve as run
 
     run(settings)
 
@@ -85,7 +85,7 @@ def dial(
 ) -> None:
     """Call somebody; the agent speaks once they answer. Ends with the call."""
     settings = _start("worker")
-    from worker.app import dial as run
+    from worker.run import dial as run
 
     run(settings, uri)
 

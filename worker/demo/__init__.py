@@ -1,0 +1,1 @@
+"""The demo: one whole spoken call with nothing configured. The caller is a process of its own."""
