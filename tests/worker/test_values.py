@@ -1,0 +1,49 @@
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from worker import values
+from worker.values import HttpAddress
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (values.Ip, " 192.0.2.1 ", "192.0.2.1"),
+        (values.Ip, "::1", "::1"),
+        (values.Networks, "192.0.2.0/24, trunk-1.example.com", ("192.0.2.0/24", "trunk-1.example.com")),
+        (values.Networks, "", ()),
+        (values.SipServer, "[2001:db8::1]:5060;transport=tcp", "[2001:db8::1]:5060;transport=tcp"),
+        (values.Listen, "0.0.0.0:80", HttpAddress("0.0.0.0", 80)),
+        (values.Listen, "off", None),
+        (values.PortRange, " 2000 - 2001 ", (2000, 2001)),
+        (values.HttpUrl, "https://host/v1", "https://host/v1"),
+        (values.Directory, "/nowhere/yet", Path("/nowhere/yet")),
+    ],
+)
+def test_what_is_read(kind: object, text: str, value: object) -> None:
+    assert TypeAdapter(kind).validate_python(text) == value
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (values.Ip, "localhost"),
+        (values.Networks, "1.2.3"),
+        (values.Networks, "host_name!"),
+        (values.SipServer, "sips:host"),
+        (values.SipServer, "host with blank"),
+        (values.Listen, ":80"),
+        (values.Listen, "host:"),
+        (values.PortRange, "80-90"),
+        (values.PortRange, "2000-2000"),
+        (values.WebSocketUrl, "wss:///v1"),
+        (values.HttpUrl, "https://"),
+        (values.RedisUrl, "unix://"),
+        (values.File, "/nowhere"),
+    ],
+)
+def test_what_is_refused(kind: object, text: str) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(kind).validate_python(text)
