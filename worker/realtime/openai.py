@@ -181,7 +181,7 @@ class OpenAICodec:
         return [] if kind in IGNORED else [Unknown(kind[:MESSAGE_CHARS])]
 
     def _audio_delta(self, message: Json) -> list[RealtimeEvent]:
-        audio = binascii.a2b_base64(message["delta"])
+        audio = binascii.a2b_base64(message["delta"], strict_mode=True)  # RFC 4648, 3.3
         item_id = word(message, "item_id")
         if not item_id:
             return [bad_frame("audio of no item can't be played")]

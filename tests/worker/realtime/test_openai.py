@@ -1,0 +1,542 @@
+"""Decoding: JSON made of the SDK's own server event models in, our events out."""
+
+import base64
+import json
+from typing import Any, get_args
+
+import openai.types.realtime as sdk
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openai.types.realtime.realtime_error import RealtimeError
+from openai.types.realtime.realtime_response_status import Error as StatusError
+from openai.types.realtime.realtime_server_event import RealtimeServerEvent
+
+from worker.realtime import base
+from worker.realtime.base import (
+    AgentTranscript,
+    AgentTranscriptDelta,
+    AudioDelta,
+    AudioDone,
+    CallerTranscript,
+    CallerTranscriptFailed,
+    ItemCreated,
+    ProviderError,
+    ResponseDone,
+    ResponseRequest,
+    ResponseStarted,
+    SessionConfig,
+    SessionReady,
+    SpeechStarted,
+    SpeechStopped,
+    ToolCallRequested,
+    Unknown,
+)
+from worker.realtime.openai import TOOL_CALLS, OpenAICodec
+from worker.realtime.openai_wire import OLD_NAMES
+
+SERVER_EVENTS = get_args(get_args(RealtimeServerEvent)[0])
+PLACE: dict[str, Any] = {"event_id": "event_1", "response_id": "resp_1", "item_id": "item_1", "output_index": 0}
+PART: dict[str, Any] = {**PLACE, "content_index": 0}
+PCM = bytes(range(256)) * 10
+
+
+def call_item(status: str | None = "completed", **fields: Any) -> sdk.RealtimeConversationItemFunctionCall:
+    known = {"id": "item_1", "call_id": "call_1", "name": "order_status", "arguments": '{"order":"427"}'}
+    return sdk.RealtimeConversationItemFunctionCall(type="function_call", status=status, **{**known, **fields})
+
+
+def message_item() -> sdk.RealtimeConversationItemAssistantMessage:
+    content = [{"type": "output_audio", "transcript": "Hello."}]
+    return sdk.RealtimeConversationItemAssistantMessage(
+        type="message", role="assistant", id="item_1", status="completed", content=content
+    )
+
+
+def session(heard: object = None, spoken: object = None) -> dict[str, Any]:
+    audio = {"input": {"format": heard}, "output": {"format": spoken}}
+    return {"id": "sess_1", "object": "realtime.session", "type": "realtime", "audio": audio}
+
+
+PCM24K = {"type": "audio/pcm", "rate": 24000}
+
+
+def response(status: str = "completed", **fields: Any) -> sdk.RealtimeResponse:
+    return sdk.RealtimeResponse(id="resp_1", object="realtime.response", status=status, **fields)
+
+
+def done(status: str = "completed", **fields: Any) -> sdk.ResponseDoneEvent:
+    return sdk.ResponseDoneEvent(type="response.done", event_id="event_9", response=response(status, **fields))
+
+
+def item_done(item: object) -> sdk.ResponseOutputItemDoneEvent:
+    return sdk.ResponseOutputItemDoneEvent(
+        type="response.output_item.done", event_id="event_8", response_id="resp_1", output_index=0, item=item
+    )
+
+
+REQUESTED = ToolCallRequested("resp_1", "item_1", "call_1", "order_status", '{"order":"427"}')
+
+CASES: list[tuple[Any, list[object]]] = [
+    (
+        sdk.SessionUpdatedEvent.construct(type="session.updated", event_id="e", session=session(PCM24K, PCM24K)),
+        [SessionReady("sess_1", "pcm24k", "pcm24k")],
+    ),
+    (
+        sdk.InputAudioBufferSpeechStartedEvent(
+            type="input_audio_buffer.speech_started", event_id="e", item_id="item_1", audio_start_ms=1240
+        ),
+        [SpeechStarted("item_1", 1240)],
+    ),
+    (
+        sdk.InputAudioBufferSpeechStoppedEvent(
+            type="input_audio_buffer.speech_stopped", event_id="e", item_id="item_1", audio_end_ms=3100
+        ),
+        [SpeechStopped("item_1", 3100)],
+    ),
+    (
+        sdk.ResponseCreatedEvent(
+            type="response.created", event_id="e", response=response("in_progress", metadata={"purpose": "greeting"})
+        ),
+        [ResponseStarted("resp_1", {"purpose": "greeting"})],
+    ),
+    (
+        sdk.ResponseAudioDeltaEvent(type="response.output_audio.delta", delta=base64.b64encode(PCM).decode(), **PART),
+        [AudioDelta("resp_1", "item_1", PCM)],
+    ),
+    (sdk.ResponseAudioDoneEvent(type="response.output_audio.done", **PART), [AudioDone("resp_1", "item_1")]),
+    (
+        sdk.ResponseAudioTranscriptDeltaEvent(
+            type="response.output_audio_transcript.delta", delta=" your order", **PART
+        ),
+        [AgentTranscriptDelta("resp_1", "item_1", " your order")],
+    ),
+    (
+        sdk.ResponseAudioTranscriptDoneEvent(
+            type="response.output_audio_transcript.done", transcript="Your order is on its way.", **PART
+        ),
+        [AgentTranscript("resp_1", "item_1", "Your order is on its way.")],
+    ),
+    (
+        sdk.ResponseTextDeltaEvent(type="response.output_text.delta", delta="Hi", **PART),
+        [AgentTranscriptDelta("resp_1", "item_1", "Hi")],
+    ),
+    (
+        sdk.ResponseTextDoneEvent(type="response.output_text.done", text="Hi there", **PART),
+        [AgentTranscript("resp_1", "item_1", "Hi there")],
+    ),
+    (
+        sdk.ConversationItemInputAudioTranscriptionCompletedEvent.construct(
+            type="conversation.item.input_audio_transcription.completed",
+            event_id="e",
+            item_id="item_1",
+            content_index=0,
+            transcript=" What is the status?\n",
+            usage={"type": "duration", "seconds": 2},
+        ),
+        [CallerTranscript("item_1", "What is the status?")],
+    ),
+    (
+        sdk.ConversationItemInputAudioTranscriptionFailedEvent.construct(
+            type="conversation.item.input_audio_transcription.failed",
+            event_id="e",
+            item_id="item_1",
+            content_index=0,
+            error={"code": "audio_unintelligible", "message": "The audio could not be transcribed."},
+        ),
+        [CallerTranscriptFailed("item_1", "The audio could not be transcribed.")],
+    ),
+    (item_done(call_item()), [REQUESTED]),
+    (item_done(call_item("incomplete")), []),
+    (item_done(message_item()), []),
+    (done(metadata={"purpose": "filler"}), [ResponseDone("resp_1", "completed", metadata={"purpose": "filler"})]),
+    (
+        done("cancelled", status_details={"type": "cancelled", "reason": "turn_detected"}),
+        [ResponseDone("resp_1", "cancelled", "turn_detected")],
+    ),
+    (
+        done("incomplete", status_details={"type": "incomplete", "reason": "content_filter"}),
+        [ResponseDone("resp_1", "incomplete", "content_filter")],
+    ),
+    (
+        done("failed", status_details={"type": "failed", "error": StatusError(code="server_error", message="Oh no")}),
+        [ResponseDone("resp_1", "failed", "Oh no", "server_error")],
+    ),
+    (
+        done("failed", status_details={"type": "failed", "error": StatusError(code="insufficient_quota", message="$")}),
+        [
+            ResponseDone("resp_1", "failed", "$", "insufficient_quota"),
+            ProviderError("insufficient_quota", "$", fatal=True),
+        ],
+    ),
+    (
+        sdk.ConversationItemAdded(type="conversation.item.added", event_id="e", item=message_item()),
+        [ItemCreated("item_1", "message", "assistant")],
+    ),
+    (
+        sdk.ConversationItemAdded(type="conversation.item.added", event_id="e", item=call_item()),
+        [ItemCreated("item_1", "function_call", "")],
+    ),
+    (
+        sdk.RealtimeErrorEvent(
+            type="error",
+            event_id="e",
+            error=RealtimeError(type="invalid_request_error", code="invalid_api_key", message="No."),
+        ),
+        [ProviderError("invalid_api_key", "No.", fatal=True)],
+    ),
+    (
+        sdk.RealtimeErrorEvent(type="error", event_id="e", error=RealtimeError(type="server_error", message="Oops.")),
+        [ProviderError("server_error", "Oops.")],
+    ),
+]
+
+
+def wire(event: Any) -> bytes:
+    return event.to_json(exclude_unset=True).encode()
+
+
+@pytest.mark.parametrize(("event", "expected"), CASES, ids=lambda value: getattr(value, "type", None))
+def test_decodes(event, expected):
+    assert OpenAICodec().decode(wire(event)) == expected
+
+
+def test_text_and_bytes_are_the_same():
+    raw = wire(CASES[1][0])
+    assert OpenAICodec().decode(raw.decode()) == OpenAICodec().decode(raw)
+
+
+def test_every_event_class_of_ours_comes_out_of_some_case():
+    produced = {type(event) for _, events in CASES for event in events}
+    produced.add(type(OpenAICodec().decode('{"type":"response.hologram.delta"}')[0]))
+    not_decoded = {base.ConnectionLost}  # the connection's own: test_connection
+    assert produced | not_decoded == set(get_args(base.RealtimeEvent))
+
+
+@pytest.mark.parametrize("model", SERVER_EVENTS, ids=lambda model: model.__name__)
+def test_no_server_event_of_the_sdk_is_unknown(model):
+    (kind,) = get_args(model.model_fields["type"].annotation)
+    events = OpenAICodec().decode(json.dumps({"type": kind}))
+    assert not [event for event in events if isinstance(event, Unknown)]
+
+
+@pytest.mark.parametrize(("old", "new"), OLD_NAMES.items())
+def test_old_names_mean_the_new_ones(old, new):
+    fields = {
+        **PART,
+        "delta": base64.b64encode(PCM).decode() if "audio.delta" in old else "some",
+        "transcript": "words",
+        "text": "words",
+        "call_id": "call_1",
+        "arguments": "{}",
+        "item": {"id": "item_1", "type": "message", "role": "user"},
+    }
+    events = [OpenAICodec().decode(json.dumps({"type": kind, **fields})) for kind in (old, new)]
+    assert events[0] == events[1]
+    assert not [event for event in events[0] if isinstance(event, Unknown | ProviderError)]
+
+
+class TestAudio:
+    def test_half_a_sample_waits_for_the_rest_of_its_item(self):
+        codec = OpenAICodec()
+        codec.session_update(SessionConfig())
+        out = [codec.decode(json.dumps(delta(piece))) for piece in (b"\x01", b"\x02\x03\x04", b"\x05\x06\x07")]
+        assert [event.audio for events in out for event in events] == [b"\x01\x02\x03\x04", b"\x05\x06"]
+
+    def test_half_a_sample_does_not_leak_into_another_item(self):
+        codec = OpenAICodec()
+        codec.decode(json.dumps(delta(b"\x01\x02\x03", "item_1")))
+        (event,) = codec.decode(json.dumps(delta(b"\x04\x05", "item_2")))
+        assert event.audio == b"\x04\x05"
+
+    def test_g711_has_samples_of_one_byte(self):
+        codec = OpenAICodec()
+        codec.session_update(SessionConfig(output_format="pcmu"))
+        assert codec.decode(json.dumps(delta(b"\x01\x02\x03"))) == [AudioDelta("resp_1", "item_1", b"\x01\x02\x03")]
+
+    def test_no_audio_is_no_event(self):
+        assert OpenAICodec().decode(json.dumps(delta(b""))) == []
+
+    @pytest.mark.parametrize("fields", [{"delta": "*"}, {"delta": 7}, {"item_id": None}])
+    def test_unusable_audio_is_a_bad_frame(self, fields):
+        (event,) = OpenAICodec().decode(json.dumps({**delta(b"\x01\x02"), **fields}))
+        assert (event.code, event.fatal) == ("bad_frame", False)
+
+
+def delta(audio: bytes, item_id: str = "item_1") -> dict[str, Any]:
+    text = base64.b64encode(audio).decode()
+    return {**PART, "type": "response.output_audio.delta", "item_id": item_id, "delta": text}
+
+
+class TestFormats:
+    @pytest.mark.parametrize(
+        ("ours", "theirs"),
+        [
+            ("pcm24k", {"type": "audio/pcm", "rate": 24000}),
+            ("pcm24k", {"type": "audio/pcm"}),
+            ("pcm24k", "pcm16"),
+            ("pcm24k", None),
+            ("pcmu", {"type": "audio/pcmu"}),
+            ("pcmu", "g711_ulaw"),
+            ("pcma", {"type": "audio/pcma"}),
+            ("pcma", "g711_alaw"),
+        ],
+    )
+    def test_agreed(self, ours, theirs):
+        codec = OpenAICodec()
+        codec.session_update(SessionConfig(input_format=ours, output_format=ours))
+        updated = {"type": "session.updated", "session": session(theirs, theirs)}
+        assert codec.decode(json.dumps(updated)) == [SessionReady("sess_1", ours, ours)]
+
+    @pytest.mark.parametrize(
+        ("theirs", "named"),
+        [
+            ({"type": "audio/pcm", "rate": 24000}, "pcm24k"),
+            ({"type": "audio/pcm", "rate": 16000}, "pcm16k"),
+            ({"type": "audio/pcm", "rate": 8000}, "audio/pcm at 8000 Hz"),
+            ({"type": "audio/opus"}, "audio/opus"),
+            ("g711_alaw", "pcma"),
+        ],
+    )
+    @pytest.mark.parametrize("side", ["input", "output"])
+    def test_not_as_asked_for_is_fatal(self, theirs, named, side):
+        codec = OpenAICodec()
+        codec.session_update(SessionConfig(input_format="pcmu", output_format="pcmu"))
+        pcmu = {"type": "audio/pcmu"}
+        both = session(theirs, pcmu) if side == "input" else session(pcmu, theirs)
+        (error,) = codec.decode(json.dumps({"type": "session.updated", "session": both}))
+        assert (error.code, error.fatal, error.request) == ("format_mismatch", True, "session_update")
+        assert f"the {side} audio is {named}, not pcmu" in error.message
+
+    def test_formats_of_the_beta(self):
+        codec = OpenAICodec()
+        codec.session_update(SessionConfig(input_format="pcmu", output_format="pcmu"))
+        old = {"id": "sess_1", "input_audio_format": "g711_ulaw", "output_audio_format": "pcm16"}
+        (error,) = codec.decode(json.dumps({"type": "session.updated", "session": old}))
+        assert error.code == "format_mismatch"
+
+    def test_ready_comes_once_per_session(self):
+        codec = OpenAICodec()
+        codec.session_update(SessionConfig())
+        updated = json.dumps({"type": "session.updated", "session": session(PCM24K, PCM24K)})
+        assert len(codec.decode(updated)) == 1
+        assert codec.decode(updated) == []
+        codec.reset()
+        assert len(codec.decode(updated)) == 1
+
+    def test_id_of_the_session_is_taken_from_created_too(self):
+        codec = OpenAICodec()
+        assert codec.decode('{"type":"session.created","session":{"id":"sess_7"}}') == []
+        assert codec.decode('{"type":"session.updated","session":{}}') == [SessionReady("sess_7", "pcm24k", "pcm24k")]
+
+
+class TestToolCalls:
+    def added(self, item):
+        return sdk.ResponseOutputItemAddedEvent(
+            type="response.output_item.added", event_id="e", response_id="resp_1", output_index=0, item=item
+        )
+
+    def arguments_delta(self, text, item_id="item_1", call_id="call_1"):
+        return sdk.ResponseFunctionCallArgumentsDeltaEvent(
+            type="response.function_call_arguments.delta", delta=text, call_id=call_id, **{**PLACE, "item_id": item_id}
+        )
+
+    def arguments_done(self, text='{"order":"427"}'):
+        return sdk.ResponseFunctionCallArgumentsDoneEvent(
+            type="response.function_call_arguments.done", arguments=text, call_id="call_1", name="order_status", **PLACE
+        )
+
+    def requests(self, *events):
+        codec = OpenAICodec()
+        out = [event for message in events for event in codec.decode(wire(message))]
+        return [event for event in out if isinstance(event, ToolCallRequested)]
+
+    def test_streamed_as_the_service_does_it_is_asked_once(self):
+        empty = call_item("in_progress", arguments="")
+        stream = (
+            self.added(empty),
+            self.arguments_delta('{"order":'),
+            self.arguments_delta('"427"}'),
+            self.arguments_done(),
+            item_done(call_item()),
+            done(output=[call_item()]),
+        )
+        assert self.requests(*stream) == [REQUESTED]
+
+    def test_asked_when_the_item_is_done_not_when_the_response_is(self):
+        assert self.requests(self.added(call_item("in_progress")), item_done(call_item())) == [REQUESTED]
+
+    def test_arguments_done_twice_is_asked_once(self):
+        stream = (self.arguments_done(), self.arguments_done(), item_done(call_item()), item_done(call_item()), done())
+        assert self.requests(*stream) == [REQUESTED]
+
+    def test_arguments_put_together_of_deltas_when_nothing_else_has_them(self):
+        bare = call_item(arguments="")
+        stream = (self.added(bare), self.arguments_delta('{"order":'), self.arguments_delta('"427"}'), item_done(bare))
+        assert self.requests(*stream) == [REQUESTED]
+
+    def test_name_and_call_id_of_the_added_item_serve_a_bare_done(self):
+        bare = call_item(name="", call_id=None)
+        assert self.requests(self.added(call_item("in_progress")), item_done(bare)) == [REQUESTED]
+
+    @pytest.mark.parametrize("status", ["cancelled", "failed", "incomplete"])
+    def test_never_for_an_interrupted_call_though_its_arguments_are_done(self, status):
+        cut = call_item("incomplete")
+        stream = (
+            self.added(call_item("in_progress")),
+            self.arguments_done(),
+            item_done(cut),
+            done(status, output=[cut]),
+        )
+        assert self.requests(*stream) == []
+
+    def test_never_for_an_incomplete_item_in_a_completed_response(self):
+        cut = call_item("incomplete")
+        assert self.requests(self.arguments_done(), item_done(cut), done(output=[cut])) == []
+
+    def test_without_a_status_the_response_decides(self):
+        bare = call_item(None)
+        assert self.requests(item_done(bare)) == []
+        assert self.requests(item_done(bare), done()) == [REQUESTED]
+        assert self.requests(item_done(bare), done("cancelled")) == []
+
+    def test_known_from_response_done_alone(self):
+        assert self.requests(done(output=[message_item(), call_item()])) == [REQUESTED]
+
+    def test_known_from_arguments_done_alone(self):
+        assert self.requests(self.arguments_done(), done()) == [REQUESTED]
+
+    def test_request_comes_before_the_end_of_its_response(self):
+        events = OpenAICodec().decode(wire(done(output=[call_item()])))
+        assert [type(event) for event in events] == [ToolCallRequested, ResponseDone]
+
+    def test_parallel_calls_interleaved(self):
+        second = call_item(id="item_2", call_id="call_2", name="current_time", arguments="")
+        stream = (
+            self.added(call_item("in_progress", arguments="")),
+            self.added(second.model_copy(update={"status": "in_progress"})),
+            self.arguments_delta('{"zone":', "item_2", "call_2"),
+            self.arguments_delta('{"order":"427"}'),
+            self.arguments_delta('"CET"}', "item_2", "call_2"),
+            item_done(second),
+            item_done(call_item(arguments="")),
+            done(),
+        )
+        assert self.requests(*stream) == [
+            ToolCallRequested("resp_1", "item_2", "call_2", "current_time", '{"zone":"CET"}'),
+            REQUESTED,
+        ]
+
+    def test_arguments_that_are_no_json_are_passed_on_as_they_are(self):
+        (asked,) = self.requests(item_done(call_item(arguments='{"order": ')))
+        assert asked.arguments == '{"order": '
+
+    def test_names_of_the_preview(self):
+        item = {"id": "item_1", "type": "tool_call", "tool_call_id": "call_1", "status": "completed"}
+        item |= {"name": "order_status", "arguments": '{"order":"427"}'}
+        raw = json.dumps({"type": "response.output_item.done", "response_id": "resp_1", "item": item})
+        assert OpenAICodec().decode(raw) == [REQUESTED]
+
+    def test_call_without_an_id_can_t_be_answered_and_is_said(self):
+        (event,) = OpenAICodec().decode(wire(item_done(call_item(call_id=None))))
+        assert (event.code, event.fatal) == ("bad_frame", False)
+
+    def test_replayed_call_items_of_an_earlier_session_ask_for_nothing(self):
+        for kind in ("conversation.item.added", "conversation.item.done"):
+            raw = json.dumps({"type": kind, "item": json.loads(call_item().to_json())})
+            assert not [e for e in OpenAICodec().decode(raw) if isinstance(e, ToolCallRequested)]
+
+    def test_memory_of_ids_is_bounded(self):
+        codec = OpenAICodec()
+        for number in range(TOOL_CALLS + 10):
+            codec.decode(wire(item_done(call_item(call_id=f"call_{number}"))))
+        assert codec.decode(wire(item_done(call_item(call_id=f"call_{TOOL_CALLS}")))) == []
+
+
+class TestErrors:
+    def error(self, **fields):
+        return json.dumps({"type": "error", "event_id": "e", "error": {"type": "invalid_request_error", **fields}})
+
+    def test_names_the_request_and_its_metadata(self):
+        codec = OpenAICodec()
+        sent = json.loads(codec.create_response(ResponseRequest(metadata={"purpose": "tool_result"})))
+        code = "conversation_already_has_active_response"
+        (error,) = codec.decode(self.error(code=code, message="Wait.", event_id=sent["event_id"]))
+        assert error == ProviderError(
+            code, "Wait.", sent["event_id"], False, "create_response", {"purpose": "tool_result"}
+        )
+
+    @pytest.mark.parametrize(
+        ("code", "request_name"),
+        [
+            ("conversation_already_has_active_response", "create_response"),
+            ("response_cancel_not_active", "cancel_response"),
+            ("input_audio_buffer_commit_empty", None),
+        ],
+    )
+    def test_known_codes_name_the_request_by_themselves(self, code, request_name):
+        (error,) = OpenAICodec().decode(self.error(code=code))
+        assert (error.request, error.fatal) == (request_name, False)
+
+    def test_after_a_reset_old_ids_mean_nothing(self):
+        codec = OpenAICodec()
+        event_id = json.loads(codec.delete_item("i"))["event_id"]
+        codec.reset()
+        assert codec.decode(self.error(event_id=event_id))[0].request is None
+
+    @pytest.mark.parametrize(
+        ("code", "fatal"),
+        [
+            ("invalid_api_key", True),
+            ("invalid_request_error.invalid_api_key", True),
+            ("insufficient_quota", True),
+            ("beta_api_shape_disabled", True),
+            ("session_expired", False),
+            ("rate_limit_exceeded", False),
+            ("item_truncate_invalid_item_id", False),
+        ],
+    )
+    def test_sorted_into_fatal_and_not(self, code, fatal):
+        assert OpenAICodec().decode(self.error(code=code))[0].fatal is fatal
+
+    @pytest.mark.parametrize("error", ["gone", {}, {"message": None}])
+    def test_of_odd_shapes(self, error):
+        (event,) = OpenAICodec().decode(json.dumps({"type": "error", "error": error}))
+        assert (event.code, event.fatal) == ("unknown_error", False)
+
+    def test_long_words_are_cut(self):
+        assert len(OpenAICodec().decode(self.error(message="x" * 10_000))[0].message) == 500
+
+
+class TestItems:
+    def test_said_by_both_names_is_one_item(self):
+        codec = OpenAICodec()
+        item = {"id": "item_1", "type": "message", "role": "user"}
+        said = [
+            codec.decode(json.dumps({"type": f"conversation.item.{n}", "item": item})) for n in ("created", "added")
+        ]
+        assert said == [[ItemCreated("item_1", "message", "user")], []]
+
+
+KINDS = [get_args(model.model_fields["type"].annotation)[0] for model in SERVER_EVENTS]
+FIELDS = ["item", "response", "session", "error", "delta", "item_id", "response_id", "call_id"]
+INNER = ["id", "type", "status", "output", "status_details", "error", "audio", "input", "format", "rate", "call_id"]
+JUNK = st.sampled_from([None, True, -1, 1e300, "", "x", "completed", "function_call", [], [1], ["x"], [{}], {}])
+OBJECTS = st.dictionaries(st.sampled_from(INNER), JUNK | st.dictionaries(st.sampled_from(INNER), JUNK, max_size=2))
+
+
+class TestBadFrames:
+    @pytest.mark.parametrize("raw", ["", "nonsense", b"\xff\xfe", "[]", "null", "3", "{}", '{"type":4}', "[" * 5000])
+    def test_one_error_that_is_not_fatal(self, raw):
+        (event,) = OpenAICodec().decode(raw)
+        assert (event.code, event.fatal) == ("bad_frame", False)
+
+    @given(kind=st.sampled_from(KINDS), fields=st.dictionaries(st.sampled_from(FIELDS), OBJECTS | JUNK, max_size=4))
+    def test_no_content_makes_it_raise(self, kind, fields):
+        known = get_args(base.RealtimeEvent)
+        raw = json.dumps({**fields, "type": kind})
+        assert all(isinstance(event, known) for event in OpenAICodec().decode(raw))
+
+    @given(st.binary(max_size=200) | st.text(max_size=200))
+    def test_no_bytes_make_it_raise(self, raw):
+        OpenAICodec().decode(raw)
