@@ -10,13 +10,17 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.errors import HostError, OffhookError, SettingsError
+from worker.errors import HostError, OffhookError, OperatorError, SettingsError
 
 if TYPE_CHECKING:
+    from tools.catalog import Catalog
+    from tools.inline import InlineRunner
+    from tools.outcome import Outcome
+    from tools.spec import ToolSpec
     from worker.settings import Settings
 
 OURS = ("worker", "telephony", "tools")
@@ -178,7 +182,15 @@ def tools_list() -> None:
 @tools_app.command("describe")
 def tools_describe(name: Annotated[str, typer.Argument(help="The tool.")]) -> None:
     """Print what the model is told of a tool, as JSON."""
-    print(json.dumps(_catalog().describe(name), indent=2, ensure_ascii=False))
+    catalog = _catalog()
+    spec = catalog.spec(name)
+    if spec is None:
+        from tools.schema import nearest
+
+        near = nearest(name, [known.name for known in catalog.specs()])
+        raise OperatorError(f"there is no tool {name}" + (f"; did you mean {near}?" if near else ""))
+    # Here, without a queue, it would say that all tools run inline.
+    print(json.dumps({**catalog.describe(name), "mode": spec.mode}, indent=2, ensure_ascii=False))
 
 
 @tools_app.command("run")
@@ -202,38 +214,35 @@ def _start(process: str) -> Settings:
     return settings
 
 
-def _load_tools() -> list[Any]:
+def _load_tools() -> list[ToolSpec]:
     from tools.loading import load_tools
     from worker.agent import load_agent_file
     from worker.settings import load_settings
 
-    return list(load_tools(load_agent_file(load_settings().agent).tool_modules()))
+    return load_tools(load_agent_file(load_settings().agent).tool_modules())
 
 
-def _catalog() -> Any:
+def _catalog(runner: InlineRunner | None = None) -> Catalog:
+    """The tools of the agent file, without a queue: all of them would run in this process."""
     from tools.catalog import Catalog
     from tools.inline import InlineRunner
 
-    return Catalog(_load_tools(), inline=InlineRunner(), queued=None)
+    return Catalog(_load_tools(), inline=runner or InlineRunner())
 
 
 def _run_tool(name: str, arguments: str) -> int:
     """Run one tool here, a queued one too: what is being tried out is the tool, not the queue."""
     import asyncio
     import uuid
-    from dataclasses import replace
 
-    from tools.catalog import Catalog, ToolRequest
     from tools.inline import InlineRunner
+    from tools.request import ToolRequest
 
-    async def run() -> Any:
+    async def run() -> Outcome:
         runner = InlineRunner()
-        specs = [replace(spec, mode="inline") for spec in _load_tools()]
-        request = ToolRequest(
-            call_id=uuid.uuid4().hex, tool_call_id="cli", name=name, arguments=arguments, caller="", dialled=""
-        )
+        request = ToolRequest(call_id=uuid.uuid4().hex, tool_call_id="cli", name=name, arguments=arguments)
         try:
-            return await Catalog(specs, inline=runner, queued=None).run(request)
+            return await _catalog(runner).run(request)
         finally:
             await runner.aclose()
 
