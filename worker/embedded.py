@@ -146,10 +146,9 @@ class Embedded:
     async def _start_queue(self) -> None:
         program = redis_program()
         self.folder = Path(tempfile.mkdtemp(prefix="offhook-"))  # mkdtemp makes it 0700
-        bare = child_environment(keep_secrets=False)
-        await self._start(redis_spec(program, self.folder, bare))
+        await self._start(redis_spec(program, self.folder, child_environment(keep_secrets=False)))
         self.redis_url = f"unix://{self.folder / 'redis.sock'}"
-        environment = child_environment(keep_secrets=True, **self.extra_environment, REDIS_URL=self.redis_url)
+        environment = self._environment(keep_secrets=True, REDIS_URL=self.redis_url)
         await self._start(
             ChildSpec(
                 name="tool-worker",
@@ -161,7 +160,7 @@ class Embedded:
 
     async def _start_realtime(self) -> None:
         command = (*OFFHOOK, "realtime-server", "--port")
-        environment = child_environment(keep_secrets=False, **self.extra_environment)
+        environment = self._environment(keep_secrets=False)
         found = await self._start(
             ChildSpec(name="realtime-server", command=(*command, "0"), environment=environment, ready=REALTIME_READY)
         )
@@ -169,6 +168,16 @@ class Embedded:
         self.realtime_url = found
         # Calls that reconnect after a crash look for it on the port that they know.
         self.children["realtime-server"].use(*command, str(reachable_port(found)[1]))
+
+    def _environment(self, *, keep_secrets: bool, **extra: str) -> dict[str, str]:
+        """What our own programs are started with: the settings as they are here, wherever they came from."""
+        settings, given = self.settings, dict(self.extra_environment)
+        given.setdefault("OFFHOOK_LOG_LEVEL", settings.log_level)
+        on_terminal = settings.log_format == "auto" and sys.stderr.isatty()
+        given.setdefault("OFFHOOK_LOG_FORMAT", "console" if on_terminal else settings.log_format)
+        if settings.agent is not None:
+            given.setdefault("OFFHOOK_AGENT", str(settings.agent.resolve()))
+        return child_environment(keep_secrets=keep_secrets, **{**given, **extra})
 
     async def _start(self, spec: ChildSpec) -> str | None:
         child = self.children[spec.name] = Child(spec, sink=self.sink)
