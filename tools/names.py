@@ -1,0 +1,69 @@
+"""Every name that this package has in Redis, in one place, and the limits that both sides of the queue share."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+QUEUE = "tools"
+ENTRY = "tools.jobs.run_tool"
+DESCRIPTION = "tool call"  # constant: RQ's own would carry the arguments into logs and Redis
+
+RESULT_LIMIT = 64 * 1024  # bytes of JSON that a result may have
+ARGUMENTS_LIMIT = 64 * 1024  # characters of JSON that the model may send
+MARK_TTL_S = 7 * 24 * 3600  # how long "was cancelled" and "has run" are remembered
+PROGRESS_TTL_S = 3600
+PROGRESS_KEPT = 20
+PROGRESS_LENGTH = 300
+
+_ID_LENGTH = 160
+_FORBIDDEN = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+def job_id(call_id: str, tool_call_id: str) -> str:
+    """Return the id of the job for one tool call: the same two ids always give the same job.
+
+    RQ takes letters, digits, `_` and `-` only. Where something had to be replaced or cut, a digest of the ids keeps
+    two tool calls apart.
+    """
+    plain = f"{call_id}-{tool_call_id}"
+    safe = _FORBIDDEN.sub("_", plain)[:_ID_LENGTH]
+    if safe == plain:
+        return plain
+    digest = hashlib.sha256(f"{len(call_id)}:{plain}".encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return f"{safe}-{digest}"
+
+
+def job_key(job: str) -> str:
+    """RQ's hash of a job."""
+    return f"rq:job:{job}"
+
+
+def queue_key(queue: str) -> str:
+    """RQ's list of the ids of queued jobs."""
+    return f"rq:queue:{queue}"
+
+
+def result_key(job: str) -> str:
+    """RQ's stream of a job's results."""
+    return f"rq:results:{job}"
+
+
+def progress_key(job: str) -> str:
+    """Our stream of what a running job reports."""
+    return f"offhook:progress:{job}"
+
+
+def cancel_key(job: str) -> str:
+    """Set when a job has been cancelled: a tool worker that takes it up afterwards doesn't run it."""
+    return f"offhook:cancelled:{job}"
+
+
+def ran_key(job: str) -> str:
+    """Set by the tool worker that starts a job's tool: nobody starts it a second time."""
+    return f"offhook:ran:{job}"
+
+
+def wake_key(runner: str) -> str:
+    """Stream by which a runner wakes its own blocked read, so that it takes in a new job."""
+    return f"offhook:wake:{runner}"

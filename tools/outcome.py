@@ -1,0 +1,165 @@
+"""How a tool call ended, in a form that the model can voice.
+
+An outcome carries two texts: `output` is JSON for the model and holds no internals and no secrets; `detail` is for the
+log and holds no values either, only names, types and places.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import traceback
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, is_dataclass, replace
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel
+
+from tools.errors import ToolError
+from tools.names import RESULT_LIMIT
+
+Status = Literal["ok", "failed", "timeout", "invalid", "unknown_tool", "cancelled", "unavailable", "unknown"]
+
+WORDS: Mapping[Status, str] = {
+    "failed": "The tool failed, and nothing more is known about why.",
+    "timeout": "The tool took too long and was stopped. It has no result.",
+    "cancelled": "The tool call was cancelled before it had a result.",
+    "unavailable": "The system that this tool needs can't be reached at the moment. Nothing was done.",
+    "unknown": "The connection to the tool was lost in the middle: it is not known whether it was done or not."
+    " Say so, and don't try again.",
+}
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+SUMMARY = 2048  # characters of a result that is too large which the model still sees
+DEPTH = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The end of one tool call.
+
+    status: ok; failed (it raised, or returned what JSON can't hold); timeout (stopped at its deadline, or never
+    started); invalid (arguments); unknown_tool; cancelled; unavailable (nothing was started); unknown (whether its
+    effect took place can't be told).
+    output: JSON text for the model. detail: for the log. job_id: None for an inline tool.
+    wait_ms: from the tool call to the tool's start. run_ms: how long it ran. None where it isn't known.
+    """
+
+    status: Status
+    output: str
+    detail: str = ""
+    job_id: str | None = None
+    wait_ms: int | None = None
+    run_ms: int | None = None
+
+    def with_times(self, *, wait_ms: int | None, run_ms: int | None) -> Outcome:
+        """Return the same outcome with its times, in ms."""
+        return replace(self, wait_ms=wait_ms, run_ms=run_ms)
+
+    def of_job(self, job_id: str | None) -> Outcome:
+        """Return the same outcome as that of a job."""
+        return replace(self, job_id=job_id)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what a tool worker hands back through Redis."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: object) -> Outcome:
+        """Read what a tool worker handed back; what isn't one (a job of somebody else's) is a failed outcome."""
+        if isinstance(data, dict) and data.get("status") in get_args(Status):
+            output = data.get("output")
+            if isinstance(output, str):
+                return cls(
+                    status=data["status"],
+                    output=output,
+                    detail=str(data.get("detail", "")),
+                    wait_ms=_whole(data.get("wait_ms")),
+                    run_ms=_whole(data.get("run_ms")),
+                )
+        return failure(
+            "failed", detail="the job's result is no outcome: is another program's worker on the queue?"
+        )
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def failure(status: Status, message: str | None = None, *, detail: str = "") -> Outcome:
+    """Return an outcome without a result. `message` is for the model; without it, the status' own words."""
+    words = message if message is not None else WORDS[status]
+    return Outcome(status=status, output=_dump({"status": status, "error": words}), detail=detail)
+
+
+def raised(error: BaseException) -> Outcome:
+    """Return the outcome of a tool that raised: a `ToolError`'s own words, else nothing of the message."""
+    detail = f"{type(error).__name__} at {_place(error)}"
+    return failure("failed", str(error) if isinstance(error, ToolError) else None, detail=detail)
+
+
+def returned(value: object, *, limit: int = RESULT_LIMIT) -> Outcome:
+    """Return the outcome of a tool that returned `value`.
+
+    Pydantic models and dataclasses become objects; anything but an object is wrapped as {"result": value}. What JSON
+    can't hold is a failed outcome whose detail says what stands where; past `limit` bytes the model gets the
+    beginning and the size.
+    """
+    plain = _plain(value)
+    try:
+        text = _dump(plain if isinstance(plain, dict) else {"result": plain})
+        size = len(text.encode())
+    except (TypeError, ValueError, RecursionError):
+        words = "The tool has finished, but its answer can't be read."
+        return failure(
+            "failed", words, detail=f"the tool returned {_misfit(plain) or 'what JSON does not hold'}"
+        )
+    if size <= limit:
+        return Outcome(status="ok", output=text)
+    note = f"The answer is too large to be read whole ({size} bytes); this is its beginning."
+    short = _dump({"note": note, "truncated": True, "beginning": text[:SUMMARY]})
+    return Outcome(status="ok", output=short, detail=f"result of {size} bytes is over {limit}: cut")
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return value
+
+
+def _misfit(value: object, path: str = "result", depth: int = 0) -> str | None:
+    """Say what JSON can't hold and where, by its type and never its value; None where all is well."""
+    if value is None or isinstance(value, bool | int):
+        return None
+    if isinstance(value, float):
+        return None if math.isfinite(value) else f"a float that is no number at {path}; return None instead"
+    if isinstance(value, str):
+        return f"text that is no valid Unicode at {path}" if _SURROGATE.search(value) else None
+    if depth > DEPTH:
+        return f"something nested deeper than {DEPTH} levels, or a list or dict that holds itself"
+    children: Iterable[tuple[object, object]]
+    if isinstance(value, dict):
+        if odd := next((key for key in value if not isinstance(key, str | int | float | None)), None):
+            return f"a {type(odd).__name__} as a key of {path}; the keys of a JSON object are text"
+        children = value.items()
+    elif isinstance(value, list | tuple):
+        children = enumerate(value)
+    else:
+        return f"a {type(value).__name__} at {path}; return text, numbers, lists and dicts (a date: .isoformat())"
+    found = (_misfit(item, f"{path}[{str(key)[:40]!r}]", depth + 1) for key, item in children)
+    return next((text for text in found if text), None)
+
+
+def _place(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return "an unknown place"
+    last = frames[-1]
+    return f"{last.filename.rpartition('/')[2]}:{last.lineno}"

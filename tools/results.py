@@ -1,0 +1,299 @@
+"""Results of jobs, as they come: one blocking XREAD over the result streams of all jobs that are waited for.
+
+RQ appends a job's result to the stream `rq:results:<job>`, so that one connection can wait for any number of jobs. The
+blocked read is woken through a stream of our own when a job is added. Once a second all jobs are looked over: that
+finds those that were cancelled or deleted elsewhere, which write no result. Where a Redis forbids XREAD, looking over
+is all there is, every 50 ms. While Redis is away the waiting goes on: results that come with it are found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import uuid
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from tools import names
+
+log = structlog.get_logger(__name__)
+
+BLOCK_MS = 1000
+AUDIT_S = 1.0
+POLL_S = 0.05
+RECONNECT_S = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
+
+# Result.Type of RQ
+_SUCCESSFUL, _RETRIED = 1, 4
+STOPPED = "stopped"
+_STOPPED_TEXT = "stopped by user"
+
+How = Literal["returned", "died", "cancelled", "gone", "never_queued"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a job ended.
+
+    how: returned (value is what it returned); died (the process that ran it); cancelled (or stopped); gone (its
+    record is deleted); never_queued (Redis went away while it was being enqueued, and does not have it).
+    """
+
+    how: How
+    value: Any = None
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class _Watch:
+    future: asyncio.Future[Finished]
+    users: int = 0
+    after: str = "0-0"
+    heard: str = "0-0"
+    enqueued: bool | None = None  # None: not yet; False: sent, but Redis went away before it answered
+    on_progress: list[Callable[[str], None]] = field(default_factory=list)
+
+
+def client(url: str, timeout_s: float) -> Redis:
+    """Return an async client that doesn't retry: waiting is decided here, not inside the library."""
+    return Redis.from_url(
+        url,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=min(timeout_s, 1.0),
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+    )
+
+
+class ResultReader:
+    """Waits for the results of many jobs with one connection. All methods are for the event loop's thread."""
+
+    def __init__(self, url: str, *, timeout_s: float = 1.0) -> None:
+        """Connect to nothing yet: the reading task starts with the first job."""
+        self._control = client(url, timeout_s)
+        self._blocking = client(url, BLOCK_MS / 1000 + 2.0)
+        self._wake_key = names.wake_key(uuid.uuid4().hex)
+        self._woken = "0-0"
+        self._watched: dict[str, _Watch] = {}
+        self._some = asyncio.Event()
+        self._blocked = False
+        self._push = True
+        self._task: asyncio.Task[None] | None = None
+        self._waking: asyncio.Task[None] | None = None
+
+    def watch(self, job: str, on_progress: Callable[[str], None] | None = None) -> asyncio.Future[Finished]:
+        """Wait for a job from now on; give it back with `forget`. The future is shared: don't cancel it."""
+        watch = self._watched.get(job)
+        if watch is None:
+            watch = self._watched[job] = _Watch(asyncio.get_running_loop().create_future())
+        watch.users += 1
+        if on_progress:
+            watch.on_progress.append(on_progress)
+        self._some.set()
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="tool-results")
+        elif self._blocked and self._waking is None:
+            self._waking = asyncio.create_task(self._wake(), name="tool-results-wake")
+        return watch.future
+
+    def enqueued(self, job: str, *, certain: bool) -> None:
+        """Tell that a job is in Redis, or (not `certain`) that it may be."""
+        if watch := self._watched.get(job):
+            watch.enqueued = certain or watch.enqueued is True
+
+    def resolve(self, job: str, finished: Finished) -> None:
+        """End the waiting for a job with what is known from elsewhere."""
+        if (watch := self._watched.get(job)) and not watch.future.done():
+            watch.future.set_result(finished)
+
+    def forget(self, job: str) -> None:
+        """Give back what `watch` took."""
+        if watch := self._watched.get(job):
+            watch.users -= 1
+            if watch.users <= 0:
+                del self._watched[job]
+        if not self._watched:
+            self._some.clear()
+
+    async def ping(self) -> bool:
+        """Ask Redis whether it is there. Raises a RedisError where it isn't."""
+        return bool(await self._command("PING"))
+
+    async def length(self, key: str) -> int:
+        """Return the length of a list."""
+        return int(await self._command("LLEN", key))
+
+    async def aclose(self) -> None:
+        """Stop reading and close the connections; what is waited for stays unresolved."""
+        for task in (self._task, self._waking):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+        self._task = self._waking = None
+        await self._blocking.aclose()
+        await self._control.aclose()
+
+    async def _command(self, *words: str) -> Any:
+        return await self._control.execute_command(*words)  # type: ignore[no-untyped-call]
+
+    async def _wake(self) -> None:
+        try:
+            async with self._control.pipeline(transaction=False) as pipe:
+                pipe.xadd(self._wake_key, {"": ""}, maxlen=1)
+                pipe.expire(self._wake_key, 60)
+                await pipe.execute()
+        except (RedisError, OSError):
+            pass  # the read notices by itself, at the latest after BLOCK_MS
+        finally:
+            self._waking = None
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        audited = loop.time()
+        failures = 0
+        while True:
+            await self._some.wait()
+            try:
+                if self._push:
+                    await self._read()
+                if not self._push or loop.time() - audited >= AUDIT_S:
+                    await self._look_over()
+                    audited = loop.time()
+                    await asyncio.sleep(0 if self._push else POLL_S)
+                if failures:
+                    log.info("redis_is_back", waiting=len(self._watched))
+                failures = 0
+            except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+                failures += 1
+                if failures == 1:
+                    log.warning("redis_is_away", waiting=len(self._watched), error=type(error).__name__)
+                await asyncio.sleep(RECONNECT_S[min(failures, len(RECONNECT_S)) - 1])
+            except RedisError as error:
+                await self._refused(error)
+            except Exception:
+                log.exception("result_reader_failed")  # our bug: waiting for the others has to go on
+                await asyncio.sleep(1.0)
+
+    async def _refused(self, error: RedisError) -> None:
+        if self._push and isinstance(error, ResponseError):
+            self._push = False
+            log.warning(
+                "results_are_polled", reason="this Redis does not let us XREAD", error=type(error).__name__
+            )
+            return
+        log.warning("results_unreadable", error=type(error).__name__)
+        await asyncio.sleep(1.0)
+
+    async def _read(self) -> None:
+        """Block until a result, a report or a new job; at most BLOCK_MS."""
+        streams: dict[Any, Any] = {self._wake_key: self._woken}
+        owners: dict[str, tuple[str, bool]] = {}
+        for job, watch in self._watched.items():
+            if watch.future.done():
+                continue
+            streams[names.result_key(job)] = watch.after
+            owners[names.result_key(job)] = (job, False)
+            if watch.on_progress:
+                streams[names.progress_key(job)] = watch.heard
+                owners[names.progress_key(job)] = (job, True)
+        self._blocked = True
+        try:
+            # A list of [key, [(entry, fields)]] in protocol 2, which `client` asks for.
+            answer: Any = await self._blocking.xread(streams, block=BLOCK_MS)
+        finally:
+            self._blocked = False
+        for raw_key, entries in answer:
+            key = raw_key.decode()
+            if key == self._wake_key:
+                self._woken = entries[-1][0].decode()
+                continue
+            job, is_progress = owners[key]
+            for entry, fields in entries:
+                if is_progress:
+                    self._progress(job, entry.decode(), fields)
+                else:
+                    self._result(job, entry.decode(), fields)
+
+    async def _look_over(self) -> None:
+        """Ask for each job's first result and its status: the fallback, and what no stream tells."""
+        jobs = [job for job, watch in self._watched.items() if not watch.future.done()]
+        if not jobs:
+            return
+        async with self._control.pipeline(transaction=False) as pipe:
+            for job in jobs:
+                pipe.xrange(names.result_key(job), min=f"({self._watched[job].after}", count=1)
+                pipe.xrange(names.progress_key(job), min=f"({self._watched[job].heard}")
+                pipe.hget(names.job_key(job), "status")
+            answers = await pipe.execute()
+        for index, job in enumerate(jobs):
+            results, reports, status = answers[index * 3 : index * 3 + 3]
+            for entry, fields in reports:
+                self._progress(job, entry.decode(), fields)
+            for entry, fields in results:
+                self._result(job, entry.decode(), fields)
+            if not results:
+                self._missing(job, status)
+
+    def _missing(self, job: str, status: bytes | None) -> None:
+        """Judge a job without a result by its status."""
+        watch = self._watched.get(job)
+        if watch is None or watch.enqueued is None:
+            return
+        if status == b"canceled":
+            self.resolve(job, Finished("cancelled", reason="cancelled in the queue"))
+        elif status is None:
+            how: How = "gone" if watch.enqueued else "never_queued"
+            self.resolve(job, Finished(how, reason="the job is not in Redis (any more)"))
+        else:
+            watch.enqueued = True
+
+    def _progress(self, job: str, entry: str, fields: dict[bytes, bytes]) -> None:
+        watch = self._watched.get(job)
+        if watch is None:
+            return
+        watch.heard = entry
+        text = fields.get(b"text", b"").decode(errors="replace")
+        for listener in watch.on_progress:
+            listener(text)
+
+    def _result(self, job: str, entry: str, fields: dict[bytes, bytes]) -> None:
+        watch = self._watched.get(job)
+        if watch is None:
+            return
+        watch.after = entry
+        kind = int(fields.get(b"type", b"0"))
+        if kind != _RETRIED:
+            self.resolve(job, _finished(kind, fields))
+
+
+def _finished(kind: int, fields: dict[bytes, bytes]) -> Finished:
+    if kind == _SUCCESSFUL:
+        try:
+            return Finished("returned", json.loads(base64.b64decode(fields.get(b"return_value", b""))))
+        except ValueError:
+            return Finished("returned", None, "the result is not JSON")
+    reason = ""
+    with contextlib.suppress(ValueError, zlib.error):
+        reason = zlib.decompress(base64.b64decode(fields.get(b"exc_string", b""))).decode(errors="replace")
+    if _STOPPED_TEXT in reason:
+        return Finished("cancelled", reason=STOPPED)
+    return Finished("died", reason=_last_line(reason))
+
+
+def _last_line(text: str) -> str:
+    """The kind of failure only: the rest of a traceback may hold arguments."""
+    line = text.strip().rpartition("\n")[2]
+    return line.partition(":")[0][:120] if "Error" in line or "Exception" in line else line[:120]

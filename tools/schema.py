@@ -1,0 +1,223 @@
+"""A tool's parameters, from its signature: JSON schema for the model, and arguments checked against it.
+
+pydantic does both. The schema has `additionalProperties: false`, no titles and no `$ref` (unless it is recursive),
+since every token of it is sent in each session.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from pydantic.errors import PydanticUserError
+from pydantic_core import PydanticUndefined, SchemaError
+
+from tools.context import ToolContext
+from tools.errors import InvalidArguments, ToolDefinitionError
+from tools.names import ARGUMENTS_LIMIT
+
+# The model gives an order number as 427 or as "427": both are text where the tool wants text.
+_CONFIG = ConfigDict(extra="forbid", coerce_numbers_to_str=True, arbitrary_types_allowed=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a tool takes.
+
+    parameters: the JSON schema of the arguments. context: the name of the parameter that takes the `ToolContext`.
+    """
+
+    parameters: dict[str, Any]
+    context: str | None
+    _model: type[BaseModel]
+    _names: Mapping[str, str]  # field of the model -> parameter of the function
+
+    def bind(self, arguments: str) -> dict[str, Any]:
+        """Return keyword arguments for the function from the model's JSON text.
+
+        Raises `InvalidArguments` that names the field and what is wrong. Defaults are left to the function.
+        """
+        data = _load(arguments)
+        try:
+            model = self._model.model_validate(data)
+        except ValidationError as error:
+            raise _explained(error, tuple(self._names.values())) from None
+        return {self._names[field]: getattr(model, field) for field in model.model_fields_set}
+
+
+def signature_of(function: Callable[..., Any]) -> Signature:
+    """Read a function's signature.
+
+    Raises `ToolDefinitionError` naming function and parameter where something can't be described to a model.
+    """
+    where = f"tool {function.__module__}:{function.__qualname__}"
+    hints = _hints(function, where)
+    fields: dict[str, Any] = {}
+    names: dict[str, str] = {}
+    schemas: dict[str, Any] = {}
+    context: str | None = None
+    for parameter in inspect.signature(function).parameters.values():
+        annotation = hints.get(parameter.name, parameter.empty)
+        if annotation is ToolContext:
+            context = parameter.name
+            continue
+        _check_kind(parameter, annotation, where)
+        annotation = _with_description(annotation)
+        schemas[parameter.name] = _schema_of(annotation, parameter, where)
+        # Numbered fields with aliases, so that a parameter may have any name, also `schema` or `json`.
+        field = f"p{len(fields)}"
+        default = ... if parameter.default is parameter.empty else None
+        fields[field] = (annotation, Field(default=default, alias=parameter.name))
+        names[field] = parameter.name
+    model = create_model(function.__name__, __config__=_CONFIG, **fields)
+    required = [name for field, name in names.items() if model.model_fields[field].is_required()]
+    parameters = {
+        "type": "object",
+        "properties": schemas,
+        "required": required,
+        "additionalProperties": False,
+    }
+    return Signature(parameters, context, model, names)
+
+
+def nearest(name: str, known: tuple[str, ...] | list[str]) -> str | None:
+    """Return the known name that `name` was probably meant to be, or None."""
+    found = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def _hints(function: Callable[..., Any], where: str) -> dict[str, Any]:
+    try:
+        return get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise ToolDefinitionError(
+            f"{where}: the annotation {error.name!r} is not defined: import it, or define it at the top level of the"
+            " module, above the tool"
+        ) from None
+    except TypeError as error:
+        raise ToolDefinitionError(
+            f"{where}: an annotation is no type ({error}): annotate with types"
+        ) from None
+
+
+def _check_kind(parameter: inspect.Parameter, annotation: object, where: str) -> None:
+    name = parameter.name
+    if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        star = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
+        raise ToolDefinitionError(
+            f"{where}: {star}{name} can't be described to a model: name each parameter, or take one list or dict"
+        )
+    if parameter.kind is parameter.POSITIONAL_ONLY:
+        raise ToolDefinitionError(f"{where}: {name} is positional only: take the `/` out of the signature")
+    if annotation is parameter.empty:
+        raise ToolDefinitionError(f"{where}: {name} has no type: annotate it, such as `{name}: str`")
+
+
+def _with_description(annotation: Any) -> Any:
+    """Take a plain text in Annotated as the parameter's description: Annotated[str, "the order's number"]."""
+    if get_origin(annotation) is Annotated:
+        inner, *extras = get_args(annotation)
+        texts = [extra for extra in extras if isinstance(extra, str)]
+        others = [extra for extra in extras if not isinstance(extra, str)]
+        if texts:
+            return Annotated[(inner, *others, Field(description=" ".join(texts)))]
+    return annotation
+
+
+def _schema_of(annotation: Any, parameter: inspect.Parameter, where: str) -> dict[str, Any]:
+    try:
+        full: dict[str, Any] = TypeAdapter(annotation).json_schema()
+    except (PydanticUserError, SchemaError, TypeError, ValueError):
+        shown = getattr(annotation, "__name__", None) or str(annotation)
+        raise ToolDefinitionError(
+            f"{where}: {parameter.name} is a {shown}, which can't be described to a model: take str, int, float, bool,"
+            " a date, an Enum, a Literal, a pydantic model, or lists and dicts of these"
+        ) from None
+    schema: dict[str, Any] = _slim(_inlined(full, full.get("$defs", {}), ()))
+    if "$ref" not in json.dumps(schema):
+        schema.pop("$defs", None)
+    schema.pop("default", None)
+    if parameter.default not in (parameter.empty, None) and _is_json(parameter.default):
+        schema["default"] = parameter.default
+    return schema
+
+
+def _inlined(node: Any, defs: Mapping[str, Any], inside: tuple[str, ...]) -> Any:
+    """Put definitions where they are referred to; a definition that holds itself stays a `$ref`."""
+    if isinstance(node, list):
+        return [_inlined(item, defs, inside) for item in node]
+    if not isinstance(node, dict):
+        return node
+    name = str(node.get("$ref", "")).removeprefix("#/$defs/")
+    if name in defs and name not in inside:
+        rest = {key: value for key, value in node.items() if key != "$ref"}
+        return {**_inlined(defs[name], defs, (*inside, name)), **rest}
+    return {key: value if key == "$defs" else _inlined(value, defs, inside) for key, value in node.items()}
+
+
+def _slim(node: Any, names: bool = False) -> Any:
+    """Drop pydantic's titles; `names` is true for a dict whose keys are names of fields, not of the schema."""
+    if isinstance(node, list):
+        return [_slim(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    kept = {
+        key: value for key, value in node.items() if names or key != "title" or not isinstance(value, str)
+    }
+    return {key: _slim(value, not names and key in ("properties", "$defs")) for key, value in kept.items()}
+
+
+def _is_json(value: object) -> bool:
+    if value is PydanticUndefined:
+        return False
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _load(arguments: str) -> dict[str, Any]:
+    if len(arguments) > ARGUMENTS_LIMIT:
+        raise InvalidArguments(
+            f"The arguments are too long: {len(arguments)} characters, at most {ARGUMENTS_LIMIT} are taken.",
+            "arguments too long",
+        )
+    if not arguments.strip():
+        return {}  # providers send an empty text for a tool without parameters
+    try:
+        data = json.loads(arguments)
+    except (ValueError, RecursionError) as error:
+        at = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
+        raise InvalidArguments(
+            f"The arguments are not valid JSON{at}. Send one JSON object.", f"arguments are not JSON{at}"
+        ) from None
+    if not isinstance(data, dict):
+        kind = type(data).__name__
+        raise InvalidArguments(
+            f"The arguments have to be a JSON object, not a {kind}.", f"arguments are a {kind}"
+        )
+    return data
+
+
+def _explained(error: ValidationError, names: tuple[str, ...]) -> InvalidArguments:
+    """Say each fault with its field: missing, unknown (with the nearest one), or of a wrong value."""
+    lines, reasons = [], []
+    for detail in error.errors(include_url=False, include_input=False, include_context=False)[:5]:
+        where = ".".join(str(part) for part in detail["loc"]) or "the arguments"
+        if detail["type"] == "missing":
+            lines.append(f"the field '{where}' is missing")
+        elif detail["type"] == "extra_forbidden":
+            near = nearest(where, names)
+            known = ", ".join(names) or "none"
+            hint = f"did you mean '{near}'?" if near else f"the fields are: {known}"
+            lines.append(f"there is no field '{where}' ({hint})")
+        else:
+            lines.append(f"the field '{where}' is wrong: {detail['msg']}")
+        reasons.append(f"{where[:60]}: {detail['type']}")
+    return InvalidArguments(f"The arguments do not fit: {'; '.join(lines)}.", "; ".join(reasons))

@@ -1,0 +1,135 @@
+"""A tool worker: a process that takes tool calls off the queue and runs each in a fork of itself.
+
+The tools are imported once, before the first fork (a start takes some 10 ms then, instead of an import each time).
+It needs neither pjsua2 nor a WebSocket library. SIGTERM lets the job in hand finish; a second one does not.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any
+
+import structlog
+from redis import Redis
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from rq import Queue, Worker
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+from tools import jobs
+from tools.errors import QueueUnavailable
+from tools.jobs import OffhookJob
+from tools.loading import load_tools
+from tools.queued import QueueSettings
+from tools.spec import ToolSpec
+
+log = structlog.get_logger(__name__)
+
+PATIENCE_S = 120.0  # how long a running job and its worker wait for a Redis that has gone away
+STOP_PATIENCE_S = 1.0
+MAINTENANCE_S = 60  # RQ's default of 600 leaves the job of a killed worker `started` for as long
+
+
+class PatientRetry(Retry):
+    """Tries again until `patience_s` is over; all connections share one patience, which a stop shortens.
+
+    With redis-py's own few retries, a worker whose Redis restarts would lose the result that it has in hand.
+    """
+
+    def __init__(self, patience_s: float) -> None:
+        """Take the time in s after which a command fails."""
+        super().__init__(ExponentialBackoff(cap=0.5, base=0.02), -1)
+        self.patience_s = patience_s
+
+    def __deepcopy__(self, _memo: object) -> PatientRetry:
+        """Stay one object: redis-py copies it for each connection."""
+        return self
+
+    def call_with_retry(
+        self, do: Callable[[], Any], fail: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        """Call `do` until it works, or raise its last error."""
+        began = time.monotonic()
+
+        def failed(error: Exception, *rest: Any) -> None:
+            fail(error, *rest)
+            if time.monotonic() - began > self.patience_s:
+                raise error
+
+        return super().call_with_retry(do, failed, *args, **kwargs)
+
+
+class ToolWorker(Worker):
+    """RQ's forking worker, with the calls' arguments kept out of its logs."""
+
+    max_connection_wait_time = 1.0  # RQ's doubles up to 60 s, so that a Redis that is back finds nobody
+    log_result_lifespan = False
+
+    def __init__(self, settings: QueueSettings, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Connect. Raises redis' ConnectionError where Redis can't be reached."""
+        self._patience = PatientRetry(PATIENCE_S)
+        self._on_ready = on_ready
+        connection = Redis.from_url(settings.url, retry=self._patience)
+        queue = Queue(settings.queue, connection=connection, job_class=OffhookJob, serializer=JSONSerializer)
+        super().__init__(
+            [queue],
+            connection=connection,
+            job_class=OffhookJob,
+            serializer=JSONSerializer,
+            default_result_ttl=settings.result_ttl_s,
+            maintenance_interval=MAINTENANCE_S,
+            log_job_description=False,
+        )
+
+    def bootstrap(self, *args: Any, **kwargs: Any) -> None:
+        """Register with Redis, then say that jobs are taken."""
+        super().bootstrap(*args, **kwargs)
+        self._on_ready()
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:
+        """Stop after the job in hand; don't wait long for a Redis that is away."""
+        self._patience.patience_s = STOP_PATIENCE_S
+        super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
+
+    def handle_exception(self, job: Job, *exc_info: Any) -> None:
+        """Log that a job could not be run at all. RQ's own line has the arguments in it."""
+        kind = exc_info[0].__name__ if exc_info and exc_info[0] else "unknown"
+        log.error("job_failed", job_id=job.id, error=kind, exc_info=exc_info)
+
+
+def run_tool_worker(
+    settings: QueueSettings,
+    tool_refs: Sequence[str],
+    *,
+    burst: bool = False,
+    on_ready: Callable[[], None] | None = None,
+) -> list[ToolSpec]:
+    """Run tool calls until SIGTERM or SIGINT, or (burst) until the queue is empty. Blocks; for a process' main thread.
+
+    Logs `tool_worker_ready` and calls `on_ready` once it takes jobs. Returns the tools that it had. Raises
+    `ToolDefinitionError` for `tool_refs` that can't be loaded, `QueueUnavailable` where Redis can't be reached.
+    """
+    specs = load_tools(tool_refs)
+    jobs.install(specs)
+
+    def ready() -> None:
+        log.info("tool_worker_ready", queue=settings.queue, tools=[spec.name for spec in specs])
+        if on_ready:
+            on_ready()
+
+    try:
+        worker = ToolWorker(settings, ready)
+    except (RedisError, OSError) as error:
+        raise QueueUnavailable(
+            f"Redis can't be reached ({type(error).__name__}): start it, or mend its address"
+        ) from None
+    gc.collect()
+    gc.freeze()  # what is loaded stays shared with the forks
+    worker.work(burst=burst, logging_level="WARNING")
+    log.info("tool_worker_stopped", queue=settings.queue)
+    return specs
