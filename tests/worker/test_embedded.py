@@ -7,7 +7,7 @@ import pytest
 
 from worker import embedded
 from worker.children import Child
-from worker.embedded import Embedded, ping_redis, reachable_port, redis_program, redis_spec
+from worker.embedded import Embedded, ping_redis, private_folder, reachable_port, redis_program, redis_spec
 from worker.errors import ChildFailed, HostError
 from worker.settings import load_settings
 
@@ -85,6 +85,21 @@ async def test_nothing_is_left_running_when_one_part_fails(monkeypatch: pytest.M
     with pytest.raises(ChildFailed, match="tool-worker: can't start /nowhere/python"):
         await services.start()
     assert services.children == {} and list(tmp_path.iterdir()) == []
+
+
+def test_a_private_folder_outlives_other_starts_but_not_its_owner(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(embedded.tempfile, "tempdir", str(tmp_path))
+    stranger = tmp_path / "offhook-notes"
+    stranger.mkdir()
+    mine, lock = private_folder()
+    assert stat.S_IMODE(mine.stat().st_mode) == 0o700
+    other, other_lock = private_folder()
+    assert mine.exists() and other != mine
+    os.close(lock)  # what the kernel does when the owner is killed
+    third, third_lock = private_folder()
+    assert not mine.exists() and other.exists() and third.exists() and stranger.exists()
+    os.close(other_lock)
+    os.close(third_lock)
 
 
 async def test_everything_comes_up_with_nothing_configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
