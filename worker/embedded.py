@@ -179,9 +179,10 @@ class Embedded:
 
     async def _start_queue(self) -> None:
         program = redis_program()
-        self.folder, self._lock = await asyncio.to_thread(private_folder)
-        await self._start(redis_spec(program, self.folder, child_environment(keep_secrets=False)))
-        self.redis_url = f"unix://{self.folder / 'redis.sock'}"
+        folder, self._lock = await asyncio.to_thread(private_folder)
+        self.folder = folder
+        await self._start(redis_spec(program, folder, child_environment(keep_secrets=False)))
+        self.redis_url = f"unix://{folder / 'redis.sock'}"
         environment = self._environment(keep_secrets=True, REDIS_URL=self.redis_url)
         await self._start(
             ChildSpec(
