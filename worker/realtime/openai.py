@@ -273,8 +273,9 @@ class OpenAICodec:
     def _response_done(self, message: Json) -> list[RealtimeEvent]:
         response = message["response"]
         done = ended(response)
-        for item in response.get("output") or ():
-            if is_call(item):
+        output = response.get("output")
+        for item in output if isinstance(output, list) else ():
+            if isinstance(item, dict) and is_call(item):
                 draft = self._drafts.setdefault(word(item, "id"), CallDraft(done.response_id))
                 draft.learn(item)
                 draft.finished = word(item, "status") in ("", "completed")

@@ -61,6 +61,12 @@ def number(source: Json, key: str) -> int:
     return int(value) if isinstance(value, int | float) else 0
 
 
+def part(source: Json, key: str) -> Json:
+    """Return an object within, an empty one when it is missing or no object."""
+    value = source.get(key)
+    return value if isinstance(value, dict) else {}
+
+
 def is_call(item: Json) -> bool:
     """Tell whether an item is the model's request for a tool, by its new name or its old."""
     kind = word(item, "type")
@@ -74,8 +80,8 @@ def bad_frame(why: str) -> ProviderError:
 
 def ended(response: Json) -> ResponseDone:
     """Return how the response of a response.done ended."""
-    details = response.get("status_details") or {}
-    error = details.get("error") or {}
+    details = part(response, "status_details")
+    error = part(details, "error")
     status = word(response, "status") or "completed"  # gateways leave it out when nothing went wrong
     return ResponseDone(
         response_id=word(response, "id"),
@@ -114,7 +120,7 @@ def _caller_transcript(message: Json) -> RealtimeEvent:
 
 
 def _caller_transcript_failed(message: Json) -> RealtimeEvent:
-    error = message.get("error") or {}
+    error = part(message, "error")
     why = word(error, "message") or word(error, "code") or "no reason given"
     return CallerTranscriptFailed(word(message, "item_id"), why[:MESSAGE_CHARS])
 

@@ -390,9 +390,10 @@ class TestToolCalls:
         )
         assert self.requests(*stream) == []
 
-    def test_never_for_an_incomplete_item_in_a_completed_response(self):
+    @pytest.mark.parametrize("output", [[call_item("incomplete")], []])
+    def test_never_for_an_incomplete_item_in_a_completed_response(self, output):
         cut = call_item("incomplete")
-        assert self.requests(self.arguments_done(), item_done(cut), done(output=[cut])) == []
+        assert self.requests(self.arguments_done(), item_done(cut), done(output=output)) == []
 
     def test_without_a_status_the_response_decides(self):
         bare = call_item(None)
@@ -516,6 +517,22 @@ class TestItems:
             codec.decode(json.dumps({"type": f"conversation.item.{n}", "item": item})) for n in ("created", "added")
         ]
         assert said == [[ItemCreated("item_1", "message", "user")], []]
+
+
+class TestResponseDone:
+    @pytest.mark.parametrize(
+        "odd", [{"output": [1, None]}, {"output": "x"}, {"status_details": "x"}, {"metadata": [1]}]
+    )
+    def test_always_tells_the_end_whatever_else_is_wrong_with_it(self, odd):
+        raw = json.dumps({"type": "response.done", "response": {"id": "resp_1", "status": "completed", **odd}})
+        assert OpenAICodec().decode(raw) == [ResponseDone("resp_1", "completed")]
+
+    @pytest.mark.parametrize(
+        ("status", "ours"), [(None, "completed"), ("exploded", "failed"), ("cancelled", "cancelled")]
+    )
+    def test_status_is_one_of_four(self, status, ours):
+        raw = json.dumps({"type": "response.done", "response": {"id": "resp_1", "status": status}})
+        assert OpenAICodec().decode(raw)[0].status == ours
 
 
 KINDS = [get_args(model.model_fields["type"].annotation)[0] for model in SERVER_EVENTS]
