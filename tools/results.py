@@ -90,6 +90,7 @@ class ResultReader:
         self._some = asyncio.Event()
         self._blocked = False
         self._push = True
+        self._closed = False
         self._task: asyncio.Task[None] | None = None
         self._waking: asyncio.Task[None] | None = None
 
@@ -137,6 +138,9 @@ class ResultReader:
 
     async def aclose(self) -> None:
         """Stop reading and close the connections; what is waited for stays unresolved."""
+        # The flag too: a cancel that meets an answer is swallowed inside the client (wait_for before Python 3.12).
+        self._closed = True
+        self._some.set()
         for task in (self._task, self._waking):
             if task is not None:
                 task.cancel()
@@ -164,7 +168,7 @@ class ResultReader:
         loop = asyncio.get_running_loop()
         audited = loop.time()
         failures = 0
-        while True:
+        while not self._closed:
             await self._some.wait()
             try:
                 if self._push:
