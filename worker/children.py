@@ -41,7 +41,8 @@ class ChildSpec:
 
     name: for logs. command: program and arguments. environment: the whole of it, nothing is inherited.
     ready: a regular expression; the child is ready when a line of its output has it. None: ready at once.
-    ready_s, stop_s: bounds for becoming ready, and for ending after SIGTERM (then SIGKILL).
+    ready_s, stop_s: bounds for becoming ready, and for ending after SIGTERM (then SIGKILL). restart: whether it is
+    started again when it ends by itself.
     """
 
     name: str
@@ -50,6 +51,7 @@ class ChildSpec:
     ready: str | None = None
     ready_s: float = 20.0
     stop_s: float = 5.0
+    restart: bool = True
 
 
 def restart_delays(first_s: float = 0.2, most_s: float = 10.0) -> Iterator[float]:
@@ -96,6 +98,11 @@ class Child:
         found = await self._start()
         self._watch = asyncio.create_task(self._keep_running(), name=f"child {self.spec.name}")
         return found
+
+    async def ended(self) -> None:
+        """Wait until a child that is not started again has ended, and its last line was passed on."""
+        if self._watch is not None:
+            await asyncio.wait({self._watch})
 
     def use(self, *command: str) -> None:
         """Use another command from the next restart on, such as one with the port that was found."""
@@ -186,6 +193,9 @@ class Child:
                 code = await self._process.wait()
                 self.ready = False
                 _signal_group(self._process.pid, signal.SIGKILL)
+                if not self.spec.restart:
+                    await asyncio.wait(self._readers, timeout=1.0)  # its last words
+                    return
                 log.warning("child_ended", child=self.spec.name, how=_how_it_ended(code))
             if loop.time() - since > STEADY_S:
                 delays = restart_delays()

@@ -7,7 +7,7 @@ and then at growing intervals, other words each time; between them a short, soft
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 __all__ = ["Filler", "FillerConfig", "FillerVoice"]
@@ -41,8 +41,8 @@ class FillerConfig:
     """Whether the soft tone sounds in the silence between sentences."""
     tone_after_s: float = 0.9
     """Silence before a tone: with a poll and a frame of 20 ms each it keeps the caller's silence under 1.2 s."""
-    tool_texts: Mapping[str, str] = field(default_factory=dict)
-    """A tool's own first sentence, by the tool's name."""
+    tool_texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """A tool's own first sentences, by the tool's name."""
     tool_grace_s: Mapping[str, float] = field(default_factory=dict)
     """A tool's own grace, by the tool's name."""
 
@@ -105,15 +105,22 @@ class FillerVoice:
 
     # --- words --------------------------------------------------------------------------------------------------------
 
-    def ask(self, fresh_tool: str | None, now: float) -> tuple[Filler, str] | None:
-        """Begin the next filler: the tool's own words where it has not had one yet, else the next of the list."""
-        text = self._words(self.config.tool_texts.get(fresh_tool) if fresh_tool else None)
+    def ask(self, tools: Iterable[tuple[str, int]], now: float) -> tuple[Filler, str] | None:
+        """Begin the next filler for tools that run, each with its name and how many fillers it has had.
+
+        A tool's own words come first, each once; then the next of the list. None where there are no words.
+        """
+        text = self._words(next(filter(None, (self._own(*tool) for tool in tools)), None))
         if text is None:
             return None
         self._asked += 1
         self._in_a_row += 1
         self.current = Filler(self._asked, now)
         return self.current, text
+
+    def _own(self, tool: str, had: int) -> str | None:
+        texts = self.config.tool_texts.get(tool, ())
+        return texts[had] if had < len(texts) else None
 
     def _words(self, own: str | None) -> str | None:
         texts = self.config.texts

@@ -383,8 +383,7 @@ class TurnMachine:
         commands: list[Command] = []
         tools = self.pending.running()
         if self._may_speak_filler() and self.fillers.sentence_due(tools[0].name) <= now:
-            fresh = next((tool.name for tool in tools if tool.fillers == 0), None)
-            asked = self.fillers.ask(fresh, now)
+            asked = self.fillers.ask([(tool.name, tool.fillers) for tool in tools], now)
             if asked is not None:
                 for tool in tools:
                     tool.fillers += 1

@@ -63,7 +63,7 @@ class CallerScript:
     """Goes through the lines. Told of edges: the agent's voice, what was understood of it, the caller's own voice."""
 
     def __init__(self, lines: tuple[Line, ...] = DEMO) -> None:
-        self._lines = lines
+        self.lines = lines
         self._next = 0
         self._speaking = False
         self._agent_since: float | None = None
@@ -89,7 +89,7 @@ class CallerScript:
 
     def understood(self, text: str, now: float) -> None:
         """The recogniser's words for what the agent has said."""
-        expects = self._lines[self._next - 1].expects if self._next else None
+        expects = self.lines[self._next - 1].expects if self._next else None
         if not self._speaking and (expects is None or re.search(expects, text)):
             self._answered = True
         self._rearm(now)
@@ -104,7 +104,7 @@ class CallerScript:
         """What to do now, if anything; `wake` says when to ask again."""
         due = self._due(now)
         if due is not None and due <= now:
-            line = self._lines[self._next]
+            line = self.lines[self._next]
             self._next += 1
             self._speaking, self._answered = True, False
             self._quiet_since = None
@@ -117,12 +117,12 @@ class CallerScript:
     @property
     def done(self) -> bool:
         """Whether every line was said: what is left is for the agent to hang up."""
-        return self._next == len(self._lines)
+        return self._next == len(self.lines)
 
     def _due(self, now: float) -> float | None:
         if self._speaking or self.done:
             return None
-        when = self._lines[self._next].when
+        when = self.lines[self._next].when
         if when is When.INTERRUPTING:
             return None if self._agent_since is None else self._agent_since + INTERRUPT_S
         if self._quiet_since is None or (when is When.ANSWERED and not self._answered):

@@ -1,0 +1,439 @@
+"""The turn machine, scene by scene: events in, commands out, time by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from worker import turn_events as turn
+from worker.ending import GOODBYE_BOUND_S, HANG_UP_PAD_S
+from worker.fillers import FillerConfig
+from worker.floor import Floor, Slot
+from worker.realtime import base
+from worker.turn_events import Purpose
+from worker.turns import END_CALL, INTERRUPTED, TONE, TurnConfig, TurnMachine
+
+FILLERS = FillerConfig(
+    texts=("One moment.", "Still looking."),
+    grace_s=0.5,
+    interval_s=4.0,
+    tone_after_s=0.9,
+    tool_texts={"order_status": ("Let me look.",)},
+)
+
+
+class Scene:
+    """A machine with a clock that is moved by hand."""
+
+    def __init__(self, **config: Any) -> None:
+        self.machine = TurnMachine(TurnConfig(fillers=FILLERS, **config))
+        self.now = 100.0
+        self.commands: list[turn.Command] = []
+
+    def feed(self, *events: object) -> list[turn.Command]:
+        commands = [command for event in events for command in self.machine.handle(event, self.now)]
+        self.commands += commands
+        return commands
+
+    def wait(self, seconds: float) -> list[turn.Command]:
+        """Let time pass, with a tick at each moment that the machine asked for."""
+        end, commands = self.now + seconds, []
+        while self.machine.wake is not None and self.machine.wake <= end:
+            self.now = max(self.now, self.machine.wake)
+            commands += self.feed(turn.Tick())
+        self.now = end
+        return commands
+
+    def connect(self) -> list[turn.Command]:
+        return self.feed(base.SessionReady("s", "pcm24k", "pcm24k"), turn.MediaReady())
+
+    def respond(self, response_id: str, purpose: str | None = None, *, audio: bool = True) -> list[turn.Command]:
+        """A whole response of the provider's: created, its first audio queued, done. It plays on."""
+        metadata = {"purpose": purpose} if purpose else {}
+        commands = self.feed(base.ResponseStarted(response_id, metadata))
+        if audio:
+            commands += self.feed(turn.AudioStarted(response_id, f"item-{response_id}"))
+        return commands + self.feed(base.ResponseDone(response_id, "completed", metadata=metadata))
+
+    def played(self) -> list[turn.Command]:
+        return self.feed(turn.PlayoutChanged(None))
+
+    def caller_speaks(self) -> list[turn.Command]:
+        return self.feed(base.SpeechStarted("c1", 0))
+
+    def caller_stops(self) -> list[turn.Command]:
+        return self.feed(base.SpeechStopped("c1", 900))
+
+    def call_tool(self, response_id: str = "r1", call: str = "t1", name: str = "order_status") -> list[turn.Command]:
+        return self.feed(base.ToolCallRequested(response_id, f"fc-{call}", call, name, "{}"))
+
+    def turn_with_tool(self) -> list[turn.Command]:
+        """The caller asks; the model answers with a tool call and no words."""
+        self.caller_speaks()
+        self.caller_stops()
+        commands = self.feed(base.ResponseStarted("r1", {}))
+        commands += self.call_tool()
+        return commands + self.feed(base.ResponseDone("r1", "completed"))
+
+
+@pytest.fixture
+def scene() -> Scene:
+    scene = Scene()
+    scene.connect()
+    return scene
+
+
+def kinds(commands: list[turn.Command]) -> list[type]:
+    return [type(command) for command in commands]
+
+
+# --- greeting and turns ---------------------------------------------------------------------------------------------
+
+
+def test_greeting_is_asked_for_once_session_and_media_are_there() -> None:
+    scene = Scene(greeting="Hello.")
+    assert scene.feed(base.SessionReady("s", "pcm24k", "pcm24k")) == []
+    assert scene.feed(turn.MediaReady()) == [turn.RequestResponse(Purpose.GREETING, "Say exactly: Hello.")]
+    assert scene.feed(turn.Tick()) == []
+
+
+def test_greeting_falls_away_when_the_caller_speaks_first() -> None:
+    scene = Scene(greeting="Hello.")
+    scene.feed(turn.MediaReady(), base.SpeechStarted("c1", 0), base.SessionReady("s", "pcm24k", "pcm24k"))
+    assert scene.machine.slot.free
+    scene.feed(base.SpeechStarted("c1", 0))
+    assert scene.caller_stops() == []
+    assert scene.machine.slot.state is Slot.REQUESTED  # the server answers the caller's turn by itself
+
+
+def test_machine_asks_for_the_response_itself_where_the_server_does_not() -> None:
+    scene = Scene(server_responds=False)
+    scene.connect()
+    scene.caller_speaks()
+    assert scene.caller_stops() == [turn.RequestResponse(Purpose.RESUME, None)]
+
+
+def test_generation_done_is_not_silence(scene: Scene) -> None:
+    scene.respond("r1")
+    assert scene.machine.slot.free and scene.machine.floor is Floor.AGENT
+    scene.played()
+    assert scene.machine.floor is Floor.NOBODY
+
+
+# --- barge-in -------------------------------------------------------------------------------------------------------
+
+
+def test_barge_in_stops_playout_and_drops_what_still_comes(scene: Scene) -> None:
+    scene.feed(base.ResponseStarted("r1", {}), turn.AudioStarted("r1", "item-r1"))
+    assert scene.caller_speaks() == [turn.StopPlayout(barge_in=True)]
+    assert scene.machine.slot.state is Slot.CANCELLING
+    assert not scene.machine.wants_audio("r1")
+    scene.feed(base.ResponseDone("r1", "cancelled", "turn_detected"))
+    assert scene.machine.slot.free
+
+
+def test_barge_in_cancels_by_itself_where_the_server_does_not() -> None:
+    scene = Scene(server_interrupts=False)
+    scene.connect()
+    scene.feed(base.ResponseStarted("r1", {}), turn.AudioStarted("r1", "item-r1"))
+    assert turn.CancelResponse("r1") in scene.caller_speaks()
+
+
+def test_barge_in_after_generation_still_stops_playout(scene: Scene) -> None:
+    scene.respond("r1")
+    assert scene.caller_speaks() == [turn.StopPlayout(barge_in=True)]
+
+
+def test_speech_into_silence_stops_nothing(scene: Scene) -> None:
+    assert scene.caller_speaks() == []
+
+
+def test_response_created_while_the_caller_speaks_is_cancelled(scene: Scene) -> None:
+    scene.turn_with_tool()
+    scene.feed(turn.ToolFinished("t1", "{}"))  # asks for a response
+    scene.caller_speaks()
+    assert scene.feed(base.ResponseStarted("r2", {"purpose": "tool_result"})) == [turn.CancelResponse("r2")]
+    assert not scene.machine.wants_audio("r2")
+
+
+# --- tools ----------------------------------------------------------------------------------------------------------
+
+
+def test_tool_runs_and_its_result_is_answered_and_spoken(scene: Scene) -> None:
+    assert turn.StartTool("t1", "order_status", "{}") in scene.turn_with_tool()
+    assert scene.feed(turn.ToolFinished("t1", '{"a":1}')) == [
+        turn.SendOutput("t1", '{"a":1}'),
+        turn.RequestResponse(Purpose.TOOL_RESULT, None),
+    ]
+
+
+def test_duplicate_request_and_duplicate_result_change_nothing(scene: Scene) -> None:
+    scene.turn_with_tool()
+    assert scene.call_tool() == []
+    scene.feed(turn.ToolFinished("t1", "{}"))
+    assert scene.feed(turn.ToolFinished("t1", "{}")) == []
+    assert scene.call_tool() == []
+
+
+def test_several_calls_of_a_response_are_answered_together(scene: Scene) -> None:
+    scene.feed(base.ResponseStarted("r1", {}))
+    scene.call_tool(call="t1")
+    scene.call_tool(call="t2")
+    assert scene.feed(turn.ToolFinished("t1", "1")) == [turn.SendOutput("t1", "1")]
+    scene.feed(base.ResponseDone("r1", "completed"))
+    assert scene.feed(turn.ToolFinished("t2", "2")) == [
+        turn.SendOutput("t2", "2"),
+        turn.RequestResponse(Purpose.TOOL_RESULT, None),
+    ]
+
+
+def test_result_before_the_end_of_its_response_waits_for_the_slot(scene: Scene) -> None:
+    scene.feed(base.ResponseStarted("r1", {}))
+    scene.call_tool()
+    assert scene.feed(turn.ToolFinished("t1", "1")) == [turn.SendOutput("t1", "1")]
+    assert scene.feed(base.ResponseDone("r1", "completed")) == [turn.RequestResponse(Purpose.TOOL_RESULT, None)]
+
+
+def test_result_while_the_caller_speaks_is_folded_into_the_next_turn(scene: Scene) -> None:
+    scene.turn_with_tool()
+    scene.caller_speaks()
+    assert scene.feed(turn.ToolFinished("t1", "1")) == [turn.SendOutput("t1", "1")]
+    scene.feed(base.ItemCreated("i", "function_call_output", ""))
+    scene.caller_stops()
+    assert scene.respond("r2") == []  # the server's own response had the output in its conversation
+    assert scene.wait(30) == []
+
+
+def test_result_that_crossed_the_servers_response_is_asked_for_again(scene: Scene) -> None:
+    scene.turn_with_tool()
+    scene.caller_speaks()
+    scene.caller_stops()
+    scene.feed(turn.ToolFinished("t1", "1"))  # sent, but the server had created its response before it came
+    assert scene.respond("r2")[-1:] == [turn.RequestResponse(Purpose.TOOL_RESULT, None)]
+
+
+def test_barge_in_does_not_cancel_a_tool(scene: Scene) -> None:
+    scene.turn_with_tool()
+    scene.caller_speaks()
+    scene.caller_stops()
+    scene.respond("r2")
+    assert turn.SendOutput("t1", "1") in scene.feed(turn.ToolFinished("t1", "1"))
+
+
+def test_tool_call_of_a_discarded_response_is_answered_and_not_run(scene: Scene) -> None:
+    scene.feed(base.ResponseStarted("r1", {}), turn.AudioStarted("r1", "item-r1"))
+    scene.caller_speaks()
+    assert scene.call_tool("r1") == [turn.SendOutput("t1", INTERRUPTED)]
+
+
+# --- the response slot ----------------------------------------------------------------------------------------------
+
+
+def test_active_response_error_is_waited_out(scene: Scene) -> None:
+    scene.turn_with_tool()
+    scene.feed(turn.ToolFinished("t1", "1"))
+    error = base.ProviderError("conversation_already_has_active_response", "busy", request="create_response")
+    assert scene.feed(error) == []
+    assert scene.machine.slot.state is Slot.ACTIVE
+    assert scene.feed(base.ResponseDone("other", "completed")) == [turn.RequestResponse(Purpose.TOOL_RESULT, None)]
+
+
+def test_silent_provider_frees_the_slot_and_is_asked_again(scene: Scene) -> None:
+    scene.turn_with_tool()
+    scene.feed(turn.ToolFinished("t1", "1"))
+    assert turn.RequestResponse(Purpose.TOOL_RESULT, None) in scene.wait(9)
+
+
+def test_failed_response_is_tried_again_and_then_apologised_for(scene: Scene) -> None:
+    scene.turn_with_tool()
+    scene.feed(turn.ToolFinished("t1", "1"))
+    for number in range(2):
+        scene.feed(base.ResponseStarted(f"f{number}", {}))
+        scene.feed(base.ResponseDone(f"f{number}", "failed", "boom", "server_error"))
+        assert turn.RequestResponse(Purpose.TOOL_RESULT, None) in scene.wait(3)
+    scene.feed(base.ResponseStarted("f3", {}))
+    assert scene.feed(base.ResponseDone("f3", "failed", "boom", "server_error")) == [turn.Apologise("server_error")]
+    assert scene.feed(turn.Tick()) == []
+
+
+# --- fillers --------------------------------------------------------------------------------------------------------
+
+
+def start_filler(scene: Scene, response_id: str = "f1", *, audio: bool = True) -> turn.SpeakFiller:
+    command = next(c for c in reversed(scene.commands) if isinstance(c, turn.SpeakFiller))
+    scene.feed(base.ResponseStarted(response_id, command.metadata))
+    if audio:
+        scene.feed(turn.AudioStarted(response_id, f"item-{response_id}"))
+        scene.feed(base.ResponseDone(response_id, "completed", metadata=command.metadata))
+    return command
+
+
+def test_filler_after_the_grace_then_in_other_words_at_intervals(scene: Scene) -> None:
+    scene.turn_with_tool()
+    assert scene.wait(0.49) == []
+    assert kinds(scene.wait(0.02)) == [turn.SpeakFiller]
+    first = start_filler(scene)
+    assert (first.text, first.tool_call_ids) == ("Let me look.", ("t1",))
+    assert scene.machine.floor is Floor.FILLER
+    scene.wait(1.0)
+    scene.played()
+    said = [first.text]
+    for number in range(3):
+        while not (said_now := [c for c in scene.wait(0.1) if isinstance(c, turn.SpeakFiller)]):
+            scene.played() if scene.machine._playing == TONE else None
+        said.append(start_filler(scene, f"g{number}").text)
+        scene.played()
+        assert said_now[0].text == said[-1]
+    assert all(a != b for a, b in zip(said, said[1:], strict=False))
+
+
+def test_no_filler_for_a_fast_tool_nor_over_anyone(scene: Scene) -> None:
+    scene.turn_with_tool()
+    scene.wait(0.3)
+    scene.feed(turn.ToolFinished("t1", "1"))
+    assert turn.SpeakFiller not in kinds(scene.wait(7))
+    scene.caller_speaks()
+    assert turn.SpeakFiller not in kinds(scene.wait(7))
+
+
+def test_no_filler_while_the_model_speaks(scene: Scene) -> None:
+    scene.feed(base.ResponseStarted("r1", {}), turn.AudioStarted("r1", "item-r1"))
+    scene.call_tool()
+    scene.feed(base.ResponseDone("r1", "completed"))
+    assert scene.wait(3) == []
+    scene.played()
+    assert turn.SpeakFiller in kinds(scene.wait(0.6))
+
+
+def test_tone_bridges_the_silence_between_sentences(scene: Scene) -> None:
+    scene.turn_with_tool()
+    scene.wait(0.6)
+    start_filler(scene)
+    scene.played()
+    assert kinds(scene.wait(0.95)) == [turn.PlayTone]
+    scene.wait(0.3)
+    scene.played()
+    assert kinds(scene.wait(0.95)) == [turn.PlayTone]
+
+
+def test_barge_in_stops_a_filler_and_takes_it_back(scene: Scene) -> None:
+    scene.turn_with_tool()
+    scene.wait(0.6)
+    command = next(c for c in scene.commands if isinstance(c, turn.SpeakFiller))
+    scene.feed(base.ResponseStarted("f1", command.metadata), turn.AudioStarted("f1", "item-f1"))
+    assert scene.caller_speaks() == [turn.StopPlayout(barge_in=True), turn.CancelResponse("f1")]
+    assert not scene.machine.wants_audio("f1")
+
+
+def test_filler_not_yet_heard_gives_way_to_the_answer(scene: Scene) -> None:
+    scene.turn_with_tool()
+    scene.wait(0.6)
+    start_filler(scene, audio=False)
+    assert kinds(scene.feed(turn.ToolFinished("t1", "1"))) == [
+        turn.SendOutput,
+        turn.CancelResponse,
+        turn.RequestResponse,
+    ]
+
+
+def test_filler_created_after_it_was_given_up_is_cancelled(scene: Scene) -> None:
+    scene.turn_with_tool()
+    scene.wait(0.6)
+    command = next(c for c in scene.commands if isinstance(c, turn.SpeakFiller))
+    scene.caller_speaks()
+    assert scene.feed(base.ResponseStarted("f1", command.metadata)) == [turn.CancelResponse("f1")]
+
+
+def test_filler_being_heard_is_spoken_to_its_end_before_the_answer(scene: Scene) -> None:
+    scene.turn_with_tool()
+    scene.wait(0.6)
+    start_filler(scene)
+    commands = scene.feed(turn.ToolFinished("t1", "1"))
+    assert kinds(commands) == [turn.SendOutput, turn.RequestResponse]
+
+
+# --- reconnect ------------------------------------------------------------------------------------------------------
+
+
+def test_outcome_without_a_session_is_held_and_sent_to_the_next_one(scene: Scene) -> None:
+    scene.turn_with_tool()
+    scene.feed(base.ConnectionLost(1006, "cut", False))
+    assert scene.feed(turn.ToolFinished("t1", "1")) == []
+    assert scene.connect()[:2] == [turn.SendOutput("t1", "1"), turn.RequestResponse(Purpose.TOOL_RESULT, None)]
+
+
+def test_response_lost_with_the_session_is_asked_for_again(scene: Scene) -> None:
+    scene.turn_with_tool()
+    scene.feed(turn.ToolFinished("t1", "1"))
+    scene.feed(base.ConnectionLost(1006, "cut", False))
+    assert turn.RequestResponse(Purpose.TOOL_RESULT, None) in scene.connect()
+
+
+def test_tone_while_there_is_no_session(scene: Scene) -> None:
+    scene.feed(base.ConnectionLost(1006, "cut", False))
+    assert kinds(scene.wait(1.0)) == [turn.PlayTone]
+
+
+# --- the end --------------------------------------------------------------------------------------------------------
+
+
+def end_call(scene: Scene, *, audio: bool = True) -> list[turn.Command]:
+    scene.feed(base.ResponseStarted("r9", {}))
+    if audio:
+        scene.feed(turn.AudioStarted("r9", "item-r9"))
+    commands = scene.call_tool("r9", "t9", END_CALL)
+    return commands + scene.feed(base.ResponseDone("r9", "completed"))
+
+
+def test_end_call_hangs_up_once_after_the_goodbye_was_heard(scene: Scene) -> None:
+    assert kinds(end_call(scene)) == [turn.SendOutput]
+    assert scene.wait(5) == []
+    scene.played()
+    assert scene.wait(HANG_UP_PAD_S - 0.01) == []
+    assert scene.wait(0.02) == [turn.HangUp("agent")]
+    assert scene.wait(60) == [] and scene.feed(turn.GoodbyeWanted("Bye.", "drain")) == []
+
+
+def test_end_call_without_a_word_says_goodbye_first(scene: Scene) -> None:
+    commands = end_call(scene, audio=False)
+    assert commands[-1] == turn.RequestResponse(Purpose.GOODBYE, "Say exactly: Goodbye.")
+    scene.respond("r10", "goodbye")
+    scene.played()
+    assert scene.wait(1) == [turn.HangUp("agent")]
+
+
+def test_end_call_of_a_discarded_generation_does_not_hang_up(scene: Scene) -> None:
+    scene.feed(base.ResponseStarted("r9", {}), turn.AudioStarted("r9", "item-r9"))
+    scene.caller_speaks()
+    assert scene.call_tool("r9", "t9", END_CALL) == [turn.SendOutput("t9", INTERRUPTED)]
+    scene.feed(base.ResponseDone("r9", "cancelled", "turn_detected"))
+    scene.caller_stops()
+    assert turn.HangUp not in kinds(scene.wait(GOODBYE_BOUND_S + 5))
+
+
+def test_speech_into_the_goodbye_takes_it_back(scene: Scene) -> None:
+    end_call(scene)
+    assert scene.caller_speaks() == [turn.StopPlayout(barge_in=True)]
+    scene.caller_stops()
+    scene.respond("r10")
+    scene.played()
+    assert turn.HangUp not in kinds(scene.wait(GOODBYE_BOUND_S + 5))
+
+
+def test_our_own_goodbye_is_said_and_not_taken_back(scene: Scene) -> None:
+    assert scene.feed(turn.GoodbyeWanted("We close.", "drain")) == [
+        turn.RequestResponse(Purpose.GOODBYE, "Say exactly: We close.")
+    ]
+    scene.respond("r10", "goodbye")
+    scene.caller_speaks()
+    scene.caller_stops()
+    scene.respond("r11")
+    scene.played()
+    assert turn.HangUp("drain") in scene.wait(GOODBYE_BOUND_S)
+
+
+def test_goodbye_nobody_can_say_ends_the_call_all_the_same(scene: Scene) -> None:
+    scene.feed(base.ConnectionLost(1006, "cut", False))
+    scene.feed(turn.GoodbyeWanted("We close.", "drain"))
+    assert turn.HangUp("drain") in scene.wait(GOODBYE_BOUND_S + 0.1)

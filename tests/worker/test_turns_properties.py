@@ -1,0 +1,222 @@
+"""The turn machine under random orders of events: the invariants that no scene may break.
+
+A small provider model keeps the events possible (nothing is done that was not created), and is otherwise as unruly
+as a real one: it answers late, fails, refuses, repeats itself, and goes away.
+"""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from worker import turn_events as turn
+from worker.fillers import FillerConfig
+from worker.floor import Slot
+from worker.realtime import base
+from worker.turns import END_CALL, TONE, TurnConfig, TurnMachine
+
+
+class Calls(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.machine = TurnMachine(TurnConfig(greeting="Hello.", fillers=FillerConfig(), goodbye="Bye."))
+        self.now = 0.0
+        self.serial = 0
+        self.connected = False
+        self.requested: list[dict[str, str]] = []  # asked for, not yet created
+        self.active: dict[str, dict[str, str]] = {}  # created, not yet done
+        self.cancelled: set[str] = set()
+        self.started: list[str] = []
+        self.answered: list[str] = []
+        self.asked: set[str] = set()
+        self.queue: list[str] = []  # items queued for playout
+        self.speaking = False
+        self.hung_up = 0
+        self.filler_over_voice = False
+
+    def feed(self, event: object) -> None:
+        slot_before = self.machine.slot.state
+        for command in self.machine.handle(event, self.now):
+            self.carry_out(command, slot_before)
+
+    def carry_out(self, command: turn.Command, slot_before: Slot) -> None:
+        assert self.hung_up == 0, "a command after the call was hung up"
+        match command:
+            case turn.StartTool():
+                assert command.tool_call_id not in self.started, "a tool was started twice"
+                self.started.append(command.tool_call_id)
+            case turn.SendOutput():
+                assert self.connected, "an output was sent without a session"
+                assert command.tool_call_id not in self.answered, "a tool call was answered twice"
+                assert command.tool_call_id in self.asked, "an output for a call that nobody made"
+                self.answered.append(command.tool_call_id)
+            case turn.RequestResponse():
+                assert self.connected and not self.speaking, "a response was requested over the caller"
+                in_band = [m for m in self.active.values() if m.get("purpose") != "filler"]
+                assert not in_band or self.refused_or_expired, "a response was requested while one is active"
+                self.requested.append({"purpose": command.purpose.value})
+            case turn.SpeakFiller():
+                assert self.connected and not self.speaking and not self.queue, "a filler over a voice"
+                self.requested.append(dict(command.metadata))
+            case turn.PlayTone():
+                assert not self.speaking and not self.queue, "a tone over a voice"
+                self.queue.append(TONE)
+            case turn.CancelResponse():
+                self.cancelled.add(command.response_id)
+            case turn.StopPlayout():
+                self.queue.clear()
+            case turn.HangUp() | turn.Apologise():
+                self.hung_up += 1
+
+    refused_or_expired = False
+
+    def new(self, kind: str) -> str:
+        self.serial += 1
+        return f"{kind}{self.serial}"
+
+    # --- the provider -------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: not self.connected)
+    @rule()
+    def connect(self) -> None:
+        self.connected = True
+        self.feed(base.SessionReady("s", "pcm24k", "pcm24k"))
+
+    @precondition(lambda self: self.connected)
+    @rule()
+    def lose(self) -> None:
+        self.connected = self.speaking = False
+        self.requested.clear()
+        self.active.clear()
+        self.feed(base.ConnectionLost(1006, "cut", False))
+
+    @precondition(lambda self: self.requested)
+    @rule(which=st.integers(0, 3))
+    def create(self, which: int) -> None:
+        metadata = self.requested.pop(which % len(self.requested))
+        response_id = self.new("r")
+        self.active[response_id] = metadata
+        self.feed(base.ResponseStarted(response_id, metadata))
+
+    @precondition(lambda self: self.requested)
+    @rule(busy=st.booleans())
+    def refuse(self, busy: bool) -> None:
+        metadata = self.requested.pop(0)
+        code = "conversation_already_has_active_response" if busy else "server_error"
+        if busy and metadata.get("purpose") != "filler":
+            # Somebody else's response is active then; its done will come.
+            self.active[self.new("other")] = {}
+        self.feed(base.ProviderError(code, "no", request="create_response", metadata=metadata))
+
+    @precondition(lambda self: self.active)
+    @rule(which=st.integers(0, 3))
+    def audio(self, which: int) -> None:
+        response_id = sorted(self.active)[which % len(self.active)]
+        if self.machine.wants_audio(response_id):
+            assert not self.speaking, "audio was queued over the caller"
+            item_id = self.new("i")
+            self.queue.append(item_id)
+            self.feed(turn.AudioStarted(response_id, item_id))
+
+    @precondition(lambda self: self.active)
+    @rule(which=st.integers(0, 3), status=st.sampled_from(["completed", "completed", "completed", "failed", "incomplete"]))
+    def done(self, which: int, status: base.ResponseStatus) -> None:
+        response_id = sorted(self.active)[which % len(self.active)]
+        metadata = self.active.pop(response_id)
+        if response_id in self.cancelled:
+            status = "cancelled"
+        self.feed(base.ResponseDone(response_id, status, metadata=metadata))
+
+    @precondition(lambda self: self.active)
+    @rule(which=st.integers(0, 3), name=st.sampled_from(["order_status", "order_status", END_CALL]))
+    def call_tool(self, which: int, name: str) -> None:
+        response_id = sorted(self.active)[which % len(self.active)]
+        if self.active[response_id].get("purpose") == "filler":
+            return
+        tool_call_id = self.new("t")
+        self.asked.add(tool_call_id)
+        for _ in range(2):  # arguments.done and output_item.done, as it were
+            self.feed(base.ToolCallRequested(response_id, "fc", tool_call_id, name, "{}"))
+
+    @precondition(lambda self: self.connected)
+    @rule()
+    def caller_starts(self) -> None:
+        self.speaking = True
+        for response_id, metadata in self.active.items():
+            if metadata.get("purpose") != "filler":
+                self.cancelled.add(response_id)
+        self.feed(base.SpeechStarted("c", 0))
+
+    @precondition(lambda self: self.speaking)
+    @rule()
+    def caller_stops(self) -> None:
+        self.speaking = False
+        # The server ends what it had cancelled before it answers the caller's turn.
+        for response_id in [r for r in self.active if r in self.cancelled]:
+            self.active.pop(response_id)
+            self.feed(base.ResponseDone(response_id, "cancelled", "turn_detected"))
+        self.requested = [m for m in self.requested if m.get("purpose") == "filler"]
+        self.requested.insert(0, {})
+        self.feed(base.SpeechStopped("c", 0))
+
+    # --- the rest of the world ----------------------------------------------------------------------------------------
+
+    @rule()
+    def media(self) -> None:
+        self.feed(turn.MediaReady())
+
+    @precondition(lambda self: self.queue)
+    @rule()
+    def play_on(self) -> None:
+        self.queue.pop(0)
+        self.feed(turn.PlayoutChanged(self.queue[0] if self.queue else None))
+
+    @precondition(lambda self: set(self.started) - set(self.answered))
+    @rule(which=st.integers(0, 5), twice=st.booleans())
+    def tool_finishes(self, which: int, twice: bool) -> None:
+        waiting = sorted(set(self.started) - set(self.answered))
+        for _ in range(1 + twice):
+            self.feed(turn.ToolFinished(waiting[which % len(waiting)], "{}"))
+
+    @rule(seconds=st.floats(0.01, 12.0))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+        if self.machine.wake is not None and self.machine.wake <= self.now:
+            if self.machine.slot.deadline is not None and self.machine.slot.deadline <= self.now:
+                self.refused_or_expired = True  # the slot was given up on a provider that owes us a word still
+            self.feed(turn.Tick())
+
+    @rule()
+    def drain(self) -> None:
+        if self.now > 200:  # rarely, or no call would last
+            self.feed(turn.GoodbyeWanted("We close.", "drain"))
+
+    # --- what always holds --------------------------------------------------------------------------------------------
+
+    @invariant()
+    def nothing_waits_for_ever(self) -> None:
+        machine = self.machine
+        if not machine.over and machine.slot.state is not Slot.FREE:
+            assert machine.wake is not None, "a response is waited for without a bound"
+
+    @invariant()
+    def wake_is_not_stuck(self) -> None:
+        """A tick at the wake moves it on: no busy loop."""
+        if self.machine.wake is not None and self.machine.wake <= self.now and not self.machine.over:
+            self.feed(turn.Tick())
+            assert self.machine.wake is None or self.machine.wake > self.now, "the same wake again"
+
+    def teardown(self) -> None:
+        """In the end, with a session and time, every tool call has its one answer, or the call is over."""
+        if not self.connected:
+            self.connect()
+        for tool_call_id in sorted(set(self.started) - set(self.answered)):
+            self.feed(turn.ToolFinished(tool_call_id, "{}"))
+        if not self.machine.over:
+            assert set(self.answered) == self.asked
+        assert self.hung_up <= 1
+
+
+TestCalls = Calls.TestCase
+TestCalls.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
