@@ -82,7 +82,7 @@ class LogWriter(pj.LogWriter):  # type: ignore[misc]
                 self._unsaid += 1
                 continue
             self._said += 1
-            (log.warning if level <= 2 else log.info)("sip_library", level=level, line=line)
+            (log.warning if level <= 2 else log.info)("sip_library", line=line)
 
 
 class LibraryEndpoint(pj.Endpoint):  # type: ignore[misc]

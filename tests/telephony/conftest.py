@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
 import queue
 import shutil
@@ -30,7 +32,7 @@ class EndpointProcess:
     """A process that runs endpoint_process.py."""
 
     def __init__(self, options: dict[str, Any], site: Path | None) -> None:
-        path = os.pathsep.join(str(p) for p in (site, ROOT) if p)
+        path = os.pathsep.join(str(p) for p in (site, os.environ.get("PYTHONPATH"), ROOT) if p)
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / "endpoint_process.py"), json.dumps(options)],
             stdin=subprocess.PIPE,
@@ -157,11 +159,14 @@ def start_endpoint(build: str, own_site: Path | None) -> Iterator[Callable[..., 
 class Sipp:
     """A run of sipp with one of our scenarios."""
 
-    def __init__(self, scenario: str, target: str, folder: Path, *options: str) -> None:
+    def __init__(self, scenario: str, target: str, folder: Path, *options: str, **keys: Any) -> None:
         self.folder = folder
         self.output = (folder / f"{scenario}.{time.monotonic_ns()}.out").open("w+")
-        command = ["sipp", "-sf", str(SCENARIOS / f"{scenario}.xml"), "-i", "127.0.0.1", "-nostdin", "-m", "1"]
-        command += ["-timeout", "10s", "-timeout_error", "-trace_err", "-bg_stat_dir", str(folder)][:4]
+        command = ["sipp", "-sf", str(SCENARIOS / f"{scenario}.xml"), "-i", "127.0.0.1", "-nostdin"]
+        command += ["-timeout", "12s", "-timeout_error", "-trace_err", "-s", "427"]
+        command += ["-d", str(keys.pop("hold_ms", 300)), "-m", str(keys.pop("calls", 1))]
+        for key, value in {"payload": 0, "rtpmap": "PCMU/8000", "rtp": free_port(), **keys}.items():
+            command += ["-key", key, str(value)]
         self.process = subprocess.Popen(
             [*command, *options, *([target] if target else [])],
             cwd=folder,
@@ -197,8 +202,8 @@ def sipp(tmp_path: Path) -> Iterator[Callable[..., Sipp]]:
         pytest.skip("sipp is not installed (Debian: sip-tester)")
     runs: list[Sipp] = []
 
-    def start(scenario: str, target: str = "", *options: str) -> Sipp:
-        runs.append(Sipp(scenario, target, tmp_path, *options))
+    def start(scenario: str, target: str = "", *options: str, **keys: Any) -> Sipp:
+        runs.append(Sipp(scenario, target, tmp_path, *options, **keys))
         return runs[-1]
 
     yield start
@@ -217,3 +222,105 @@ def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
 def port() -> int:
     """A free UDP port."""
     return free_port()
+
+
+class Rtp:
+    """One RTP socket of a caller: sends tones and keys, counts what comes."""
+
+    DIGITS = "0123456789*#ABCD"
+
+    def __init__(self) -> None:
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.socket.settimeout(0.1)
+        self.port = int(self.socket.getsockname()[1])
+        self.peer: tuple[str, int] | None = None
+        self.received = 0
+        self.payloads: list[bytes] = []
+        self._sequence, self._timestamp = 100, 16000
+        self._ssrc = os.urandom(4)
+        self._quit = threading.Event()
+        self._receiver = threading.Thread(target=self._receive, daemon=True)
+        self._receiver.start()
+
+    def _receive(self) -> None:
+        while not self._quit.is_set():
+            try:
+                packet, source = self.socket.recvfrom(2048)
+            except (TimeoutError, ConnectionError):
+                continue
+            except OSError:
+                return
+            self.received += 1
+            self.payloads.append(packet[12:])
+            if self.peer is None:
+                self.peer = source
+
+    def learn_peer(self) -> None:
+        """Wait for the other side's first packet: its RTP is symmetric."""
+        until(lambda: self.peer is not None, "a first RTP packet from the endpoint")
+
+    def send(self, payload_type: int, payload: bytes, *, marker: bool = False, advance: int = 160) -> None:
+        """Send one packet."""
+        assert self.peer is not None
+        head = bytes([0x80, payload_type | (0x80 if marker else 0)]) + self._sequence.to_bytes(2, "big")
+        self.socket.sendto(head + self._timestamp.to_bytes(4, "big") + self._ssrc + payload, self.peer)
+        self._sequence = self._sequence + 1 & 0xFFFF
+        self._timestamp += advance
+
+    def send_digit(self, digit: str, *, marker: bool = True) -> None:
+        """One key press as RFC 4733 sends it: updates of growing duration, the end three times."""
+        event = self.DIGITS.index(digit)
+        for step in range(1, 8):
+            end = 0x80 if step > 5 else 0
+            body = bytes([event, end | 10]) + (160 * min(step, 6)).to_bytes(2, "big")
+            self.send(101, body, marker=marker and step == 1, advance=0)
+            time.sleep(0.02)  # the pace of RTP
+        self._timestamp += 1600
+
+    @contextlib.contextmanager
+    def sending_tone(self, hz: int) -> Iterator[None]:
+        """Send a PCMU tone in real time meanwhile."""
+        stop = threading.Event()
+        sender = threading.Thread(target=self._send_tone, args=(hz, stop), daemon=True)
+        sender.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            sender.join(2)
+
+    def _send_tone(self, hz: int, stop: threading.Event) -> None:
+        began, frames = time.monotonic(), 0
+        while not stop.wait(max(0.0, began + frames * 0.02 - time.monotonic())):
+            turns = (math.tau * hz * (frames * 160 + n) / 8000 for n in range(160))
+            self.send(0, bytes(ulaw(round(8000 * math.sin(turn))) for turn in turns))
+            frames += 1
+
+    def close(self) -> None:
+        """Stop receiving."""
+        self._quit.set()
+        self._receiver.join(2)
+        self.socket.close()
+
+
+def ulaw(sample: int) -> int:
+    """One 16-bit sample as G.711 mu-law."""
+    sign = 0x80 if sample < 0 else 0
+    magnitude = min(abs(sample), 32635) + 132
+    exponent = magnitude.bit_length() - 8
+    return ~(sign | exponent << 4 | magnitude >> exponent + 3 & 0x0F) & 0xFF
+
+
+@pytest.fixture
+def rtp() -> Iterator[Callable[[], Rtp]]:
+    """Open RTP sockets."""
+    opened: list[Rtp] = []
+
+    def open_() -> Rtp:
+        opened.append(Rtp())
+        return opened[-1]
+
+    yield open_
+    for one in opened:
+        one.close()

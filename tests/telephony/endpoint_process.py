@@ -15,6 +15,7 @@ import sys
 import threading
 from typing import Any
 
+from telephony.binding import pj
 from telephony.bridge import Bridge
 from telephony.endpoint import Endpoint
 from telephony.errors import TelephonyError
@@ -97,8 +98,9 @@ class Process:
         bridge = self.bridge(call_id)
         return {"pushed": bridge.pushed_frames, "pulled": bridge.pulled_frames, "clock_ms": bridge.clock_ms}
 
-    def do_threads(self) -> list[str]:
-        return [thread.name for thread in threading.enumerate()]
+    def do_only_codec(self, codec: str) -> None:
+        """Let the library speak this codec alone."""
+        self.endpoint.submit(lambda: only_codec(codec)).result(5)
 
     def run(self) -> None:
         try:
@@ -119,6 +121,13 @@ class Process:
             except (TelephonyError, AssertionError, ValueError) as error:
                 self.say(reply=number, error=f"{type(error).__name__}: {error}")
         self.endpoint.stop()
+
+
+def only_codec(name: str) -> None:
+    instance = pj.Endpoint.instance()
+    codecs = instance.codecEnum2()
+    for codec in codecs:
+        instance.codecSetPriority(codec.codecId, 255 if codec.codecId.startswith(name + "/") else 0)
 
 
 def goertzel(samples: array.array[int], hz: int) -> float:
