@@ -1,0 +1,35 @@
+"""16-bit little-endian mono PCM as bytes: lengths and levels."""
+
+from __future__ import annotations
+
+import math
+
+from telephony.g711 import audioop
+
+__all__ = ["SAMPLE_BYTES", "bytes_of", "level_dbfs", "ms_of", "silence"]
+
+SAMPLE_BYTES = 2
+FULL_SCALE = 32768.0
+FLOOR_DBFS = -96.0
+"""What silence is said to be: under the smallest level that 16 bits can hold."""
+
+
+def ms_of(nbytes: int, rate_hz: int) -> float:
+    """Return the length in ms of so many bytes."""
+    return nbytes * 1000 / (SAMPLE_BYTES * rate_hz)
+
+
+def bytes_of(ms: float, rate_hz: int) -> int:
+    """Return the bytes of so many ms, in whole samples."""
+    return int(ms * rate_hz / 1000) * SAMPLE_BYTES
+
+
+def silence(ms: float, rate_hz: int) -> bytes:
+    """Return so many ms of silence."""
+    return bytes(bytes_of(ms, rate_hz))
+
+
+def level_dbfs(pcm: bytes) -> float:
+    """Return the RMS level in dB of full scale: 0 at most, -96 for silence or nothing."""
+    rms = audioop.rms(pcm, SAMPLE_BYTES) if pcm else 0
+    return max(FLOOR_DBFS, 20 * math.log10(rms / FULL_SCALE)) if rms else FLOOR_DBFS
