@@ -191,15 +191,11 @@ class Catalog:
             )
             return await self._inline.run(spec, arguments, context, timeout_s=limit)
         except asyncio.CancelledError:
-            return failure(
-                "unknown" if spec.effects == "once" else "cancelled", detail="cancelled while it ran"
-            )
+            return failure("unknown" if spec.effects == "once" else "cancelled", detail="cancelled while it ran")
         except Exception:
             # Our own bug. The model still gets its answer: a tool call must never stay open.
             log.exception("tool_call_broke", call_id=request.call_id, tool=spec.name)
-            return failure(
-                "unknown" if spec.effects == "once" else "failed", detail="a bug in offhook; see the log"
-            )
+            return failure("unknown" if spec.effects == "once" else "failed", detail="a bug in offhook; see the log")
 
     def _remember(self, running: _Running) -> None:
         self._calls[running.request.job_id] = running

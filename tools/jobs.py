@@ -41,9 +41,7 @@ class OffhookJob(Job):
     def func(self) -> Callable[..., Any]:
         """Return the entry point. Raises `ForbiddenJob` for any other function name."""
         if self.func_name != names.ENTRY:
-            raise ForbiddenJob(
-                "a job names another function than the tool worker's entry point; it was not run"
-            )
+            raise ForbiddenJob("a job names another function than the tool worker's entry point; it was not run")
         return run_tool
 
     @property
@@ -84,9 +82,7 @@ def run_tool(payload: Mapping[str, Any], *, job: Job) -> dict[str, Any]:
     run_ms = round((time.monotonic() - began) * 1000)
     # The clocks of two machines may differ: a start before the tool call is a start at once.
     wait_ms = max(0, round((started_at - float(payload.get("enqueued_at", started_at))) * 1000))
-    log.info(
-        "tool_ran", **bound, status=outcome.status, detail=outcome.detail, wait_ms=wait_ms, run_ms=run_ms
-    )
+    log.info("tool_ran", **bound, status=outcome.status, detail=outcome.detail, wait_ms=wait_ms, run_ms=run_ms)
     return outcome.of_job(job.id).with_times(wait_ms=wait_ms, run_ms=run_ms).as_dict()
 
 
@@ -111,9 +107,7 @@ def _refused(payload: Mapping[str, Any], job: Job) -> Outcome | None:
 def _run(payload: Mapping[str, Any], job: Job) -> Outcome:
     spec = _tools.get(str(payload.get("tool")))
     if spec is None:
-        return failure(
-            "failed", detail=f"this tool worker has no such tool; it has {', '.join(_tools) or 'none'}"
-        )
+        return failure("failed", detail=f"this tool worker has no such tool; it has {', '.join(_tools) or 'none'}")
     try:
         arguments = spec.signature.bind(str(payload.get("arguments", "")))
     except InvalidArguments as error:
@@ -126,9 +120,7 @@ def _run(payload: Mapping[str, Any], job: Job) -> Outcome:
             value = asyncio.run(value)
         return returned(value)
     except JobTimeoutException:
-        return failure(
-            "unknown" if spec.effects == "once" else "timeout", detail="time-out in the tool worker"
-        )
+        return failure("unknown" if spec.effects == "once" else "timeout", detail="time-out in the tool worker")
     except (Exception, SystemExit) as error:
         log.warning("tool_raised", job_id=job.id, tool=spec.name, error=type(error).__name__, exc_info=error)
         return raised(error)

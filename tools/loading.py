@@ -67,17 +67,13 @@ def _is_file(target: str) -> bool:
 def _from_file(target: str, reference: str) -> ModuleType:
     path = Path(target).expanduser().resolve()
     if not path.is_file():
-        raise ToolDefinitionError(
-            f"tools {reference!r}: there is no file {path}: give the path of a Python file"
-        )
+        raise ToolDefinitionError(f"tools {reference!r}: there is no file {path}: give the path of a Python file")
     name = f"offhook_tools_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise ToolDefinitionError(
-            f"tools {reference!r}: {path} is no Python file: its name has to end in .py"
-        )
+        raise ToolDefinitionError(f"tools {reference!r}: {path} is no Python file: its name has to end in .py")
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
@@ -99,9 +95,7 @@ def _from_name(target: str, reference: str) -> ModuleType:
         if error.name is None or not f"{target}.".startswith(f"{error.name}."):
             raise _failed(reference, error) from error  # something that the module itself imports
         beside = Path(*target.split(".")).with_suffix(".py")
-        hint = (
-            f"give the file's path, ./{beside}" if beside.is_file() else "install it, or give a file's path"
-        )
+        hint = f"give the file's path, ./{beside}" if beside.is_file() else "install it, or give a file's path"
         raise ToolDefinitionError(f"tools {reference!r}: there is no module {error.name}: {hint}") from None
     except BaseException as error:
         raise _failed(reference, error) from error
@@ -145,9 +139,7 @@ def _named(module: ModuleType, name: str, reference: str) -> ToolSpec:
         raise ToolDefinitionError(
             f"tools {reference!r}: {name} is no tool: put @tool (from tools import tool) above it"
         )
-    names = [
-        key for key, found in vars(module).items() if isinstance(getattr(found, ATTRIBUTE, None), ToolSpec)
-    ]
+    names = [key for key, found in vars(module).items() if isinstance(getattr(found, ATTRIBUTE, None), ToolSpec)]
     near = nearest(name, names)
     hint = f"did you mean {near}?" if near else f"its tools are: {', '.join(names) or 'none'}"
     raise ToolDefinitionError(f"tools {reference!r}: there is no {name} in {module.__name__}; {hint}")

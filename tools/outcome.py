@@ -78,9 +78,7 @@ class Outcome:
                     wait_ms=_whole(data.get("wait_ms")),
                     run_ms=_whole(data.get("run_ms")),
                 )
-        return failure(
-            "failed", detail="the job's result is no outcome: is another program's worker on the queue?"
-        )
+        return failure("failed", detail="the job's result is no outcome: is another program's worker on the queue?")
 
 
 def _whole(value: object) -> int | None:
@@ -112,9 +110,7 @@ def returned(value: object, *, limit: int = RESULT_LIMIT) -> Outcome:
         size = len(text.encode())
     except (TypeError, ValueError, RecursionError):
         words = "The tool has finished, but its answer can't be read."
-        return failure(
-            "failed", words, detail=f"the tool returned {_misfit(plain) or 'what JSON does not hold'}"
-        )
+        return failure("failed", words, detail=f"the tool returned {_misfit(plain) or 'what JSON does not hold'}")
     if size <= limit:
         return Outcome(status="ok", output=text)
     note = f"The answer is too large to be read whole ({size} bytes); this is its beginning."

@@ -74,9 +74,7 @@ class QueuedRunner:
             socket_connect_timeout=settings.timeout_s,
             retry=Retry(NoBackoff(), 0),
         )
-        self._queue = Queue(
-            settings.queue, connection=self._redis, job_class=OffhookJob, serializer=JSONSerializer
-        )
+        self._queue = Queue(settings.queue, connection=self._redis, job_class=OffhookJob, serializer=JSONSerializer)
         self._reader = ResultReader(settings.url, timeout_s=settings.timeout_s)
         self._threads = ThreadPoolExecutor(ENQUEUERS, thread_name_prefix="offhook-queue")
 
@@ -102,9 +100,7 @@ class QueuedRunner:
         try:
             payload = _payload(spec, call, wall, wall + limit)
             try:
-                certain = await self._in_thread(
-                    self._enqueue, spec, job_id, payload, limit, time.monotonic() + limit
-                )
+                certain = await self._in_thread(self._enqueue, spec, job_id, payload, limit, time.monotonic() + limit)
             except QueueUnavailable as error:
                 log.warning("tool_not_queued", call_id=call.call_id, tool=spec.name, reason=str(error))
                 return failure("unavailable", detail=str(error)).of_job(job_id)
@@ -170,9 +166,7 @@ class QueuedRunner:
     async def _in_thread(self, function: Callable[[Unpack[Ts]], T], *arguments: *Ts) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
-    def _enqueue(
-        self, spec: ToolSpec, job_id: str, payload: dict[str, Any], limit_s: float, give_up: float
-    ) -> bool:
+    def _enqueue(self, spec: ToolSpec, job_id: str, payload: dict[str, Any], limit_s: float, give_up: float) -> bool:
         """Put the job into Redis, unless one of its id is there. False: sent, but no answer came.
 
         Raises `QueueUnavailable` where it certainly isn't there.
@@ -277,9 +271,5 @@ def _in_doubt(spec: ToolSpec, status: Status, detail: str) -> Outcome:
 
 def _reason(error: Exception) -> str:
     """Say what is wrong with Redis without its address, which may hold a password."""
-    kind = (
-        "does not answer"
-        if isinstance(error, RedisConnectionError | RedisTimeoutError | OSError)
-        else "refuses"
-    )
+    kind = "does not answer" if isinstance(error, RedisConnectionError | RedisTimeoutError | OSError) else "refuses"
     return f"Redis {kind} ({type(error).__name__})"

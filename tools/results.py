@@ -194,9 +194,7 @@ class ResultReader:
     async def _refused(self, error: RedisError) -> None:
         if self._push and isinstance(error, ResponseError):
             self._push = False
-            log.warning(
-                "results_are_polled", reason="this Redis does not let us XREAD", error=type(error).__name__
-            )
+            log.warning("results_are_polled", reason="this Redis does not let us XREAD", error=type(error).__name__)
             return
         log.warning("results_unreadable", error=type(error).__name__)
         await asyncio.sleep(1.0)

@@ -100,9 +100,7 @@ def _hints(function: Callable[..., Any], where: str) -> dict[str, Any]:
             " module, above the tool"
         ) from None
     except TypeError as error:
-        raise ToolDefinitionError(
-            f"{where}: an annotation is no type ({error}): annotate with types"
-        ) from None
+        raise ToolDefinitionError(f"{where}: an annotation is no type ({error}): annotate with types") from None
 
 
 def _check_kind(parameter: inspect.Parameter, annotation: object, where: str) -> None:
@@ -166,9 +164,7 @@ def _slim(node: Any, names: bool = False) -> Any:
         return [_slim(item) for item in node]
     if not isinstance(node, dict):
         return node
-    kept = {
-        key: value for key, value in node.items() if names or key != "title" or not isinstance(value, str)
-    }
+    kept = {key: value for key, value in node.items() if names or key != "title" or not isinstance(value, str)}
     return {key: _slim(value, not names and key in ("properties", "$defs")) for key, value in kept.items()}
 
 
@@ -199,9 +195,7 @@ def _load(arguments: str) -> dict[str, Any]:
         ) from None
     if not isinstance(data, dict):
         kind = type(data).__name__
-        raise InvalidArguments(
-            f"The arguments have to be a JSON object, not a {kind}.", f"arguments are a {kind}"
-        )
+        raise InvalidArguments(f"The arguments have to be a JSON object, not a {kind}.", f"arguments are a {kind}")
     return data
 
 

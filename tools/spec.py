@@ -137,9 +137,7 @@ def spec_of(
             f"{where}: {found_name!r} is no name that a model can call: use at most 64 letters, digits, _ and -"
         )
     if not words:
-        raise ToolDefinitionError(
-            f"{where}: it has no docstring: say in it what the tool does, for the model"
-        )
+        raise ToolDefinitionError(f"{where}: it has no docstring: say in it what the tool does, for the model")
     for label, seconds in (("timeout", timeout), ("grace", grace)):
         if seconds is not None and not 0 < seconds <= 24 * 3600:
             raise ToolDefinitionError(f"{where}: {label}={seconds!r} is wrong: give seconds, more than 0")

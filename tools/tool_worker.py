@@ -50,9 +50,7 @@ class PatientRetry(Retry):
         """Stay one object: redis-py copies it for each connection."""
         return self
 
-    def call_with_retry(
-        self, do: Callable[[], Any], fail: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> Any:
+    def call_with_retry(self, do: Callable[[], Any], fail: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call `do` until it works, or raise its last error."""
         began = time.monotonic()
 

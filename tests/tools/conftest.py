@@ -109,7 +109,8 @@ class ToolWorkers:
     def start(self, tools: str = str(SHOP), *, wait: bool = True) -> subprocess.Popen[bytes]:
         ready = self.folder / f"ready{len(self.processes)}"
         code = (
-            "import sys, pathlib; from tools.queued import QueueSettings; from tools.tool_worker import run_tool_worker;"
+            "import sys, pathlib; from tools.queued import QueueSettings;"
+            "from tools.tool_worker import run_tool_worker;"
             "run_tool_worker(QueueSettings(url=sys.argv[1]), [sys.argv[2]],"
             " on_ready=lambda: pathlib.Path(sys.argv[3]).touch())"
         )

@@ -18,7 +18,6 @@ from tools.inline import InlineRunner
 from tools.outcome import Outcome
 from tools.queued import QueuedRunner, QueueSettings
 from tools.request import ToolRequest
-from tools.spec import ToolSpec
 
 SHOP = Path(__file__).with_name("shop.py")
 SPECS = {spec.name: spec for spec in load_tools([str(SHOP)])}
@@ -348,5 +347,3 @@ async def test_many_jobs_share_one_blocked_read(workers, runner, request_for, re
 
 def test_settings_keep_the_password_out_of_their_repr() -> None:
     assert "hunter2" not in repr(QueueSettings(url="redis://:hunter2@127.0.0.1/0"))
-
-

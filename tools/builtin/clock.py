@@ -11,9 +11,7 @@ from tools import ToolError, tool
 
 @tool(mode="inline", timeout=2, summary="look at the clock")
 def current_time(
-    timezone: Annotated[
-        str | None, "An IANA time zone such as Europe/Berlin; left out: the local time."
-    ] = None,
+    timezone: Annotated[str | None, "An IANA time zone such as Europe/Berlin; left out: the local time."] = None,
 ) -> dict[str, str]:
     """Tell the current time, date and day of the week."""
     if not timezone:

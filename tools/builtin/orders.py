@@ -63,9 +63,7 @@ def look_up(order: str, *, delay_s: float = 0.0, database: Path = DATABASE) -> d
     number = re.sub(r"\D", "", order)
     query = "SELECT number, status, carrier, arrives FROM orders WHERE number = ?"
     # immutable: no lock and no journal beside the file, which may lie in a read-only installation
-    with contextlib.closing(
-        sqlite3.connect(f"{database.as_uri()}?mode=ro&immutable=1", uri=True)
-    ) as connection:
+    with contextlib.closing(sqlite3.connect(f"{database.as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
         row = connection.execute(query, (number,)).fetchone()
     if row is None:
         return {"found": False, "order": number}
