@@ -61,7 +61,7 @@ def session_config(agent: Agent, catalog: Catalog) -> SessionConfig:
 
 def turn_config(agent: Agent, catalog: Catalog) -> TurnConfig:
     """Return what the turn machine is told of the agent."""
-    specs = catalog.list()
+    specs = catalog.specs()
     fillers = FillerConfig(
         texts=agent.fillers.texts,
         grace_s=agent.fillers.grace_ms / 1000,

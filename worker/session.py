@@ -277,7 +277,7 @@ class CallSession:
     async def _run_tool(self, command: turn.StartTool) -> None:
         """Run one tool call to its outcome; tells the record, the metrics and the machine."""
         spec = self._services.catalog.spec(command.name)
-        mode = spec.mode if spec is not None else "inline"
+        mode = self._mode(command.name)
         name = command.name if spec is not None else "(unknown)"
         info = self.info
         self.recorder.tool_call_started(self._clock() * 1000, command.tool_call_id, command.name, mode)
@@ -294,9 +294,12 @@ class CallSession:
         self._tool_finished(name, command.tool_call_id, outcome)
 
     def _job_known(self, request: ToolRequest, job_id: str | None) -> None:
-        spec = self._services.catalog.spec(request.name)
-        mode = spec.mode if spec is not None else "inline"
+        mode = self._mode(request.name)
         self.recorder.tool_call_started(self._clock() * 1000, request.tool_call_id, request.name, mode, job_id)
+
+    def _mode(self, tool: str) -> str:
+        spec = self._services.catalog.spec(tool)
+        return "inline" if spec is None else self._services.catalog.mode_of(spec)
 
     def _tool_finished(self, name: str, tool_call_id: str, outcome: Outcome) -> None:
         metrics = self._services.metrics
@@ -340,8 +343,13 @@ class CallSession:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Give back what the call held; tools that must finish go on in their workers."""
+        """Give back what the call held; a tool that is not to be cancelled goes on without the caller."""
         await self._link.close()
+        catalog, call_id = self._services.catalog, self.info.call_id
+        for request, spec in catalog.pending(call_id):
+            if spec.on_hangup == "cancel":
+                stopped = await catalog.cancel(call_id, request.tool_call_id)
+                self._log.info("tool_cancelled", tool=spec.name, tool_call_id=request.tool_call_id, stopped=stopped)
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

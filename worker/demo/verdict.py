@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tools.builtin.orders import find_order
+from tools.builtin.orders import look_up
 from worker.records import CallRecord
 
 __all__ = ["ORDER", "understood_answer"]
@@ -13,7 +13,7 @@ SPOKEN = {"4": "four", "2": "two", "7": "seven"}
 
 def understood_answer(record: CallRecord) -> bool:
     """Tell whether one thing that the caller heard has the order's digits, its status and its day of arrival."""
-    order = find_order(ORDER)
+    order = look_up(ORDER)
     digits = " ".join(SPOKEN[digit] for digit in ORDER)
     wanted = [digits, *(str(order[key]).lower() for key in ("status", "arrives"))]
     return any(all(word in heard for word in wanted) for heard in record.heard_by_caller)
