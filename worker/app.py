@@ -62,7 +62,7 @@ class App:
         self._queue: QueuedRunner | None = None
         self._queue_ok = True
         self._provider: Provider | None = None
-        self._catalogs: dict[str, Catalog] = {}
+        self._catalogs: dict[tuple[str, ...], Catalog] = {}
         self._endpoint: Endpoint | None = None
         self._board: Switchboard | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -80,13 +80,13 @@ class App:
     async def _start(self) -> EndpointInfo:
         settings = self.settings
         sys.setswitchinterval(SWITCH_INTERVAL_S)
-        catalog_specs = {agent.name: load_tools(agent.tools.modules) for agent in self.agents.agents()}
+        tools = {agent.tools.modules: load_tools(agent.tools.modules) for agent in self.agents.agents()}
         await self._embedded.start()
         self._provider = settings.provider(self._embedded.realtime_url)
         await asyncio.to_thread(prepare, self._provider)
         self._queue = QueuedRunner(settings.queue_settings(self._embedded.redis_url))
-        for name, specs in catalog_specs.items():
-            self._catalogs[name] = Catalog(specs, inline=self._inline, queued=self._queue)
+        for modules, specs in tools.items():
+            self._catalogs[modules] = Catalog(specs, inline=self._inline, queued=self._queue)
         loop = asyncio.get_running_loop()
         self._endpoint = Endpoint(settings.sip_settings(), lambda event: self._post(loop, event))
         pacer = Pacer(self.metrics.loop_lag.observe)
@@ -112,7 +112,7 @@ class App:
     ) -> CallSession:
         assert self._provider is not None
         agent: Agent = self.agents.agent_for(dialled)
-        services = Services(self._catalogs[agent.name], self.metrics)
+        services = Services(self._catalogs[agent.tools.modules], self.metrics)
         return make_session(CallInfo(call_id, caller, dialled), agent, self._provider, bridge, services, hang_up)
 
     def _post(self, loop: asyncio.AbstractEventLoop, event: phone.CallEvent) -> None:
