@@ -150,6 +150,13 @@ class Catalog:
         running.task.cancel()
         return True
 
+    async def hang_up(self, call_id: str) -> tuple[ToolRequest, ...]:
+        """Do with a call's running tools what each declares for a hang-up. Returns those that go on to their end."""
+        running = self.pending(call_id)
+        ending = [request.tool_call_id for request, spec in running if spec.on_hangup == "cancel"]
+        await asyncio.gather(*(self.cancel(call_id, tool_call_id) for tool_call_id in ending))
+        return tuple(request for request, spec in running if spec.on_hangup != "cancel")
+
     def pending(self, call_id: str) -> tuple[tuple[ToolRequest, ToolSpec], ...]:
         """Return the tool calls of a call that still run."""
         calls = self._calls.values()

@@ -121,6 +121,8 @@ class QueuedRunner:
         `QueueUnavailable` where Redis can't be reached.
         """
         how = await self._in_thread(self._cancel, job_id)
+        if how == "gone" and self._reader.is_being_enqueued(job_id):
+            how = "removed"  # the mark is there before the job: whoever takes the job up doesn't run it
         if how == "removed":
             self._reader.resolve(job_id, Finished("cancelled", reason="removed"))
         elif how == "stopped":

@@ -114,6 +114,11 @@ class ResultReader:
         if watch := self._watched.get(job):
             watch.enqueued = certain or watch.enqueued is True
 
+    def is_being_enqueued(self, job: str) -> bool:
+        """Tell whether a job is waited for which has not been put into Redis yet."""
+        watch = self._watched.get(job)
+        return watch is not None and watch.enqueued is None
+
     def resolve(self, job: str, finished: Finished) -> None:
         """End the waiting for a job with what is known from elsewhere."""
         if (watch := self._watched.get(job)) and not watch.future.done():

@@ -6,10 +6,11 @@ It needs neither pjsua2 nor a WebSocket library. SIGTERM lets the job in hand fi
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import threading
 import time
 from collections.abc import Callable, Sequence
-from types import FrameType
 from typing import Any
 
 import structlog
@@ -18,6 +19,7 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 from rq import Queue, Worker
+from rq.exceptions import StopRequested
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
@@ -36,7 +38,7 @@ MAINTENANCE_S = 60  # RQ's default of 600 leaves the job of a killed worker `sta
 
 
 class PatientRetry(Retry):
-    """Tries again until `patience_s` is over; all connections share one patience, which a stop shortens.
+    """Tries again until `patience_s` is over; all connections share one patience, which a stop ends.
 
     With redis-py's own few retries, a worker whose Redis restarts would lose the result that it has in hand.
     """
@@ -45,25 +47,32 @@ class PatientRetry(Retry):
         """Take the time in s after which a command fails."""
         super().__init__(ExponentialBackoff(cap=0.5, base=0.02), -1)
         self.patience_s = patience_s
+        self.stopping = False
 
     def __deepcopy__(self, _memo: object) -> PatientRetry:
         """Stay one object: redis-py copies it for each connection."""
         return self
 
     def call_with_retry(self, do: Callable[[], Any], fail: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call `do` until it works, or raise its last error."""
+        """Call `do` until it works, or raise its last error.
+
+        Raises StopRequested instead in the main thread of a worker that is to stop: RQ would go on trying for ever.
+        """
         began = time.monotonic()
 
         def failed(error: Exception, *rest: Any) -> None:
             fail(error, *rest)
-            if time.monotonic() - began > self.patience_s:
+            waited = time.monotonic() - began
+            if self.stopping and waited > STOP_PATIENCE_S and threading.current_thread() is threading.main_thread():
+                raise StopRequested from error
+            if waited > self.patience_s:
                 raise error
 
         return super().call_with_retry(do, failed, *args, **kwargs)
 
 
 class ToolWorker(Worker):
-    """RQ's forking worker, with the calls' arguments kept out of its logs."""
+    """RQ's forking worker, which loses no job when it stops, and keeps the calls' arguments out of its logs."""
 
     max_connection_wait_time = 1.0  # RQ's doubles up to 60 s, so that a Redis that is back finds nobody
     log_result_lifespan = False
@@ -89,10 +98,23 @@ class ToolWorker(Worker):
         super().bootstrap(*args, **kwargs)
         self._on_ready()
 
-    def request_stop(self, signum: int, frame: FrameType | None) -> None:
-        """Stop after the job in hand; don't wait long for a Redis that is away."""
-        self._patience.patience_s = STOP_PATIENCE_S
-        super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
+    @property
+    def dequeue_timeout(self) -> int:
+        """How long one read of the queue may block, in s: how long an idle worker takes to stop."""
+        return 1
+
+    def _shutdown(self) -> None:
+        # RQ raises StopRequested out of the signal handler, wherever the worker is: a job that has just been taken
+        # off the queue, and is not yet marked as running, would be lost.
+        self._stop_requested = True
+        self._patience.stopping = True
+
+    @property
+    def should_run_maintenance_tasks(self) -> bool:
+        """Whether to clean up now. RQ asks before each read of the queue: the place where no job is in hand."""
+        if self._stop_requested:
+            raise StopRequested
+        return bool(super().should_run_maintenance_tasks)
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         """Log that a job could not be run at all. RQ's own line has the arguments in it."""
@@ -128,6 +150,7 @@ def run_tool_worker(
         ) from None
     gc.collect()
     gc.freeze()  # what is loaded stays shared with the forks
-    worker.work(burst=burst, logging_level="WARNING")
+    with contextlib.suppress(StopRequested):  # from its last words to a Redis that is away
+        worker.work(burst=burst, logging_level="WARNING")
     log.info("tool_worker_stopped", queue=settings.queue)
     return specs

@@ -137,6 +137,29 @@ async def test_giving_up_waiting_leaves_the_tool_running_and_cancel_stops_it(cat
     assert catalog.pending("c") == ()
 
 
+async def test_a_hang_up_ends_what_is_to_be_cancelled_and_leaves_the_rest(catalog: Catalog) -> None:
+    release = asyncio.Event()
+
+    async def finish() -> str:
+        await release.wait()
+        return "done"
+
+    specs = [
+        spec_of(wait_for_ever, on_hangup="cancel"),
+        spec_of(finish, description="Finish.", on_hangup="finish"),
+    ]
+    catalog = Catalog(specs, inline=InlineRunner())
+    names = {"1": "wait_for_ever", "2": "finish", "3": "wait_for_ever"}
+    calls = [asyncio.create_task(catalog.run(request(name, tool_call_id=n))) for n, name in names.items()]
+    other = asyncio.create_task(catalog.run(request("finish", call_id="another")))
+    await asyncio.sleep(0)
+    assert [left.tool_call_id for left in await catalog.hang_up("c")] == ["2"]
+    release.set()
+    assert [(await call).status for call in calls] == ["cancelled", "ok", "cancelled"]
+    assert (await other).status == "ok"
+    assert await catalog.hang_up("c") == ()
+
+
 async def test_the_worker_s_cap_is_shorter_than_a_tool_s_own_time_out() -> None:
     catalog = Catalog([spec(wait_for_ever)], inline=InlineRunner(), most_s=0.1)
     assert (await catalog.run(request("wait_for_ever"))).status == "timeout"

@@ -60,9 +60,27 @@ def test_sigterm_ends_an_idle_worker_also_without_redis(workers, redis_server, w
     if not with_redis:
         redis_server.kill()
     os.kill(process.pid, signal.SIGTERM)
-    process.wait(timeout=10)
-    if with_redis:
-        assert process.returncode == 0
+    assert process.wait(timeout=10) == 0
+    assert "Traceback" not in workers.log
+
+
+def test_a_worker_that_stops_leaves_no_job_behind(workers, redis_server) -> None:
+    """Stops workers in the very moment in which they take a job off the queue."""
+    from rq import Queue
+    from rq.serializers import JSONSerializer
+
+    from tools import names
+
+    queue = Queue(names.QUEUE, connection=redis_server.client, serializer=JSONSerializer)
+    payload = {"tool": "add", "arguments": '{"left": 1, "right": 1}'}
+    jobs = []
+    for _ in range(5):
+        process = workers.start()
+        jobs += [queue.enqueue_call(names.ENTRY, args=(payload,), description="x") for _ in range(3)]
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+    assert redis_server.client.llen(f"{names.queue_key(names.QUEUE)}:intermediate") == 0
+    assert {str(job.get_status().value) for job in jobs} <= {"finished", "queued"}
 
 
 def test_an_idle_worker_takes_jobs_again_when_redis_is_back(workers, redis_server) -> None:
