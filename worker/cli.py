@@ -134,9 +134,12 @@ def realtime_server(
 def check() -> None:
     """Say what is configured, what is reachable, and what this pjsua2 build can carry."""
     from worker.check import run_check
+    from worker.log import setup_logging
     from worker.settings import load_settings
 
-    raise typer.Exit(run_check(load_settings()))
+    settings = load_settings()
+    setup_logging("error", settings.log_format, process="check")  # the findings say it already
+    raise typer.Exit(run_check(settings))
 
 
 @app.command()
