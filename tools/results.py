@@ -143,14 +143,13 @@ class ResultReader:
 
     async def aclose(self) -> None:
         """Stop reading and close the connections; what is waited for stays unresolved."""
-        # The flag too: a cancel that meets an answer is swallowed inside the client (wait_for before Python 3.12).
         self._closed = True
         self._some.set()
         for task in (self._task, self._waking):
-            if task is not None:
+            while task is not None and not task.done():
+                # Again and again: a cancel that meets an answer is swallowed (wait_for before Python 3.12).
                 task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+                await asyncio.wait({task}, timeout=0.1)
         self._task = self._waking = None
         await self._blocking.aclose()
         await self._control.aclose()

@@ -345,5 +345,23 @@ async def test_many_jobs_share_one_blocked_read(workers, runner, request_for, re
     assert len(blocked) <= 1
 
 
+async def test_a_new_job_is_taken_into_a_read_that_blocks_already(
+    workers, redis_server, request_for, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tools.results.BLOCK_MS", 60_000)  # so that only the wake-up can bring it in
+    workers.start()
+    workers.start()  # one for each job
+    runner = QueuedRunner(QueueSettings(url=redis_server.url))
+    try:
+        first = asyncio.create_task(runner.run(SPECS["slow"], request_for("slow", '{"seconds": 30}')))
+        client = redis_server.client
+        await until(lambda: any(c["cmd"].startswith("xread") for c in client.client_list()), "the blocked read")
+        second = await runner.run(SPECS["add"], request_for("add", '{"left": 1, "right": 1}'), timeout_s=4)
+        first.cancel()
+    finally:
+        await runner.aclose()
+    assert answer(second) == {"result": 2}
+
+
 def test_settings_keep_the_password_out_of_their_repr() -> None:
     assert "hunter2" not in repr(QueueSettings(url="redis://:hunter2@127.0.0.1/0"))
