@@ -6,6 +6,7 @@ Call on a thread that pjlib doesn't know.
 
 from __future__ import annotations
 
+import gc
 import heapq
 import itertools
 import random
@@ -112,6 +113,7 @@ class Core:
         self._turned_away.clear()
         self._bridges.clear()
         self._ports.clear()
+        gc.collect()  # should a cycle hold one of them after all, it goes here and now, on this thread
         try:
             self._account.shutdown()
         except pj.Error as error:
@@ -182,7 +184,7 @@ class Core:
     def _turn_away(self, pj_id: int, source: str, status: int, reason: str, headers: dict[str, str]) -> None:
         call = pj.Call(self._account, pj_id)
         self._turned_away.append(call)
-        call.hangup(operation(status, reason, headers))
+        call.answer(operation(status, reason, headers))  # hangup would leave the headers out
         self._post(CallRefused(status, reason, source))
 
     def _drop_ended(self) -> None:

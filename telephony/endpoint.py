@@ -21,7 +21,7 @@ from telephony.access import Access, resolve
 from telephony.binding import explain, pj
 from telephony.bridge import Bridge
 from telephony.core import Core
-from telephony.errors import SipRequestError, SipStartError
+from telephony.errors import SipRequestError, SipStartError, TelephonyError
 from telephony.events import CallEvent, RegistrationChanged
 from telephony.library import EndpointInfo, Library
 from telephony.settings import SipSettings
@@ -193,11 +193,23 @@ class Endpoint:
 
 
 def _carry_out(fn: Callable[[], Any], future: Future[Any]) -> None:
+    """Run `fn` and settle the future; the exception goes without its frames.
+
+    A frame would keep a Call alive until the collector meets it, on a thread that pjlib doesn't know.
+    """
+    result: Any = None
+    failure: BaseException | None = None
     try:
         result = fn()
     except pj.Error as error:
-        future.set_exception(SipRequestError(explain(error)))
+        failure = SipRequestError(explain(error))
+    except TelephonyError as error:
+        failure = error
     except BaseException as error:
-        future.set_exception(error)
-    else:
+        log.exception("submitted_function_failed")
+        failure = error
+    if failure is None:
         future.set_result(result)
+    else:
+        failure.__traceback__ = failure.__context__ = None
+        future.set_exception(failure)

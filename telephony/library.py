@@ -65,7 +65,9 @@ class LogWriter(pj.LogWriter):  # type: ignore[misc]
     def write(self, entry: pj.LogEntry) -> None:
         """Called by the library."""
         try:
-            self._lines.append((entry.level, entry.msg.partition("\n")[0].strip()[:300]))
+            line = entry.msg.strip().partition("\n")[0][:300]
+            if line:
+                self._lines.append((entry.level, line))
         except Exception:  # below us are C++ frames, and there is nobody to tell
             return
 

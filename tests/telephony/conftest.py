@@ -39,7 +39,7 @@ class EndpointProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, "PYTHONPATH": path},
+            env={**os.environ, "PYTHONPATH": path, "PYTHONFAULTHANDLER": "1"},
         )
         self.log: list[str] = []
         self.seen: list[dict[str, Any]] = []

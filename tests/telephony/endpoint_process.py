@@ -35,10 +35,18 @@ class Process:
         self.bridges: dict[str, Bridge] = {}
         self.heard: dict[str, bytearray] = {}
         self.items = 0
+        self.started = False
+        self.unsaid: list[str] = []
 
     def say(self, **line: Any) -> None:
+        """One line; those before Started wait for it, so that a test never misses one."""
         with self.lock:
-            print(json.dumps(line), flush=True)
+            self.unsaid.append(json.dumps(line))
+            if self.started or line.get("event") in ("Started", "StartFailed"):
+                self.started = True
+                self.unsaid.sort(key=lambda text: '"Started"' not in text)
+                print("\n".join(self.unsaid), flush=True)
+                self.unsaid.clear()
 
     def on_event(self, event: Any) -> None:
         fields = {f.name: getattr(event, f.name) for f in dataclasses.fields(event) if f.name != "bridge"}

@@ -66,6 +66,18 @@ def test_a_call_that_the_application_declines(start_endpoint: Any, sipp: Any) ->
     run.finish()
 
 
+def test_a_request_that_comes_too_late(start_endpoint: Any, sipp: Any) -> None:
+    """The library's refusal is an error of ours, and keeps no call alive behind its back."""
+    endpoint = start_endpoint()
+    run = sipp("their_bye", address(endpoint.next("Started")))
+    call_id = endpoint.next("CallConfirmed")["call_id"]
+    for _ in range(3):
+        with pytest.raises(AssertionError, match="SipRequestError: "):
+            endpoint.do("answer", call_id=call_id)
+    assert endpoint.stop() == 0
+    run.finish()
+
+
 def test_hold_and_its_end(start_endpoint: Any, sipp: Any) -> None:
     endpoint = start_endpoint()
     run = sipp("hold", address(endpoint.next("Started")))

@@ -1,0 +1,278 @@
+"""The door and the registration: who gets in, how many, what broken INVITEs do, how we stand with a registrar."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.timeout(40)
+
+
+def address(started: dict[str, Any]) -> str:
+    return f"127.0.0.1:{started['port']}"
+
+
+class RawSip:
+    """Sends what it is given over UDP or TCP, and collects the status lines that come back."""
+
+    def __init__(self, port: int, kind: socket.SocketKind = socket.SOCK_DGRAM, host: str = "127.0.0.1") -> None:
+        self.kind = kind
+        self.socket = socket.socket(socket.AF_INET, kind)
+        self.socket.bind((host, 0))
+        self.socket.connect(("127.0.0.1", port))
+        self.socket.settimeout(2)
+        self.port = self.socket.getsockname()[1]
+
+    def invite(self, *, call_id: str = "raw", body: str = "", headers: str = "", length: int | None = None) -> bytes:
+        transport = "UDP" if self.kind == socket.SOCK_DGRAM else "TCP"
+        text = (
+            "INVITE sip:427@127.0.0.1 SIP/2.0\r\n"
+            f"Via: SIP/2.0/{transport} 127.0.0.1:{self.port};rport;branch=z9hG4bK{call_id}\r\n"
+            f"From: <sip:raw@127.0.0.1>;tag={call_id}\r\nTo: <sip:427@127.0.0.1>\r\nCall-ID: {call_id}\r\n"
+            f"CSeq: 1 INVITE\r\nContact: <sip:raw@127.0.0.1:{self.port}>\r\nMax-Forwards: 70\r\n{headers}"
+            f"Content-Type: application/sdp\r\nContent-Length: {len(body) if length is None else length}\r\n\r\n{body}"
+        )
+        return text.encode()
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def status(self) -> int:
+        """The next response's status over 100; 0 when nothing comes."""
+        while True:
+            try:
+                answer = self.socket.recv(65535)
+            except TimeoutError:
+                return 0
+            codes = [int(code) for code in re.findall(rb"SIP/2.0 (\d{3})", answer)]
+            final = [code for code in codes if code > 100]
+            if final:
+                return final[-1]
+            if not answer:
+                return 0
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+@pytest.fixture
+def raw() -> Iterator[Callable[..., RawSip]]:
+    """Open raw SIP sockets."""
+    opened: list[RawSip] = []
+
+    def open_(*arguments: Any, **options: Any) -> RawSip:
+        opened.append(RawSip(*arguments, **options))
+        return opened[-1]
+
+    yield open_
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture(params=[socket.SOCK_DGRAM, socket.SOCK_STREAM], ids=["udp", "tcp"])
+def kind(request: pytest.FixtureRequest) -> Iterator[socket.SocketKind]:
+    yield request.param
+
+
+SDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 40000 RTP/AVP 0\r\n"
+
+
+def test_the_fifth_call_of_the_wheel(start_endpoint: Any, sipp: Any, build: str) -> None:
+    """Four calls are up: a fifth is told so at once, and gets in when one has ended."""
+    endpoint = start_endpoint(**({"max_calls": 4} if build == "own" else {}))
+    target = address(endpoint.next("Started"))
+    runs = [sipp("their_bye", target) for _ in range(4)]
+    ids = [endpoint.next("CallConfirmed")["call_id"] for _ in runs]
+    sipp("refused_486", target).finish()
+    assert endpoint.next("CallRefused")["status"] == 486
+    endpoint.do("hang_up", call_id=ids[0])
+    endpoint.next("CallEnded")
+    sipp("call", target).finish()
+    for call_id in ids[1:]:
+        endpoint.do("hang_up", call_id=call_id)
+    for run in runs:
+        run.finish()
+
+
+def test_a_limit_below_the_capacity(start_endpoint: Any, sipp: Any) -> None:
+    endpoint = start_endpoint(max_calls=1)
+    target = address(endpoint.next("Started"))
+    run = sipp("their_bye", target)
+    call_id = endpoint.next("CallConfirmed")["call_id"]
+    sipp("refused_486", target).finish()
+    with pytest.raises(AssertionError, match="SipRequestError: all 1 calls are in use"):
+        endpoint.do("invite", uri=f"sip:{target}")
+    endpoint.do("hang_up", call_id=call_id)
+    run.finish()
+
+
+def test_a_stranger(start_endpoint: Any, sipp: Any) -> None:
+    endpoint = start_endpoint(allow=["10.1.2.0/24"])
+    sipp("refused_403", address(endpoint.next("Started"))).finish()
+    refused = endpoint.next("CallRefused")
+    assert refused["status"] == 403 and refused["source"].startswith("127.0.0.1:")
+
+
+def test_one_on_the_list(start_endpoint: Any, sipp: Any) -> None:
+    endpoint = start_endpoint(allow=["10.1.2.0/24", "localhost"])
+    sipp("call", address(endpoint.next("Started"))).finish()
+
+
+def test_draining(start_endpoint: Any, sipp: Any) -> None:
+    """No new calls, with a hint when to come back; the call in progress goes on."""
+    endpoint = start_endpoint()
+    target = address(endpoint.next("Started"))
+    run = sipp("their_bye", target)
+    call_id = endpoint.next("CallConfirmed")["call_id"]
+    endpoint.do("accept", accepting=False)
+    sipp("refused_503", target).finish()
+    assert endpoint.next("CallRefused")["status"] == 503
+    pulled = endpoint.do("counters", call_id=call_id)["pulled"]
+    endpoint.until(lambda: endpoint.do("counters", call_id=call_id)["pulled"] > pulled, "the call goes on")
+    endpoint.do("hang_up", call_id=call_id)
+    run.finish()
+
+
+@pytest.mark.parametrize("scenario, status", [("no_codec", 488), ("no_audio", 488), ("no_media", 400)])
+def test_offers_that_cannot_be_answered(start_endpoint: Any, sipp: Any, scenario: str, status: int) -> None:
+    endpoint = start_endpoint()
+    target = address(endpoint.next("Started"))
+    sipp(scenario, target).finish()
+    assert endpoint.next("CallRefused")["status"] == status
+    sipp("call", target).finish()
+
+
+BROKEN = {
+    "audio port 0": SDP.replace("40000", "0"),
+    "no connection line": SDP.replace("c=IN IP4 127.0.0.1\r\n", ""),
+    "binary": "\x00\x01\x02" * 50,
+    "text": "hello\r\n" * 20,
+    "hundred media": SDP + "m=audio 40002 RTP/AVP 0\r\n" * 100,
+    "payload types without end": SDP.replace("AVP 0", "AVP " + " ".join(["0"] * 300)),
+    "port out of range": SDP.replace("40000", "99999999999"),
+    "nowhere": SDP.replace("127.0.0.1", "0.0.0.0"),
+    "a name for an address": SDP.replace("127.0.0.1", "no-such-host.invalid"),
+}
+
+
+@pytest.mark.parametrize("body", BROKEN.values(), ids=BROKEN.keys())
+def test_broken_sdp(start_endpoint: Any, sipp: Any, raw: Any, body: str) -> None:
+    """Whatever is answered, the endpoint lives and takes the next call."""
+    endpoint = start_endpoint(answer=200)
+    started = endpoint.next("Started")
+    peer = raw(started["port"])
+    peer.send(peer.invite(body=body))
+    assert peer.status() >= 180, "there is an answer"
+    sipp("call", address(started)).finish()
+
+
+def test_malformed_and_huge_invites(start_endpoint: Any, sipp: Any, raw: Any, kind: socket.SocketKind) -> None:
+    endpoint = start_endpoint(log_level=3)
+    started = endpoint.next("Started")
+    peer = raw(started["port"], kind)
+    good = peer.invite(body=SDP)
+    floods = [
+        b"INVITE\r\n\r\n",
+        b"\x00" * 500,
+        good.replace(b"SIP/2.0\r\n", b"SIP/9.9\r\n", 1),
+        good.replace(b"CSeq: 1 INVITE\r\n", b"CSeq: banana\r\n"),
+        good.replace(b"Via:", b"Vai:"),
+        good.replace(b"Call-ID: raw\r\n", b""),
+        good.replace(b"sip:427@", b"sip:" + b"4" * 3000 + b"@", 1),
+        peer.invite(body=SDP, length=-5),
+        peer.invite(body=SDP, length=4_000_000_000),
+        peer.invite(body=SDP, headers="X-Secret: sesame\r\n" * 3000),
+        peer.invite(body=SDP + "a=x\r\n" * 11000),
+        good.replace(b"<sip:raw@", b'"\xff\xfe\x00" <sip:raw@', 1),
+    ]
+    for flood in floods:
+        sender = raw(started["port"], kind)
+        try:
+            sender.send(flood)
+            sender.socket.settimeout(0.05)
+            sender.status()
+        except OSError:
+            pass  # too long for a datagram, or the connection was closed on us: both are fine
+    sipp("call", address(started), *(["-t", "t1"] if kind == socket.SOCK_STREAM else [])).finish()
+    assert "sesame" not in endpoint.text, "what strangers send is not printed"
+
+
+def test_registers_and_takes_it_back(sipp: Any, start_endpoint: Any, port: int) -> None:
+    sipp("registrar", "", "-p", str(port), expires=60)
+    endpoint = start_endpoint(registrar=f"sip:127.0.0.1:{port}", username="line7", password="sesame")
+    endpoint.next("Started")
+    change = endpoint.next("RegistrationChanged")
+    assert (change["registered"], change["status"]) == (True, 200)
+    assert 0 < change["expires_s"] <= 60
+    endpoint.do("unregister")
+    assert not endpoint.next("RegistrationChanged")["registered"]
+    assert "sesame" not in endpoint.text
+
+
+def test_refreshes(sipp: Any, start_endpoint: Any, port: int) -> None:
+    sipp("registrar", "", "-p", str(port), expires=3)
+    endpoint = start_endpoint(registrar=f"127.0.0.1:{port}", username="line7", password="sesame", register_expires_s=10)
+    endpoint.next("Started")
+    assert endpoint.next("RegistrationChanged")["registered"]
+    assert endpoint.next("RegistrationChanged", within=11)["registered"]
+    assert endpoint.stop() == 0
+
+
+def test_a_wrong_password(sipp: Any, start_endpoint: Any, port: int) -> None:
+    sipp("registrar", "", "-p", str(port), expires=60)
+    endpoint = start_endpoint(registrar=f"127.0.0.1:{port}", username="line7", password="wrong")
+    endpoint.next("Started")
+    change = endpoint.next("RegistrationChanged")
+    assert not change["registered"] and change["status"] == 401 and change["retry_s"]
+    assert "wrong" not in endpoint.text
+
+
+def test_backs_off_from_a_refusal(sipp: Any, start_endpoint: Any, port: int) -> None:
+    sipp("registrar_refuses", "", "-p", str(port), calls=9)
+    endpoint = start_endpoint(
+        registrar=f"127.0.0.1:{port}", username="line7", password="x", register_retry_s=[0.2, 0.8]
+    )
+    endpoint.next("Started")
+    waits = []
+    for _ in range(4):
+        change = endpoint.next("RegistrationChanged")
+        assert (change["registered"], change["status"]) == (False, 403)
+        waits.append(change["retry_s"])
+    assert waits == [pytest.approx(wait, rel=0.3) for wait in (0.2, 0.4, 0.8, 0.8)]
+
+
+def test_with_a_registrar_only_it_may_call(sipp: Any, raw: Any, start_endpoint: Any, port: int) -> None:
+    """The registrar is at 127.0.0.1, and so is the caller; one from another loopback address is a stranger."""
+    sipp("registrar", "", "-p", str(port), expires=60)
+    endpoint = start_endpoint(registrar=f"127.0.0.1:{port}", username="line7", password="sesame", host="127.0.0.1")
+    started = endpoint.next("Started")
+    endpoint.next("RegistrationChanged", registered=True)
+    stranger = raw(started["port"], host="127.0.0.9")
+    stranger.send(stranger.invite(body=SDP))
+    assert stranger.status() == 403
+    sipp("call", address(started)).finish()
+
+
+def test_a_number_behind_a_registration(sipp: Any, raw: Any, start_endpoint: Any, port: int) -> None:
+    """A registrar puts our contact into the Request-URI; the dialled number is in To."""
+    sipp("registrar", "", "-p", str(port), expires=60)
+    endpoint = start_endpoint(registrar=f"127.0.0.1:{port}", username="line7", password="sesame")
+    started = endpoint.next("Started")
+    peer = raw(started["port"])
+    peer.send(peer.invite(body=SDP).replace(b"sip:427@127.0.0.1 SIP", b"sip:line7@127.0.0.1 SIP"))
+    assert endpoint.next("IncomingCall")["dialled"] == "427"
+
+
+def test_no_registrar_there(start_endpoint: Any, port: int) -> None:
+    """Nobody answers, over TCP at once: a failure with a retry, and the endpoint is up all the same."""
+    endpoint = start_endpoint(
+        registrar=f"sip:127.0.0.1:{port};transport=tcp", username="line7", password="x", register_retry_s=[0.2, 0.4]
+    )
+    endpoint.next("Started")
+    for _ in range(2):
+        assert endpoint.next("RegistrationChanged")["retry_s"]
+    endpoint.do("unregister")
