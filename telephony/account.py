@@ -68,7 +68,8 @@ def _register(config: pj.AccountConfig, settings: SipSettings, registrar: str) -
     config.regConfig.retryIntervalSec = 0
     config.regConfig.delayBeforeRefreshSec = max(2, settings.register_expires_s // 10)
     config.regConfig.unregWaitMsec = 1000
-    config.natConfig.contactRewriteUse = 2 if settings.public_address is None else 0
+    if settings.public_address is not None:
+        config.natConfig.contactRewriteUse = 0  # we know better than the registrar what we are called outside
 
 
 def _media(media: pj.AccountMediaConfig, settings: SipSettings) -> None:

@@ -51,6 +51,7 @@ class SipCall(pj.Call):  # type: ignore[misc]
         self._confirmed = False
         self._held = False
         self._active: tuple[str, int] | None = None
+        self._index = 0
         self._by: EndedBy | None = None
         self._packets = 0
         self._heard_at = time.monotonic()
@@ -85,7 +86,7 @@ class SipCall(pj.Call):  # type: ignore[misc]
         if self._active is None or self._held or self.ended:
             self._heard_at = now
             return 0.0
-        stat = self.getStreamStat(0)
+        stat = self.getStreamStat(self._index)
         rtcp = stat.rtcp
         packets = rtcp.rxStat.pkt
         if packets != self._packets:
@@ -135,6 +136,7 @@ class SipCall(pj.Call):  # type: ignore[misc]
         audio.startTransmit(self.port)
         self.port.startTransmit(audio)
         self.port.live = True
+        self._index = index
         stream = self.getStreamInfo(index)
         found = (stream.codecName, stream.codecClockRate)
         if self._held:

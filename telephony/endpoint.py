@@ -158,7 +158,14 @@ class Endpoint:
             started.set_exception(error)
             return
         self._core = core
-        log.info("sip_listening", addresses=info.addresses, build=info.build, capacity=info.capacity, tls=info.tls)
+        log.info(
+            "sip_listening",
+            addresses=info.addresses,
+            build=info.build,
+            capacity=info.capacity,
+            limit=info.limit,
+            tls=info.tls,
+        )
         started.set_result(info)
         try:
             while not self._quit.is_set():

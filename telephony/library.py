@@ -154,7 +154,8 @@ class Library:
         if self._created:
             self._created = False
             try:
-                self.endpoint.libDestroy()
+                # Calls and registration have ended by now: without the flag it would wait a second for them again.
+                self.endpoint.libDestroy(pj.PJSUA_DESTROY_NO_NETWORK)
             except pj.Error as error:
                 log.warning("sip_library_stop_failed", error=explain(error))
         self.log.hand_on()
@@ -215,7 +216,7 @@ class Library:
     def _address(self, transport: str, port: int) -> str:
         settings = self.settings
         host = settings.public_address or ("127.0.0.1" if settings.host == "0.0.0.0" else settings.host)
-        return f"sip:{f'[{host}]' if ':' in host else host}:{port};transport={transport}"
+        return f"sip:{host}:{port};transport={transport}"
 
     def _unable(self, transport: str, port: int, error: pj.Error) -> SipStartError:
         where = f"{self.settings.host}:{port} ({transport})"

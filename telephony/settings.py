@@ -15,13 +15,13 @@ class SipSettings:
     """How the endpoint listens, registers and limits itself. Raises ValueError naming the field."""
 
     host: str = "127.0.0.1"
-    """Address that SIP and RTP are bound to; "0.0.0.0" for all."""
+    """IPv4 address that SIP and RTP are bound to; "0.0.0.0" for all."""
     port: int = 5060
     """SIP port for every transport; 0 takes a free one."""
     transports: tuple[Transport, ...] = ("udp", "tcp")
     """SIP transports to listen on."""
     public_address: str | None = None
-    """IP address to tell others in Contact and SDP, when a NAT hides `host`."""
+    """IPv4 address to tell others in Contact and SDP, when a NAT hides `host`."""
     registrar: str | None = None
     """Where to REGISTER: "pbx.example.com", "sip:pbx.example.com:5080;transport=tcp"; None registers nowhere."""
     username: str | None = None
@@ -65,9 +65,9 @@ class SipSettings:
         first, longest = self.register_retry_s
         _check(0 < first <= longest, "register_retry_s", self.register_retry_s, "first and longest wait in s")
         _check(self.registrar is None or bool(self.username), "username", None, "a name when registrar is set")
-        _check(_is_ip(self.host), "host", self.host, "an IP address of this machine, or 0.0.0.0")
+        _check(_is_ipv4(self.host), "host", self.host, "an IPv4 address of this machine, or 0.0.0.0")
         if self.public_address is not None:
-            _check(_is_ip(self.public_address), "public_address", self.public_address, "an IP address")
+            _check(_is_ipv4(self.public_address), "public_address", self.public_address, "an IPv4 address")
 
 
 def _check(good: bool, name: str, value: object, allowed: str) -> None:
@@ -80,9 +80,9 @@ def _rtp_range(ports: tuple[int, int]) -> bool:
     return (first, last) == (0, 0) or 1024 <= first < last <= 65535
 
 
-def _is_ip(text: str) -> bool:
+def _is_ipv4(text: str) -> bool:
     try:
-        ipaddress.ip_address(text)
+        ipaddress.IPv4Address(text)
     except ValueError:
         return False
     return True

@@ -29,6 +29,7 @@ def test_defaults_are_local_and_open() -> None:
         ("register_expires_s", 1),
         ("register_retry_s", (0.0, 1.0)),
         ("host", "my.host"),
+        ("host", "::1"),
         ("public_address", "pbx.example.com"),
     ],
 )
