@@ -7,6 +7,7 @@ than that. See results.py for how results come.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -29,10 +30,11 @@ from rq.serializers import JSONSerializer
 
 from tools import names
 from tools.errors import QueueUnavailable
+from tools.finished import STOPPED, Finished
 from tools.jobs import OffhookJob
 from tools.outcome import Outcome, Status, failure
 from tools.request import ToolRequest
-from tools.results import STOPPED, Finished, ResultReader
+from tools.results import ResultReader
 from tools.spec import ToolSpec
 
 log = structlog.get_logger(__name__)
@@ -109,7 +111,10 @@ class QueuedRunner:
                 on_queued(job_id)
             await asyncio.wait({future}, timeout=max(0.0, began + limit - loop.time()))
             if future.done():
-                return _outcome(spec, future.result()).of_job(job_id)
+                end = future.result()
+                if end.how == "never_queued":
+                    await self._forbid(job_id)
+                return _outcome(spec, end).of_job(job_id)
             return (await self._overdue(spec, job_id, future)).of_job(job_id)
         finally:
             self._reader.forget(job_id)
@@ -149,6 +154,11 @@ class QueuedRunner:
         await self._reader.aclose()
         self._threads.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._redis.close)
+
+    async def _forbid(self, job_id: str) -> None:
+        """Make sure that a job which Redis did not have can't come late and run."""
+        with contextlib.suppress(QueueUnavailable):
+            await self._in_thread(self._cancel, job_id)
 
     async def _overdue(self, spec: ToolSpec, job_id: str, future: asyncio.Future[Finished]) -> Outcome:
         """Stop a job whose time is up, and say what that leaves us with."""

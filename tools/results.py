@@ -1,7 +1,7 @@
 """Results of jobs, as they come: one blocking XREAD over the result streams of all jobs that are waited for.
 
 RQ appends a job's result to the stream `rq:results:<job>`, so that one connection can wait for any number of jobs. The
-blocked read is woken through a stream of our own when a job is added. Once a second all jobs are looked over: that
+blocked read is woken through a stream of our own when a job is added. Once a second some jobs are looked over: that
 finds those that were cancelled or deleted elsewhere, which write no result. Where a Redis forbids XREAD, looking over
 is all there is, every 50 ms. While Redis is away the waiting goes on: results that come with it are found.
 """
@@ -9,14 +9,10 @@ is all there is, every 50 ms. While Redis is away the waiting goes on: results t
 from __future__ import annotations
 
 import asyncio
-import base64
-import contextlib
-import json
 import uuid
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 from redis.asyncio import Redis
@@ -27,33 +23,15 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tools import names
+from tools.finished import RETRIED, Finished, How, finished
 
 log = structlog.get_logger(__name__)
 
 BLOCK_MS = 1000
 AUDIT_S = 1.0
+AUDIT_JOBS = 50  # at once: a question for 300 holds the loop for some 10 ms
 POLL_S = 0.05
 RECONNECT_S = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
-
-# Result.Type of RQ
-_SUCCESSFUL, _RETRIED = 1, 4
-STOPPED = "stopped"
-_STOPPED_TEXT = "stopped by user"
-
-How = Literal["returned", "died", "cancelled", "gone", "never_queued"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """How a job ended.
-
-    how: returned (value is what it returned); died (the process that ran it); cancelled (or stopped); gone (its
-    record is deleted); never_queued (Redis went away while it was being enqueued, and does not have it).
-    """
-
-    how: How
-    value: Any = None
-    reason: str = ""
 
 
 @dataclass(slots=True)
@@ -86,6 +64,7 @@ class ResultReader:
         self._blocking = client(url, BLOCK_MS / 1000 + 2.0)
         self._wake_key = names.wake_key(uuid.uuid4().hex)
         self._woken = "0-0"
+        self._next = 0
         self._watched: dict[str, _Watch] = {}
         self._some = asyncio.Event()
         self._blocked = False
@@ -234,29 +213,40 @@ class ResultReader:
                     self._result(job, entry.decode(), fields)
 
     async def _look_over(self) -> None:
-        """Ask for each job's first result and its status: the fallback, and what no stream tells."""
-        jobs = [job for job, watch in self._watched.items() if not watch.future.done()]
+        """Ask for jobs' first results and their status: the fallback, and what no stream tells.
+
+        Only for jobs that were in Redis before this was asked: the others may come between question and answer.
+        """
+        jobs = [job for job, watch in self._watched.items() if not watch.future.done() and watch.enqueued is not None]
+        if self._push and len(jobs) > AUDIT_JOBS:
+            self._next = (self._next + AUDIT_JOBS) % len(jobs)
+            jobs = [*jobs[self._next :], *jobs[: self._next]][:AUDIT_JOBS]
         if not jobs:
             return
         async with self._control.pipeline(transaction=False) as pipe:
             for job in jobs:
-                pipe.xrange(names.result_key(job), min=f"({self._watched[job].after}", count=1)
-                pipe.xrange(names.progress_key(job), min=f"({self._watched[job].heard}")
                 pipe.hget(names.job_key(job), "status")
+                pipe.xrange(names.result_key(job), min=f"({self._watched[job].after}", count=1)
             answers = await pipe.execute()
-        for index, job in enumerate(jobs):
-            results, reports, status = answers[index * 3 : index * 3 + 3]
-            for entry, fields in reports:
-                self._progress(job, entry.decode(), fields)
+        for job, status, results in zip(jobs, answers[::2], answers[1::2], strict=True):
             for entry, fields in results:
                 self._result(job, entry.decode(), fields)
             if not results:
                 self._missing(job, status)
+        if not self._push:
+            await self._poll_progress([job for job in jobs if job in self._watched and self._watched[job].on_progress])
+
+    async def _poll_progress(self, jobs: list[str]) -> None:
+        for job in jobs:
+            heard = f"({self._watched[job].heard}"
+            reports: Any = await self._control.xrange(names.progress_key(job), min=heard)
+            for entry, fields in reports:
+                self._progress(job, entry.decode(), fields)
 
     def _missing(self, job: str, status: bytes | None) -> None:
         """Judge a job without a result by its status."""
         watch = self._watched.get(job)
-        if watch is None or watch.enqueued is None:
+        if watch is None:
             return
         if status == b"canceled":
             self.resolve(job, Finished("cancelled", reason="cancelled in the queue"))
@@ -281,25 +271,5 @@ class ResultReader:
             return
         watch.after = entry
         kind = int(fields.get(b"type", b"0"))
-        if kind != _RETRIED:
-            self.resolve(job, _finished(kind, fields))
-
-
-def _finished(kind: int, fields: dict[bytes, bytes]) -> Finished:
-    if kind == _SUCCESSFUL:
-        try:
-            return Finished("returned", json.loads(base64.b64decode(fields.get(b"return_value", b""))))
-        except ValueError:
-            return Finished("returned", None, "the result is not JSON")
-    reason = ""
-    with contextlib.suppress(ValueError, zlib.error):
-        reason = zlib.decompress(base64.b64decode(fields.get(b"exc_string", b""))).decode(errors="replace")
-    if _STOPPED_TEXT in reason:
-        return Finished("cancelled", reason=STOPPED)
-    return Finished("died", reason=_last_line(reason))
-
-
-def _last_line(text: str) -> str:
-    """The kind of failure only: the rest of a traceback may hold arguments."""
-    line = text.strip().rpartition("\n")[2]
-    return line.partition(":")[0][:120] if "Error" in line or "Exception" in line else line[:120]
+        if kind != RETRIED:
+            self.resolve(job, finished(kind, fields))

@@ -111,7 +111,7 @@ def main() -> None:
         try:
             wait_for(socket)
             with open(Path(folder) / "worker.log", "wb") as out:
-                command = [sys.executable, "-c", code, url, f"{__file__}:stamp", str(ready)]
+                command = [sys.executable, "-c", code, url, f"{Path(__file__).resolve()}:stamp", str(ready)]
                 worker = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out)
             wait_for(ready)
             asyncio.run(measure(url, options.calls, options.pending, options.polling))

@@ -365,3 +365,29 @@ async def test_a_new_job_is_taken_into_a_read_that_blocks_already(
 
 def test_settings_keep_the_password_out_of_their_repr() -> None:
     assert "hunter2" not in repr(QueueSettings(url="redis://:hunter2@127.0.0.1/0"))
+
+
+async def test_a_large_crowd_of_waiting_jobs_is_looked_over_in_parts(runner, redis_server, request_for) -> None:
+    requests = [request_for("add", '{"left": 1, "right": 1}') for _ in range(120)]
+    waiting = [asyncio.create_task(runner.run(SPECS["add"], request, timeout_s=20)) for request in requests]
+    client = redis_server.client
+    await until(lambda: int(client.llen(names.queue_key(names.QUEUE))) == 120, "the jobs")
+    for request in requests:
+        client.hset(names.job_key(request.job_id), "status", "canceled")
+    assert {(await task).status for task in waiting} == {"cancelled"}
+
+
+@pytest.mark.parametrize("paused_ms", [1500, 2600])
+async def test_a_job_whose_enqueueing_got_no_answer_is_told_as_it_is(
+    workers, redis_server, request_for, tmp_path, paused_ms: int
+) -> None:
+    """Redis answers the ping and then nothing for a while: was the job taken or not?"""
+    workers.start()
+    runner = QueuedRunner(QueueSettings(url=redis_server.url))
+    try:
+        redis_server.client.execute_command("CLIENT", "PAUSE", paused_ms, "WRITE")
+        outcome = await runner.run(SPECS["pay"], request_for("pay", '{"seconds": 0}'), timeout_s=8)
+    finally:
+        await runner.aclose()
+    assert outcome.status in ("ok", "unavailable")
+    assert lines(tmp_path / "pay.started") == (1 if outcome.status == "ok" else 0)
