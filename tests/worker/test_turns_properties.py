@@ -105,8 +105,11 @@ class Calls(RuleBasedStateMachine):
         metadata = self.requested.pop(0)
         code = "conversation_already_has_active_response" if busy else "server_error"
         if busy and metadata.get("purpose") != "filler":
-            # Somebody else's response is active then; its done will come.
-            self.active[self.new("other")] = {}
+            # Somebody else's response is active then; its done will come. The caller's speech has cancelled it.
+            other = self.new("other")
+            self.active[other] = {}
+            if self.speaking:
+                self.cancelled.add(other)
         self.feed(base.ProviderError(code, "no", request="create_response", metadata=metadata))
 
     @precondition(lambda self: self.active)
