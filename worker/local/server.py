@@ -1,0 +1,358 @@
+"""The local realtime server: the shell around `protocol.Session`, over WebSockets.
+
+    ws://HOST:PORT/v1/realtime?model=...     Authorization: Bearer KEY
+
+One task a session reads the socket, runs what is due, and sends. Speech is understood in processes of their own and
+spoken on a thread, so that no session waits for another one's words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import multiprocessing
+import os
+import secrets
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from http import HTTPStatus
+from multiprocessing.process import BaseProcess as ParentProcess
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import orjson
+import structlog
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from worker.local.brain import Faults, Mouth
+from worker.local.dialogue import Dialogue, load_dialogue
+from worker.local.errors import DialogueError, SpeechUnavailable
+from worker.local.patterns import jsgf
+from worker.local.protocol import Session, Speak, Transcribe
+from worker.local.response import Pace
+from worker.local.script import Script
+from worker.local.sound import encode
+from worker.local.speech import EspeakMouth, SphinxEars
+
+__all__ = ["RealtimeServer", "ServerSettings", "main", "run_server", "serve_forever"]
+
+log = structlog.get_logger(__name__)
+
+PATH = "/v1/realtime"
+LONGEST_FRAME = 16 * 1024 * 1024
+"""An append may hold 15 MiB of base64."""
+SESSION_S = 60 * 60
+"""The service ends a session after so long, with close code 1001."""
+BACKLOG = 32
+"""Frames of one client that wait to be read; then its socket is not read any more."""
+
+Hear = Callable[[Transcribe], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """How the server runs.
+
+    port 0: any free one. dialogue: None for the shipped file. api_key: None takes any key. faults: in place of the
+    dialogue's. ear_processes: how many utterances are understood at one time.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8089
+    dialogue: Path | None = None
+    api_key: str | None = None
+    pace: Pace = field(default_factory=Pace)
+    faults: Faults | None = None
+    ear_processes: int = max(1, min(2, (os.cpu_count() or 1) - 1))
+
+
+_ears: dict[str, SphinxEars] = {}
+
+
+def _watch_parent() -> None:
+    """In an ear process: die with the server, even when it is killed; and leave Ctrl-C to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+
+
+def _follow(parent: ParentProcess) -> None:
+    parent.join()
+    os._exit(0)
+
+
+def _listen(grammar: str, job: Transcribe | None) -> str:
+    """In an ear process: understand an utterance; without one, only make ready."""
+    if grammar not in _ears:
+        _ears[grammar] = SphinxEars(grammar)
+    return "" if job is None else _ears[grammar].transcribe(job.pcm, job.rate_hz)
+
+
+class RealtimeServer:
+    """A running server. `hear` stands for the ears in tests of the protocol alone: it gets the job, gives the words."""
+
+    def __init__(
+        self, settings: ServerSettings, dialogue: Dialogue, *, hear: Hear | None = None, mouth: Mouth | None = None
+    ) -> None:
+        self.settings = settings
+        self.dialogue = dialogue
+        self.faults = settings.faults or dialogue.faults
+        self.mouth = mouth or EspeakMouth()
+        self._hear = hear
+        self._grammar = jsgf(dialogue.patterns)
+        self._ears: Executor | None = None
+        self._voices = ThreadPoolExecutor(1, "voice")
+        self._server: Server | None = None
+        self.sessions = 0
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        assert self._server is not None
+        return int(next(iter(self._server.sockets)).getsockname()[1])
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"ws://{self.settings.host}:{self.port}{PATH}"
+
+    async def start(self) -> None:
+        """Make ears and mouth ready and listen. Raises SpeechUnavailable, OSError for a port that is taken."""
+        loop = asyncio.get_running_loop()
+        if self._hear is None:
+            context = multiprocessing.get_context("spawn")
+            self._ears = ProcessPoolExecutor(self.settings.ear_processes, context, _watch_parent)
+            self._hear = partial(_listen, self._grammar)
+            count = self.settings.ear_processes
+            await asyncio.gather(
+                *(loop.run_in_executor(self._ears, _listen, self._grammar, None) for _ in range(count))
+            )
+        else:
+            self._ears = ThreadPoolExecutor(1, "ears")
+        await loop.run_in_executor(self._voices, self.mouth.speak, "ready", "alloy", 1.0)
+        self._server = await serve(
+            self._connected,
+            self.settings.host,
+            self.settings.port,
+            process_request=self._check,
+            max_size=LONGEST_FRAME,
+            max_queue=BACKLOG,
+            compression=None,
+        )
+
+    async def stop(self) -> None:
+        """Close every session with 1001 and end the speech engines."""
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+        for executor in (self._ears, self._voices):
+            if executor is not None:
+                await asyncio.to_thread(executor.shutdown, cancel_futures=True)
+
+    async def __aenter__(self) -> RealtimeServer:
+        """Start."""
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop."""
+        await self.stop()
+
+    def _check(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Before the WebSocket opens: the path, and the key."""
+        if urlsplit(request.path).path != PATH:
+            return connection.respond(HTTPStatus.NOT_FOUND, f"The realtime protocol is at {PATH}.\n")
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
+        given = given or request.headers.get("api-key", "")
+        wanted = self.settings.api_key
+        fits = bool(given) if wanted is None else hmac.compare_digest(given.encode(), wanted.encode())
+        if fits and not self.faults.refuse_key:
+            return None
+        error = {
+            "message": "Incorrect API key provided." if given else "You didn't provide an API key.",
+            "type": "invalid_request_error",
+            "code": "invalid_api_key",
+            "param": None,
+        }
+        refusal = connection.respond(HTTPStatus.UNAUTHORIZED, orjson.dumps({"error": error}).decode())
+        refusal.headers["Content-Type"] = "application/json"
+        return refusal
+
+    async def _connected(self, connection: ServerConnection) -> None:
+        assert connection.request is not None
+        if connection.request.headers.get("OpenAI-Beta") is not None:
+            await _refuse_beta(connection)
+            return
+        query = parse_qs(urlsplit(connection.request.path).query)
+        model = query.get("model", ["local"])[0]
+        self.sessions += 1
+        try:
+            await _Link(self, connection, model).run()
+        finally:
+            self.sessions -= 1
+
+    async def transcript(self, job: Transcribe) -> str | None:
+        """The words of an utterance; None when the ears fail."""
+        assert self._ears is not None and self._hear is not None
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._ears, self._hear, job)
+        except Exception:
+            log.exception("ears_failed")
+            return None
+
+    async def speech(self, job: Speak) -> bytes | None:
+        """The sound of a text in the wire's format; None when the mouth fails."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._voices, self._spoken, job)
+        except Exception:
+            log.exception("mouth_failed")
+            return None
+
+    def _spoken(self, job: Speak) -> bytes:
+        pcm, rate_hz = self.mouth.speak(job.text, job.voice, job.speed)
+        return encode(pcm, rate_hz, job.format)
+
+
+async def _refuse_beta(connection: ServerConnection) -> None:
+    message = "The Realtime Beta API is no longer supported: leave out the header OpenAI-Beta."
+    error = {
+        "type": "invalid_request_error",
+        "code": "beta_api_shape_disabled",
+        "message": message,
+        "param": None,
+        "event_id": None,
+    }
+    with contextlib.suppress(ConnectionClosed):
+        event = {"type": "error", "event_id": f"event_{secrets.token_hex(10)}", "error": error}
+        await connection.send(orjson.dumps(event).decode())
+        await connection.close(4000, "invalid_request_error.beta_api_shape_disabled")
+
+
+class _Link:
+    """One session and its socket."""
+
+    def __init__(self, server: RealtimeServer, connection: ServerConnection, model: str) -> None:
+        self.server = server
+        self.connection = connection
+        self.loop = asyncio.get_running_loop()
+        self.session = Session(
+            Script(server.dialogue),
+            now=self.loop.time(),
+            nonce=secrets.token_hex(5),
+            model=model,
+            pace=server.settings.pace,
+            faults=server.faults,
+        )
+        self._changed = asyncio.Event()
+        self._jobs: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Serve the session to its end."""
+        reader = asyncio.create_task(self._read())
+        end = self.loop.time() + SESSION_S
+        try:
+            while not reader.done():
+                self._run_jobs()
+                for event in self.session.take_events():
+                    await self.connection.send(orjson.dumps(event), text=True)
+                if self.loop.time() >= end:
+                    self.session.close(1001, "session_expired")
+                if self.session.closing is not None:
+                    await self.connection.close(*self.session.closing)
+                    break
+                await self._wait(end)
+                self.session.tick(self.loop.time())
+        except ConnectionClosed:
+            pass
+        finally:
+            reader.cancel()
+            for job in self._jobs:
+                job.cancel()
+            await asyncio.gather(reader, *self._jobs, return_exceptions=True)
+
+    async def _wait(self, end: float) -> None:
+        """Until there is something to do."""
+        wake = end if self.session.wake is None else min(end, self.session.wake)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(wake):
+                await self._changed.wait()
+        self._changed.clear()
+
+    async def _read(self) -> None:
+        try:
+            async for frame in self.connection:
+                self.session.receive(frame, self.loop.time())
+                self._changed.set()
+        except ConnectionClosed:
+            pass
+        finally:
+            self._changed.set()
+
+    def _run_jobs(self) -> None:
+        for job in self.session.take_jobs():
+            work = self._hear(job) if isinstance(job, Transcribe) else self._speak(job)
+            task = self.loop.create_task(work)
+            self._jobs.add(task)
+            task.add_done_callback(self._jobs.discard)
+
+    async def _hear(self, job: Transcribe) -> None:
+        text = await self.server.transcript(job)
+        self.session.heard(job.item_id, text, self.loop.time())
+        self._changed.set()
+
+    async def _speak(self, job: Speak) -> None:
+        audio = await self.server.speech(job)
+        self.session.spoken(job, audio, self.loop.time())
+        self._changed.set()
+
+
+async def serve_forever(settings: ServerSettings, *, ready: Callable[[str], None] | None = None) -> None:
+    """Run a server until SIGTERM or SIGINT. ready: called with the URL once it listens.
+
+    Raises DialogueError, SpeechUnavailable, ValueError (a word that the ears don't know), OSError (the port).
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with RealtimeServer(settings, load_dialogue(settings.dialogue)) as server:
+        (ready or (lambda url: print(f"listening on {url}", flush=True)))(server.url)
+        await stop.wait()
+
+
+def run_server(
+    *, host: str = "127.0.0.1", port: int = 8089, dialogue: Path | None = None, api_key: str | None = None
+) -> None:
+    """Run the server until SIGTERM; prints `listening on ws://...` when it is ready.
+
+    What is wrong is one line on stderr, and exit status 1.
+    """
+    settings = replace(ServerSettings(), host=host, port=port, dialogue=dialogue, api_key=api_key)
+    try:
+        asyncio.run(serve_forever(settings))
+    except (DialogueError, SpeechUnavailable, ValueError) as error:
+        sys.exit(f"offhook realtime-server: {error}")
+    except OSError as error:
+        sys.exit(f"offhook realtime-server: can't listen on {host}:{port}: {error.strerror or error}")
+
+
+def main() -> None:
+    """Run it with the defaults: `python -m worker.local.server`."""
+    run_server()
+
+
+if __name__ == "__main__":
+    main()
