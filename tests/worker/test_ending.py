@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.ending import GOODBYE_BOUND_S, HANG_UP_PAD_S, Ending
+from worker.ending import GOODBYE_BOUND_S, HANG_UP_PAD_S, HEARD_BOUND_S, Ending
 
 
 def ending(**fields: bool) -> Ending:
@@ -29,3 +29,17 @@ def test_a_voice_within_the_pad_begins_it_anew() -> None:
     end.settle(False, 103.1)
     end.settle(True, 104.0)
     assert end.due() == 104.0 + HANG_UP_PAD_S
+
+
+def test_a_long_goodbye_is_heard_to_its_end() -> None:
+    end = ending(said=True)
+    end.settle(False, 100.0 + GOODBYE_BOUND_S + 10)
+    assert end.due() > 100.0 + GOODBYE_BOUND_S + 10, "the bound would cut it off"
+    end.settle(True, 130.0)
+    assert end.due() == 130.0 + HANG_UP_PAD_S
+
+
+def test_a_goodbye_whose_playout_stands_still_ends_all_the_same() -> None:
+    end = ending(said=True)
+    end.settle(False, 101.0)
+    assert end.due() == 100.0 + HEARD_BOUND_S
