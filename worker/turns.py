@@ -180,16 +180,17 @@ class TurnMachine:
             if response_id is not None and not self.config.server_interrupts:
                 commands.append(CancelResponse(response_id))
         self._wanted.pop(Purpose.GREETING, None)
-        self._speech_into_goodbye()
+        self._speech_into_goodbye(speaking)
         return commands
 
-    def _speech_into_goodbye(self) -> None:
+    def _speech_into_goodbye(self, interrupted: bool) -> None:
         if self.ending is None:
             return
         if not self.ending.forced:
             self.ending = None
             self._wanted.pop(Purpose.GOODBYE, None)
-        elif not self.ending.said and Purpose.GOODBYE not in self._wanted:
+        elif (interrupted or not self.ending.said) and Purpose.GOODBYE not in self._wanted:
+            self.ending.said = False
             self._want(Purpose.GOODBYE, say_exactly(self.config.goodbye))
 
     def _speech_stopped(self, event: base.SpeechStopped, now: float) -> list[Command]:

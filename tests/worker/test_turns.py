@@ -395,6 +395,13 @@ def test_end_call_hangs_up_once_after_the_goodbye_was_heard(scene: Scene) -> Non
     assert scene.wait(60) == [] and scene.feed(turn.GoodbyeWanted("Bye.", "drain")) == []
 
 
+def test_long_goodbye_is_not_cut_off(scene: Scene) -> None:
+    end_call(scene)
+    assert scene.wait(GOODBYE_BOUND_S + 10) == []  # it still plays
+    scene.played()
+    assert scene.wait(HANG_UP_PAD_S + 0.01) == [turn.HangUp("agent")]
+
+
 def test_end_call_without_a_word_says_goodbye_first(scene: Scene) -> None:
     commands = end_call(scene, audio=False)
     assert commands[-1] == turn.RequestResponse(Purpose.GOODBYE, "Say exactly: Goodbye.")
@@ -431,6 +438,29 @@ def test_our_own_goodbye_is_said_and_not_taken_back(scene: Scene) -> None:
     scene.respond("r11")
     scene.played()
     assert turn.HangUp("drain") in scene.wait(GOODBYE_BOUND_S)
+
+
+def test_our_own_goodbye_is_said_again_when_the_caller_spoke_into_it(scene: Scene) -> None:
+    scene.feed(turn.GoodbyeWanted("We close.", "drain"))
+    scene.respond("r10", "goodbye")
+    scene.caller_speaks()
+    scene.caller_stops()
+    scene.respond("r11")
+    commands = scene.played() + scene.wait(HANG_UP_PAD_S + 0.1)
+    assert turn.HangUp not in kinds(commands), "nothing of the goodbye was heard"
+    assert turn.RequestResponse(Purpose.GOODBYE, "Say exactly: Goodbye.") in scene.commands
+    scene.respond("r12", "goodbye")
+    scene.played()
+    assert scene.wait(HANG_UP_PAD_S + 0.1) == [turn.HangUp("drain")]
+
+
+def test_speech_after_the_whole_goodbye_does_not_hold_the_call(scene: Scene) -> None:
+    scene.feed(turn.GoodbyeWanted("We close.", "drain"))
+    scene.respond("r10", "goodbye")
+    scene.played()
+    scene.caller_speaks()
+    scene.caller_stops()
+    assert scene.wait(HANG_UP_PAD_S + 0.1) == [turn.HangUp("drain")]
 
 
 def test_goodbye_nobody_can_say_ends_the_call_all_the_same(scene: Scene) -> None:
