@@ -196,7 +196,8 @@ class Child:
                 if not self.spec.restart:
                     await asyncio.wait(self._readers, timeout=1.0)  # its last words
                     return
-                log.warning("child_ended", child=self.spec.name, how=_how_it_ended(code))
+                last = self._last[-1] if self._last else ""
+                log.warning("child_ended", child=self.spec.name, how=_how_it_ended(code), last_words=last)
             if loop.time() - since > STEADY_S:
                 delays = restart_delays()
             await asyncio.sleep(next(delays))

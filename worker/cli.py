@@ -119,7 +119,7 @@ def tool_worker(
 @app.command("realtime-server")
 def realtime_server(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0: any free one.")] = 8765,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0: any free one.")] = 8089,
     dialogue: Annotated[Path | None, typer.Option(help="A dialogue file (TOML); left out: the shipped one.")] = None,
     api_key: Annotated[str | None, typer.Option(help="Refuse clients that bring another key.")] = None,
 ) -> None:

@@ -204,6 +204,11 @@ class Embedded:
         # Calls that reconnect after a crash look for it on the port that they know.
         self.children["realtime-server"].use(*command, str(reachable_port(found)[1]))
 
+    def _pass_on(self, name: str, line: str) -> None:
+        """Redis tells a dozen lines at each start: only to those who debug. Its last words are logged if it dies."""
+        if name != "redis" or self.settings.log_level == "debug":
+            self.sink(name, line)
+
     def _environment(self, *, keep_secrets: bool, **extra: str) -> dict[str, str]:
         """What our own programs are started with: the settings as they are here, wherever they came from."""
         settings, given = self.settings, dict(self.extra_environment)
@@ -215,6 +220,6 @@ class Embedded:
         return child_environment(keep_secrets=keep_secrets, **{**given, **extra})
 
     async def _start(self, spec: ChildSpec) -> str | None:
-        child = self.children[spec.name] = Child(spec, sink=self.sink)
+        child = self.children[spec.name] = Child(spec, sink=self._pass_on)
         match = await child.start()
         return match[1] if match and match.groups() else None
