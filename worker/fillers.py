@@ -20,6 +20,8 @@ DEFAULT_TEXTS = (
 )
 CREATED_BOUND_S = 5.0
 """A filler that is not heard by then is given up."""
+GENERATED_BOUND_S = 20.0
+"""One that the provider has not ended by then is given up too: it would keep all later ones from being said."""
 REMEMBERED = 64
 
 
@@ -99,9 +101,11 @@ class FillerVoice:
         return self.silent_since + self.config.tone_after_s if self.config.tone else None
 
     def bound(self) -> float | None:
-        """When the filler in flight is given up (s); None if there is none or it is heard already."""
+        """When the filler in flight is given up (s); None if there is none or all of it has come."""
         filler = self.current
-        return filler.asked_at + CREATED_BOUND_S if filler is not None and filler.item_id is None else None
+        if filler is None or (filler.generated and filler.item_id is not None):
+            return None
+        return filler.asked_at + (CREATED_BOUND_S if filler.item_id is None else GENERATED_BOUND_S)
 
     # --- words --------------------------------------------------------------------------------------------------------
 

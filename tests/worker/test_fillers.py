@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.fillers import CREATED_BOUND_S, REMEMBERED, FillerConfig, FillerVoice
+from worker.fillers import CREATED_BOUND_S, GENERATED_BOUND_S, REMEMBERED, FillerConfig, FillerVoice
 
 CONFIG = FillerConfig(
     texts=("One moment.", "Still looking.", "Not long now."),
@@ -127,6 +127,14 @@ def test_each_filler_has_a_number_of_its_own(voice: FillerVoice) -> None:
 def test_given_up_when_it_is_not_heard_in_time(voice: FillerVoice) -> None:
     ask(voice, now=101.0)
     assert voice.bound() == 101.0 + CREATED_BOUND_S
+
+
+def test_given_up_when_the_provider_never_ends_it(voice: FillerVoice) -> None:
+    ask(voice, now=101.0)
+    voice.heard("i1")
+    assert voice.bound() == 101.0 + GENERATED_BOUND_S
+    voice.generated("i1")
+    assert voice.bound() is None, "what is left is to hear it"
 
 
 def test_in_flight_until_it_is_both_generated_and_played(voice: FillerVoice) -> None:

@@ -353,6 +353,19 @@ def test_filler_being_heard_is_spoken_to_its_end_before_the_answer(scene: Scene)
     assert kinds(commands) == [turn.SendOutput, turn.RequestResponse]
 
 
+def test_filler_without_an_end_does_not_silence_all_later_ones(scene: Scene) -> None:
+    scene.turn_with_tool()
+    scene.wait(0.6)
+    command = next(c for c in scene.commands if isinstance(c, turn.SpeakFiller))
+    scene.feed(base.ResponseStarted("f1", command.metadata), turn.AudioStarted("f1", "item-f1"))
+    scene.played()  # but its response.done never comes
+    for _ in range(30):
+        scene.wait(1.0)
+        scene.played()
+    assert kinds(scene.commands).count(turn.SpeakFiller) > 1
+    assert turn.CancelResponse("f1") in scene.commands
+
+
 # --- reconnect ------------------------------------------------------------------------------------------------------
 
 
