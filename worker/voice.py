@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from telephony import g711
 from telephony.resample import Resampler
 from worker.realtime.base import RATE_HZ, AudioFormat
 
 __all__ = ["Downlink", "Uplink"]
+
+STREAMS = 4
+"""Items that may come at once: an answer while a filler is still on its way, and to spare."""
 
 
 class Uplink:
@@ -26,21 +31,25 @@ class Uplink:
 class Downlink:
     """The agent's audio on its way to the caller: the session's format in, 16-bit mono PCM at `phone_hz` out.
 
-    Items follow each other without a gap or lie seconds apart: each begins with a filter at rest.
+    Each item has a filter of its own, which begins at rest: the pieces of two items may come in turns.
     """
 
     def __init__(self, phone_hz: int, session: AudioFormat) -> None:
-        self._resampler = Resampler(RATE_HZ[session], phone_hz) if phone_hz != RATE_HZ[session] else None
+        self._rates = (RATE_HZ[session], phone_hz)
         self._decode = {"pcmu": g711.ulaw_decode, "pcma": g711.alaw_decode}.get(session)
-        self._item_id = ""
+        self._streams: OrderedDict[str, Resampler] = OrderedDict()
 
     def convert(self, item_id: str, audio: bytes) -> bytes:
         """Convert the next piece of an item."""
         if self._decode is not None:
             audio = self._decode(audio)
-        if self._resampler is None:
+        if self._rates[0] == self._rates[1]:
             return audio
-        if item_id != self._item_id:
-            self._item_id = item_id
-            self._resampler.reset()
-        return self._resampler.process(audio)
+        stream = self._streams.get(item_id)
+        if stream is None:
+            stream = self._streams[item_id] = Resampler(*self._rates)
+            if len(self._streams) > STREAMS:
+                self._streams.popitem(last=False)
+        else:
+            self._streams.move_to_end(item_id)
+        return stream.process(audio)
