@@ -63,8 +63,13 @@ def restart_delays(first_s: float = 0.2, most_s: float = 10.0) -> Iterator[float
 
 
 def to_stderr(name: str, line: str) -> None:
-    """Pass a child's line on: a JSON log line as it is, anything else with the child's name before it."""
-    print(line if line.startswith("{") else f"[{name}] {line}", file=sys.stderr, flush=True)
+    """Pass a child's line on: a JSON log line as it is, others with the child's name, so that logs stay JSON lines."""
+    if line.startswith("{"):
+        print(line, file=sys.stderr, flush=True)
+    elif sys.stderr.isatty():
+        print(f"[{name}] {line}", file=sys.stderr, flush=True)
+    else:
+        log.info("child_said", child=name, line=line)
 
 
 @dataclass(slots=True)

@@ -197,7 +197,13 @@ class Embedded:
         command = (*OFFHOOK, "realtime-server", "--port")
         environment = self._environment(keep_secrets=False)
         found = await self._start(
-            ChildSpec(name="realtime-server", command=(*command, "0"), environment=environment, ready=REALTIME_READY)
+            ChildSpec(
+                name="realtime-server",
+                command=(*command, "0"),
+                environment=environment,
+                ready=REALTIME_READY,
+                ready_s=60.0,  # it loads the recogniser's models: 2 s on an idle core
+            )
         )
         assert found is not None
         self.realtime_url = found

@@ -7,7 +7,7 @@ from itertools import islice
 
 import pytest
 
-from worker.children import Child, ChildSpec, restart_delays
+from worker.children import Child, ChildSpec, restart_delays, to_stderr
 from worker.errors import ChildFailed
 
 
@@ -139,6 +139,13 @@ asyncio.run(main())
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+def test_a_childs_lines_leave_the_logs_json_lines(capfd: pytest.CaptureFixture[str]) -> None:
+    to_stderr("kid", '{"event": "own log line"}')
+    assert capfd.readouterr().err == '{"event": "own log line"}\n'
+    to_stderr("kid", "a plain line")
+    assert capfd.readouterr().err == "" and sys.stderr.isatty() is False
 
 
 def test_restart_delays_double_up_to_a_bound() -> None:
