@@ -12,23 +12,21 @@ The shell calls one method after the other, never two at a time.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from worker.local.brain import Ask, Brain, Faults, Say
+from worker.local.brain import Brain, Faults
 from worker.local.config import Config
 from worker.local.conversation import Conversation, Item
 from worker.local.errors import RequestError
 from worker.local.hearing import InputBuffer, Turn
-from worker.local.response import Pace, Response
+from worker.local.responding import Responder, Speak
+from worker.local.response import Pace
 from worker.local.wire import check_event
 
 __all__ = ["Session", "Speak", "Transcribe"]
-
-MOST_RESPONSES = 16
-"""Out-of-band responses at one time; more are refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +38,11 @@ class Transcribe:
     rate_hz: int
 
 
-@dataclass(frozen=True, slots=True)
-class Speak:
-    """A job for the mouth: a text, and the format in which it goes out. Its result goes to `Session.spoken`."""
-
-    response_id: str
-    index: int
-    text: str
-    voice: str
-    speed: float
-    format: str
-
-
 class Session:
-    """The server's side of one connection."""
+    """The server's side of one connection.
+
+    nonce: a piece of every id that this session gives, up to 10 characters. faults: what goes wrong on purpose.
+    """
 
     def __init__(
         self,
@@ -67,21 +56,25 @@ class Session:
     ) -> None:
         self._nonce, self._count = nonce, 0
         self.faults = faults or Faults()
-        self.pace = pace or Pace()
-        if self.faults.first_audio_delay_ms:
-            self.pace = replace(self.pace, first_audio_ms=self.pace.first_audio_ms + self.faults.first_audio_delay_ms)
-        self.brain = brain
         self.closing: tuple[int, str] | None = None
         self._events: list[dict[str, Any]] = []
         self._jobs: list[Transcribe | Speak] = []
         self.config = Config(self._id("sess"), model)
         self.conversation = Conversation()
-        self.conversation_id = self._id("conv")
         self.input = InputBuffer(self.config.input_format, self.config.vad)
-        self.responses: list[Response] = []
+        self.responder = Responder(
+            brain,
+            self.config,
+            self.conversation,
+            conversation_id=self._id("conv"),
+            emit=self._emit,
+            new_id=self._id,
+            order=self._jobs_add,
+            close=lambda code: self.close(code, "scripted"),
+            pace=pace or Pace(),
+            faults=self.faults,
+        )
         self._turn_item: str | None = None
-        self._audio_was_out = False
-        self._idle_at: float | None = None
         self._close_at = None if self.faults.close_after_s is None else now + self.faults.close_after_s
         self._handlers: Mapping[str, Callable[[dict[str, Any], float], None]] = {
             "session.update": self._session_update,
@@ -124,37 +117,26 @@ class Session:
         item.content[0]["transcript"] = text or ""
         if self.config.transcribes:
             self._emit_transcript(item, text)
-        for response in list(self.responses):
-            self._think(response, now)
+        self.responder.understood(now)
 
     def spoken(self, job: Speak, audio: bytes | None, now: float) -> None:
         """The mouth's result, in the wire's format; None when it failed."""
-        response = next((one for one in self.responses if one.id == job.response_id), None)
-        if response is None:  # cancelled meanwhile
-            return
-        if audio is None:
-            error = {"type": "server_error", "code": "speech_failed", "message": "The voice failed."}
-            self._finish(response, now, "failed", error=error)
-            return
-        response.sounds[job.index] = audio
-        self._start(response, now)
+        self.responder.spoken(job, audio, now)
 
     def tick(self, now: float) -> None:
         """Do what is due."""
         if self._close_at is not None and now >= self._close_at:
             self.close(self.faults.close_code, "scripted")
-        for response in list(self.responses):
-            self._advance(response, now)
-        if self._idle_at is not None and now >= self._idle_at:
-            self._idle_at = None
+        self.responder.tick(now)
+        if self.responder.idle_at is not None and now >= self.responder.idle_at:
+            self.responder.idle_at = None
             self._idle(now)
 
     @property
     def wake(self) -> float | None:
         """When `tick` is to be called next; None: not before something else happens."""
-        times = [response.due for response in self.responses if response.run is not None]
-        times += [time for time in (self._idle_at, self._close_at) if time is not None]
-        return min(times, default=None)
+        times = (self.responder.wake, self.responder.idle_at, self._close_at)
+        return min((time for time in times if time is not None), default=None)
 
     def take_events(self) -> list[dict[str, Any]]:
         """The events to send, in order."""
@@ -173,6 +155,9 @@ class Session:
         self._close_at = None
 
     # inside
+
+    def _jobs_add(self, job: Transcribe | Speak) -> None:
+        self._jobs.append(job)
 
     def _id(self, prefix: str) -> str:
         self._count += 1
@@ -199,7 +184,7 @@ class Session:
 
     def _session_update(self, event: dict[str, Any], now: float) -> None:
         before = (self.config.input_format, self.config.vad)
-        self.config.update(event["session"], audio_was_out=self._audio_was_out)
+        self.config.update(event["session"], audio_was_out=self.responder.audio_was_out)
         if (self.config.input_format, self.config.vad) != before:
             self.input.configure(self.config.input_format, self.config.vad)
             self._turn_item = None
@@ -216,13 +201,12 @@ class Session:
                 self._speech_stopped(edge.at_ms, now)
 
     def _speech_started(self, at_ms: int, now: float) -> None:
-        self._idle_at = None
+        self.responder.idle_at = None
         self._turn_item = self._id("item")
         self.input.started(at_ms)
         self._emit("input_audio_buffer.speech_started", {"audio_start_ms": at_ms, "item_id": self._turn_item})
-        active = self._active()
-        if active is not None and self.config.vad is not None and self.config.vad.interrupt_response:
-            self._finish(active, now, "cancelled", reason="turn_detected")
+        if self.config.vad is not None and self.config.vad.interrupt_response:
+            self.responder.cancel(None, now, "turn_detected")
 
     def _speech_stopped(self, at_ms: int, now: float) -> None:
         item_id = self._turn_item or self._id("item")
@@ -230,7 +214,7 @@ class Session:
         self._committed(self.input.commit(at_ms), item_id)
         if self.config.vad is not None and self.config.vad.create_response:
             try:
-                self._respond({}, now)
+                self.responder.respond({}, now)
             except RequestError as error:
                 self._refuse(error, None)
 
@@ -275,164 +259,19 @@ class Session:
         self._emit("conversation.item.deleted", {"item_id": event["item_id"]})
 
     def _response_create(self, event: dict[str, Any], now: float) -> None:
-        self._respond(event.get("response") or {}, now)
+        if self.faults.error is not None:
+            self._refuse(RequestError("A scripted error.", code=self.faults.error, kind="server_error"), None)
+        self.responder.respond(event.get("response") or {}, now)
 
     def _response_cancel(self, event: dict[str, Any], now: float) -> None:
         wanted = event.get("response_id")
-        for response in self.responses:
-            if response.id == wanted or (wanted is None and response.in_band):
-                self._finish(response, now, "cancelled", reason="client_cancelled")
-                return
+        if self.responder.cancel(wanted, now, "client_cancelled"):
+            return
         message = "Cancellation failed: no active response found"
         raise RequestError(message, code="response_cancel_not_active", param="response_id" if wanted else None)
 
-    def _active(self) -> Response | None:
-        return next((response for response in self.responses if response.in_band), None)
-
-    # responses
-
-    def _respond(self, options: dict[str, Any], now: float, *, idle: bool = False) -> None:
-        in_band = options.get("conversation", "auto") != "none"
-        self._check_free(in_band)
-        context = self._context(options)
-        audio = options.get("audio", {}).get("output", {})
-        response = Response(
-            self._id("resp"),
-            self.conversation if in_band else None,
-            self.conversation_id,
-            options,
-            (options.get("output_modalities") or self.config.values["output_modalities"])[0],
-            audio.get("voice", self.config.voice),
-            audio.get("format", {}).get("type", self.config.output_format),
-            self._emit,
-            self._id,
-            context,
-            idle=idle,
-        )
-        self._idle_at = None if in_band else self._idle_at
-        self._script_events()
-        self.responses.append(response)
-        self._emit("response.created", {"response": response.wire()})
-        self._emit("rate_limits.updated", {"rate_limits": []})
-        self._think(response, now)
-
-    def _check_free(self, in_band: bool) -> None:
-        active = self._active()
-        if in_band and active is not None:
-            message = (
-                f"Conversation already has an active response in progress: {active.id}. "
-                "Wait until the response is finished before creating a new one."
-            )
-            raise RequestError(message, code="conversation_already_has_active_response")
-        if len(self.responses) >= MOST_RESPONSES:
-            raise RequestError("Too many responses in progress.", code="too_many_responses")
-        if self.faults.refuse_open_calls and in_band and self.conversation.open_calls():
-            message = "A function call has no output yet."
-            raise RequestError(message, code="function_call_output_missing")
-
-    def _script_events(self) -> None:
-        if self.faults.unknown_events:
-            self._emit("offhook.unknown_event", {"surprise": True})
-        if self.faults.error is not None:
-            self._refuse(RequestError("A scripted error.", code=self.faults.error, kind="server_error"), None)
-
-    def _context(self, options: Mapping[str, Any]) -> list[Item]:
-        given = options.get("input")
-        if given is None:
-            return list(self.conversation.items)
-        context = []
-        for one in given:
-            if one["type"] == "item_reference":
-                context.append(self.conversation.find(one["id"], "retrieve"))
-            else:
-                context.append(Item.of_client(one, self._id("item"), self._id("call")))
-        return context
-
-    def _think(self, response: Response, now: float) -> None:
-        """Ask the brain, once everything that was said is understood."""
-        if response.plan is not None or any(not item.heard for item in response.context):
-            return
-        plan = self.brain.answer(self._ask(response))
-        response.plan = plan
-        if plan.close is not None:
-            self.close(plan.close, "scripted")
-        elif plan.fail is not None or self.faults.fail is not None:
-            code = plan.fail or self.faults.fail or ""
-            error = {"type": "server_error", "code": code, "message": "A scripted failure."}
-            self._finish(response, now, "failed", error=error)
-        elif not (plan.silent or self.faults.silent):
-            self._order_speech(response)
-            self._start(response, now)
-
-    def _ask(self, response: Response) -> Ask:
-        options = response.options
-        tools = self.config.tool_names
-        if options.get("tools") is not None:
-            tools = tuple(tool["name"] for tool in options["tools"])
-        elif not response.in_band:
-            tools = ()
-        choice = options.get("tool_choice", self.config.values["tool_choice"])
-        if isinstance(choice, dict):
-            tools = tuple(name for name in tools if name == choice["name"])
-        return Ask(
-            items=response.context,
-            instructions=options.get("instructions"),
-            in_band=response.in_band,
-            open_calls=self.conversation.open_calls(),
-            tools=() if choice == "none" else tools,
-            idle=response.idle,
-            metadata=options.get("metadata") or {},
-        )
-
-    def _order_speech(self, response: Response) -> None:
-        assert response.plan is not None
-        if response.modality == "text":
-            return
-        for index, part in enumerate(response.plan.output):
-            if isinstance(part, Say):
-                job = Speak(response.id, index, part.text, response.voice, self.config.speed, response.format)
-                self._jobs.append(job)
-
-    def _start(self, response: Response, now: float) -> None:
-        """Begin to stream, once all its speech is there."""
-        assert response.plan is not None
-        said = sum(isinstance(part, Say) for part in response.plan.output)
-        if response.run is None and (response.modality == "text" or len(response.sounds) == said):
-            response.run = response.stream(self.pace, twice=self.faults.duplicate_arguments)
-            response.due = now
-            self._advance(response, now)
-
-    def _advance(self, response: Response, now: float) -> None:
-        while response.run is not None and response.due <= now:
-            pause_ms = next(response.run, None)
-            if response.items:
-                self._answered(response)
-            if response.audio_ms:
-                self._audio_was_out = True
-                response.audio_began = now if response.audio_began is None else response.audio_began
-            if pause_ms is None:
-                self._finish(response, now, "completed")
-            else:
-                response.due += pause_ms / 1000
-
-    def _answered(self, response: Response) -> None:
-        """From its first output on, what a response answers needs no other one."""
-        if response.plan is not None:
-            for item in response.plan.answers:
-                item.answered = True
-
-    def _finish(self, response: Response, now: float, status: str, **details: Any) -> None:
-        self.responses.remove(response)
-        if status == "completed":
-            self._answered(response)
-        response.finish(status, **details)
-        vad = self.config.vad
-        if response.in_band and status == "completed" and vad is not None and vad.idle_timeout_ms is not None:
-            began = now if response.audio_began is None else response.audio_began
-            self._idle_at = max(now, began + response.audio_ms / 1000) + vad.idle_timeout_ms / 1000
-
     def _idle(self, now: float) -> None:
-        if self._active() is not None or self.input.speaking or self.config.vad is None:
+        if self.responder.active is not None or self.input.speaking or self.config.vad is None:
             return
         item = Item(self._id("item"), "message", "user", answered=True)
         item.content.append({"type": "input_audio", "transcript": ""})
@@ -443,4 +282,4 @@ class Session:
         previous = self.conversation.add(item)
         self._emit("input_audio_buffer.committed", {"previous_item_id": previous, "item_id": item.id})
         self._added(item, previous)
-        self._respond({}, now, idle=True)
+        self.responder.respond({}, now, idle=True)

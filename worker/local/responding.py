@@ -1,0 +1,237 @@
+"""The responses in progress: who may begin one, what it says, and when its next piece is due. Pure.
+
+One response at a time belongs to the conversation; out-of-band ones run beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from worker.local.brain import Ask, Brain, Faults, Say
+from worker.local.config import Config
+from worker.local.conversation import Conversation, Item
+from worker.local.errors import RequestError
+from worker.local.response import Emit, Pace, Response
+
+__all__ = ["Responder", "Speak"]
+
+MOST_RESPONSES = 16
+"""At one time; more are refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speak:
+    """A job for the mouth: a text, and the format in which it goes out."""
+
+    response_id: str
+    index: int
+    text: str
+    voice: str
+    speed: float
+    format: str
+
+
+class Responder:
+    """Makes and streams the responses of one session.
+
+    close: called with a close code when the script wants the socket closed. order: called with a job for the mouth.
+    """
+
+    def __init__(
+        self,
+        brain: Brain,
+        config: Config,
+        conversation: Conversation,
+        *,
+        conversation_id: str,
+        emit: Emit,
+        new_id: Callable[[str], str],
+        order: Callable[[Speak], None],
+        close: Callable[[int], None],
+        pace: Pace,
+        faults: Faults,
+    ) -> None:
+        self.brain = brain
+        self.config = config
+        self.conversation = conversation
+        self.conversation_id = conversation_id
+        self.faults = faults
+        self.pace = replace(pace, first_audio_ms=pace.first_audio_ms + faults.first_audio_delay_ms)
+        self.responses: list[Response] = []
+        self.audio_was_out = False
+        self.idle_at: float | None = None
+        self._emit, self._new_id, self._order, self._close = emit, new_id, order, close
+
+    @property
+    def active(self) -> Response | None:
+        """The conversation's response, if one is in progress."""
+        return next((response for response in self.responses if response.in_band), None)
+
+    @property
+    def wake(self) -> float | None:
+        """When the next piece of a response is due."""
+        return min((response.due for response in self.responses if response.run is not None), default=None)
+
+    def respond(self, options: Mapping[str, Any], now: float, *, idle: bool = False) -> None:
+        """Begin a response with the options of a checked response.create; raises RequestError when it may not begin."""
+        in_band = options.get("conversation", "auto") != "none"
+        self._check_free(in_band)
+        context = self._context(options)
+        audio = options.get("audio", {}).get("output", {})
+        response = Response(
+            id=self._new_id("resp"),
+            conversation=self.conversation if in_band else None,
+            conversation_id=self.conversation_id,
+            options=options,
+            modality=(options.get("output_modalities") or self.config.values["output_modalities"])[0],
+            voice=audio.get("voice", self.config.voice),
+            format=audio.get("format", {}).get("type", self.config.output_format),
+            emit=self._emit,
+            new_id=self._new_id,
+            context=context,
+            idle=idle,
+        )
+        self.idle_at = None if in_band else self.idle_at
+        if self.faults.unknown_events:
+            self._emit("offhook.unknown_event", {"surprise": True})
+        self.responses.append(response)
+        self._emit("response.created", {"response": response.wire()})
+        self._emit("rate_limits.updated", {"rate_limits": []})
+        self._think(response, now)
+
+    def _check_free(self, in_band: bool) -> None:
+        active = self.active
+        if in_band and active is not None:
+            message = (
+                f"Conversation already has an active response in progress: {active.id}. "
+                "Wait until the response is finished before creating a new one."
+            )
+            raise RequestError(message, code="conversation_already_has_active_response")
+        if len(self.responses) >= MOST_RESPONSES:
+            raise RequestError("Too many responses in progress.", code="too_many_responses")
+        if self.faults.refuse_open_calls and in_band and self.conversation.open_calls():
+            raise RequestError("A function call has no output yet.", code="function_call_output_missing")
+
+    def _context(self, options: Mapping[str, Any]) -> list[Item]:
+        given = options.get("input")
+        if given is None:
+            return list(self.conversation.items)
+        return [
+            self.conversation.find(one["id"], "retrieve")
+            if one["type"] == "item_reference"
+            else Item.of_client(one, self._new_id("item"), self._new_id("call"))
+            for one in given
+        ]
+
+    def understood(self, now: float) -> None:
+        """Something that was said is understood now: go on with what waited for it."""
+        for response in list(self.responses):
+            self._think(response, now)
+
+    def _think(self, response: Response, now: float) -> None:
+        """Ask the brain, once everything that was said is understood."""
+        if response.plan is not None or any(not item.heard for item in response.context):
+            return
+        plan = self.brain.answer(self._ask(response))
+        response.plan = plan
+        if plan.close is not None:
+            self._close(plan.close)
+        elif plan.fail is not None or self.faults.fail is not None:
+            self._fail(response, now, plan.fail or self.faults.fail or "", "A scripted failure.")
+        elif not (plan.silent or self.faults.silent):
+            self._order_speech(response)
+            self._start(response, now)
+
+    def _fail(self, response: Response, now: float, code: str, message: str) -> None:
+        self.finish(response, now, "failed", error={"type": "server_error", "code": code, "message": message})
+
+    def _ask(self, response: Response) -> Ask:
+        options = response.options
+        tools = self.config.tool_names if response.in_band else ()
+        if options.get("tools") is not None:
+            tools = tuple(tool["name"] for tool in options["tools"])
+        choice = options.get("tool_choice", self.config.values["tool_choice"])
+        if isinstance(choice, dict):
+            tools = tuple(name for name in tools if name == choice["name"])
+        return Ask(
+            items=response.context,
+            instructions=options.get("instructions"),
+            in_band=response.in_band,
+            open_calls=self.conversation.open_calls(),
+            tools=() if choice == "none" else tools,
+            idle=response.idle,
+        )
+
+    def _order_speech(self, response: Response) -> None:
+        assert response.plan is not None
+        if response.modality == "text":
+            return
+        for index, part in enumerate(response.plan.output):
+            if isinstance(part, Say):
+                speed = self.config.speed
+                self._order(Speak(response.id, index, part.text, response.voice, speed, response.format))
+
+    def spoken(self, job: Speak, audio: bytes | None, now: float) -> None:
+        """The mouth's result, in the wire's format; None when it failed."""
+        response = next((one for one in self.responses if one.id == job.response_id), None)
+        if response is None:  # cancelled meanwhile
+            return
+        if audio is None:
+            self._fail(response, now, "speech_failed", "The voice failed.")
+            return
+        response.sounds[job.index] = audio
+        self._start(response, now)
+
+    def _start(self, response: Response, now: float) -> None:
+        """Begin to stream, once all its speech is there."""
+        assert response.plan is not None
+        said = sum(isinstance(part, Say) for part in response.plan.output)
+        if response.run is None and (response.modality == "text" or len(response.sounds) == said):
+            response.run = response.stream(self.pace, twice=self.faults.duplicate_arguments)
+            response.due = now
+            self._advance(response, now)
+
+    def tick(self, now: float) -> None:
+        """Stream what is due."""
+        for response in list(self.responses):
+            self._advance(response, now)
+
+    def _advance(self, response: Response, now: float) -> None:
+        while response.run is not None and response.due <= now:
+            pause_ms = next(response.run, None)
+            if response.items:
+                self._answered(response)
+            if response.audio_ms:
+                self.audio_was_out = True
+                response.audio_began = now if response.audio_began is None else response.audio_began
+            if pause_ms is None:
+                self.finish(response, now, "completed")
+            else:
+                response.due += pause_ms / 1000
+
+    def _answered(self, response: Response) -> None:
+        """From its first output on, what a response answers needs no other one."""
+        if response.plan is not None:
+            for item in response.plan.answers:
+                item.answered = True
+
+    def cancel(self, response_id: str | None, now: float, reason: str) -> bool:
+        """Cancel a response, the conversation's one if no id is given; False when it is not in progress."""
+        for response in self.responses:
+            if response.id == response_id or (response_id is None and response.in_band):
+                self.finish(response, now, "cancelled", reason=reason)
+                return True
+        return False
+
+    def finish(self, response: Response, now: float, status: str, **details: Any) -> None:
+        """End a response and arm the idle time-out, which counts from the end of its playing."""
+        self.responses.remove(response)
+        if status == "completed":
+            self._answered(response)
+        response.finish(status, **details)
+        vad = self.config.vad
+        if response.in_band and status == "completed" and vad is not None and vad.idle_timeout_ms is not None:
+            began = now if response.audio_began is None else response.audio_began
+            self.idle_at = max(now, began + response.audio_ms / 1000) + vad.idle_timeout_ms / 1000
