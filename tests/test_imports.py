@@ -43,6 +43,11 @@ ONLY_IN = {
     "aiohttp": ("worker.http",),
     "prometheus_client": ("worker.metrics",),
     "typer": ("worker.cli",),
+    "worker.cli": ("worker.__main__",),
+    "worker.app": ("worker.run", "worker.demo.run"),
+    "worker.demo": ("worker.cli", "worker.demo.*"),
+    "worker.run": ("worker.cli", "worker.demo.run"),
+    "worker.check": ("worker.cli",),
     "pydantic_settings": ("worker.settings", "worker.values"),
 }
 
@@ -182,6 +187,7 @@ def test_the_environment_is_read_in_one_place() -> None:
         ("worker.session", "from telephony.bridge import Bridge", None),
         ("worker.session", "if TYPE_CHECKING:\n    import pjsua2", None),
         ("worker.session", "import redistribution", None),
+        ("worker.session", "from worker import app", "worker.app: allowed only in"),
     ],
 )
 def test_a_planted_violation_is_found(module: str, source: str, rule: str | None) -> None:
