@@ -1,10 +1,13 @@
 """The audio of one call between pjmedia's clock thread and the event loop, with the playout clock.
 
-The clock thread pushes the caller's frames and pulls the agent's, once per ptime; the loop takes and plays. Both sides
-hold one lock for a handful of operations on memory: no I/O, no logging, no waiting for anything else within it.
+One thread, the clock's, pushes the caller's frames and pulls the agent's, once per ptime each; one other, the loop's,
+takes and plays. They share one lock, held for a handful of operations on memory: no copy of audio but a frame's, no
+I/O, no logging, no waiting for anything else within it. So a flush is a point in time: what was pulled before it counts
+as heard, and nothing that was queued before it is ever pulled after it.
 
-Both queues are bounded. In: the oldest frame is dropped, since late audio is of no use. Out: the newest audio is
-refused, since what was queued first has to be heard first.
+Both queues are bounded. In: the oldest frame is dropped, since late audio is of no use. Out: the newest is refused,
+since what was queued first has to be heard first; and what follows in the same item is refused too, so that what is
+heard of an item is always its beginning and the heard ms mean a place in it.
 """
 
 from __future__ import annotations
@@ -18,12 +21,13 @@ from typing import Protocol
 __all__ = ["Bridge", "Flushed", "Tap"]
 
 REMEMBERED = 64
-"""Items whose playout is over and whose heard ms can still be asked for."""
-COMPACT_BYTES = 64 * 1024
+"""Items whose heard ms can still be asked for. More are kept only while they have audio queued."""
+PAUSE_S = 1.0
+"""Pulls further apart than this were stopped (a call on hold), not late."""
 
 
 class Tap(Protocol):
-    """Listens in on the clock thread: must copy or keep the bytes and return."""
+    """Listens in on the clock thread: must keep the bytes and return."""
 
     def received(self, frame: bytes) -> None:
         """One frame came from the caller."""
@@ -34,7 +38,7 @@ class Tap(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Flushed:
-    """An item that was cut off."""
+    """An item that stood in the queue at a flush. All in whole ms of the item's own audio."""
 
     item_id: str
     """The item."""
@@ -43,38 +47,67 @@ class Flushed:
     received_ms: int
     """How much of it had been queued in all."""
     complete: bool
-    """Whether it had been sent to its end."""
+    """It had ended and the last pull sent the end of it: nothing was cut."""
 
 
 @dataclass(slots=True)
 class _Item:
+    """One item's audio. Lengths are in bytes."""
+
     item_id: str
-    data: bytearray = field(default_factory=bytearray)
+    pieces: deque[bytes] = field(default_factory=deque)
+    """As they were played; gone as soon as they are sent, so that a long answer holds no memory twice."""
     at: int = 0
-    """Where in `data` the next frame begins."""
+    """Where in the first piece the next frame begins."""
+    left: int = 0
+    """Queued and not sent yet."""
     heard: int = 0
-    """Bytes sent in all."""
+    """Sent in all."""
     received: int = 0
-    """Bytes queued in all."""
+    """Queued in all."""
+    queued: bool = False
+    """It stands in the bridge's queue."""
     ended: bool = False
     dry: bool = False
+    """The last pull found too little of it: counted once a gap."""
+    refused: bool = False
+    """Some of it did not fit; none of what follows would continue what is heard."""
+
+    def add(self, pcm: bytes) -> None:
+        self.pieces.append(pcm)
+        self.left += len(pcm)
+        self.received += len(pcm)
+        self.ended = False
 
     def take(self, nbytes: int) -> bytes:
-        piece = bytes(self.data[self.at : self.at + nbytes])
-        self.at += len(piece)
-        self.heard += len(piece)
-        if self.at > COMPACT_BYTES:
-            del self.data[: self.at]
-            self.at = 0
-        return piece
+        """Send so many bytes, of those that are left."""
+        self.left -= nbytes
+        self.heard += nbytes
+        taken = []
+        while nbytes:
+            piece = self.pieces[0]
+            part = piece[self.at : self.at + nbytes]
+            self.at += len(part)
+            nbytes -= len(part)
+            if self.at == len(piece):
+                self.pieces.popleft()
+                self.at = 0
+            taken.append(part)
+        return taken[0] if len(taken) == 1 else b"".join(taken)
 
-    @property
-    def left(self) -> int:
-        return len(self.data) - self.at
+    def cut(self) -> deque[bytes]:
+        """Drop what is left, and hand it out so that it is freed outside the lock."""
+        pieces, self.pieces = self.pieces, deque()
+        self.at = self.left = 0
+        self.ended, self.queued, self.dry = True, False, False
+        return pieces
 
 
 class Bridge:
-    """One call's audio: 16-bit little-endian mono PCM at `rate_hz`, in frames of `ptime_ms`."""
+    """One call's audio: 16-bit little-endian mono PCM at `rate_hz`, in frames of `ptime_ms`.
+
+    `in_limit_ms` bounds the caller's audio that nobody took, `out_limit_ms` the agent's that was not sent.
+    """
 
     def __init__(
         self, rate_hz: int = 8000, *, ptime_ms: int = 20, in_limit_ms: int = 1000, out_limit_ms: int = 120_000
@@ -83,8 +116,9 @@ class Bridge:
         self.ptime_ms = ptime_ms
         self.frame_bytes = rate_hz * ptime_ms // 1000 * 2
         self.tap: Tap | None = None
+        """Gets a copy of both directions, on the clock thread."""
         self.underruns = 0
-        """How often playout ran dry within an item."""
+        """How often playout ran dry within an item that had begun and not ended."""
         self.dropped_in_frames = 0
         """The caller's frames that were dropped because nobody took them in time."""
         self.refused_out_ms = 0.0
@@ -93,7 +127,8 @@ class Bridge:
         self.pulled_frames = 0
         self._silence = bytes(self.frame_bytes)
         self._bytes_per_ms = rate_hz * 2 / 1000
-        self._in: deque[bytes] = deque(maxlen=max(1, in_limit_ms // ptime_ms))
+        self._in: deque[bytes] = deque()
+        self._in_limit = max(1, in_limit_ms // ptime_ms)
         self._out_limit = int(out_limit_ms * self._bytes_per_ms)
         self._lock = threading.Lock()
         self._queue: deque[_Item] = deque()
@@ -105,100 +140,126 @@ class Bridge:
     # --- the clock thread ---------------------------------------------------------------------------------------------
 
     def push(self, frame: bytes) -> None:
-        """Take a frame of the caller's."""
-        self.pushed_frames += 1
-        if len(self._in) == self._in.maxlen:
-            self.dropped_in_frames += 1
-        self._in.append(frame)  # a full deque lets go of its oldest
-        if self.tap is not None:
-            self.tap.received(frame)
+        """Take a frame of the caller's. When the queue is full its oldest frame goes."""
+        with self._lock:
+            self.pushed_frames += 1
+            if len(self._in) >= self._in_limit:
+                self._in.popleft()
+                self.dropped_in_frames += 1
+            self._in.append(frame)
+        tap = self.tap
+        if tap is not None:
+            tap.received(frame)
 
     def pull(self) -> bytes:
         """Return the next frame for the caller, silence where there is none. The playout clock moves by one ptime."""
         now = time.monotonic()
-        if self._last_pull:
-            self._worst_late_s = max(self._worst_late_s, now - self._last_pull - self.ptime_ms / 1000)
+        late = now - self._last_pull - self.ptime_ms / 1000
+        if self._worst_late_s < late < PAUSE_S:
+            self._worst_late_s = late
         self._last_pull = now
         with self._lock:
-            frame = self._next_frame()
             self.pulled_frames += 1
-        if self.tap is not None:
-            self.tap.sent(frame)
+            frame = self._next_frame() if self._queue else self._silence
+        tap = self.tap
+        if tap is not None:
+            tap.sent(frame)
         return frame
 
     def _next_frame(self) -> bytes:
-        queue, want = self._queue, self.frame_bytes
-        frame = b""
+        """Fill one frame from the front of the queue. An item with another behind it has ended, said or not."""
+        queue, want, frame = self._queue, self.frame_bytes, b""
         while queue:
             item = queue[0]
-            if item.left >= want - len(frame):
+            last = len(queue) == 1
+            if item.left >= want:
                 item.dry = False
-                frame += item.take(want - len(frame))
-                break
-            if not item.ended and len(queue) == 1:
-                # The rest of a frame waits for more: a gap in mid item is heard, half a frame and a gap is heard twice.
-                if not frame and item.heard and not item.dry:
+                self._queued -= want
+                frame = frame + item.take(want) if frame else item.take(want)
+                if not item.left and not last:
+                    self._leave()
+                return frame
+            if last and not item.ended:
+                # Less than a frame waits for more: a gap in mid item is heard, half a frame and a gap is heard twice.
+                if item.heard and not item.dry and not frame:
                     item.dry = True
                     self.underruns += 1
                 break
-            frame += item.take(item.left)
-            queue.popleft()
-        self._queued -= len(frame)
-        if not frame:
-            return self._silence
-        return frame if len(frame) == want else frame + bytes(want - len(frame))
+            part = item.left
+            if part:
+                want -= part
+                self._queued -= part
+                frame += item.take(part)
+                if last:
+                    break  # the next pull lets it go: until then a flush says that it was complete
+            self._leave()
+        return frame + bytes(want) if frame else self._silence
+
+    def _leave(self) -> None:
+        self._queue.popleft().queued = False
 
     # --- the loop -----------------------------------------------------------------------------------------------------
 
     def take(self) -> bytes:
-        """Return all that the caller has said since the last time."""
-        frames = []
-        while True:
-            try:
-                frames.append(self._in.popleft())
-            except IndexError:
-                return b"".join(frames)
+        """Return all of the caller's audio that waits, in order; b"" if none does."""
+        with self._lock:
+            if not self._in:
+                return b""
+            frames, self._in = self._in, deque()
+        return b"".join(frames)
 
     def play(self, item_id: str, pcm: bytes) -> bool:
-        """Queue audio of an item, behind everything queued before. False if it was refused."""
+        """Queue audio of an item: behind its own while it is queued, else behind everything. False if it was refused.
+
+        Raises ValueError for half a sample, which would make noise of all that follows.
+        """
+        if len(pcm) & 1:
+            raise ValueError(f"{len(pcm)} bytes are no whole number of 16-bit samples: cut the audio at even offsets")
+        if not pcm:
+            return True
         with self._lock:
-            if self._queued + len(pcm) > self._out_limit:
+            item = self._items.get(item_id) or self._remember(item_id)
+            if item.refused or self._queued + len(pcm) > self._out_limit:
+                item.refused = True
                 self.refused_out_ms += len(pcm) / self._bytes_per_ms
                 return False
-            item = self._items.get(item_id)
-            if item is None:
-                item = self._items[item_id] = _Item(item_id)
-                self._forget()
-            if not any(queued is item for queued in self._queue):
+            if item.queued and item.ended and not item.left:
+                self._leave()  # sent to its end, so it is the first; this is a new beginning
+            if not item.queued:
+                item.queued, item.dry = True, False
                 self._queue.append(item)
-            item.data += pcm
-            item.received += len(pcm)
-            item.ended = False
+            item.add(pcm)
             self._queued += len(pcm)
         return True
 
     def end_item(self, item_id: str) -> None:
-        """No more audio comes for this item: its last, partial frame is padded and sent. Unknown ones are ignored."""
+        """No more audio comes for this item: its last, partial frame is padded and sent. Unknown ones are ignored.
+
+        From here on running dry is no underrun, until more of the item is played all the same.
+        """
         with self._lock:
             item = self._items.get(item_id)
-            if item is None:
-                return
-            item.ended = True
-            while self._queue and self._queue[0].ended and not self._queue[0].left:
-                self._queue.popleft()
+            if item is not None:
+                item.ended = True
 
     def flush(self) -> list[Flushed]:
-        """Drop everything that was not pulled yet; the next pull is silence. Returns what was cut, in order."""
-        with self._lock:
-            cut = [self._cut(item) for item in self._queue]
-            self._queue.clear()
-            self._queued = 0
-        return cut
+        """Drop everything that was not pulled yet: from now on pulls return silence, until more is played.
 
-    def _cut(self, item: _Item) -> Flushed:
+        Returns the items that stood in the queue, in order: those with audio left, one that was sent as far as it came
+        but has not ended, and one that the last pull sent to its end (complete).
+        """
+        with self._lock:
+            queue, self._queue = self._queue, deque()
+            flushed = [self._flushed(item) for item in queue]
+            dropped = [item.cut() for item in queue]
+            self._queued = 0
+            for item in self._items.values():
+                item.refused = False
+        del dropped  # minutes of audio may be freed: not within the lock
+        return flushed
+
+    def _flushed(self, item: _Item) -> Flushed:
         complete = item.ended and not item.left
-        item.data.clear()
-        item.at, item.ended = 0, True
         return Flushed(item.item_id, self._ms(item.heard), self._ms(item.received), complete)
 
     def heard_ms(self, item_id: str) -> int:
@@ -222,7 +283,7 @@ class Bridge:
 
     @property
     def queued_ms(self) -> int:
-        """Audio that was not pulled yet."""
+        """The agent's audio that was not pulled yet."""
         return self._ms(self._queued)
 
     @property
@@ -238,13 +299,11 @@ class Bridge:
     def _ms(self, nbytes: int) -> int:
         return int(nbytes / self._bytes_per_ms)
 
-    def _forget(self) -> None:
-        """Let go of the oldest items that are not queued, beyond what is remembered."""
-        if len(self._items) <= REMEMBERED:
-            return
-        queued = {item.item_id for item in self._queue}
-        for item_id in list(self._items):
-            if len(self._items) <= REMEMBERED:
-                return
-            if item_id not in queued:
-                del self._items[item_id]
+    def _remember(self, item_id: str) -> _Item:
+        """Make a new item, and let go of the oldest that are not queued, beyond what is remembered."""
+        surplus = len(self._items) + 1 - REMEMBERED
+        if surplus > 0:
+            for old in [item for item in self._items.values() if not item.queued][:surplus]:
+                del self._items[old.item_id]
+        item = self._items[item_id] = _Item(item_id)
+        return item
