@@ -37,6 +37,8 @@ class Playout:
         self._voices: dict[str, Who] = {}
         self._order: deque[str] = deque()
         self._now_playing: str | None = None
+        self._told: str | None = None
+        """What the machine takes for playing: from the first audio of an item on, and a tone at once."""
         self._tones = 0
 
     @property
@@ -53,12 +55,15 @@ class Playout:
         first = item_id not in self._voices
         if first:
             self._remember(item_id, who)
+            if self._told in (None, TONE):
+                self._told = item_id
         self._bridge.play(item_id, pcm)
         return first
 
     def play_tone(self) -> None:
         """Queue the soft tone."""
         self._tones += 1
+        self._told = TONE
         item_id = f"{TONE}:{self._tones}"
         self._bridge.play(item_id, soft_tone(self._bridge.rate_hz))
         self._bridge.end_item(item_id)
@@ -75,14 +80,17 @@ class Playout:
         self._bridge.end_item(item_id)
 
     def poll(self, now: float) -> tuple[bool, str | None]:
-        """Return whether another item is being sent since the last poll, and which; writes the turns' edges."""
+        """Return which item is being sent, and whether the machine doesn't know of it; writes the turns' edges.
+
+        An item whose audio came to nothing (too little for a frame, or refused) is so taken back.
+        """
         item_id = self._bridge.playing()
         if item_id is not None and item_id.startswith(TONE + ":"):
             item_id = TONE
-        if item_id == self._now_playing:
-            return False, item_id
-        self._move(item_id, now)
-        return True, item_id
+        if item_id != self._now_playing:
+            self._move(item_id, now)
+        changed, self._told = item_id != self._told, item_id
+        return changed, item_id
 
     def flush(self, now: float) -> list[Cut]:
         """Drop everything that was not sent yet; returns the provider's items that were cut, in order."""
@@ -92,6 +100,7 @@ class Playout:
             if flushed.item_id in self._voices and not flushed.complete
         ]
         self._move(None, now)
+        self._told = None
         return cuts
 
     def who(self, item_id: str) -> Who | None:
