@@ -34,6 +34,7 @@ log = structlog.get_logger(__name__)
 
 PATIENCE_S = 120.0  # how long a running job and its worker wait for a Redis that has gone away
 STOP_PATIENCE_S = 1.0
+TELL_S = 1.0
 MAINTENANCE_S = 60  # RQ's default of 600 leaves the job of a killed worker `started` for as long
 
 
@@ -59,10 +60,15 @@ class PatientRetry(Retry):
         Raises StopRequested instead in the main thread of a worker that is to stop: RQ would go on trying for ever.
         """
         began = time.monotonic()
+        told = False
 
         def failed(error: Exception, *rest: Any) -> None:
+            nonlocal told
             fail(error, *rest)
             waited = time.monotonic() - began
+            if waited > TELL_S and not told:
+                told = True
+                log.warning("redis_is_away", error=type(error).__name__, waiting_s=self.patience_s)
             if self.stopping and waited > STOP_PATIENCE_S and threading.current_thread() is threading.main_thread():
                 raise StopRequested from error
             if waited > self.patience_s:
