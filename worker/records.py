@@ -102,6 +102,8 @@ class TurnText:
     key: str
     who: Who | None
     text: str
+    final: bool
+    """No more words will come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,15 +226,15 @@ class Recorder:
         turn.end_ms = None
         self.sound_started(now_ms, key)
 
-    def turn_text(self, key: str, text: str) -> None:
+    def turn_text(self, key: str, text: str, *, final: bool = True) -> None:
         """The whole text of a turn as it is known now."""
         self._texts[key] = text
         turn = self._turns.get(key)
-        self._tell(TurnText(key, turn.who if turn else None, text))
+        self._tell(TurnText(key, turn.who if turn else None, text, final))
 
     def turn_text_delta(self, key: str, text: str) -> None:
         """A further piece of a turn's text."""
-        self.turn_text(key, self._texts.get(key, "") + text)
+        self.turn_text(key, self._texts.get(key, "") + text, final=False)
 
     def turn_ended(self, now_ms: float, key: str) -> None:
         """A turn is not heard any more (unknown or ended keys are ignored)."""

@@ -20,14 +20,17 @@ from telephony.bridge import Bridge
 from telephony.endpoint import Endpoint
 from telephony.resample import Resampler
 from telephony.settings import SipSettings
+from tools.loading import load_tools
+from worker.agent import load_agent_file
 from worker.demo.agent_lines import grammar
 from worker.demo.ears import FRAME_MS, Listener, Started, Stopped
 from worker.demo.script import CallerScript, Finish, Line, Say
 from worker.local.speech import Recogniser, synthesize
+from worker.log import setup_logging
 
 __all__ = ["main"]
 
-VOICE = "en-us+f3"
+VOICE = "en-us"
 RATE_WPM = 150
 PHONE_HZ = 8000
 FRAME_BYTES = PHONE_HZ * FRAME_MS // 1000 * 2
@@ -39,7 +42,9 @@ _recogniser: Recogniser | None = None
 def _prepare_ears() -> None:
     """In the recogniser's process: load the model, before the first utterance waits for it."""
     global _recogniser
-    _recogniser = Recogniser(grammar())
+    agent = load_agent_file(None).default
+    own = [text for spec in load_tools(agent.tools.modules) for text in spec.filler]
+    _recogniser = Recogniser(grammar((*agent.fillers.texts, *own)))
 
 
 def _understand(pcm: bytes) -> str:
@@ -170,6 +175,7 @@ def _post(loop: asyncio.AbstractEventLoop, events: asyncio.Queue[phone.CallEvent
 
 def main() -> None:
     """Run the caller: `python -m worker.demo.caller URI`."""
+    setup_logging("error", "auto", process="caller")
     sys.setswitchinterval(0.0001)
     asyncio.run(call(sys.argv[1]))
 

@@ -115,7 +115,6 @@ class _Demo:
             return
         match said.get("event"):
             case "heard":
-                self._show.text_known()
                 self._heard.append(said["text"])
                 self._show.heard(said["text"])
             case "gave_up":

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from rich.console import Console
 
 from worker import records
@@ -19,8 +22,20 @@ class Show:
         self._quiet = quiet
         self._turns: dict[str, records.TurnStarted] = {}
         self._texts: dict[str, str] = {}
+        self._final: set[str] = set()
         self._printed: set[str] = set()
         self._tools: dict[str, str] = {}
+        self._on: dict[type[Any], Callable[[Any], None]] = {
+            records.Answered: self._answered,
+            records.TurnStarted: self._turn_started,
+            records.TurnText: self._turn_text,
+            records.TurnEnded: self._turn_ended,
+            records.ToolStarted: self._tool_started,
+            records.ToolEnded: self._tool_ended,
+            records.BargedIn: self._barged_in,
+            records.Noted: self._noted,
+            records.Ended: self._ended,
+        }
 
     def step(self, text: str) -> None:
         """Say what is being set up."""
@@ -32,48 +47,33 @@ class Show:
 
     def observe(self, event: records.RecordEvent) -> None:
         """Show one edge."""
-        match event:
-            case records.Answered():
-                self._print(0, "call", f"answered after {event.at_ms} ms", "bold")
-            case records.TurnStarted():
-                self._turns[event.key] = event
-                self._turn_text(event.key)
-            case records.TurnText():
-                self._texts[event.key] = event.text
-            case records.TurnEnded():
-                self._turn_text(event.key, ended=True)
-            case records.ToolStarted():
-                self._tool_started(event)
-            case records.ToolEnded():
-                self._tool_ended(event)
-            case records.BargedIn():
-                barge_in = event.barge_in
-                self._print(
-                    barge_in.at_ms,
-                    "barge-in",
-                    f"the agent was silent {barge_in.stopped_in_ms} ms later; {barge_in.heard_ms} ms were heard",
-                    "bold red",
-                )
-            case records.Noted():
-                self._print(event.at_ms, "note", event.text, "red")
-            case records.Ended():
-                self._ended(event.record)
+        self._on[type(event)](event)
 
-    def _turn_text(self, key: str, *, ended: bool = False) -> None:
-        """Print a turn as soon as its words are known: the agent's at its beginning, the caller's after it."""
-        turn, text = self._turns.get(key), self._texts.get(key, "")
-        if turn is None or key in self._printed or not (ended or text):
+    def _answered(self, event: records.Answered) -> None:
+        self._print(0, "call", f"answered after {event.at_ms} ms", "bold")
+
+    def _turn_started(self, event: records.TurnStarted) -> None:
+        self._turns[event.key] = event
+        self._turn(event.key)
+
+    def _turn_text(self, event: records.TurnText) -> None:
+        self._texts[event.key] = event.text
+        if event.final:
+            self._final.add(event.key)
+        self._turn(event.key)
+
+    def _turn_ended(self, event: records.TurnEnded) -> None:
+        if event.who != "caller":  # the caller's words are written down after their turn
+            self._final.add(event.key)
+        self._turn(event.key)
+
+    def _turn(self, key: str) -> None:
+        """Print a turn once it is heard and all its words are known."""
+        turn = self._turns.get(key)
+        if turn is None or key not in self._final or key in self._printed:
             return
-        if turn.who == "caller" and not text:
-            return  # its transcript is still to come
         self._printed.add(key)
-        self._print(turn.at_ms, turn.who, text or "…", STYLES[turn.who])
-
-    def text_known(self) -> None:
-        """Print the turns whose words came after their end."""
-        for key, turn in self._turns.items():
-            if turn.who == "caller":
-                self._turn_text(key)
+        self._print(turn.at_ms, turn.who, self._texts.get(key) or "…", STYLES[turn.who])
 
     def _tool_started(self, event: records.ToolStarted) -> None:
         label = f"{event.tool} ({event.mode})" + (f", job {event.job_id}" if event.job_id else "")
@@ -87,8 +87,16 @@ class Show:
         text = f"{call.tool}: {call.status}, {times}, {call.fillers} fillers meanwhile"
         self._print(event.at_ms, "tool", text, "magenta")
 
-    def _ended(self, record: records.CallRecord) -> None:
-        self.text_known()
+    def _barged_in(self, event: records.BargedIn) -> None:
+        barge_in = event.barge_in
+        silent = f"the agent was silent {barge_in.stopped_in_ms} ms later"
+        self._print(barge_in.at_ms, "barge-in", f"{silent}; {barge_in.heard_ms} ms were heard", "bold red")
+
+    def _noted(self, event: records.Noted) -> None:
+        self._print(event.at_ms, "note", event.text, "red")
+
+    def _ended(self, event: records.Ended) -> None:
+        record = event.record
         text = f"{record.outcome} after {record.duration_ms / 1000:.1f} s ({record.reason})"
         self._print(record.duration_ms, "call", text, "bold")
 
