@@ -65,6 +65,7 @@ class Minutes:
     def cut(self, item_id: str, heard_ms: int, received_ms: int) -> None:
         """Of an item of the agent's only this much was heard (ms)."""
         self._history.cut(item_id, heard_ms, received_ms)
+        self._recorder.turn_cut(item_id, heard_ms, received_ms)
 
     def _heard_at(self, audio_ms: int) -> float:
         """When the audio at `audio_ms` of all that was sent came in from the caller (s)."""

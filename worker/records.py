@@ -15,6 +15,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from worker.realtime.history import heard_words
+
 Who = Literal["caller", "agent", "filler"]
 CallOutcome = Literal["completed", "abandoned", "rejected", "failed", "drained", "limit"]
 
@@ -200,6 +202,7 @@ class Recorder:
     _answered_ms: float | None = None
     _turns: dict[str, _Turn] = field(default_factory=dict)
     _texts: dict[str, str] = field(default_factory=dict)
+    _cuts: dict[str, float] = field(default_factory=dict)
     _tools: dict[str, ToolCallRecord] = field(default_factory=dict)
     _pending: set[str] = field(default_factory=set)
     _sounds: set[str] = field(default_factory=set)
@@ -235,6 +238,10 @@ class Recorder:
     def turn_text_delta(self, key: str, text: str) -> None:
         """A further piece of a turn's text."""
         self.turn_text(key, self._texts.get(key, "") + text, final=False)
+
+    def turn_cut(self, key: str, heard_ms: float, received_ms: float) -> None:
+        """Of a turn of the agent's only so much was heard: its text is what was said until then."""
+        self._cuts[key] = heard_ms / received_ms if received_ms > 0 else 0.0
 
     def turn_ended(self, now_ms: float, key: str) -> None:
         """A turn is not heard any more (unknown or ended keys are ignored)."""
@@ -316,7 +323,7 @@ class Recorder:
     def _build(self, now_ms: float, outcome: CallOutcome, reason: str) -> CallRecord:
         answered = self._answered_ms
         turns = [
-            TurnRecord(who=turn.who, text=self._texts.get(key, ""), start_ms=turn.start_ms, end_ms=turn.end_ms or 0)
+            TurnRecord(who=turn.who, text=self._said(key), start_ms=turn.start_ms, end_ms=turn.end_ms or 0)
             for key, turn in self._turns.items()
         ]
         return CallRecord(
@@ -335,6 +342,9 @@ class Recorder:
             caller=self.caller,
             dialled=self.dialled,
         )
+
+    def _said(self, key: str) -> str:
+        return heard_words(self._texts.get(key, ""), self._cuts.get(key, 1.0))
 
     def _at(self, now_ms: float) -> int:
         return round(now_ms - (self.invited_ms if self._answered_ms is None else self._answered_ms))

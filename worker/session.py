@@ -266,9 +266,9 @@ class CallSession:
             self._services.metrics.barge_in.observe(done - began)
         codec = self._link.codec
         for cut in cuts:
+            self._minutes.cut(cut.item_id, cut.heard_ms, cut.received_ms)
             if self._playout.who(cut.item_id) == "filler":
                 continue
-            self._minutes.cut(cut.item_id, cut.heard_ms, cut.received_ms)
             if cut.heard_ms <= 0:
                 self._link.send(codec.delete_item(cut.item_id))
             else:

@@ -67,7 +67,7 @@ class History:
         room = self._chars
         left_out = self._left_out
         for item in reversed(self._items.values()):
-            text = _heard_words(item.text, item.heard)
+            text = heard_words(item.text, item.heard)
             if not text:
                 continue
             if len(text) > room:
@@ -89,7 +89,7 @@ class History:
         return item
 
 
-def _heard_words(text: str, share: float) -> str:
+def heard_words(text: str, share: float) -> str:
     """Return the whole words within the first `share` of a text: speech is even enough for that."""
     if share >= 1.0:
         return text
