@@ -1,21 +1,22 @@
 """Child processes: start and wait for a ready line, restart with back-off, stop, and let them die with the parent.
 
 A child runs in a session of its own, so that Ctrl-C reaches only the worker, which then drains; on Linux the kernel
-ends the child when the worker dies in whatever way (PR_SET_PDEATHSIG).
+ends the child when the worker dies in whatever way (see `worker.tether`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import re
+import shutil
 import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -24,13 +25,10 @@ from worker.errors import ChildFailed
 
 log = structlog.get_logger(__name__)
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
+TETHER = Path(__file__).with_name("tether.py")
 LINE_LIMIT = 64 * 1024
 LAST_LINES = 5
 STEADY_S = 30.0
-
-# Loaded before any fork: between fork and exec nothing may be imported, since another thread may hold a lock.
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 LineSink = Callable[[str, str], None]
 
@@ -39,7 +37,8 @@ LineSink = Callable[[str, str], None]
 class ChildSpec:
     """A recipe for a child process.
 
-    name: for logs. command: program and arguments. environment: the whole of it, nothing is inherited.
+    name: for logs. command: program (its path, or a name on the environment's PATH) and arguments.
+    environment: the whole of it, nothing is inherited.
     ready: a regular expression; the child is ready when a line of its output has it. None: ready at once.
     ready_s, stop_s: bounds for becoming ready, and for ending after SIGTERM (then SIGKILL). restart: whether it is
     started again when it ends by itself.
@@ -126,18 +125,20 @@ class Child:
         spec = self.spec
         self.ready, self._process = False, None
         self._last.clear()
+        if shutil.which(spec.command[0], path=spec.environment.get("PATH", os.defpath)) is None:
+            raise ChildFailed(f"{spec.name}: can't start {spec.command[0]}: there is no such program")
         try:
             self._process = process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", str(TETHER), str(os.getpid())),
                 *spec.command,
                 env=dict(spec.environment),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 start_new_session=True,
-                preexec_fn=_die_with_parent(os.getpid()),
             )
         except OSError as error:
-            raise ChildFailed(f"{spec.name}: can't start {spec.command[0]}: {error.strerror}") from None
+            raise ChildFailed(f"{spec.name}: can't start {sys.executable}: {error.strerror}") from None
         self._found = asyncio.get_running_loop().create_future()
         streams = [stream for stream in (process.stdout, process.stderr) if stream is not None]
         self._readers = [asyncio.create_task(self._read(stream)) for stream in streams]
@@ -242,17 +243,3 @@ def _how_it_ended(code: int) -> str:
     if code < 0:
         return f"was ended by {signal.Signals(-code).name}"
     return f"ended with exit code {code}"
-
-
-def _die_with_parent(parent: int) -> Callable[[], None] | None:
-    """What runs between fork and exec: ask the kernel for SIGTERM when the parent's thread that forked has gone."""
-    if _libc is None:
-        return None
-    prctl = _libc.prctl
-
-    def before_exec() -> None:
-        prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
-        if os.getppid() != parent:  # it died in between
-            os._exit(1)
-
-    return before_exec

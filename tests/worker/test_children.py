@@ -63,7 +63,7 @@ async def test_a_child_that_says_nothing_is_ended_and_an_error() -> None:
 
 async def test_a_missing_program_is_an_error_that_names_it() -> None:
     child = Child(ChildSpec(name="redis", command=("/nowhere/redis-server",), environment={}))
-    with pytest.raises(ChildFailed, match="redis: can't start /nowhere/redis-server: No such file"):
+    with pytest.raises(ChildFailed, match="redis: can't start /nowhere/redis-server: there is no such program"):
         await child.start()
 
 
