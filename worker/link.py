@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 OPEN_S = 6.0
 """A provider that has not begun a session by then is tried again."""
+SHORT_S = 10.0
+"""A session that is lost sooner counts as one more failed attempt: the next ones wait longer, and they run out."""
 
 
 class Link:
@@ -40,8 +42,11 @@ class Link:
         self._on_event: Callable[[RealtimeEvent], None] = lambda event: None
         self._replay: Callable[[], list[Frame]] = list
         self._on_gone: Callable[[str], None] = lambda reason: None
-        self._had_session = False
         self._closed = False
+        self._stale = False
+        """The present session is given up: nothing that it still says counts."""
+        self._began = 0.0
+        self._short = 0
         self._reconnecting: asyncio.Task[None] | None = None
 
     @property
@@ -65,18 +70,27 @@ class Link:
 
     async def open(self) -> None:
         """Try until there is a session, or none can be had: then `on_gone` is called. Returns either way."""
-        reason = "the provider could not be reached"
-        for delay in reconnect_delays(random.random()):
+        reason = "the provider ended every session soon after it began"
+        for delay in reconnect_delays(random.random())[self._short :]:
             await asyncio.sleep(delay)
+            if self._closed:
+                return
             try:
                 await self._connection.open(self._config, timeout_s=OPEN_S)
             except RealtimeRefused as refused:
+                if self._closed:
+                    return
                 reason = str(refused)
                 log.warning("realtime_refused", call_id=self._call_id, reason=reason, fatal=refused.fatal)
                 if refused.fatal:
                     break
+            except Exception as error:  # a fault of ours, or settings that can't be sent
+                reason = f"the session's settings can't be sent: {error}"
+                log.exception("realtime_open_failed", call_id=self._call_id)
+                break
             else:
-                return
+                if self._connection.is_open:
+                    return
         if not self._closed:
             self._on_gone(reason)
 
@@ -98,16 +112,23 @@ class Link:
     def recycle(self) -> None:
         """Replace the session by a new one, before the provider ends it. To be done between turns."""
         self._take(ConnectionLost(1000, "recycled before the provider's limit", False))
+        self._stale = True
 
     def _take(self, event: RealtimeEvent) -> None:
         if isinstance(event, SessionReady):
-            if self._had_session:
-                for frame in self._replay():
-                    self._connection.send(frame)
-            self._had_session = True
+            self._stale, self._began = False, asyncio.get_running_loop().time()
+            for frame in self._replay():
+                self._connection.send(frame)
+        if self._stale:
+            return
         self._on_event(event)
         if isinstance(event, ConnectionLost) and not self._closed:
-            if event.fatal:
-                self._on_gone(f"realtime connection lost for good ({event.code} {event.reason})")
-            elif self._reconnecting is None or self._reconnecting.done():
-                self._reconnecting = asyncio.get_running_loop().create_task(self.open())
+            self._lost(event)
+
+    def _lost(self, event: ConnectionLost) -> None:
+        loop = asyncio.get_running_loop()
+        self._short = self._short + 1 if loop.time() - self._began < SHORT_S else 0
+        if event.fatal:
+            self._on_gone(f"realtime connection lost for good ({event.code} {event.reason})")
+        elif self._reconnecting is None or self._reconnecting.done():
+            self._reconnecting = loop.create_task(self.open())

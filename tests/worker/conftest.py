@@ -107,3 +107,52 @@ async def until(condition: Callable[[], Any], what: str, bound_s: float = 5.0) -
 @pytest.fixture(name="until")
 def until_fixture() -> Callable[..., Awaitable[None]]:
     return until
+
+
+class Service:
+    """A realtime service that begins sessions by itself and otherwise says what the test says, when it says it."""
+
+    def __init__(self, until: Callable[..., Awaitable[None]]) -> None:
+        self._until = until
+        self.peer: Peer
+        self.sockets: list[ServerConnection] = []
+        self.heard: list[list[dict[str, Any]]] = []
+        """What each session was sent, session.update aside."""
+        self.items = 0
+
+    async def scene(self, peer: Peer, ws: ServerConnection) -> None:
+        await peer.greet(ws)
+        self.sockets.append(ws)
+        self.heard.append([])
+        heard = self.heard[-1]
+        while True:
+            heard.append(await peer.hear(ws))
+
+    async def say(self, kind: str, **message: Any) -> None:
+        await self.peer.say(self.sockets[-1], type=kind, **message)
+
+    def sent(self, *kinds: str, session: int = -1) -> list[dict[str, Any]]:
+        """What a session was sent of these types (of all but audio, without any)."""
+        heard = self.heard[session] if self.heard else []
+        return [m for m in heard if (m["type"] in kinds if kinds else m["type"] != "input_audio_buffer.append")]
+
+    async def got(self, kind: str, count: int = 1, *, session: int = -1) -> dict[str, Any]:
+        """Wait for the so-manieth message of a type; returns it."""
+        await self._until(lambda: len(self.sent(kind, session=session)) >= count, f"{count} {kind}: {self.sent()}")
+        return self.sent(kind, session=session)[count - 1]
+
+    async def sessions(self, count: int) -> None:
+        await self._until(lambda: len(self.sockets) >= count, f"{count} sessions")
+
+    async def cut(self) -> None:
+        """Lose the session as a broken network does."""
+        self.sockets[-1].transport.abort()
+
+
+@pytest.fixture
+async def service(peer: Callable[..., Any]) -> AsyncIterator[Service]:
+    """A `Service` that listens."""
+    made = Service(until)
+    async with peer(made.scene) as server:
+        made.peer = server
+        yield made
