@@ -44,6 +44,7 @@ class ToolCallRecord(BaseModel):
 
     tool: str
     mode: str
+    start_ms: int = 0
     job_id: str | None = None
     status: str = "pending"
     wait_ms: int | None = None
@@ -266,7 +267,7 @@ class Recorder:
     ) -> None:
         """The model asked for a tool; to be told again once the job id is known."""
         if tool_call_id not in self._tools:
-            self._tools[tool_call_id] = ToolCallRecord(tool=tool, mode=mode)
+            self._tools[tool_call_id] = ToolCallRecord(tool=tool, mode=mode, start_ms=self._at(now_ms))
             self._pending.add(tool_call_id)
         call = self._tools[tool_call_id]
         call.mode, call.job_id = mode, job_id or call.job_id

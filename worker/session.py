@@ -345,11 +345,9 @@ class CallSession:
     async def close(self) -> None:
         """Give back what the call held; a tool that is not to be cancelled goes on without the caller."""
         await self._link.close()
-        catalog, call_id = self._services.catalog, self.info.call_id
-        for request, spec in catalog.pending(call_id):
-            if spec.on_hangup == "cancel":
-                stopped = await catalog.cancel(call_id, request.tool_call_id)
-                self._log.info("tool_cancelled", tool=spec.name, tool_call_id=request.tool_call_id, stopped=stopped)
+        left = await self._services.catalog.hang_up(self.info.call_id)
+        for request in left:
+            self._log.info("tool_goes_on", tool=request.name, tool_call_id=request.tool_call_id)
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from worker.records import CallRecord
+from worker.records import CallRecord, ToolCallRecord
 
 __all__ = ["draw"]
 
@@ -18,7 +18,7 @@ def draw(record: CallRecord) -> str:
     """Return an SVG picture of the record, 1200 px wide, one lane each for caller, agent, fillers and tools."""
     span = max([record.duration_ms, *(turn.end_ms for turn in record.turns), 1000])
     scale = (WIDTH - LEFT - RIGHT) / span
-    lanes = ["caller", "agent", "filler"]
+    lanes = ["caller", "agent", "filler", "tool"]
     height = TOP + LANE * len(lanes) + 60
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif">',
@@ -29,10 +29,9 @@ def draw(record: CallRecord) -> str:
         y = TOP + LANE * number
         parts.append(f'<text x="12" y="{y + 24}" font-size="13" fill="{COLOURS[lane]}">{lane}</text>')
         parts.append(f'<line x1="{LEFT}" y1="{y + 34}" x2="{WIDTH - RIGHT}" y2="{y + 34}" stroke="#e2e8f0"/>')
-        for turn in record.turns:
-            if turn.who == lane:
-                x, width = LEFT + turn.start_ms * scale, max(2.0, (turn.end_ms - turn.start_ms) * scale)
-                parts += _bar(x, y + 8, width, COLOURS[lane], turn.text)
+        for start_ms, end_ms, text in _bars(record, lane):
+            x, width = LEFT + start_ms * scale, max(2.0, (end_ms - start_ms) * scale)
+            parts += _bar(x, y + 8, width, COLOURS[lane], text)
     for barge_in in record.barge_ins:
         x = LEFT + barge_in.at_ms * scale
         label = f"barge-in: {barge_in.heard_ms} ms heard"
@@ -46,11 +45,24 @@ def draw(record: CallRecord) -> str:
 
 
 def _title(record: CallRecord) -> str:
-    tools = ", ".join(
-        f"{call.tool} ({call.mode}, {call.status}, {call.run_ms or 0} ms, {call.fillers} fillers)"
-        for call in record.tool_calls
-    )
-    return f"{record.duration_ms / 1000:.1f} s call; tools: {tools or 'none'}"
+    silence = record.longest_tool_silence_ms
+    return f"{record.duration_ms / 1000:.1f} s call, {record.outcome}; longest silence while a tool ran: {silence} ms"
+
+
+def _bars(record: CallRecord, lane: str) -> list[tuple[int, int, str]]:
+    """Return what stands in a lane: start and end (ms), and what is written under it."""
+    if lane == "tool":
+        return [(call.start_ms, call.start_ms + _took_ms(call), _tool_text(call)) for call in record.tool_calls]
+    return [(turn.start_ms, turn.end_ms, turn.text) for turn in record.turns if turn.who == lane]
+
+
+def _took_ms(call: ToolCallRecord) -> int:
+    return (call.wait_ms or 0) + (call.run_ms or 0)
+
+
+def _tool_text(call: ToolCallRecord) -> str:
+    how = f"job, waited {call.wait_ms} ms" if call.mode == "queued" else "inline"
+    return f"{call.tool} ({how}): {call.status} after {_took_ms(call)} ms"
 
 
 def _bar(x: float, y: int, width: float, colour: str, text: str) -> list[str]:
