@@ -7,7 +7,11 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+import structlog
+
 __all__ = ["BATCH_MS", "Pacer"]
+
+log = structlog.get_logger(__name__)
 
 TICK_S = 0.010
 SLOTS = 4
@@ -16,7 +20,7 @@ BATCH_MS = 40
 
 
 class Paced(Protocol):
-    """What the pacer drives; neither method may block."""
+    """What the pacer drives; no method may block."""
 
     def pump(self, now: float) -> None:
         """Send what the caller has said since the last time (once in 40 ms)."""
@@ -24,6 +28,10 @@ class Paced(Protocol):
 
     def poll(self, now: float) -> None:
         """Look at the playout and the clock (once in 20 ms)."""
+        ...
+
+    def broke(self) -> None:
+        """One of the others raised: the call is not driven any more."""
         ...
 
 
@@ -58,7 +66,17 @@ class Pacer:
                 due = now
             slot = (slot + 1) % SLOTS
             for call in tuple(self._slots[slot]):
-                call.pump(now)
-                call.poll(now)
+                self._drive(call, now, pump=True)
             for call in tuple(self._slots[(slot + SLOTS // 2) % SLOTS]):
-                call.poll(now)
+                self._drive(call, now, pump=False)
+
+    def _drive(self, call: Paced, now: float, *, pump: bool) -> None:
+        """One call's turn. Its fault is its own end, and no other call's."""
+        try:
+            if pump:
+                call.pump(now)
+            call.poll(now)
+        except Exception:
+            log.exception("call_not_driven")
+            self.remove(call)
+            call.broke()

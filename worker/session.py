@@ -159,6 +159,11 @@ class CallSession:
         self._typed(self._digits.poll(now))
         self._limits(now)
 
+    def broke(self) -> None:
+        """A fault of ours: nothing drives this call any more, so it is hung up at once."""
+        self.machine.over = True
+        self._leave("failed", "internal error")
+
     def _limits(self, now: float) -> None:
         if self._answered is None or self.machine.over:
             return

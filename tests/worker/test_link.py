@@ -1,4 +1,4 @@
-"""A call's link to its provider, against a real WebSocket server: sessions that are lost, refused, replaced, given up."""
+"""A call's link to its provider, against a real WebSocket server: sessions lost, refused, replaced, given up."""
 
 from __future__ import annotations
 
