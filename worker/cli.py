@@ -7,7 +7,7 @@ and `--help` answers at once.
 from __future__ import annotations
 
 import json
-import subprocess
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -163,7 +163,7 @@ def dashboard(
     options = ["-b", "127.0.0.1", "-p", str(port), "-j", "--disable-delete"]
     # The URL goes by the environment: it may hold a password, and everybody can read a command line.
     environment = child_environment(keep_secrets=False, RQ_DASHBOARD_REDIS_URL=url)
-    raise typer.Exit(subprocess.call([sys.executable, "-P", "-m", "rq_dashboard", *options], env=environment))
+    os.execve(sys.executable, [sys.executable, "-P", "-m", "rq_dashboard", *options], environment)
 
 
 @tools_app.callback(invoke_without_command=True)

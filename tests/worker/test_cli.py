@@ -116,7 +116,7 @@ def test_a_missing_dashboard_says_how_to_get_it(run, monkeypatch: pytest.MonkeyP
 def test_the_dashboard_listens_on_loopback_and_hides_the_url(run, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[list[str], dict[str, str]]] = []
     monkeypatch.setenv("REDIS_URL", "redis://:hush@127.0.0.1:1")
-    monkeypatch.setattr(subprocess, "call", lambda command, env: seen.append((command, env)) or 0)
+    monkeypatch.setattr(os, "execve", lambda program, command, env: seen.append((command, env)))
     pytest.importorskip("rq_dashboard")
     code, _, _ = run("dashboard", "--port", "9999")
     ((command, environment),) = seen
