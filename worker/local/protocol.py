@@ -138,6 +138,11 @@ class Session:
         times = (self.responder.wake, self.responder.idle_at, self._close_at)
         return min((time for time in times if time is not None), default=None)
 
+    @property
+    def unsent(self) -> int:
+        """How many events wait to be taken."""
+        return len(self._events)
+
     def take_events(self) -> list[dict[str, Any]]:
         """The events to send, in order."""
         events, self._events = self._events, []

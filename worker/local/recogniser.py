@@ -29,7 +29,7 @@ NOISE_RMS = 90.0
 LEAD_S, TRAIL_S = 0.3, 0.5
 SHORTEST_FRAMES = 12
 QUIETEST_RMS = 30.0
-TELEPHONE: tuple[Mapping[str, str], ...] = ({"S": "F"}, {"S": "TH"})
+TELEPHONE: tuple[Mapping[str, str], ...] = ({"S": "F", "Z": "V"}, {"S": "TH", "Z": "V"})
 """What becomes of sounds on a line that ends at 3.4 kHz."""
 REJECT, REJECT_PER_FRAME = 0.15, 0.001
 """How much worse (decoder's score) the grammar may fit than free phones: at all, and for each frame of 10 ms.

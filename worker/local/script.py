@@ -10,7 +10,7 @@ from typing import Any
 
 from worker.local.brain import Ask, Call, Plan, Say, exact_words
 from worker.local.conversation import Item
-from worker.local.dialogue import CallRule, Dialogue, TurnRule
+from worker.local.dialogue import Answer, CallRule, Dialogue, TurnRule
 from worker.local.patterns import plain
 from worker.local.words import clock_words, digits_words
 
@@ -117,7 +117,9 @@ class Script:
             calls.append(self._call(rule, slots, broken=turn.fault == "bad_arguments"))
         waiting = {(item.name, item.arguments) for item in ask.open_calls}
         if calls and all((call.name, call.arguments) in waiting for call in calls):
-            return Plan((self._pick(f"pending {number}", turn.pending or self.dialogue.pending, slots),))
+            if turn.pending:
+                return Plan((self._pick(f"pending {number}", turn.pending, slots),))
+            return Plan((self._pick("pending", self.dialogue.pending),))
         said = [self._pick(f"turn {number}", turn.say, slots)] if turn.say else []
         return Plan((*said, *calls))
 
@@ -130,23 +132,23 @@ class Script:
         return Call(rule.tool, text[:-1] if broken else text)
 
     def _word(self, output: Item, items: Sequence[Item]) -> Say:
-        """Word a result by the rule of its call; after a reconnect by any rule with the same function."""
+        """Word a result by the rule of its call; if that has no answers, by the first rule of that function."""
         call = next((item for item in items if item.kind == "function_call" and item.call_id == output.call_id), None)
         name, arguments = (call.name, call.arguments) if call else ("", "")
         result = _object(output.output)
-        asked = self._asked.get((name, arguments)) or self._asked_before(name)
+        asked = self._asked.get((name, arguments))
         values = {**(asked.slots if asked else {}), **_object(arguments), **result}
-        for answer in asked.rule.answers if asked else ():
+        for answer in (asked and asked.rule.answers) or self._answers(name):
             if _fits(answer.when, result) and any(fill(text, values) is not None for text in answer.say):
                 return self._pick(f"answer {name} {answer.say[0]}", answer.say, values)
         if result.get("status") == "pending":
             return self._pick("pending", self.dialogue.pending)
         return self._pick("failed", self.dialogue.failed, values)
 
-    def _asked_before(self, tool: str) -> _Asked | None:
-        rules = (rule for turn in self.dialogue.turns for rule in turn.calls if rule.tool == tool)
+    def _answers(self, tool: str) -> Sequence[Answer]:
+        rules = (rule for turn in self.dialogue.turns for rule in turn.calls if rule.tool == tool and rule.answers)
         rule = next(rules, None)
-        return None if rule is None else _Asked(rule, {})
+        return () if rule is None else rule.answers
 
 
 def _object(text: str) -> dict[str, Any]:

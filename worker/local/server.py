@@ -2,8 +2,8 @@
 
     ws://HOST:PORT/v1/realtime?model=...     Authorization: Bearer KEY
 
-One task a session reads the socket, runs what is due, and sends. Speech is understood in processes of their own and
-spoken on a thread, so that no session waits for another one's words.
+Two tasks a session: one reads the socket, one runs what is due and sends. A client that does not read what it is sent
+is not read from either. Speech is the engines' work, so that no session waits for another one's words.
 """
 
 from __future__ import annotations
@@ -11,50 +11,41 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
-import multiprocessing
 import os
 import secrets
 import signal
 import sys
-import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
 from http import HTTPStatus
-from multiprocessing.process import BaseProcess as ParentProcess
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import orjson
-import structlog
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from worker.local.brain import Faults, Mouth
 from worker.local.dialogue import Dialogue, load_dialogue
+from worker.local.engines import Engines, Hear
 from worker.local.errors import DialogueError, SpeechUnavailable
 from worker.local.patterns import jsgf
 from worker.local.protocol import Session, Speak, Transcribe
 from worker.local.response import Pace
 from worker.local.script import Script
-from worker.local.sound import encode
-from worker.local.speech import EspeakMouth, SphinxEars
 
 __all__ = ["RealtimeServer", "ServerSettings", "main", "run_server", "serve_forever"]
-
-log = structlog.get_logger(__name__)
 
 PATH = "/v1/realtime"
 LONGEST_FRAME = 16 * 1024 * 1024
 """An append may hold 15 MiB of base64."""
 SESSION_S = 60 * 60
 """The service ends a session after so long, with close code 1001."""
+MOST_UNSENT = 256
+"""So many events wait for a client; then nothing more is read from it until they are sent."""
 BACKLOG = 32
 """Frames of one client that wait to be read; then its socket is not read any more."""
-
-Hear = Callable[[Transcribe], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,29 +65,6 @@ class ServerSettings:
     ear_processes: int = max(1, min(2, (os.cpu_count() or 1) - 1))
 
 
-_ears: dict[str, SphinxEars] = {}
-
-
-def _watch_parent() -> None:
-    """In an ear process: die with the server, even when it is killed; and leave Ctrl-C to it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_follow, args=(parent,), daemon=True).start()
-
-
-def _follow(parent: ParentProcess) -> None:
-    parent.join()
-    os._exit(0)
-
-
-def _listen(grammar: str, job: Transcribe | None) -> str:
-    """In an ear process: understand an utterance; without one, only make ready."""
-    if grammar not in _ears:
-        _ears[grammar] = SphinxEars(grammar)
-    return "" if job is None else _ears[grammar].transcribe(job.pcm, job.rate_hz)
-
-
 class RealtimeServer:
     """A running server. `hear` stands for the ears in tests of the protocol alone: it gets the job, gives the words."""
 
@@ -106,11 +74,7 @@ class RealtimeServer:
         self.settings = settings
         self.dialogue = dialogue
         self.faults = settings.faults or dialogue.faults
-        self.mouth = mouth or EspeakMouth()
-        self._hear = hear
-        self._grammar = jsgf(dialogue.patterns)
-        self._ears: Executor | None = None
-        self._voices = ThreadPoolExecutor(1, "voice")
+        self.engines = Engines(jsgf(dialogue.patterns), processes=settings.ear_processes, hear=hear, mouth=mouth)
         self._server: Server | None = None
         self.sessions = 0
 
@@ -127,18 +91,7 @@ class RealtimeServer:
 
     async def start(self) -> None:
         """Make ears and mouth ready and listen. Raises SpeechUnavailable, OSError for a port that is taken."""
-        loop = asyncio.get_running_loop()
-        if self._hear is None:
-            context = multiprocessing.get_context("spawn")
-            self._ears = ProcessPoolExecutor(self.settings.ear_processes, context, _watch_parent)
-            self._hear = partial(_listen, self._grammar)
-            count = self.settings.ear_processes
-            await asyncio.gather(
-                *(loop.run_in_executor(self._ears, _listen, self._grammar, None) for _ in range(count))
-            )
-        else:
-            self._ears = ThreadPoolExecutor(1, "ears")
-        await loop.run_in_executor(self._voices, self.mouth.speak, "ready", "alloy", 1.0)
+        await self.engines.start()
         self._server = await serve(
             self._connected,
             self.settings.host,
@@ -154,9 +107,7 @@ class RealtimeServer:
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
-        for executor in (self._ears, self._voices):
-            if executor is not None:
-                await asyncio.to_thread(executor.shutdown, cancel_futures=True)
+        await self.engines.stop()
 
     async def __aenter__(self) -> RealtimeServer:
         """Start."""
@@ -204,27 +155,6 @@ class RealtimeServer:
         finally:
             self.sessions -= 1
 
-    async def transcript(self, job: Transcribe) -> str | None:
-        """The words of an utterance; None when the ears fail."""
-        assert self._ears is not None and self._hear is not None
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._ears, self._hear, job)
-        except Exception:
-            log.exception("ears_failed")
-            return None
-
-    async def speech(self, job: Speak) -> bytes | None:
-        """The sound of a text in the wire's format; None when the mouth fails."""
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._voices, self._spoken, job)
-        except Exception:
-            log.exception("mouth_failed")
-            return None
-
-    def _spoken(self, job: Speak) -> bytes:
-        pcm, rate_hz = self.mouth.speak(job.text, job.voice, job.speed)
-        return encode(pcm, rate_hz, job.format)
-
 
 async def _refuse_beta(connection: ServerConnection) -> None:
     message = "The Realtime Beta API is no longer supported: leave out the header OpenAI-Beta."
@@ -257,6 +187,7 @@ class _Link:
             faults=server.faults,
         )
         self._changed = asyncio.Event()
+        self._sent = asyncio.Event()
         self._jobs: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -268,6 +199,7 @@ class _Link:
                 self._run_jobs()
                 for event in self.session.take_events():
                     await self.connection.send(orjson.dumps(event), text=True)
+                self._sent.set()
                 if self.loop.time() >= end:
                     self.session.close(1001, "session_expired")
                 if self.session.closing is not None:
@@ -296,6 +228,9 @@ class _Link:
             async for frame in self.connection:
                 self.session.receive(frame, self.loop.time())
                 self._changed.set()
+                if self.session.unsent > MOST_UNSENT:
+                    self._sent.clear()
+                    await self._sent.wait()
         except ConnectionClosed:
             pass
         finally:
@@ -309,12 +244,12 @@ class _Link:
             task.add_done_callback(self._jobs.discard)
 
     async def _hear(self, job: Transcribe) -> None:
-        text = await self.server.transcript(job)
+        text = await self.server.engines.hear(job)
         self.session.heard(job.item_id, text, self.loop.time())
         self._changed.set()
 
     async def _speak(self, job: Speak) -> None:
-        audio = await self.server.speech(job)
+        audio = await self.server.engines.speak(job)
         self.session.spoken(job, audio, self.loop.time())
         self._changed.set()
 
