@@ -107,15 +107,26 @@ class SipCall(pj.Call):  # type: ignore[misc]
         elif self._outbound and 100 <= info.lastStatusCode < 200:
             self._post(CallProgress(self.call_id, info.lastStatusCode, info.lastReason))
 
+    def lost(self) -> None:
+        """The library ended the call without a word: seen after offers that fail while they are answered."""
+        self._end(500, "Lost by the SIP library", "error")
+
+    def give_up(self) -> None:
+        """The endpoint stops, and the other side has not answered our BYE in time."""
+        self._end(408, "No answer to BYE", self._by or "network")
+
     def _disconnected(self, info: pj.CallInfo) -> None:
+        by = self._by or ended_by(info.lastStatusCode, self._outbound, self._confirmed)
+        self._end(info.lastStatusCode, info.lastReason, by)
+
+    def _end(self, status: int, reason: str, by: EndedBy) -> None:
         if self.ended:
             return
         self.ended = True
         self.port.bridge = None
         if self.port.faults:
             log.error("port_callback_failed", call_id=self.call_id, times=self.port.faults)
-        by = self._by or ended_by(info.lastStatusCode, self._outbound, self._confirmed)
-        self._post(CallEnded(self.call_id, info.lastStatusCode, info.lastReason, by))
+        self._post(CallEnded(self.call_id, status, reason, by))
 
     @guarded
     def onCallMediaState(self, prm: pj.OnCallMediaStateParam) -> None:

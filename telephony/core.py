@@ -18,7 +18,7 @@ from concurrent.futures import Future
 import structlog
 
 from telephony import account as accounts
-from telephony import sip_text
+from telephony import binding, sip_text
 from telephony.access import Access
 from telephony.account import SipAccount
 from telephony.binding import explain, pj
@@ -33,8 +33,12 @@ from telephony.settings import SipSettings
 
 log = structlog.get_logger(__name__)
 
-SILENCE_CHECK_S = 5.0
-"""How often the calls are looked at for callers who have gone silent on the wire."""
+CHECK_S = 5.0
+"""How often the calls are looked at for callers who have gone silent on the wire, and for calls gone astray."""
+SLOW_REFUSAL_S = 0.25
+"""A refusal's delay on the wheel. It opens two sockets for each INVITE before asking us, gives a closed one's place
+free after 0.5 s, and aborts when all 64 are taken: a scanner's 30 INVITEs a second would end the process. With its
+four lines held this long the rest get the library's own 486, which opens none."""
 RECONNECT_S = 1.0
 """From the loss of a TCP connection to a new REGISTER over a new one."""
 
@@ -55,6 +59,7 @@ class Core:
         self.library = library
         self.access = access
         self.limit = 0
+        self._refusal_s = 0.0
         self._bridges = bridges
         self._post = post
         self._accepting = accepting
@@ -75,12 +80,12 @@ class Core:
         self.library.endpoint.on_connection_lost = self._connection_lost
         info = self.library.start()
         self.limit = info.limit
+        self._refusal_s = 0.0 if info.capacity > binding.WHEEL_CALLS else SLOW_REFUSAL_S
         try:
             self._account.create(accounts.configuration(self.settings, info), True)
         except pj.Error as error:
             raise SipStartError(f"the SIP account can't be set up: {explain(error)}") from None
-        if self.settings.media_timeout_s:
-            self._later(self._silence_period(), self._check_silence)
+        self._later(self._check_period(), self._check_calls)
         return info
 
     def poll(self, timeout_ms: int) -> None:
@@ -94,7 +99,6 @@ class Core:
 
     def leave(self) -> None:
         """Begin to stop: no more calls, hang up, un-REGISTER."""
-        self._timers.clear()
         for call in list(self._calls.values()):
             try:
                 call.finish()
@@ -107,7 +111,9 @@ class Core:
         return bool(self._calls or self._turned_away or self._leaving)
 
     def close(self) -> None:
-        """Take everything down, in the order that the library can stand."""
+        """Take everything down, in the order that the library can stand; also after a failed start."""
+        for call_id in list(self._calls):
+            self._calls[call_id].give_up()
         self.library.stop_clock()  # after this nobody is inside a port
         self._calls.clear()
         self._turned_away.clear()
@@ -182,10 +188,18 @@ class Core:
         return None
 
     def _turn_away(self, pj_id: int, source: str, status: int, reason: str, headers: dict[str, str]) -> None:
+        # Answered after the callback: 2.15 frees the request's copy when the callback returns, and aborts where the
+        # final answer has already done so.
         call = pj.Call(self._account, pj_id)
         self._turned_away.append(call)
-        call.answer(operation(status, reason, headers))  # hangup would leave the headers out
+        self._later(self._refusal_s, lambda: self._refuse(call, operation(status, reason, headers)))
         self._post(CallRefused(status, reason, source))
+
+    def _refuse(self, call: pj.Call, answer: pj.CallOpParam) -> None:
+        try:
+            call.answer(answer)  # hangup would leave the headers out
+        except pj.Error as error:
+            log.info("refusal_not_sent", error=explain(error))
 
     def _drop_ended(self) -> None:
         """Let go of what is over, outside the library's callbacks."""
@@ -196,20 +210,22 @@ class Core:
         if self._turned_away:
             self._turned_away = [call for call in self._turned_away if call.isActive()]
 
-    def _silence_period(self) -> float:
-        return min(SILENCE_CHECK_S, self.settings.media_timeout_s / 2)
+    def _check_period(self) -> float:
+        return min(CHECK_S, self.settings.media_timeout_s / 2 or CHECK_S)
 
-    def _check_silence(self) -> None:
-        """End calls whose caller has vanished without a BYE."""
-        now = time.monotonic()
+    def _check_calls(self) -> None:
+        """End calls whose caller has vanished without a BYE, and forget those that the library has lost."""
+        now, bound = time.monotonic(), self.settings.media_timeout_s
         for call in list(self._calls.values()):
             try:
-                if call.silent_s(now) > self.settings.media_timeout_s:
-                    log.warning("caller_vanished", call_id=call.call_id, silent_s=round(call.silent_s(now)))
+                if not call.isActive():
+                    call.lost()
+                elif bound and call.silent_s(now) > bound:
+                    log.warning("caller_vanished", call_id=call.call_id, silent_s=bound)
                     call.finish(by="network")
             except pj.Error as error:
-                log.warning("media_check_failed", call_id=call.call_id, error=explain(error))
-        self._later(self._silence_period(), self._check_silence)
+                log.warning("call_check_failed", call_id=call.call_id, error=explain(error))
+        self._later(self._check_period(), self._check_calls)
 
     # Registration
 

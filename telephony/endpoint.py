@@ -149,13 +149,16 @@ class Endpoint:
     def _main(self, access: Access, started: Future[EndpointInfo]) -> None:
         """The pj thread."""
         library = Library(self.settings)
+        core = Core(self.settings, library, access, self._bridges, self._post, lambda: self.accepting)
         try:
-            core = Core(self.settings, library, access, self._bridges, self._post, lambda: self.accepting)
             info = core.start()
         except BaseException as error:
-            library.stop()
+            if not isinstance(error, TelephonyError):
+                log.exception("sip_start_failed")
+            failure = without_frames(error)
+            core.close()
             _one.release()
-            started.set_exception(error)
+            started.set_exception(failure)
             return
         self._core = core
         log.info(
@@ -200,10 +203,7 @@ class Endpoint:
 
 
 def _carry_out(fn: Callable[[], Any], future: Future[Any]) -> None:
-    """Run `fn` and settle the future; the exception goes without its frames.
-
-    A frame would keep a Call alive until the collector meets it, on a thread that pjlib doesn't know.
-    """
+    """Run `fn` and settle the future."""
     result: Any = None
     failure: BaseException | None = None
     try:
@@ -218,5 +218,13 @@ def _carry_out(fn: Callable[[], Any], future: Future[Any]) -> None:
     if failure is None:
         future.set_result(result)
     else:
-        failure.__traceback__ = failure.__context__ = None
-        future.set_exception(failure)
+        future.set_exception(without_frames(failure))
+
+
+def without_frames(error: BaseException) -> BaseException:
+    """The exception without its traceback and context, to be handed to another thread.
+
+    A frame keeps the pjsua2 objects in it alive until the collector meets them, on a thread that pjlib doesn't know.
+    """
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+    return error

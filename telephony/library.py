@@ -17,9 +17,10 @@ from telephony.settings import SipSettings
 
 log = structlog.get_logger(__name__)
 
-CODECS = {"PCMU/8000": 255, "PCMA/8000": 254, "G722/16000": 100}
-"""What we speak and how gladly (0 to 255, 0 is never). G.722 costs a resampling, and serves those who offer
-nothing narrower; the 2.15 wheel follows the offer's order instead of ours."""
+CODECS = {"PCMU/8000": 240, "PCMA/8000": 230, "G722/16000": 100}
+"""What we speak and how gladly (0 is never; 254 and 255 mean something else). The order is for our own offers: in an
+answer the caller's order counts. Letting ours count there (PJMEDIA_SDP_NEG_PREFER_REMOTE_CODEC_ORDER 0) was tried,
+and one malformed payload type in an offer then ends the process."""
 
 SRTP = {"off": "PJMEDIA_SRTP_DISABLED", "optional": "PJMEDIA_SRTP_OPTIONAL", "required": "PJMEDIA_SRTP_MANDATORY"}
 
@@ -65,9 +66,9 @@ class LogWriter(pj.LogWriter):  # type: ignore[misc]
     def write(self, entry: pj.LogEntry) -> None:
         """Called by the library."""
         try:
-            line = entry.msg.strip().partition("\n")[0][:300]
-            if line:
-                self._lines.append((entry.level, line))
+            rows = entry.msg.strip().splitlines()
+            if rows:
+                self._lines.append((entry.level, rows[0][:300]))
         except Exception:  # below us are C++ frames, and there is nobody to tell
             return
 
@@ -116,7 +117,7 @@ class Library:
         self.settings = settings
         self.endpoint = LibraryEndpoint()
         self.log = LogWriter()
-        self._created = False
+        self._created = self._started = False
         binding.silence()  # until the configuration says otherwise the library prints at level 5
 
     def start(self) -> EndpointInfo:
@@ -129,6 +130,7 @@ class Library:
             port, addresses = self._listen()
             self.endpoint.libStart()
             self.endpoint.audDevManager().setNullDev()
+            self._started = True
             self._choose_codecs()
             version = str(self.endpoint.libVersion().full)
         except pj.Error as error:
@@ -147,7 +149,9 @@ class Library:
 
     def stop_clock(self) -> None:
         """Stop the conference's clock: no port is called after this."""
-        self.endpoint.audDevManager().setNoDev()
+        if self._started:
+            self._started = False
+            self.endpoint.audDevManager().setNoDev()
 
     def stop(self) -> None:
         """Take it down."""

@@ -47,11 +47,13 @@ class BridgePort(pj.AudioMediaPort):  # type: ignore[misc]
 
     def onFrameRequested(self, frame: pj.MediaFrame) -> None:
         """The agent's frame, or silence."""
-        bridge = self.bridge
-        try:
-            frames.write(frame, SILENCE if bridge is None else bridge.pull())
-        except Exception:
-            self.faults += 1
+        bridge, pcm = self.bridge, SILENCE
+        if bridge is not None:
+            try:
+                pcm = bridge.pull()
+            except Exception:
+                self.faults += 1
+        frames.write(frame, pcm)
 
 
 class PortPool:

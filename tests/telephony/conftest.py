@@ -74,6 +74,12 @@ class EndpointProcess:
                 return event
             assert event["event"] != "Eof", f"the process ended ({self.process.wait(5)}):\n{self.text}"
 
+    def drain(self) -> None:
+        """Move the events that are waiting to `seen`."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self.seen.append(self._events.get_nowait())
+
     def do(self, name: str, **arguments: Any) -> Any:
         """Run a command there; raises AssertionError with its error."""
         assert self.process.stdin is not None
@@ -324,3 +330,19 @@ def rtp() -> Iterator[Callable[[], Rtp]]:
     yield open_
     for one in opened:
         one.close()
+
+
+@pytest.fixture
+def run_python(build: str, own_site: Path | None) -> Callable[[str], str]:
+    """Run code that uses pjsua2 in a process of its own; it must print "good" at its end. Returns its output."""
+
+    def run(code: str) -> str:
+        sites = [own_site if build == "own" else None, os.environ.get("PYTHONPATH"), ROOT]
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(str(site) for site in sites if site)}
+        env["PYTHONFAULTHANDLER"] = "1"
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, env=env, cwd="/", capture_output=True, text=True, timeout=25)
+        assert done.returncode == 0 and done.stdout.endswith("good\n"), done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    return run

@@ -106,6 +106,10 @@ class Process:
         bridge = self.bridge(call_id)
         return {"pushed": bridge.pushed_frames, "pulled": bridge.pulled_frames, "clock_ms": bridge.clock_ms}
 
+    def do_turned_away(self) -> int:
+        """How many refusals are still under way."""
+        return self.endpoint.submit(lambda: len(self.endpoint._running._turned_away)).result(5)
+
     def do_only_codec(self, codec: str) -> None:
         """Let the library speak this codec alone."""
         self.endpoint.submit(lambda: only_codec(codec)).result(5)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import re
 import socket
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -117,6 +119,20 @@ def test_a_stranger(start_endpoint: Any, sipp: Any) -> None:
     assert refused["status"] == 403 and refused["source"].startswith("127.0.0.1:")
 
 
+def test_a_flood_of_strangers(start_endpoint: Any, sipp: Any, raw: Any) -> None:
+    """A scanner's INVITEs, faster than the wheel gives its sockets free."""
+    endpoint = start_endpoint(allow=["127.0.0.1"])
+    started = endpoint.next("Started")
+    scanner = raw(started["port"], host="127.0.0.9")
+    scanner.socket.settimeout(0.005)
+    for number in range(300):
+        scanner.send(scanner.invite(call_id=f"flood{number}", body=SDP))
+        scanner.status()
+    endpoint.next("CallRefused", status=403)
+    endpoint.until(lambda: not endpoint.do("turned_away"), "the last refusal")
+    sipp("call", address(started)).finish()
+
+
 def test_one_on_the_list(start_endpoint: Any, sipp: Any) -> None:
     endpoint = start_endpoint(allow=["10.1.2.0/24", "localhost"])
     sipp("call", address(endpoint.next("Started"))).finish()
@@ -154,6 +170,7 @@ BROKEN = {
     "hundred media": SDP + "m=audio 40002 RTP/AVP 0\r\n" * 100,
     "payload types without end": SDP.replace("AVP 0", "AVP " + " ".join(["0"] * 300)),
     "port out of range": SDP.replace("40000", "99999999999"),
+    "payload type with letters": SDP.replace("AVP 0", "AVP 0P/AVP 0 8 101"),  # killed a build that orders codecs
     "nowhere": SDP.replace("127.0.0.1", "0.0.0.0"),
     "a name for an address": SDP.replace("127.0.0.1", "no-such-host.invalid"),
 }
@@ -199,6 +216,68 @@ def test_malformed_and_huge_invites(start_endpoint: Any, sipp: Any, raw: Any, ki
             pass  # too long for a datagram, or the connection was closed on us: both are fine
     sipp("call", address(started), *(["-t", "t1"] if kind == socket.SOCK_STREAM else [])).finish()
     assert "sesame" not in endpoint.text, "what strangers send is not printed"
+
+
+def test_mutated_invites(start_endpoint: Any, sipp: Any, raw: Any) -> None:
+    """INVITEs with random faults, mostly in the SDP, each answered call taken down again: none kills, none is lost."""
+    endpoint = start_endpoint(media_timeout_s=1.0)
+    started = endpoint.next("Started")
+    peer = raw(started["port"])
+    peer.socket.settimeout(0.004)
+    chance = random.Random(4475)
+    for number in range(250):
+        peer.send(mutated(peer.invite(call_id=f"m{number}", body=SDP_FULL), chance))
+        try:
+            while True:
+                answer = peer.socket.recv(65535)
+                if answer.startswith(b"SIP/2.0 200") and b" INVITE" in answer:
+                    peer.send(in_dialog("ACK", 1, answer))
+                    peer.send(in_dialog("BYE", 2, answer))
+                    time.sleep(0.05)  # the wheel can't have 64 sockets open or just closed
+        except OSError:
+            pass
+    sipp("call", address(started)).finish()
+    assert endpoint.stop() == 0
+    endpoint.drain()
+    assert ids(endpoint, "IncomingCall") == ids(endpoint, "CallEnded")
+    assert len(ids(endpoint, "IncomingCall")) > 20, "the faults let some calls through"
+
+
+SDP_FULL = SDP.replace("AVP 0", "AVP 0 8 101") + (
+    "a=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\na=ptime:20\r\na=sendrecv\r\n"
+    "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz\r\na=rtcp:40001\r\n"
+)
+
+
+def mutated(message: bytes, chance: random.Random) -> bytes:
+    """The message with one to five random faults."""
+    text = bytearray(message)
+    for _ in range(chance.choice([1, 1, 2, 5])):
+        at = chance.randrange(text.find(b"Content-Type") if chance.random() < 0.7 else 0, len(text))
+        match chance.randrange(5):
+            case 0:
+                text[at] = chance.randrange(256)
+            case 1:
+                del text[at : at + chance.randrange(1, 20)]
+            case 2:
+                text[at:at] = bytes([chance.choice(b":;=/ \r\n0987<>@\0,")]) * chance.choice([1, 3, 200])
+            case 3:
+                text[at:at] = text[at : at + chance.randrange(1, 60)]
+            case _:
+                text[at : at + 5] = str(chance.choice([0, -1, 65536, 2**31, 2**32, 10**20])).encode()
+    return bytes(text)
+
+
+def in_dialog(method: str, number: int, answer: bytes) -> bytes:
+    """A request in the dialog that a 200 made."""
+    head = [line for line in answer.split(b"\r\n") if line.partition(b":")[0] in (b"From", b"To", b"Call-ID", b"Via")]
+    lines = [f"{method} sip:427@127.0.0.1 SIP/2.0".encode(), *head, f"CSeq: {number} {method}".encode()]
+    text = b"\r\n".join([*lines, b"Max-Forwards: 70", b"Content-Length: 0", b"", b""])
+    return text.replace(b"branch=z9hG4bK", f"branch=z9hG4bK{method}".encode(), 1)
+
+
+def ids(endpoint: Any, name: str) -> set[str]:
+    return {event["call_id"] for event in endpoint.seen if event["event"] == name}
 
 
 def test_registers_and_takes_it_back(sipp: Any, start_endpoint: Any, port: int) -> None:
