@@ -72,7 +72,7 @@ class Recogniser:
         self._noise = np.random.default_rng(1).normal(0.0, NOISE_RMS, RATE_HZ * 10)
 
     def _pronounce(self, word: str) -> None:
-        known = self._decoder.lookup_word(word)
+        known: str | None = self._decoder.lookup_word(word)
         if not known:
             raise ValueError(f"the recogniser does not know the word {word!r}: say it in other words")
         seen, number = {known}, 2
@@ -115,6 +115,7 @@ class Recogniser:
 
     @staticmethod
     def _decode(decoder: Any, pcm: bytes) -> tuple[str, float]:
+        decoder.start_stream()  # forgets the noise of the utterance before
         decoder.start_utt()
         decoder.process_raw(pcm, no_search=False, full_utt=True)
         decoder.end_utt()

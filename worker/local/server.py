@@ -257,15 +257,21 @@ class _Link:
 async def serve_forever(settings: ServerSettings, *, ready: Callable[[str], None] | None = None) -> None:
     """Run a server until SIGTERM or SIGINT. ready: called with the URL once it listens.
 
-    Raises DialogueError, SpeechUnavailable, ValueError (a word that the ears don't know), OSError (the port).
+    Raises DialogueError (also for a word that the ears don't know), SpeechUnavailable, OSError (the port).
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with RealtimeServer(settings, load_dialogue(settings.dialogue)) as server:
+    server = RealtimeServer(settings, load_dialogue(settings.dialogue))
+    try:
+        await server.start()
         (ready or (lambda url: print(f"listening on {url}", flush=True)))(server.url)
         await stop.wait()
+    except ValueError as error:
+        raise DialogueError(f"{settings.dialogue or 'the shipped dialogue'}: {error}") from None
+    finally:
+        await server.stop()
 
 
 def run_server(
@@ -278,7 +284,7 @@ def run_server(
     settings = replace(ServerSettings(), host=host, port=port, dialogue=dialogue, api_key=api_key)
     try:
         asyncio.run(serve_forever(settings))
-    except (DialogueError, SpeechUnavailable, ValueError) as error:
+    except (DialogueError, SpeechUnavailable) as error:
         sys.exit(f"offhook realtime-server: {error}")
     except OSError as error:
         sys.exit(f"offhook realtime-server: can't listen on {host}:{port}: {error.strerror or error}")
