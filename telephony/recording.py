@@ -42,7 +42,7 @@ class StereoRecorder:
         """Nothing is written before the first drain that has something to write."""
         self.path = path
         self.lost_ticks = 0
-        """Frames' worth of audio that nobody drained in time."""
+        """Frames' worth of audio that nobody drained in time, or that could not be written."""
         self._rate_hz = rate_hz
         self._ticks: deque[_Tick] = deque()
         self._open: _Tick | None = None
@@ -83,7 +83,7 @@ class StereoRecorder:
     # --- whoever writes -----------------------------------------------------------------------------------------------
 
     def drain(self) -> None:
-        """Write what has gathered. Raises OSError when the file can't be written; what was to be written is lost."""
+        """Write what has gathered. Raises OSError when that fails; what was to be written counts as lost."""
         with self._file_lock:
             if not self._closed:
                 self._write(final=False)
@@ -117,10 +117,15 @@ class StereoRecorder:
         stereo = np.zeros((missing + len(left) // 2, 2), dtype="<i2")
         stereo[missing:, 0] = np.frombuffer(left, dtype="<i2")
         stereo[missing:, 1] = np.frombuffer(right, dtype="<i2")
+        try:
+            wav, file = self._files()
+            wav.writeframes(stereo.tobytes())  # which brings the header's lengths up to date
+            file.flush()
+        except OSError:
+            with self._ticks_lock:
+                self.lost_ticks += len(ticks)
+            raise
         self._silent_ticks += lost
-        wav, file = self._files()
-        wav.writeframes(stereo.tobytes())  # which brings the header's lengths up to date
-        file.flush()
 
     def _files(self) -> tuple[wave.Wave_write, BinaryIO]:
         if self._wav is None or self._file is None:

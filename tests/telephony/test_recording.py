@@ -127,12 +127,18 @@ def test_closing_twice_and_draining_after_are_harmless(recorder: StereoRecorder)
     assert read(recorder.path) == [(0, 1)]
 
 
-def test_a_folder_that_cannot_be_made_is_an_os_error(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    recorder = StereoRecorder(tmp_path / "file" / "call.wav", 8000)
-    recorder.sent(frame(1))
+def test_what_could_not_be_written_is_silence_once_writing_works(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "calls"
+    in_the_way.touch()
+    recorder = StereoRecorder(in_the_way / "one.wav", 8000)
+    recorder.received(frame(1))
     with pytest.raises(OSError):
         recorder.drain()
+    assert recorder.lost_ticks == 1
+    in_the_way.unlink()
+    recorder.received(frame(2))
+    recorder.close()
+    assert read(recorder.path) == [(0, 0), (2, 0)]
 
 
 def test_a_killed_process_leaves_a_valid_file(tmp_path: Path) -> None:
