@@ -18,6 +18,8 @@ DEFAULT_TEXTS = (
     "Thank you for waiting.",
     "It takes a little longer today.",
 )
+NEWS_AFTER_S = 1.0
+"""Wordless time before a tool's own news of its progress."""
 CREATED_BOUND_S = 5.0
 """A filler that is not heard by then is given up."""
 GENERATED_BOUND_S = 20.0
@@ -88,9 +90,11 @@ class FillerVoice:
         """The model or the caller had the word, or no tool is left: the next filler is a first one again."""
         self._in_a_row = 0
 
-    def sentence_due(self, tool: str) -> float:
-        """When the next sentence for this tool is due (s)."""
+    def sentence_due(self, tool: str, *, news: bool = False) -> float:
+        """When the next sentence for this tool is due (s); sooner when there is news of its progress."""
         config = self.config
+        if news:
+            return self.wordless_since + NEWS_AFTER_S
         if self._in_a_row == 0:
             return self.wordless_since + config.tool_grace_s.get(tool, config.grace_s)
         interval = config.interval_s * config.growth ** (self._in_a_row - 1)
@@ -109,12 +113,13 @@ class FillerVoice:
 
     # --- words --------------------------------------------------------------------------------------------------------
 
-    def ask(self, tools: Iterable[tuple[str, int]], now: float) -> tuple[Filler, str] | None:
+    def ask(self, tools: Iterable[tuple[str, int]], now: float, news: str | None = None) -> tuple[Filler, str] | None:
         """Begin the next filler for tools that run, each with its name and how many fillers it has had.
 
-        A tool's own words come first, each once; then the next of the list. None where there are no words.
+        News of a tool's progress comes first, then a tool's own words, each once; then the next of the list. None
+        where there are no words.
         """
-        text = self._words(next(filter(None, (self._own(*tool) for tool in tools)), None))
+        text = self._words(news or next(filter(None, (self._own(*tool) for tool in tools)), None))
         if text is None:
             return None
         self._asked += 1

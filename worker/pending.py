@@ -19,6 +19,10 @@ class PendingTool:
     fillers: int = 0
     output: str | None = None
     """The outcome that waits to be sent, while there is no session to send it to."""
+    placeholder: bool = False
+    """The call was answered with a placeholder; its outcome follows as a message."""
+    news: str | None = None
+    """How far it is, to be spoken."""
 
 
 @dataclass(slots=True)

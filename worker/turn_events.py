@@ -18,16 +18,19 @@ __all__ = [
     "GoodbyeWanted",
     "HangUp",
     "MediaReady",
+    "NoticeWanted",
     "PlayTone",
     "PlayoutChanged",
     "Purpose",
     "RequestResponse",
     "SendOutput",
+    "SendResult",
     "SpeakFiller",
     "StartTool",
     "StopPlayout",
     "Tick",
     "ToolFinished",
+    "ToolProgress",
     "TurnEvent",
 ]
 
@@ -38,6 +41,8 @@ class Purpose(StrEnum):
     GREETING = "greeting"
     TOOL_RESULT = "tool_result"
     RESUME = "resume"
+    NOTICE = "notice"
+    SILENCE = "silence"
     GOODBYE = "goodbye"
     FILLER = "filler"
 
@@ -74,6 +79,21 @@ class ToolFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolProgress:
+    """A tool that runs says how far it is; `text` is fit for the caller."""
+
+    tool_call_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeWanted:
+    """The caller has to be told something of ours (little time left, a long queue), when the floor is free."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class CallerTyped:
     """Digits of the caller were put into the conversation as one item: they want an answer."""
 
@@ -91,7 +111,17 @@ class Tick:
     """The time that `TurnMachine.wake` named has come."""
 
 
-TurnEvent = MediaReady | AudioStarted | PlayoutChanged | ToolFinished | CallerTyped | GoodbyeWanted | Tick
+TurnEvent = (
+    MediaReady
+    | AudioStarted
+    | PlayoutChanged
+    | ToolFinished
+    | ToolProgress
+    | CallerTyped
+    | NoticeWanted
+    | GoodbyeWanted
+    | Tick
+)
 
 
 # --- commands -------------------------------------------------------------------------------------------------------
@@ -111,6 +141,15 @@ class SendOutput:
     """Answer a tool call in the conversation. Given exactly once a tool call."""
 
     tool_call_id: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendResult:
+    """Tell the model what a tool returned whose call was answered with a placeholder."""
+
+    tool_call_id: str
+    name: str
     output: str
 
 
@@ -167,6 +206,7 @@ class HangUp:
 Command = (
     StartTool
     | SendOutput
+    | SendResult
     | RequestResponse
     | SpeakFiller
     | PlayTone

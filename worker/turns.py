@@ -15,6 +15,7 @@ from typing import Any
 from worker.ending import Ending
 from worker.fillers import Filler, FillerConfig, FillerVoice
 from worker.floor import FLOOR, Floor, FloorEdge, Slot, SlotEdge
+from worker.patience import Patience, SilenceConfig
 from worker.pending import PendingTool, PendingTools
 from worker.realtime import base
 from worker.slot import ResponseSlot
@@ -27,16 +28,19 @@ from worker.turn_events import (
     GoodbyeWanted,
     HangUp,
     MediaReady,
+    NoticeWanted,
     PlayoutChanged,
     PlayTone,
     Purpose,
     RequestResponse,
     SendOutput,
+    SendResult,
     SpeakFiller,
     StartTool,
     StopPlayout,
     Tick,
     ToolFinished,
+    ToolProgress,
 )
 
 __all__ = ["END_CALL", "TONE", "TurnConfig", "TurnMachine", "say_exactly"]
@@ -50,6 +54,12 @@ FAILURES_IN_A_ROW = 3
 RETRY_S = 0.7
 """Pause before a failed response is asked for again, times the failures so far."""
 INTERRUPTED = '{"status":"not_started","reason":"The caller interrupted. Call it again if it is still wanted."}'
+
+
+PLACEHOLDER_S = 0.4
+"""A tool that took so long is answered with a placeholder, where the model can't speak while a call is open."""
+PLACEHOLDER = '{"status":"pending"}'
+"""No more than this: a placeholder that describes the result to come makes models call again."""
 
 
 def say_exactly(text: str) -> str:
@@ -68,6 +78,9 @@ class TurnConfig:
     """The server creates a response at the end of the caller's turn (create_response)."""
     server_interrupts: bool = True
     """The server cancels its response when the caller begins to speak (interrupt_response)."""
+    silence: SilenceConfig = SilenceConfig()
+    talks_while_call_pending: bool = True
+    """The model may respond while a tool call is open. False: a call that takes long is answered with a placeholder."""
 
 
 class TurnMachine:
@@ -79,6 +92,7 @@ class TurnMachine:
         self.slot = ResponseSlot()
         self.pending = PendingTools()
         self.fillers = FillerVoice(config.fillers)
+        self.patience = Patience(config.silence)
         self.ending: Ending | None = None
         self.over = False
         self.wake: float | None = None
@@ -97,6 +111,8 @@ class TurnMachine:
             AudioStarted: self._audio_started,
             PlayoutChanged: self._playout_changed,
             ToolFinished: self._tool_finished,
+            ToolProgress: self._tool_progress,
+            NoticeWanted: self._notice_wanted,
             CallerTyped: self._caller_typed,
             GoodbyeWanted: self._goodbye_wanted,
             Tick: lambda event, now: [],
@@ -159,6 +175,10 @@ class TurnMachine:
             self._want_again()
         return []
 
+    def _notice_wanted(self, event: NoticeWanted, now: float) -> list[Command]:
+        self._want(Purpose.NOTICE, say_exactly(event.text))
+        return []
+
     def _goodbye_wanted(self, event: GoodbyeWanted, now: float) -> list[Command]:
         if self.ending is None or not self.ending.forced:
             self.ending = Ending(event.reason, forced=True, since=now)
@@ -179,7 +199,9 @@ class TurnMachine:
             response_id = self.slot.cancel(now)
             if response_id is not None and not self.config.server_interrupts:
                 commands.append(CancelResponse(response_id))
-        self._wanted.pop(Purpose.GREETING, None)
+        for purpose in (Purpose.GREETING, Purpose.SILENCE):
+            self._wanted.pop(purpose, None)
+        self.patience.heard()
         self._speech_into_goodbye(speaking)
         return commands
 
@@ -205,6 +227,7 @@ class TurnMachine:
         return []
 
     def _caller_typed(self, event: CallerTyped, now: float) -> list[Command]:
+        self.patience.heard()
         self._want(Purpose.RESUME)
         return []
 
@@ -332,17 +355,40 @@ class TurnMachine:
         tool.output = event.output
         return self._answer(tool)
 
+    def _tool_progress(self, event: ToolProgress, now: float) -> list[Command]:
+        tool = self.pending.get(event.tool_call_id)
+        if tool is not None:
+            tool.news = event.text
+        return []
+
+    def _hold_places(self, now: float) -> list[Command]:
+        """Where the model can't speak while a call is open, close those that take long: their outcomes follow."""
+        commands: list[Command] = []
+        for tool in self._without_place():
+            if tool.started_at + PLACEHOLDER_S <= now:
+                tool.placeholder = True
+                self._unacknowledged += 1
+                commands.append(SendOutput(tool.tool_call_id, PLACEHOLDER))
+        return commands
+
+    def _without_place(self) -> list[PendingTool]:
+        if self.config.talks_while_call_pending or not self._connected:
+            return []
+        return [tool for tool in self.pending.running() if not tool.placeholder]
+
     def _answer(self, tool: PendingTool) -> list[Command]:
         """Answer a call, or hold the outcome until there is a session again."""
         if not self._connected or tool.output is None:
             return []
         self.pending.answer(tool.tool_call_id)
-        self._unacknowledged += 1
+        self._unacknowledged += not tool.placeholder
         given_up = self.slot.discarded(tool.response_id) and tool.output == INTERRUPTED
         if tool.name != END_CALL and not given_up and self.pending.complete(tool.response_id):
             self._want(Purpose.TOOL_RESULT)
         if not self.pending.running():
             self.fillers.start_over()
+        if tool.placeholder:
+            return [SendResult(tool.tool_call_id, tool.name, tool.output)]
         return [SendOutput(tool.tool_call_id, tool.output)]
 
     # --- fillers ------------------------------------------------------------------------------------------------------
@@ -383,8 +429,11 @@ class TurnMachine:
             return []
         commands: list[Command] = []
         tools = self.pending.running()
-        if self._may_speak_filler() and self.fillers.sentence_due(tools[0].name) <= now:
-            asked = self.fillers.ask([(tool.name, tool.fillers) for tool in tools], now)
+        if self._may_speak_filler() and self._sentence_due() <= now:
+            news = next((tool for tool in tools if tool.news), None)
+            asked = self.fillers.ask([(tool.name, tool.fillers) for tool in tools], now, news.news if news else None)
+            if news is not None:
+                news.news = None
             if asked is not None:
                 for tool in tools:
                     tool.fillers += 1
@@ -396,6 +445,10 @@ class TurnMachine:
             self._playing = TONE
             commands.append(PlayTone())
         return commands
+
+    def _sentence_due(self) -> float:
+        tools = self.pending.running()
+        return self.fillers.sentence_due(tools[0].name, news=any(tool.news for tool in tools))
 
     # --- what is due --------------------------------------------------------------------------------------------------
 
@@ -416,7 +469,24 @@ class TurnMachine:
             if self.ending.due() <= now:
                 self.over = True
                 return [*commands, HangUp(self.ending.reason)]
+        commands += self._hold_places(now)
+        self._prompt(now)
         return commands + self._request(now) + self._fill(now)
+
+    def _prompt(self, now: float) -> None:
+        """Ask a caller who says nothing, and end the call politely when that was in vain."""
+        due = self._prompt_due()
+        if due is None or due > now:
+            return
+        text = self.patience.ask()
+        if text is not None:
+            self._want(Purpose.SILENCE, say_exactly(text))
+        else:
+            self.ending = Ending("silence", forced=False, since=now)
+            self._want(Purpose.GOODBYE, say_exactly(self.config.goodbye))
+
+    def _prompt_due(self) -> float | None:
+        return self.patience.due(self.fillers.wordless_since) if self.idle and self._media else None
 
     def _expire(self, now: float) -> list[Command]:
         commands: list[Command] = []
@@ -448,8 +518,10 @@ class TurnMachine:
             times.append(self.ending.due())
         if self._wanted and self._not_before > now:
             times.append(self._not_before)
+        times.append(self._prompt_due())
+        times += [tool.started_at + PLACEHOLDER_S for tool in self._without_place()]
         if self._may_fill():
             times.append(self.fillers.tone_due())
             if self._may_speak_filler():
-                times.append(self.fillers.sentence_due(self.pending.running()[0].name))
+                times.append(self._sentence_due())
         return min((time for time in times if time is not None), default=None)

@@ -10,9 +10,10 @@ from worker import turn_events as turn
 from worker.ending import GOODBYE_BOUND_S, HANG_UP_PAD_S
 from worker.fillers import FillerConfig
 from worker.floor import Floor, Slot
+from worker.patience import SilenceConfig
 from worker.realtime import base
 from worker.turn_events import Purpose
-from worker.turns import END_CALL, INTERRUPTED, TONE, TurnConfig, TurnMachine
+from worker.turns import END_CALL, INTERRUPTED, PLACEHOLDER, TONE, TurnConfig, TurnMachine
 
 FILLERS = FillerConfig(
     texts=("One moment.", "Still looking."),
@@ -386,6 +387,100 @@ def test_response_lost_with_the_session_is_asked_for_again(scene: Scene) -> None
 def test_tone_while_there_is_no_session(scene: Scene) -> None:
     scene.feed(base.ConnectionLost(1006, "cut", False))
     assert kinds(scene.wait(1.0)) == [turn.PlayTone]
+
+
+# --- placeholders, progress, notices, silence -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def closed_scene() -> Scene:
+    """A provider whose model can't speak while a call is open."""
+    scene = Scene(talks_while_call_pending=False)
+    scene.connect()
+    return scene
+
+
+def test_placeholder_answers_a_slow_tool_and_its_result_follows(closed_scene: Scene) -> None:
+    scene = closed_scene
+    scene.turn_with_tool()
+    assert scene.wait(0.39) == []
+    assert turn.SendOutput("t1", PLACEHOLDER) in scene.wait(0.02)
+    assert turn.SendOutput not in kinds(scene.wait(0.2))
+    commands = scene.feed(turn.ToolFinished("t1", '{"a":1}'))
+    assert commands[0] == turn.SendResult("t1", "order_status", '{"a":1}')
+    assert commands[-1] == turn.RequestResponse(Purpose.TOOL_RESULT, None)
+
+
+def test_fast_tool_needs_no_placeholder(closed_scene: Scene) -> None:
+    closed_scene.turn_with_tool()
+    assert closed_scene.feed(turn.ToolFinished("t1", "1"))[0] == turn.SendOutput("t1", "1")
+    assert turn.SendOutput not in kinds(closed_scene.wait(3))
+
+
+def test_news_of_a_tool_is_spoken_before_other_words(scene: Scene) -> None:
+    scene.turn_with_tool()
+    scene.wait(0.6)
+    start_filler(scene)
+    scene.played()
+    scene.feed(turn.ToolProgress("t1", "Two of three."))
+    said = [c for c in scene.wait(0.95) if isinstance(c, turn.SpeakFiller)]
+    scene.played()
+    said += [c for c in scene.wait(0.3) if isinstance(c, turn.SpeakFiller)]
+    assert [filler.text for filler in said] == ["Two of three."]
+    scene.feed(turn.ToolProgress("unknown", "No matter."))
+
+
+def test_notice_is_said_when_the_floor_is_free(scene: Scene) -> None:
+    scene.caller_speaks()
+    assert scene.feed(turn.NoticeWanted("One minute left.")) == []
+    scene.caller_stops()
+    scene.respond("r1")
+    notice = turn.RequestResponse(Purpose.NOTICE, "Say exactly: One minute left.")
+    assert notice in scene.commands
+
+
+@pytest.fixture
+def patient_scene() -> Scene:
+    scene = Scene(silence=SilenceConfig(seconds=10.0, prompts=("Still there?", "Hello?")))
+    scene.connect()
+    return scene
+
+
+def prompt(scene: Scene, response_id: str) -> str | None:
+    """The next thing that is asked of a silent caller, spoken to its end."""
+    asked = next((c for c in scene.wait(10.1) if isinstance(c, turn.RequestResponse)), None)
+    if asked is None:
+        return None
+    scene.respond(response_id, asked.purpose.value)
+    scene.played()
+    return asked.instructions
+
+
+def test_silent_caller_is_asked_twice_and_then_taken_leave_of(patient_scene: Scene) -> None:
+    scene = patient_scene
+    assert [prompt(scene, f"p{n}") for n in range(3)] == [
+        "Say exactly: Still there?",
+        "Say exactly: Hello?",
+        "Say exactly: Goodbye.",
+    ]
+    assert scene.wait(1) == [turn.HangUp("silence")]
+
+
+def test_a_word_begins_the_patience_anew_and_takes_the_goodbye_back(patient_scene: Scene) -> None:
+    scene = patient_scene
+    for number in range(2):
+        prompt(scene, f"p{number}")
+    scene.caller_speaks()
+    scene.caller_stops()
+    scene.respond("r1")
+    scene.played()
+    assert prompt(scene, "p3") == "Say exactly: Still there?"
+
+
+def test_no_prompt_while_a_tool_runs_nor_without_a_limit(patient_scene: Scene, scene: Scene) -> None:
+    patient_scene.turn_with_tool()
+    assert turn.RequestResponse not in kinds(patient_scene.wait(30))
+    assert turn.RequestResponse not in kinds(scene.wait(300))
 
 
 # --- the end --------------------------------------------------------------------------------------------------------
