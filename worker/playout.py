@@ -89,6 +89,8 @@ class Playout:
             item_id = TONE
         if item_id != self._now_playing:
             self._move(item_id, now)
+        if item_id == TONE:
+            return False, item_id  # the machine knows, and may know already of the voice behind it
         changed, self._told = item_id != self._told, item_id
         return changed, item_id
 

@@ -119,8 +119,7 @@ def test_a_voice_behind_a_tone_is_heard_after_it_without_an_edge(line: Line) -> 
     line.pass_ms(20)
     line.playout.play("i1", pcm(200), "agent")  # AudioStarted tells the machine
     line.playout.end_item("i1")
-    told = line.pass_ms(800)
-    assert told[-1] is None and told[:-1] in ([], [TONE, "i1"])
+    assert line.pass_ms(800) == [None], "the machine took it for playing when it was queued"
     [(who, start, end)] = line.turns()
     assert who == "agent" and start == pytest.approx(360, abs=20) and end == pytest.approx(560, abs=20)
 
