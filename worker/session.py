@@ -16,7 +16,7 @@ import structlog
 
 from telephony.bridge import Bridge
 from tools.catalog import Catalog, ToolRequest
-from tools.outcome import Outcome
+from tools.outcome import Outcome, failure
 from worker import turn_events as turn
 from worker.agent import Agent
 from worker.digits import DigitBuffer
@@ -37,6 +37,10 @@ log = structlog.get_logger(__name__)
 
 RECYCLE_BEFORE_S = 300.0
 """A session is replaced so long before the provider's limit, as soon as nobody speaks and nothing is open."""
+APOLOGY_BOUND_S = 15.0
+"""The apology takes 6 s. Where its playout stands still (a held call), the call ends without it."""
+UNHEARD = 64
+"""Items of responses in flight that may be kept in mind."""
 CLOSE_REASONS: dict[str, CallOutcome] = {"drain": "drained", "limit": "limit", "agent": "completed"}
 
 
@@ -91,7 +95,12 @@ class CallSession:
         self._answered: float | None = None
         self._opened = 0.0
         self._media = False
+        self._asked: dict[str, turn.StartTool] = {}
+        self._unheard: dict[str, str] = {}
+        self._entries = 0
         self._leaving: CallOutcome | None = None
+        self._leave_by = float("inf")
+        self._hung_up = False
         self._reason = ""
         self._fault = ""
         self._log = log.bind(call_id=info.call_id)
@@ -153,9 +162,11 @@ class CallSession:
         if changed:
             self._feed(turn.PlayoutChanged(playing))
             if playing is None and self._leaving is not None and self.machine.over:
-                self._hang_up(self._reason)
+                self._end()
         if self.machine.wake is not None and self.machine.wake <= now:
             self._feed(turn.Tick())
+        if now >= self._leave_by:
+            self._end()
         self._typed(self._digits.poll(now))
         self._limits(now)
 
@@ -177,7 +188,10 @@ class CallSession:
     def _typed(self, digits: str | None) -> None:
         if digits is None:
             return
-        self._link.send(self._link.codec.message("user", f"The caller typed on the keypad: {digits}"))
+        text = f"The caller typed on the keypad: {digits}"
+        self._entries += 1
+        self._history.caller_said(f"keypad:{self._entries}", text)  # a session that is to come is told of it then
+        self._link.send(self._link.codec.message("user", text))
         self._feed(turn.CallerTyped())
 
     # --- from the provider --------------------------------------------------------------------------------------------
@@ -190,12 +204,17 @@ class CallSession:
         self._minutes.note(event)
         if isinstance(event, base.AudioDone):
             self._playout.end_item(event.item_id)
+        elif isinstance(event, base.ResponseDone):
+            self._take_back_unheard(event)
+        elif isinstance(event, base.ConnectionLost):
+            self._unheard.clear()
         elif isinstance(event, base.ProviderError) and event.fatal:
             self.fail(f"realtime provider: {event.code}: {event.message}")
         self._feed(event)
 
     def _audio(self, event: base.AudioDelta) -> None:
         if not self.machine.wants_audio(event.response_id):
+            self._not_heard(event)
             return
         who: Who = "filler" if self.machine.fillers.speaks(event.response_id) else "agent"
         pcm = self._downlink.convert(event.item_id, event.audio)
@@ -204,9 +223,22 @@ class CallSession:
                 self._minutes.agent_heard()
             self._feed(turn.AudioStarted(event.response_id, event.item_id))
 
+    def _not_heard(self, event: base.AudioDelta) -> None:
+        """Audio that came too late to be played. Where nothing of its item was, the model must not take it for said."""
+        if not self._playout.known(event.item_id) and len(self._unheard) < UNHEARD:
+            self._unheard[event.item_id] = event.response_id
+            self._minutes.cut(event.item_id, 0, 1)
+
+    def _take_back_unheard(self, event: base.ResponseDone) -> None:
+        """Take what nobody heard of a response out of the conversation, now that no more of it comes."""
+        for item_id in [item for item, response in self._unheard.items() if response == event.response_id]:
+            del self._unheard[item_id]
+            if event.metadata.get("purpose") != turn.Purpose.FILLER:  # a filler is no part of the conversation
+                self._link.send(self._link.codec.delete_item(item_id))
+
     def fail(self, reason: str) -> None:
         """The session can't be had any more: the caller hears an apology, then the call ends."""
-        if self._fault:
+        if self._fault or self._leaving is not None:
             return
         self._fault = reason
         self._log.error("call_failed", reason=reason)
@@ -231,9 +263,10 @@ class CallSession:
         codec, link = self._link.codec, self._link
         match command:
             case turn.StartTool():
+                self._asked[command.tool_call_id] = command
                 self._spawn(self._run_tool(command))
             case turn.SendOutput():
-                link.send(codec.tool_output(command.tool_call_id, command.output))
+                self._answer(command)
             case turn.RequestResponse():
                 metadata = {"purpose": command.purpose.value}
                 request = base.ResponseRequest(instructions=command.instructions, metadata=metadata)
@@ -253,6 +286,13 @@ class CallSession:
             case turn.HangUp():
                 self._leave(CLOSE_REASONS.get(command.reason, "completed"), command.reason)
 
+    def _answer(self, command: turn.SendOutput) -> None:
+        """Give a tool call its output, and keep it for a session that is to come."""
+        self._link.send(self._link.codec.tool_output(command.tool_call_id, command.output))
+        asked = self._asked.pop(command.tool_call_id, None)
+        if asked is not None:
+            self._history.tool_answered(asked.tool_call_id, asked.name, asked.arguments, command.output)
+
     @staticmethod
     def _filler(command: turn.SpeakFiller) -> base.ResponseRequest:
         text = say_exactly(command.text)
@@ -265,9 +305,8 @@ class CallSession:
         began = self._clock()
         cuts = self._playout.flush(began)
         done = self._clock()
-        if barge_in:
-            heard = next((cut.heard_ms for cut in cuts), 0)
-            self.recorder.barge_in(began * 1000, heard, (done - began) * 1000)
+        if barge_in and cuts:  # without any, the last of it was sent just now
+            self.recorder.barge_in(began * 1000, cuts[0].heard_ms, (done - began) * 1000)
             self._services.metrics.barge_in.observe(done - began)
         codec = self._link.codec
         for cut in cuts:
@@ -295,7 +334,11 @@ class CallSession:
             caller=info.caller,
             dialled=info.dialled,
         )
-        outcome = await self._services.catalog.run(request, on_started=self._job_known)
+        try:
+            outcome = await self._services.catalog.run(request, on_started=self._job_known)
+        except Exception:  # a bug of ours: the model gets its answer all the same
+            self._log.exception("tool_call_broke", tool=name, tool_call_id=command.tool_call_id)
+            outcome = failure("failed", detail="a bug in offhook; see the log")
         self._tool_finished(name, command.tool_call_id, outcome)
 
     def _job_known(self, request: ToolRequest, job_id: str | None) -> None:
@@ -331,11 +374,17 @@ class CallSession:
         """Say the recorded apology; the poll that finds it played hangs up."""
         self.machine.over = True
         self._leaving, self._reason = "failed", reason
+        self._leave_by = self._clock() + APOLOGY_BOUND_S
         self._playout.play_prompt(load_prompt(APOLOGY, self.bridge.rate_hz), self.agent.apology)
 
     def _leave(self, outcome: CallOutcome, reason: str) -> None:
         self._leaving, self._reason = outcome, reason
-        self._hang_up(reason)
+        self._end()
+
+    def _end(self) -> None:
+        if not self._hung_up:
+            self._hung_up = True
+            self._hang_up(self._reason)
 
     def status(self) -> dict[str, object]:
         """How the call stands, for the operator: who speaks, and what is open."""

@@ -13,6 +13,7 @@ Role: TypeAlias = Literal["user", "assistant", "system"]
 
 CHARS: Final = 8000  # about 2000 tokens: ten minutes of talk, and the new session answers without delay
 ITEMS: Final = 500
+OUTPUT_CHARS: Final = 1000  # of a tool's output: what a session needs to word it again, not to be filled by it
 CUT_MARK: Final = "…"
 LEFT_OUT: Final = "(The beginning of this conversation is left out.)"
 
@@ -55,6 +56,13 @@ class History:
     def agent_said(self, item_id: str, text: str) -> None:
         """Take the agent's words, all of them; `cut` says how many were heard, before or after this."""
         self._item(item_id, "assistant").text = text.strip()
+
+    def tool_answered(self, tool_call_id: str, name: str, arguments: str, output: str) -> None:
+        """A tool call has its answer: a session that does not know it would make the call again."""
+        if len(output) > OUTPUT_CHARS:
+            output = output[:OUTPUT_CHARS] + CUT_MARK
+        text = f"(The tool {name} was called with {arguments[:OUTPUT_CHARS]}. Its answer: {output})"
+        self._item(f"tool:{tool_call_id}", "system").text = text
 
     def cut(self, item_id: str, heard_ms: int, received_ms: int) -> None:
         """Of `received_ms` of the item's audio `heard_ms` were played; the rest of its words was not said."""

@@ -96,3 +96,15 @@ def test_limit_of_characters_holds(texts, limit):
     for number, text in enumerate(texts):
         history.caller_said(str(number), text)
     assert sum(len(entry.text) for entry in history.entries() if entry.text != LEFT_OUT) <= limit
+
+
+def test_tools_answers_stand_where_they_came_and_are_cut_to_a_sane_length():
+    history = History()
+    history.caller_said("c1", "where is it")
+    history.tool_answered("t1", "order_status", '{"order":"427"}', '{"status":"shipped"}')
+    history.agent_said("a1", "It is shipped.")
+    asked, note, said = history.entries()
+    assert (asked.role, note.role, said.role) == ("user", "system", "assistant")
+    assert note.text == '(The tool order_status was called with {"order":"427"}. Its answer: {"status":"shipped"})'
+    history.tool_answered("t2", "list", "{}", "x" * 100_000)
+    assert len(history.entries()[-1].text) < 1100
