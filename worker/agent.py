@@ -64,6 +64,14 @@ class AgentLimits(_Table):
     """Time limits of a call."""
 
     max_call_seconds: float = Field(default=1800.0, gt=0, description="s from the answer to a spoken goodbye")
+    warn_seconds: float = Field(default=60.0, ge=0, description="s before that at which the caller is warned")
+    warning: str = Field(default="We have one more minute.", description="what the caller is told then")
+    silence_seconds: float | None = Field(
+        default=20.0, gt=0, description="s of silence before each prompt, and before the end"
+    )
+    silence_prompts: tuple[str, ...] = Field(
+        default=("Are you still there?",), description="what a silent caller is asked, one after the other"
+    )
     tool_seconds: float = Field(default=60.0, gt=0, description="s that a tool may take, whatever it declares")
 
 

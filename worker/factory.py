@@ -10,10 +10,12 @@ from tools.catalog import Catalog
 from worker.agent import Agent
 from worker.fillers import FillerConfig
 from worker.link import Link
+from worker.patience import SilenceConfig
 from worker.realtime.base import SessionConfig
 from worker.realtime.connection import Provider
 from worker.records import Recorder
 from worker.session import CallInfo, CallSession, Services
+from worker.tool_calls import CALL_FUNCTIONS
 from worker.turns import END_CALL, TurnConfig, TurnMachine
 
 __all__ = ["END_CALL_FUNCTION", "make_session", "session_config", "turn_config"]
@@ -47,6 +49,8 @@ def make_session(
 def session_config(agent: Agent, catalog: Catalog) -> SessionConfig:
     """Return what the provider is told of the agent."""
     functions: list[Mapping[str, Any]] = list(catalog.functions())
+    if any(spec.queued for spec in catalog.specs()):
+        functions += CALL_FUNCTIONS
     if agent.tools.end_call:
         functions.append(END_CALL_FUNCTION)
     return SessionConfig(
@@ -77,6 +81,7 @@ def turn_config(agent: Agent, catalog: Catalog) -> TurnConfig:
         fillers=fillers,
         server_responds=bool(detection.get("create_response", True)),
         server_interrupts=bool(detection.get("interrupt_response", True)),
+        silence=SilenceConfig(seconds=agent.limits.silence_seconds, prompts=agent.limits.silence_prompts),
     )
 
 

@@ -21,8 +21,10 @@ class PendingTool:
     """The outcome that waits to be sent, while there is no session to send it to."""
     placeholder: bool = False
     """The call was answered with a placeholder; its outcome follows as a message."""
+    progress: str | None = None
+    """How far it is, by its own word."""
     news: str | None = None
-    """How far it is, to be spoken."""
+    """What of that was not spoken yet."""
 
 
 @dataclass(slots=True)

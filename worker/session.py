@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 from telephony.bridge import Bridge
-from tools.catalog import Catalog, ToolRequest
-from tools.outcome import Outcome, failure
+from tools.catalog import Catalog
 from worker import turn_events as turn
 from worker.agent import Agent
 from worker.digits import DigitBuffer
@@ -28,6 +27,7 @@ from worker.realtime import base
 from worker.realtime.history import History
 from worker.records import CallOutcome, Recorder, Who
 from worker.sounds import APOLOGY, load_prompt
+from worker.tool_calls import ToolCalls
 from worker.turns import TurnMachine, say_exactly
 from worker.voice import Downlink, Uplink
 
@@ -41,7 +41,7 @@ APOLOGY_BOUND_S = 15.0
 """The apology takes 6 s. Where its playout stands still (a held call), the call ends without it."""
 UNHEARD = 64
 """Items of responses in flight that may be kept in mind."""
-CLOSE_REASONS: dict[str, CallOutcome] = {"drain": "drained", "limit": "limit", "agent": "completed"}
+LEAVING: dict[str, CallOutcome] = {"drain": "drained", "limit": "limit", "agent": "completed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +91,13 @@ class CallSession:
         self._downlink = Downlink(bridge.rate_hz, link.output_format)
         self._digits = DigitBuffer()
         self._history = History()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._answered: float | None = None
         self._opened = 0.0
         self._media = False
         self._asked: dict[str, turn.StartTool] = {}
         self._unheard: dict[str, str] = {}
         self._entries = 0
+        self._warned = False
         self._leaving: CallOutcome | None = None
         self._leave_by = float("inf")
         self._hung_up = False
@@ -105,6 +105,30 @@ class CallSession:
         self._fault = ""
         self._log = log.bind(call_id=info.call_id)
         self._minutes = Minutes(recorder, self._history, self._playout, services.metrics, self._log, self._clock)
+        self._tools = ToolCalls(
+            info.call_id,
+            info.caller,
+            info.dialled,
+            services.catalog,
+            machine.pending,
+            recorder,
+            services.metrics,
+            self._log,
+            self._clock,
+            self._feed,
+        )
+        self._commands: dict[type[Any], Callable[[Any], None]] = {
+            turn.StartTool: self._start_tool,
+            turn.SendOutput: self._answer,
+            turn.SendResult: self._tell_result,
+            turn.RequestResponse: self._request_response,
+            turn.SpeakFiller: self._speak_filler,
+            turn.PlayTone: lambda command: self._playout.play_tone(),
+            turn.CancelResponse: self._cancel_response,
+            turn.StopPlayout: lambda command: self._stop_playout(command.barge_in),
+            turn.Apologise: self._apologise_for,
+            turn.HangUp: lambda command: self._leave(LEAVING.get(command.reason, "completed"), command.reason),
+        }
         link.attach(self.on_provider_event, self._replay, self.fail)
 
     # --- from the telephone -------------------------------------------------------------------------------------------
@@ -137,6 +161,10 @@ class CallSession:
     def say_goodbye(self, reason: str) -> None:
         """End the call politely: say the agent's goodbye, then hang up."""
         self._feed(turn.GoodbyeWanted(self.agent.goodbye, reason))
+
+    def notice(self, text: str) -> None:
+        """Tell the caller something of ours when the floor is free."""
+        self._feed(turn.NoticeWanted(text))
 
     def hung_up(self, by: str, reason: str) -> None:
         """The call is over on the wire."""
@@ -178,8 +206,12 @@ class CallSession:
     def _limits(self, now: float) -> None:
         if self._answered is None or self.machine.over:
             return
-        if now - self._answered > self.agent.limits.max_call_seconds and self.machine.ending is None:
+        limits, seconds = self.agent.limits, now - self._answered
+        if seconds > limits.max_call_seconds and self.machine.ending is None:
             self.say_goodbye("limit")
+        elif not self._warned and seconds > limits.max_call_seconds - limits.warn_seconds > 0:
+            self._warned = True
+            self.notice(limits.warning)
         longest = self._link.codec.capabilities.max_session_s
         if longest is not None and now - self._opened > longest - RECYCLE_BEFORE_S and self.machine.idle:
             self._opened = now
@@ -260,31 +292,23 @@ class CallSession:
             self._do(command)
 
     def _do(self, command: turn.Command) -> None:
-        codec, link = self._link.codec, self._link
-        match command:
-            case turn.StartTool():
-                self._asked[command.tool_call_id] = command
-                self._spawn(self._run_tool(command))
-            case turn.SendOutput():
-                self._answer(command)
-            case turn.RequestResponse():
-                metadata = {"purpose": command.purpose.value}
-                request = base.ResponseRequest(instructions=command.instructions, metadata=metadata)
-                link.send(codec.create_response(request))
-            case turn.SpeakFiller():
-                link.send(codec.create_response(self._filler(command)))
-                self._services.metrics.fillers_total.inc()
-            case turn.PlayTone():
-                self._playout.play_tone()
-            case turn.CancelResponse():
-                link.send(codec.cancel_response(command.response_id))
-            case turn.StopPlayout():
-                self._stop_playout(command.barge_in)
-            case turn.Apologise():
-                self._reason = command.reason
-                self.fail(command.reason)
-            case turn.HangUp():
-                self._leave(CLOSE_REASONS.get(command.reason, "completed"), command.reason)
+        self._commands[type(command)](command)
+
+    def _request_response(self, command: turn.RequestResponse) -> None:
+        metadata = {"purpose": command.purpose.value}
+        request = base.ResponseRequest(instructions=command.instructions, metadata=metadata)
+        self._link.send(self._link.codec.create_response(request))
+
+    def _cancel_response(self, command: turn.CancelResponse) -> None:
+        self._link.send(self._link.codec.cancel_response(command.response_id))
+
+    def _apologise_for(self, command: turn.Apologise) -> None:
+        self._reason = command.reason
+        self.fail(command.reason)
+
+    def _start_tool(self, command: turn.StartTool) -> None:
+        self._asked[command.tool_call_id] = command
+        self._tools.start(command)
 
     def _answer(self, command: turn.SendOutput) -> None:
         """Give a tool call its output, and keep it for a session that is to come."""
@@ -293,12 +317,19 @@ class CallSession:
         if asked is not None:
             self._history.tool_answered(asked.tool_call_id, asked.name, asked.arguments, command.output)
 
-    @staticmethod
-    def _filler(command: turn.SpeakFiller) -> base.ResponseRequest:
+    def _tell_result(self, command: turn.SendResult) -> None:
+        """Tell the outcome of a call that was answered with a placeholder."""
+        text = f"The result of {command.name}, which was pending ({command.tool_call_id}): {command.output}"
+        self._history.tool_answered(command.tool_call_id, command.name, "", command.output)
+        self._link.send(self._link.codec.message("system", text))
+
+    def _speak_filler(self, command: turn.SpeakFiller) -> None:
         text = say_exactly(command.text)
-        return base.ResponseRequest(
+        request = base.ResponseRequest(
             instructions=text, input_text=text, out_of_band=True, metadata=command.metadata, tools=()
         )
+        self._link.send(self._link.codec.create_response(request))
+        self._services.metrics.fillers_total.inc()
 
     def _stop_playout(self, barge_in: bool) -> None:
         """Silence now; then tell the provider what of it was heard."""
@@ -317,56 +348,6 @@ class CallSession:
                 self._link.send(codec.delete_item(cut.item_id))
             else:
                 self._link.send(codec.truncate(cut.item_id, min(cut.heard_ms, cut.received_ms)))
-
-    async def _run_tool(self, command: turn.StartTool) -> None:
-        """Run one tool call to its outcome; tells the record, the metrics and the machine."""
-        spec = self._services.catalog.spec(command.name)
-        mode = self._mode(command.name)
-        name = command.name if spec is not None else "(unknown)"
-        info = self.info
-        self.recorder.tool_call_started(self._clock() * 1000, command.tool_call_id, command.name, mode)
-        self._log.info("tool_call", tool=name, tool_call_id=command.tool_call_id, mode=mode)
-        request = ToolRequest(
-            call_id=info.call_id,
-            tool_call_id=command.tool_call_id,
-            name=command.name,
-            arguments=command.arguments,
-            caller=info.caller,
-            dialled=info.dialled,
-        )
-        try:
-            outcome = await self._services.catalog.run(request, on_started=self._job_known)
-        except Exception:  # a bug of ours: the model gets its answer all the same
-            self._log.exception("tool_call_broke", tool=name, tool_call_id=command.tool_call_id)
-            outcome = failure("failed", detail="a bug in offhook; see the log")
-        self._tool_finished(name, command.tool_call_id, outcome)
-
-    def _job_known(self, request: ToolRequest, job_id: str | None) -> None:
-        mode = self._mode(request.name)
-        self.recorder.tool_call_started(self._clock() * 1000, request.tool_call_id, request.name, mode, job_id)
-
-    def _mode(self, tool: str) -> str:
-        spec = self._services.catalog.spec(tool)
-        return "inline" if spec is None else self._services.catalog.mode_of(spec)
-
-    def _tool_finished(self, name: str, tool_call_id: str, outcome: Outcome) -> None:
-        metrics = self._services.metrics
-        metrics.tool_calls_total.labels(name, outcome.status).inc()
-        if outcome.wait_ms is not None:
-            metrics.tool_wait.labels(name).observe(outcome.wait_ms / 1000)
-        if outcome.run_ms is not None:
-            metrics.tool_run.labels(name).observe(outcome.run_ms / 1000)
-        self.recorder.tool_call_finished(
-            self._clock() * 1000,
-            tool_call_id,
-            outcome.status,
-            job_id=outcome.job_id,
-            wait_ms=outcome.wait_ms,
-            run_ms=outcome.run_ms,
-        )
-        level = self._log.info if outcome.status == "ok" else self._log.warning
-        level("tool_outcome", tool=name, tool_call_id=tool_call_id, status=outcome.status, detail=outcome.detail)
-        self._feed(turn.ToolFinished(tool_call_id, outcome.output))
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
@@ -391,17 +372,7 @@ class CallSession:
         pending = [tool.name for tool in self.machine.pending.unanswered()]
         return {"floor": self.machine.floor.value, "response": self.machine.slot.state.value, "tools_pending": pending}
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     async def close(self) -> None:
         """Give back what the call held; a tool that is not to be cancelled goes on without the caller."""
         await self._link.close()
-        left = await self._services.catalog.hang_up(self.info.call_id)
-        for request in left:
-            self._log.info("tool_goes_on", tool=request.name, tool_call_id=request.tool_call_id)
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tools.hang_up()

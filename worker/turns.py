@@ -358,7 +358,7 @@ class TurnMachine:
     def _tool_progress(self, event: ToolProgress, now: float) -> list[Command]:
         tool = self.pending.get(event.tool_call_id)
         if tool is not None:
-            tool.news = event.text
+            tool.progress = tool.news = event.text
         return []
 
     def _hold_places(self, now: float) -> list[Command]:

@@ -896,14 +896,14 @@ async def test_at_hang_up_each_tool_does_as_it_declares(rig: Rig) -> None:
     await rig.until(lambda: rig.shop.cancelled == 1, "quote is cancelled, order_status goes on")
     catalog = rig.session._services.catalog
     assert [request.tool_call_id for request, _ in catalog.pending("c0ffee")] == ["t1"]
-    assert not rig.session._tasks
+    assert not rig.session._tools._tasks
 
 
 async def test_close_leaves_no_session_and_no_task_behind(rig: Rig) -> None:
     await rig.asks("r1", "t1", "order_status", order="427")
     await rig.session.close()
     await rig.until(lambda: rig.service.sockets[-1].state.name == "CLOSED", "the session's end")
-    assert len(rig.service.sockets) == 1 and not rig.session._tasks
+    assert len(rig.service.sockets) == 1 and not rig.session._tools._tasks
 
 
 async def test_a_fault_of_our_own_hangs_up_at_once_and_once(rig: Rig) -> None:
