@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ GOODBYE_S = 20.0
 """After the drain's bound: time for the spoken goodbyes before the calls are cut."""
 CUT_S = 2.0
 DRAIN_RECORDINGS_S = 0.5
+EARLY_EVENTS = 64
+"""Events of calls that we make may come before their session: a few per call that is being dialled."""
 
 MakeSession = Callable[[str, str, str, Bridge, Callable[[str], None]], CallSession]
 """Makes a session of call id, caller, dialled, bridge and hang-up."""
@@ -70,6 +73,8 @@ class Switchboard:
         self._recordings = recordings
         self._observe = observe
         self._calls: dict[str, LiveCall] = {}
+        self._early: deque[tuple[str, phone.CallEvent]] = deque(maxlen=EARLY_EVENTS)
+        self._dials = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -94,6 +99,8 @@ class Switchboard:
                 call = self._calls.get(event.call_id)
                 if call is not None:
                     self._on_call(call, event)
+                elif self._dials:
+                    self._early.append((event.call_id, event))
 
     def _on_call(self, call: LiveCall, event: phone.CallEvent) -> None:
         match event:
@@ -121,11 +128,21 @@ class Switchboard:
 
     async def dial(self, uri: str) -> CallSession:
         """Call somebody; the agent speaks once they answer. Raises SipRequestError for a URI that can't be called."""
-        call_id = await asyncio.wrap_future(self._endpoint.invite(uri))
-        bridge = self._endpoint.bridge(call_id)
-        if bridge is None:
-            raise ConnectionError(f"{uri}: the call ended before it began")
-        return self._begin(call_id, "", uri, bridge, "", outbound=True)
+        self._dials += 1
+        try:
+            call_id = await asyncio.wrap_future(self._endpoint.invite(uri))
+            bridge = self._endpoint.bridge(call_id)
+            if bridge is None:
+                raise ConnectionError(f"{uri}: the call ended before it began")
+            session = self._begin(call_id, "", uri, bridge, "", outbound=True)
+            for early_id, event in tuple(self._early):
+                if early_id == call_id:
+                    self.on_event(event)
+        finally:
+            self._dials -= 1
+            if not self._dials:
+                self._early.clear()
+        return session
 
     def _begin(
         self, call_id: str, caller: str, dialled: str, bridge: Bridge, sip_call_id: str, *, outbound: bool = False
@@ -168,19 +185,24 @@ class Switchboard:
             await self._finish(call)
 
     async def _finish(self, call: LiveCall) -> None:
+        """Give back what the call held. It counts until its record is written, so that no drain ends before."""
+        call_id = call.session.info.call_id
+        self._pacer.remove(call.session)
+        try:
+            await self._close(call)
+        except Exception:
+            log.exception("call_not_closed", call_id=call_id)
+        finally:
+            del self._calls[call_id]
+            self._metrics.calls_active.set(len(self._calls))
+            if not self._calls:
+                self._idle.set()
+
+    async def _close(self, call: LiveCall) -> None:
         session, call_id = call.session, call.session.info.call_id
-        del self._calls[call_id]
-        self._pacer.remove(session)
-        await session.close()
         record = session.recorder.ended(time.monotonic() * 1000, "failed", "internal error")
-        if call.recording is not None:
-            await asyncio.to_thread(call.recording.close)
-        if (path := self._path(call_id, ".json")) is not None:
-            await asyncio.to_thread(write_record, record, path)
-        bridge = session.bridge
         self._metrics.calls_total.labels(record.outcome).inc()
-        self._metrics.calls_active.set(len(self._calls))
-        self._metrics.playout_underruns_total.inc(bridge.underruns)
+        self._metrics.playout_underruns_total.inc(session.bridge.underruns)
         log.info(
             "call_ended",
             call_id=call_id,
@@ -188,12 +210,25 @@ class Switchboard:
             reason=record.reason,
             duration_ms=record.duration_ms,
             tool_calls=len(record.tool_calls),
-            underruns=bridge.underruns,
-            dropped_in_frames=bridge.dropped_in_frames,
+            underruns=session.bridge.underruns,
+            dropped_in_frames=session.bridge.dropped_in_frames,
             errors=record.errors,
         )
-        if not self._calls:
-            self._idle.set()
+        try:
+            if call.recording is not None:
+                await self._to_disk(call_id, call.recording.close)
+            if (path := self._path(call_id, ".json")) is not None:
+                await self._to_disk(call_id, lambda: write_record(record, path))
+        finally:
+            await session.close()
+
+    @staticmethod
+    async def _to_disk(call_id: str, write: Callable[[], None]) -> None:
+        """A disk that is full is the operator's matter, and no call's end."""
+        try:
+            await asyncio.to_thread(write)
+        except OSError as error:
+            log.error("recording_not_written", call_id=call_id, reason=str(error))
 
     def _hang_up(self, call_id: str) -> None:
         if call_id in self._calls:
@@ -229,9 +264,9 @@ class Switchboard:
         """Move recorded audio to disk until cancelled."""
         while True:
             await asyncio.sleep(DRAIN_RECORDINGS_S)
-            for call in tuple(self._calls.values()):
+            for call_id, call in tuple(self._calls.items()):
                 if call.recording is not None:
-                    await asyncio.to_thread(call.recording.drain)
+                    await self._to_disk(call_id, call.recording.drain)
 
     def status(self) -> Sequence[Mapping[str, object]]:
         """The calls in progress, for the operator."""

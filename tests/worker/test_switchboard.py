@@ -1,0 +1,393 @@
+"""The switchboard: every call from its INVITE to its record, whatever order the endpoint's events come in.
+
+The endpoint here is a stand-in at the boundary that notes what it is asked, because the order of its events is what is
+tested; the calls over real SIP are in tests/e2e and tests/telephony. Sessions, bridges and recordings are real.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import wave
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from structlog.testing import capture_logs
+
+from telephony import events as phone
+from telephony.bridge import Bridge
+from telephony.endpoint import Endpoint
+from tools.catalog import Catalog
+from tools.inline import InlineRunner
+from worker import link as link_module
+from worker import switchboard as board_module
+from worker.agent import Agent
+from worker.factory import make_session
+from worker.metrics import Metrics
+from worker.pace import Pacer
+from worker.realtime.provider import Provider
+from worker.session import CallInfo, CallSession, Services
+from worker.switchboard import Switchboard
+
+Until = Callable[..., Awaitable[None]]
+AGENT = Agent(goodbye="We close now.")
+
+
+class Line:
+    """Stands in for the endpoint."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, int]] = []
+        self.bridges: dict[str, Bridge] = {}
+        self.invited: Future[str] = Future()
+
+    def answer(self, call_id: str, status: int = 200) -> None:
+        self.asked.append(("answer", call_id, status))
+
+    def hang_up(self, call_id: str, status: int = 0, reason: str = "") -> None:
+        self.asked.append(("hang_up", call_id, status))
+
+    def invite(self, uri: str) -> Future[str]:
+        return self.invited
+
+    def bridge(self, call_id: str) -> Bridge | None:
+        return self.bridges.get(call_id)
+
+    def answers(self, call_id: str) -> list[int]:
+        return [status for what, of, status in self.asked if (what, of) == ("answer", call_id)]
+
+    def hang_ups(self) -> list[str]:
+        return [call_id for what, call_id, _ in self.asked if what == "hang_up"]
+
+
+class Office:
+    """A switchboard with all that it needs but a telephone network."""
+
+    def __init__(self, provider: Provider, until: Until, folder: Path | None, answer_s: float = 30.0) -> None:
+        self.line = Line()
+        self.until = until
+        self.metrics = Metrics()
+        self.pacer = Pacer()
+        self.sessions: dict[str, CallSession] = {}
+        self._provider = provider
+        self._services = Services(Catalog([], inline=InlineRunner()), self.metrics)
+        self.board = Switchboard(
+            cast(Endpoint, self.line),
+            self.pacer,
+            self.metrics,
+            self._make,
+            answer_s=answer_s,
+            recordings=folder,
+            observe=lambda session: None,
+        )
+
+    def _make(
+        self, call_id: str, caller: str, dialled: str, bridge: Bridge, hang_up: Callable[[str], None]
+    ) -> CallSession:
+        info = CallInfo(call_id, caller, dialled)
+        session = make_session(info, AGENT, self._provider, bridge, self._services, hang_up)
+        self.sessions[call_id] = session
+        return session
+
+    def rings(self, call_id: str = "c1") -> CallSession:
+        self.board.on_event(phone.IncomingCall(call_id, "sip-" + call_id, "alice", "427", "127.0.0.1:5", Bridge(8000)))
+        return self.sessions[call_id]
+
+    def ends(self, call_id: str = "c1", by: phone.EndedBy = "caller") -> None:
+        self.board.on_event(phone.CallEnded(call_id, 200, "OK", by))
+
+    async def up(self, call_id: str = "c1") -> CallSession:
+        session = self.rings(call_id)
+        await self.until(lambda: 200 in self.line.answers(call_id), "the answer")
+        self.board.on_event(phone.CallConfirmed(call_id))
+        self.board.on_event(phone.MediaActive(call_id, "PCMU", 8000))
+        return session
+
+    def outcomes(self) -> dict[str, float]:
+        found = {}
+        for metric in self.metrics.calls_total.collect():
+            found |= {s.labels["outcome"]: s.value for s in metric.samples if s.name.endswith("_total")}
+        return found
+
+
+@pytest.fixture
+async def office(service: Any, until: Until, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Office]:
+    monkeypatch.setattr(link_module, "reconnect_delays", lambda spread: [0.0] * 2)
+    made = Office(service.peer.provider, until, tmp_path)
+    yield made
+    for call_id in list(made.board._calls):
+        made.ends(call_id)
+    assert await made.board.all_ended(5.0)
+
+
+# --- a call -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_call_rings_is_answered_once_there_is_a_session_and_leaves_its_record(
+    office: Office, tmp_path: Path
+) -> None:
+    session = await office.up()
+    assert office.line.answers("c1") == [180, 200]
+    assert len(office.board) == 1 and office.metrics.calls_active._value.get() == 1
+    for _ in range(50):
+        session.bridge.push(b"\x01\x00" * 160)
+        session.bridge.pull()
+    office.ends()
+    assert await office.board.all_ended(5.0)
+    record = json.loads((tmp_path / "c1.json").read_text())
+    assert (record["call_id"], record["outcome"], record["caller"], record["dialled"]) == (
+        "c1",
+        "completed",
+        "alice",
+        "427",
+    )
+    assert record["recording"] == str(tmp_path / "c1.wav")
+    with wave.open(str(tmp_path / "c1.wav")) as file:
+        assert file.getnchannels() == 2 and 50 * 160 <= file.getnframes() <= 52 * 160
+    assert len(office.board) == 0 and office.metrics.calls_active._value.get() == 0
+    assert office.outcomes() == {"completed": 1}
+    assert all(session not in slot for slot in office.pacer._slots)
+
+
+async def test_media_before_the_confirmation_and_after_it(office: Office) -> None:
+    for call_id, order in (("a", (0, 1)), ("b", (1, 0))):
+        session = office.rings(call_id)
+        await office.until(lambda c=call_id: 200 in office.line.answers(c), "the answer")
+        events = (phone.CallConfirmed(call_id), phone.MediaActive(call_id, "PCMA", 8000))
+        office.board.on_event(events[order[0]])
+        assert session.bridge.tap is None, "not before both"
+        office.board.on_event(events[order[1]])
+        assert session.bridge.tap is not None
+    office.board.on_event(phone.MediaActive("b", "PCMA", 8000))  # a re-INVITE
+    [first, _] = office.board.status()
+    assert (first["call_id"], first["codec"], first["floor"]) == ("a", "PCMA", "nobody")
+
+
+async def test_a_caller_who_gives_up_while_it_rings(peer: Any, until: Until, tmp_path: Path) -> None:
+    async def never(server: Any, ws: Any) -> None:
+        await server.listen(ws)  # no session begins
+
+    async with peer(never) as server:
+        office = Office(server.provider, until, tmp_path)
+        office.rings()
+        await until(lambda: server.received, "the session is being opened")
+        office.ends()
+        assert await office.board.all_ended(5.0)
+        assert office.line.answers("c1") == [180], "a call that is over is not answered"
+        assert json.loads((tmp_path / "c1.json").read_text())["outcome"] == "abandoned"
+        assert len(server.paths) == 1, "and no session is opened for it afterwards"
+
+
+async def test_a_provider_that_is_slow_does_not_keep_the_caller_ringing(peer: Any, until: Until) -> None:
+    async def never(server: Any, ws: Any) -> None:
+        await server.listen(ws)
+
+    async with peer(never) as server:
+        office = Office(server.provider, until, None, answer_s=0.05)
+        office.rings()
+        await until(lambda: office.line.answers("c1") == [180, 200], "the answer after the bound")
+        office.ends()
+        assert await office.board.all_ended(5.0)
+
+
+async def test_a_provider_that_refuses_is_answered_all_the_same_and_apologised_for(peer: Any, until: Until) -> None:
+    async with peer(lambda server, ws: asyncio.sleep(0), refuse=(401, "no")) as server:
+        office = Office(server.provider, until, None)
+        session = await office.up()
+        pacing = asyncio.create_task(office.pacer.run())
+        for _ in range(500):  # 10 s of playout, as fast as it goes
+            session.bridge.pull()
+        await until(lambda: office.line.hang_ups() == ["c1"], "the hang-up after the apology")
+        pacing.cancel()
+        office.ends(by="agent")
+        assert await office.board.all_ended(5.0)
+        assert office.outcomes() == {"failed": 1}
+
+
+async def test_events_of_unknown_calls_are_ignored(office: Office) -> None:
+    for event in (
+        phone.CallConfirmed("x"),
+        phone.MediaActive("x", "PCMU", 8000),
+        phone.DigitReceived("x", "1", "rtp"),
+        phone.CallEnded("x", 200, "OK", "caller"),
+    ):
+        office.board.on_event(event)
+    assert len(office.board) == 0 and not office.board._early
+
+
+async def test_digits_reach_their_call_and_no_log(office: Office, service: Any) -> None:
+    with capture_logs() as logs:
+        await office.up()
+        for digit in "90817#":
+            office.board.on_event(phone.DigitReceived("c1", digit, "rtp"))
+        item = await service.got("conversation.item.create")
+    assert "90817" in item["item"]["content"][0]["text"]
+    assert "90817" not in str(logs)
+
+
+async def test_the_end_told_twice_is_one_end(office: Office) -> None:
+    await office.up()
+    office.ends()
+    office.ends()
+    assert await office.board.all_ended(5.0)
+    assert office.outcomes() == {"completed": 1}
+
+
+async def test_registration_and_refusals_are_counted(office: Office) -> None:
+    office.board.on_event(phone.RegistrationChanged(True, 200, "OK", 300))
+    assert office.metrics.sip_registered._value.get() == 1
+    office.board.on_event(phone.RegistrationChanged(False, 403, "Forbidden", 0))
+    assert office.metrics.sip_registered._value.get() == 0
+    office.board.on_event(phone.CallRefused(486, "Busy Here", "127.0.0.1:9"))
+    assert office.outcomes() == {"rejected": 1}
+
+
+# --- calls of ours ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_call_of_ours_is_neither_rung_nor_answered(office: Office) -> None:
+    office.line.bridges["o1"] = Bridge(8000)
+    office.line.invited.set_result("o1")
+    session = await office.board.dial("sip:bob@example.org")
+    await office.until(lambda: session.machine._connected, "the session")
+    office.board.on_event(phone.CallProgress("o1", 180, "Ringing"))
+    office.board.on_event(phone.CallConfirmed("o1"))
+    office.board.on_event(phone.MediaActive("o1", "PCMU", 8000))
+    assert session.machine._media and office.line.asked == []
+    assert session.info.dialled == "sip:bob@example.org"
+
+
+async def test_an_answer_that_comes_before_the_dial_has_returned_is_not_lost(office: Office) -> None:
+    """The endpoint's thread posts the answer while the loop is busy: the event is taken before dial() goes on."""
+    dialling = asyncio.create_task(office.board.dial("sip:bob@example.org"))
+    await asyncio.sleep(0)
+    office.line.bridges["o1"] = Bridge(8000)
+    office.line.invited.set_result("o1")
+    office.board.on_event(phone.CallConfirmed("o1"))
+    office.board.on_event(phone.MediaActive("o1", "PCMU", 8000))
+    session = await dialling
+    assert session.machine._media and session._answered is not None
+    assert not office.board._early and not office.board._dials
+
+
+async def test_a_call_of_ours_that_is_refused_at_once_ends(office: Office) -> None:
+    dialling = asyncio.create_task(office.board.dial("sip:bob@example.org"))
+    await asyncio.sleep(0)
+    office.line.bridges["o1"] = Bridge(8000)
+    office.line.invited.set_result("o1")
+    office.board.on_event(phone.CallEnded("o1", 486, "Busy Here", "caller"))
+    session = await dialling
+    assert session.ended.is_set()
+    assert await office.board.all_ended(5.0)
+    assert office.outcomes() == {"abandoned": 1}
+
+
+async def test_a_call_that_is_over_before_dial_returns_is_told(office: Office) -> None:
+    office.line.invited.set_result("o1")
+    with pytest.raises(ConnectionError, match="sip:bob@example.org: the call ended before it began"):
+        await office.board.dial("sip:bob@example.org")
+    assert len(office.board) == 0 and not office.board._dials
+
+
+# --- all calls (field: 9) ---------------------------------------------------------------------------------------------
+
+
+async def test_a_drain_waits_for_calls_to_end_by_themselves(office: Office) -> None:
+    for call_id in ("a", "b"):
+        await office.up(call_id)
+    draining = asyncio.create_task(office.board.drain(60.0))
+    office.ends("a")
+    await office.until(lambda: len(office.board) == 1, "the first call's end")
+    assert not draining.done() and office.line.hang_ups() == [], "the first to end takes no other with it"
+    office.ends("b")
+    await draining
+    assert office.line.hang_ups() == []
+
+
+async def test_no_drain_ends_while_a_record_is_still_to_be_written(
+    office: Office, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Two calls end, the second is quicker at it: the first must still be waited for."""
+    first, second = await office.up("a"), await office.up("b")
+    held = asyncio.Event()
+    close = first.close
+
+    async def slow_close() -> None:
+        await held.wait()
+        await close()
+
+    monkeypatch.setattr(first, "close", slow_close)
+    office.ends("a")
+    office.ends("b")
+    await office.until(lambda: len(office.board) == 1, "the second call's end")
+    assert second.ended.is_set() and not await office.board.all_ended(0.05)
+    held.set()
+    assert await office.board.all_ended(5.0)
+
+
+async def test_past_the_bound_goodbye_is_said_and_then_calls_are_cut(
+    office: Office, service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(board_module, "GOODBYE_S", 0.3)
+    monkeypatch.setattr(board_module, "CUT_S", 0.3)
+    await office.up()
+    draining = asyncio.create_task(office.board.drain(0.05))
+    request = await service.got("response.create")
+    assert request["response"]["instructions"] == "Say exactly: We close now."
+    await draining
+    assert office.line.hang_ups() == ["c1"]
+
+
+async def test_without_calls_a_drain_is_over_at_once(office: Office) -> None:
+    await office.board.drain(60.0)
+
+
+# --- faults -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_folder_that_cannot_be_written_costs_the_recording_and_nothing_else(
+    service: Any, until: Until, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    office = Office(service.peer.provider, until, tmp_path / "file")
+    recording = asyncio.create_task(office.board.drain_recordings())
+    with capture_logs() as logs:
+        session = await office.up()
+        session.bridge.push(bytes(320))
+        session.bridge.pull()
+        await until(lambda: any(entry["event"] == "recording_not_written" for entry in logs), "the log line")
+        assert not recording.done(), "other calls' recordings go on"
+        office.ends()
+        assert await office.board.all_ended(5.0)
+    assert office.outcomes() == {"completed": 1}
+    recording.cancel()
+
+
+async def test_a_session_that_breaks_is_hung_up_recorded_and_forgotten(
+    office: Office, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(call_id: str, status: int = 200) -> None:
+        raise RuntimeError("our bug")
+
+    monkeypatch.setattr(office.line, "answer", broken)
+    office.rings()
+    assert await office.board.all_ended(5.0)
+    assert office.line.hang_ups() == ["c1"]
+    record = json.loads((tmp_path / "c1.json").read_text())
+    assert (record["outcome"], record["reason"]) == ("failed", "internal error")
+
+
+async def test_a_close_that_fails_leaves_no_ghost_of_a_call(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = await office.up()
+
+    async def broken() -> None:
+        raise RuntimeError("our bug")
+
+    monkeypatch.setattr(session, "close", broken)
+    office.ends()
+    assert await office.board.all_ended(5.0)
+    assert office.metrics.calls_active._value.get() == 0
+    await session._link.close()
