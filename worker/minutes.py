@@ -36,6 +36,7 @@ class Minutes:
         self._log = log
         self._clock = clock
         self._speech_ended: float | None = None
+        self._speaking: str | None = None
         self.sent_ms = 0.0
         """How much of the caller's audio this session was sent: the clock that its VAD counts by (ms)."""
         self._handlers: dict[type[Any], Callable[[Any], None]] = {
@@ -76,11 +77,13 @@ class Minutes:
         self.sent_ms = 0.0
 
     def _speech_started(self, event: base.SpeechStarted) -> None:
+        self._speaking = event.item_id
         self._history.reserve(event.item_id, "user")
         self._recorder.turn_started(self._heard_at(event.audio_ms) * 1000, "caller", event.item_id)
 
     def _speech_stopped(self, event: base.SpeechStopped) -> None:
         self._speech_ended = self._heard_at(event.audio_ms)
+        self._speaking = None
         self._recorder.turn_ended(self._speech_ended * 1000, event.item_id)
 
     def _caller_transcript(self, event: base.CallerTranscript) -> None:
@@ -100,6 +103,9 @@ class Minutes:
 
     def _connection_lost(self, event: base.ConnectionLost) -> None:
         self._metrics.realtime_lost_total.inc()
+        if self._speaking is not None:  # no speech_stopped will come for it
+            self._recorder.turn_ended(self._clock() * 1000, self._speaking)
+            self._speaking = None
         reason = f"realtime connection lost ({event.code} {event.reason})".replace(" )", ")")
         self._recorder.error(self._clock() * 1000, reason)
 

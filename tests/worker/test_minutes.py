@@ -1,0 +1,158 @@
+"""The minutes: what goes into the record, the history, the log and the metrics, and at which times."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from telephony.bridge import Bridge
+from worker.metrics import Metrics
+from worker.minutes import VOICE_LAG_MS, Minutes
+from worker.playout import Playout
+from worker.realtime import base
+from worker.realtime.history import History
+from worker.records import Recorder
+
+
+class Desk:
+    """Minutes and what they are written into."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.recorder = Recorder("c1", 100_000.0)
+        self.recorder.answered(100_000.0)
+        self.history = History()
+        self.playout = Playout(Bridge(8000), self.recorder)
+        self.metrics = Metrics()
+        self.minutes = Minutes(
+            self.recorder, self.history, self.playout, self.metrics, structlog.get_logger(), lambda: self.now
+        )
+
+    def note(self, *events: base.RealtimeEvent) -> None:
+        for event in events:
+            self.minutes.note(event)
+
+    def said(self) -> list[tuple[str, str]]:
+        return [(entry.role, entry.text) for entry in self.history.entries()]
+
+    def turns(self) -> list[tuple[str, str, int, int]]:
+        record = self.recorder.ended(self.now * 1000, "completed")
+        return [(turn.who, turn.text, turn.start_ms, turn.end_ms) for turn in record.turns]
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def test_a_callers_turn_has_the_times_of_the_audio_and_not_of_the_news(desk: Desk) -> None:
+    desk.now = 105.0
+    desk.minutes.sent_ms = 5000.0
+    desk.note(base.SpeechStarted("i1", 4700))
+    desk.now = 108.0
+    desk.minutes.sent_ms = 8000.0
+    desk.note(base.SpeechStopped("i1", 7500), base.CallerTranscript("i1", "where is my order"))
+    assert desk.turns() == [("caller", "where is my order", 4700, 7500)]
+    assert desk.said() == [("user", "where is my order")]
+
+
+@pytest.mark.parametrize(("audio_ms", "at"), [(999_999, 5000), (0, 5000 - VOICE_LAG_MS)])
+def test_a_servers_clock_that_cannot_be_right_is_not_believed(desk: Desk, audio_ms: int, at: int) -> None:
+    desk.now = 105.0
+    desk.minutes.sent_ms = 5000.0
+    desk.note(base.SpeechStarted("i1", audio_ms))
+    assert desk.turns()[0][2] == at
+
+
+def test_a_new_sessions_clock_begins_at_nought(desk: Desk) -> None:
+    desk.minutes.sent_ms = 60_000.0
+    desk.note(base.SessionReady("s2", "pcm24k", "pcm24k"))
+    assert desk.minutes.sent_ms == 0.0
+
+
+def test_the_order_of_speech_stands_though_transcripts_come_late(desk: Desk) -> None:
+    desk.note(base.SpeechStarted("i1", 0), base.SpeechStopped("i1", 0))
+    desk.playout.play("a1", bytes(3200), "agent")
+    desk.note(base.AgentTranscript("r1", "a1", "It is shipped."), base.CallerTranscript("i1", "where is it"))
+    assert desk.said() == [("user", "where is it"), ("assistant", "It is shipped.")]
+
+
+def test_fillers_are_turns_and_no_part_of_the_conversation(desk: Desk) -> None:
+    desk.playout.play("f1", bytes(3200), "filler")
+    desk.playout.poll(desk.now)
+    desk.note(base.AgentTranscript("f", "f1", "One moment."))
+    assert desk.said() == [] and desk.turns()[0][:2] == ("filler", "One moment.")
+
+
+def test_text_grows_by_deltas_and_the_whole_text_replaces_them(desk: Desk) -> None:
+    desk.playout.play("a1", bytes(3200), "agent")
+    desk.playout.poll(desk.now)
+    desk.note(base.AgentTranscriptDelta("r1", "a1", "It is "), base.AgentTranscriptDelta("r1", "a1", "ship"))
+    assert desk.recorder._texts["a1"] == "It is ship"
+    desk.note(base.AgentTranscript("r1", "a1", "It is shipped."))
+    assert desk.turns()[0][1] == "It is shipped."
+
+
+def test_what_was_cut_is_cut_in_record_and_history(desk: Desk) -> None:
+    desk.playout.play("a1", bytes(3200), "agent")
+    desk.playout.poll(desk.now)
+    desk.note(base.AgentTranscript("r1", "a1", "one two three four"))
+    desk.minutes.cut("a1", 500, 1000)
+    assert desk.said() == [("assistant", "one two…")]
+    assert "four" not in desk.turns()[0][1]
+
+
+def samples(desk: Desk) -> list[float]:
+    metric = next(iter(desk.metrics.turn_latency.collect()))
+    return [s.value for s in metric.samples if s.name.endswith(("_count", "_sum"))]
+
+
+def test_turn_latency_is_from_the_end_of_speech_to_the_first_audio_and_counted_once(desk: Desk) -> None:
+    desk.minutes.agent_heard()  # the greeting answers nobody
+    assert samples(desk) == [0, 0]
+    desk.minutes.sent_ms = 3000.0
+    desk.note(base.SpeechStarted("i1", 1000), base.SpeechStopped("i1", 2500))
+    desk.now += 0.25
+    desk.minutes.agent_heard()
+    desk.minutes.agent_heard()
+    assert samples(desk) == [1, pytest.approx(0.75)]
+
+
+def test_a_lost_connection_is_an_error_a_count_and_the_end_of_what_was_being_said(desk: Desk) -> None:
+    desk.note(base.SpeechStarted("i1", 0))
+    desk.now = 103.0
+    desk.note(base.ConnectionLost(1006, "", False))
+    desk.now = 160.0
+    assert desk.recorder.errors == ["realtime connection lost (1006)"]
+    assert desk.metrics.realtime_lost_total._value.get() == 1
+    assert desk.turns()[0][3] == 3000, "no speech_stopped comes for it any more"
+
+
+def test_a_caller_cut_off_by_a_lost_session_does_not_hide_the_silence_of_a_tool(desk: Desk) -> None:
+    desk.note(base.SpeechStarted("i1", 0))
+    desk.note(base.ConnectionLost(1006, "", False))
+    desk.recorder.tool_call_started(desk.now * 1000, "t1", "orders", "inline")
+    desk.now += 5.0
+    desk.recorder.tool_call_finished(desk.now * 1000, "t1", "ok")
+    assert desk.recorder.ended(desk.now * 1000, "completed").longest_tool_silence_ms == 5000
+
+
+def test_errors_and_unknown_events_are_logged_and_the_callers_words_are_not(desk: Desk) -> None:
+    with capture_logs() as logs:
+        desk.note(
+            base.ProviderError("server_error", "oops", request="truncate"),
+            base.Unknown("response.new"),
+            base.CallerTranscript("i1", "my number is 90817"),
+            base.AgentTranscript("r1", "a1", "90817, thank you"),
+        )
+    assert [entry["event"] for entry in logs] == ["realtime_error", "realtime_event_unknown"]
+    assert "90817" not in str(logs)
+
+
+def test_events_of_no_interest_are_ignored(desk: Desk) -> None:
+    uninteresting: list[Any] = [base.ResponseStarted("r", {}), base.ResponseDone("r", "completed"), object()]
+    desk.note(*uninteresting)
+    assert desk.turns() == [] and desk.said() == []
