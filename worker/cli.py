@@ -40,6 +40,9 @@ app.add_typer(tools_app, name="tools")
 
 def main() -> None:
     """Run the command line; a designed error is printed as plain lines, its exit code is the error's own."""
+    from worker.settings import tame_libraries
+
+    tame_libraries()
     # Tools of the folder that offhook is started in can be imported, but shadow nothing: the folder comes last.
     sys.path.append(str(Path.cwd()))
     try:

@@ -98,6 +98,7 @@ class CallSession:
         self._unheard: dict[str, str] = {}
         self._entries = 0
         self._warned = False
+        self._looked = 0.0
         self._leaving: CallOutcome | None = None
         self._leave_by = float("inf")
         self._hung_up = False
@@ -197,6 +198,9 @@ class CallSession:
             self._end()
         self._typed(self._digits.poll(now))
         self._limits(now)
+        if now - self._looked >= 1.0:
+            self._looked = now
+            self._services.metrics.callback_lateness.observe(self.bridge.worst_lateness_s())
 
     def broke(self) -> None:
         """A fault of ours: nothing drives this call any more, so it is hung up at once."""

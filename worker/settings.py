@@ -269,6 +269,14 @@ def child_environment(*, keep_secrets: bool, **extra: str) -> dict[str, str]:
     return {**{name: value for name, value in os.environ.items() if name not in drop}, **extra}
 
 
+def tame_libraries() -> None:
+    """Keep numpy's BLAS to one thread, also in children: more of them fight the audio threads for the core.
+
+    To be called before numpy is imported, which reads it then.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def search_path() -> str:
     """Return PATH, in which programs are looked for."""
     return os.environ.get("PATH", os.defpath)
