@@ -346,6 +346,40 @@ def test_a_number_behind_a_registration(sipp: Any, raw: Any, start_endpoint: Any
     assert endpoint.next("IncomingCall")["dialled"] == "427"
 
 
+def test_a_registrar_that_restarts(sipp: Any, start_endpoint: Any) -> None:
+    """It reaches us over the connection we opened: when that is lost we register again, until it answers."""
+    port = free_port(socket.SOCK_STREAM)
+    registrar = sipp("registrar", "", "-t", "t1", "-p", str(port), expires=300)
+    wait_for_listener(port)
+    endpoint = start_endpoint(
+        registrar=f"sip:127.0.0.1:{port};transport=tcp",
+        username="line7",
+        password="sesame",
+        register_retry_s=[0.3, 0.6],
+    )
+    endpoint.next("Started")
+    endpoint.next("RegistrationChanged", registered=True)
+    registrar.stop()
+    assert endpoint.next("RegistrationChanged", registered=False)["retry_s"]
+    sipp("registrar", "", "-t", "t1", "-p", str(port), expires=300)
+    endpoint.next("RegistrationChanged", registered=True)
+
+
+def wait_for_listener(port: int) -> None:
+    for _ in range(200):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise AssertionError(f"nobody listens on {port}")
+
+
+def free_port(kind: socket.SocketKind) -> int:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def test_no_registrar_there(start_endpoint: Any, port: int) -> None:
     """Nobody answers, over TCP at once: a failure with a retry, and the endpoint is up all the same."""
     endpoint = start_endpoint(
