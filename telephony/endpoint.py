@@ -117,8 +117,9 @@ class Endpoint:
             self._running.unregister(done)
 
         def report(started: Future[None]) -> None:
-            error = started.exception()
-            if error is not None:
+            if started.cancelled():  # the endpoint stopped before it came to this, and un-REGISTERs by itself
+                done.cancel()
+            elif (error := started.exception()) is not None:
                 done.set_exception(error)
 
         self.submit(start).add_done_callback(report)
