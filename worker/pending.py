@@ -69,8 +69,10 @@ class PendingTools:
         )
 
     def session_lost(self) -> None:
-        """No response of the lost session will make another call."""
+        """No response of the lost session will make another call, and its placeholders are gone with it."""
         self._generating.clear()
+        for tool in self._open.values():
+            tool.placeholder = False
 
     def running(self) -> list[PendingTool]:
         """Calls whose tool has not come back, the oldest first."""

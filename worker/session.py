@@ -28,7 +28,7 @@ from worker.realtime.history import History
 from worker.records import CallOutcome, Recorder, Who
 from worker.sounds import APOLOGY, load_prompt
 from worker.tool_calls import ToolCalls
-from worker.turns import TurnMachine, say_exactly
+from worker.turns import PLACEHOLDER, TurnMachine, say_exactly
 from worker.voice import Downlink, Uplink
 
 __all__ = ["CallInfo", "CallSession", "Services"]
@@ -315,16 +315,21 @@ class CallSession:
         self._tools.start(command)
 
     def _answer(self, command: turn.SendOutput) -> None:
-        """Give a tool call its output, and keep it for a session that is to come."""
+        """Give a tool call its output."""
         self._link.send(self._link.codec.tool_output(command.tool_call_id, command.output))
-        asked = self._asked.pop(command.tool_call_id, None)
+        if command.output != PLACEHOLDER:
+            self._keep(command.tool_call_id, command.output)
+
+    def _keep(self, tool_call_id: str, output: str) -> None:
+        """Keep a tool's answer for a session that is to come."""
+        asked = self._asked.pop(tool_call_id, None)
         if asked is not None:
-            self._history.tool_answered(asked.tool_call_id, asked.name, asked.arguments, command.output)
+            self._history.tool_answered(tool_call_id, asked.name, asked.arguments, output)
 
     def _tell_result(self, command: turn.SendResult) -> None:
         """Tell the outcome of a call that was answered with a placeholder."""
         text = f"The result of {command.name}, which was pending ({command.tool_call_id}): {command.output}"
-        self._history.tool_answered(command.tool_call_id, command.name, "", command.output)
+        self._keep(command.tool_call_id, command.output)
         self._link.send(self._link.codec.message("system", text))
 
     def _speak_filler(self, command: turn.SpeakFiller) -> None:

@@ -71,6 +71,16 @@ def test_after_a_lost_session_its_responses_count_as_done() -> None:
     assert pending.complete("r1")
 
 
+def test_after_a_lost_session_a_call_has_no_placeholder_any_more() -> None:
+    """The next session is told of the call anew, and has to be given its output."""
+    pending = PendingTools()
+    pending.add(call("t1"))
+    [tool] = pending.unanswered()
+    tool.placeholder = True
+    pending.session_lost()
+    assert not tool.placeholder
+
+
 def test_running_held_and_unanswered_in_order() -> None:
     pending = PendingTools()
     for number in range(3):

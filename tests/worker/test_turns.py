@@ -411,6 +411,16 @@ def test_placeholder_answers_a_slow_tool_and_its_result_follows(closed_scene: Sc
     assert commands[-1] == turn.RequestResponse(Purpose.TOOL_RESULT, None)
 
 
+def test_placeholder_of_a_lost_session_is_none_in_the_next(closed_scene: Scene) -> None:
+    scene = closed_scene
+    scene.turn_with_tool()
+    scene.wait(0.5)
+    scene.feed(base.ConnectionLost(1006, "cut", False))
+    scene.feed(turn.ToolFinished("t1", "1"))
+    # The session tells the next one of the call, which is open there: it gets its output and no mere message.
+    assert scene.connect()[0] == turn.SendOutput("t1", "1")
+
+
 def test_fast_tool_needs_no_placeholder(closed_scene: Scene) -> None:
     closed_scene.turn_with_tool()
     assert closed_scene.feed(turn.ToolFinished("t1", "1"))[0] == turn.SendOutput("t1", "1")
