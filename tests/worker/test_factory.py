@@ -1,0 +1,122 @@
+"""What is made of an agent: the provider's settings, the machine's settings, a session that starts nothing by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from telephony.bridge import Bridge
+from tools import tool
+from tools.catalog import Catalog
+from tools.inline import InlineRunner
+from worker.agent import Agent, load_agent_file
+from worker.factory import END_CALL_FUNCTION, make_session, session_config, turn_config
+from worker.metrics import Metrics
+from worker.realtime.openai import OpenAICodec
+from worker.realtime.provider import Provider
+from worker.session import CallInfo, Services
+from worker.tool_calls import CALL_FUNCTIONS
+from worker.turns import END_CALL
+
+
+@tool(mode="queued", filler="Let me look.", grace=1.5)
+def order_status(order: str) -> str:
+    """Look up an order."""
+    return order
+
+
+@tool
+def current_time() -> str:
+    """Tell the time."""
+    return "noon"
+
+
+def catalog(*functions: Any) -> Catalog:
+    return Catalog([function.__tool__ for function in functions], inline=InlineRunner())
+
+
+def names(agent: Agent, *functions: Any) -> list[str]:
+    return [function["name"] for function in session_config(agent, catalog(*functions)).tools]
+
+
+def test_the_provider_is_told_the_agents_words() -> None:
+    config = session_config(
+        Agent(instructions="Be brief.", voice="marin", language="de-CH", provider={"temperature": 0.7}), catalog()
+    )
+    assert (config.instructions, config.voice, config.language) == ("Be brief.", "marin", "de")
+    assert config.extra == {"temperature": 0.7} and config.transcription_model
+    assert config.turn_detection == {"type": "server_vad"}
+
+
+def test_tools_then_the_calls_own_functions() -> None:
+    agent = Agent()
+    own = [function["name"] for function in CALL_FUNCTIONS]
+    assert names(agent, current_time) == ["current_time", END_CALL], "nothing is ever pending for long"
+    assert names(agent, order_status, current_time) == ["order_status", "current_time", *own, END_CALL]
+
+
+def test_an_agent_that_may_not_hang_up_is_not_told_how() -> None:
+    agent = Agent(tools={"end_call": False})
+    assert names(agent, current_time) == ["current_time"]
+
+
+@pytest.mark.parametrize("function", [END_CALL_FUNCTION, *CALL_FUNCTIONS], ids=lambda f: str(f["name"]))
+def test_the_calls_own_functions_have_the_shape_of_tools(function: dict[str, Any]) -> None:
+    assert set(function) == {"type", "name", "description", "parameters"} == set(catalog(current_time).functions()[0])
+    assert function["parameters"]["additionalProperties"] is False
+
+
+def test_the_shipped_agents_settings_can_be_sent() -> None:
+    agent = load_agent_file(None).default
+    assert OpenAICodec().session_update(session_config(agent, catalog(order_status)))
+
+
+def test_the_machine_is_told_of_greeting_goodbye_and_fillers() -> None:
+    agent = Agent(
+        greeting="Hello.",
+        goodbye="Bye.",
+        fillers={"texts": ("Wait.",), "grace_ms": 700, "interval_ms": 3000, "tone": False},
+    )
+    config = turn_config(agent, catalog(order_status, current_time))
+    assert (config.greeting, config.goodbye) == ("Hello.", "Bye.")
+    fillers = config.fillers
+    assert (fillers.texts, fillers.grace_s, fillers.interval_s, fillers.tone) == (("Wait.",), 0.7, 3.0, False)
+    assert fillers.tool_texts == {"order_status": ("Let me look.",)}
+    assert fillers.tool_grace_s == {"order_status": 1.5}
+    assert turn_config(Agent(), catalog()).greeting is None
+
+
+@pytest.mark.parametrize(
+    ("detection", "responds", "interrupts"),
+    [
+        (None, True, True),
+        ({"type": "semantic_vad"}, True, True),
+        ({"create_response": False}, False, True),
+        ({"interrupt_response": False}, True, False),
+    ],
+)
+def test_who_responds_and_who_interrupts_is_as_the_provider_is_told(
+    detection: dict[str, Any] | None, responds: bool, interrupts: bool
+) -> None:
+    options = {} if detection is None else {"audio": {"input": {"turn_detection": detection}}}
+    config = turn_config(Agent(provider=options), catalog())
+    assert (config.server_responds, config.server_interrupts) == (responds, interrupts)
+
+
+@pytest.mark.parametrize("options", [{"audio": "loud"}, {"audio": {"input": {"turn_detection": "vad"}}}])
+def test_options_of_another_shape_are_the_providers_matter(options: dict[str, Any]) -> None:
+    assert turn_config(Agent(provider=options), catalog()).server_responds
+
+
+async def test_a_session_starts_nothing_by_itself() -> None:
+    before = asyncio.all_tasks()
+    provider = Provider(name="x", url="ws://127.0.0.1:1/v1", key="k", model="m")
+    services = Services(catalog(current_time), Metrics(), clock=lambda: 5.0)
+    hang_ups: list[str] = []
+    session = make_session(CallInfo("c1", "alice", "427"), Agent(), provider, Bridge(16000), services, hang_ups.append)
+    assert asyncio.all_tasks() == before
+    record = session.recorder.ended(6000.0, "failed")
+    assert (record.call_id, record.caller, record.dialled, record.answered_ms) == ("c1", "alice", "427", None)
+    assert hang_ups == [] and session.machine.wake is None
