@@ -319,7 +319,7 @@ async def test_the_process_listens_hears_and_leaves_no_child_behind(quick: Path,
     ("text", "wrong"),
     [
         ("grating = 'x'", "wrong.toml: grating: unknown key; did you mean 'greeting'?"),
-        ('[[turn]]\nhears = ["hello the gizmotron"]\nsay = "x"', "wrong.toml: the recogniser does not know the word 'gizmotron'"),
+        ('[[turn]]\nhears = ["the gizmotron"]\nsay = "x"', "wrong.toml: the recogniser does not know 'gizmotron'"),
     ],
 )
 def test_a_wrong_dialogue_is_one_line(tmp_path: Path, text: str, wrong: str) -> None:
