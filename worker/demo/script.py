@@ -110,7 +110,7 @@ class CallerScript:
             self._quiet_since = None
             self._rearm(now)
             return Say(line)
-        if not self._speaking and now - self._waiting_since >= PATIENCE_S:
+        if not self._speaking and now >= self._waiting_since + PATIENCE_S:
             return Finish("waited too long for the agent")
         return None
 

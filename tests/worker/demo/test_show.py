@@ -1,0 +1,115 @@
+"""What is shown of a call while it happens: each turn once, when its words are known, in plain lines off a terminal."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import pytest
+from rich.console import Console
+
+from worker.demo.show import Show
+from worker.records import Recorder
+
+
+class Screen:
+    """A recorder whose edges are shown."""
+
+    def __init__(self, *, terminal: bool = False, quiet: bool = False) -> None:
+        self.text = io.StringIO()
+        console = Console(file=self.text, force_terminal=terminal, width=100, soft_wrap=True)
+        self.show = Show(console, quiet=quiet)
+        self.recorder = Recorder("c1", 0.0)
+        self.recorder.subscribe(self.show.observe)
+
+    def lines(self) -> list[str]:
+        return [" ".join(line.split()) for line in self.text.getvalue().splitlines()]
+
+
+@pytest.fixture
+def screen() -> Screen:
+    return Screen()
+
+
+def test_a_call_is_told_in_order(screen: Screen) -> None:
+    recorder = screen.recorder
+    recorder.answered(120.0)
+    recorder.turn_started(200.0, "agent", "a1")
+    recorder.turn_text("a1", "Hello.")
+    recorder.turn_ended(1120.0, "a1")
+    recorder.turn_started(2120.0, "caller", "c1")
+    recorder.turn_ended(3120.0, "c1")
+    recorder.turn_text("c1", "where is order 427")
+    recorder.tool_call_started(3200.0, "t1", "order_status", "queued")
+    recorder.tool_call_started(3220.0, "t1", "order_status", "queued", "job-1")
+    recorder.barge_in(4120.0, 1500, 12)
+    recorder.tool_call_finished(7200.0, "t1", "ok", wait_ms=20, run_ms=4000)
+    recorder.error(8120.0, "connection lost")
+    recorder.ended(9120.0, "completed", "agent")
+    assert screen.lines() == [
+        "0.00 s call answered after 120 ms",
+        "0.08 s agent Hello.",
+        "2.00 s caller where is order 427",
+        "3.10 s tool order_status (queued), job job-1",
+        "4.00 s barge-in the agent was silent 12 ms later; 1500 ms were heard",
+        "7.08 s tool order_status: ok, waited 20 ms, ran 4000 ms, 0 fillers meanwhile",
+        "8.00 s note connection lost",
+        "9.00 s call completed after 9.0 s (agent)",
+    ]
+
+
+def test_a_turn_is_shown_once_though_its_text_comes_in_pieces(screen: Screen) -> None:
+    screen.recorder.turn_started(0.0, "agent", "a1")
+    for piece in ("It ", "is ", "shipped."):
+        screen.recorder.turn_text_delta("a1", piece)
+    screen.recorder.turn_text("a1", "It is shipped.")
+    screen.recorder.turn_ended(900.0, "a1")
+    assert screen.lines() == ["0.00 s agent It is shipped."]
+
+
+def test_a_turn_without_words_is_shown_at_its_end(screen: Screen) -> None:
+    screen.recorder.turn_started(0.0, "filler", "f1")
+    assert screen.lines() == []
+    screen.recorder.turn_ended(900.0, "f1")
+    assert screen.lines() == ["0.00 s filler …"]
+
+
+def test_text_before_the_turn_is_kept_for_it(screen: Screen) -> None:
+    screen.recorder.turn_text("a1", "Hello.")
+    assert screen.lines() == []
+    screen.recorder.turn_started(0.0, "agent", "a1")
+    assert screen.lines() == ["0.00 s agent Hello."]
+
+
+def test_what_was_understood_is_shown_even_if_it_is_nothing(screen: Screen) -> None:
+    screen.show.heard("order four two seven")
+    screen.show.heard("")
+    assert screen.lines() == ["(the caller understood: order four two seven)", "(the caller understood: nothing)"]
+
+
+def test_words_in_brackets_are_no_markup(screen: Screen) -> None:
+    screen.recorder.turn_started(0.0, "agent", "a1")
+    screen.recorder.turn_text("a1", "see [bold]this[/bold] and [/nonsense]")
+    assert "[bold]this[/bold] and [/nonsense]" in screen.lines()[0]
+
+
+@pytest.mark.parametrize(("terminal", "coloured"), [(True, True), (False, False)])
+def test_colours_on_a_terminal_alone(terminal: bool, coloured: bool) -> None:
+    screen = Screen(terminal=terminal)
+    screen.show.step("starting")
+    assert ("\x1b[" in screen.text.getvalue()) is coloured
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        lambda screen: screen.show.step("starting"),
+        lambda screen: screen.show.heard("x"),
+        lambda screen: screen.recorder.answered(1.0),
+        lambda screen: screen.recorder.ended(1.0, "completed"),
+    ],
+)
+def test_quiet_says_nothing_for_json_alone_is_wanted(event: Callable[[Screen], None]) -> None:
+    screen = Screen(quiet=True)
+    event(screen)
+    assert screen.text.getvalue() == ""
