@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -29,7 +29,21 @@ class AgentTools(_Table):
     """Which tools the agent has, and how the session is told of them."""
 
     modules: tuple[str, ...] = Field(default=(), description="modules, module:function or files that define tools")
-    exposure: Literal["direct", "auto"] = Field(default="direct", description="direct: each tool is a function")
+    exposure: Literal["direct", "registry", "auto"] = Field(
+        default="direct",
+        description="direct: each tool is a function; registry: three functions with which the model looks them up",
+    )
+    direct_tokens: int = Field(default=3000, ge=0, description="auto: as direct up to this size, else as registry")
+    allow: tuple[str, ...] = Field(default=("*",), description="patterns of the tools that the agent has")
+    deny: tuple[str, ...] = Field(default=(), description="patterns of those that it has not")
+    max_runs: int | None = Field(default=None, ge=0, description="tool calls of one phone call")
+    max_runs_of: dict[str, Annotated[int, Field(ge=0)]] = Field(
+        default_factory=dict, description="runs of one tool in a phone call, by its name or a pattern"
+    )
+    hook: str | None = Field(
+        default=None, description="module:function or file.py:function that says which tools a call is offered"
+    )
+    hook_seconds: float | None = Field(default=None, ge=1, description="s after which the hook is asked again")
     end_call: bool = Field(default=True, description="whether the agent may hang up by itself")
 
 
@@ -194,7 +208,8 @@ def _agent(raw: Mapping[str, Any], path: Path, where: str) -> Agent:
         details = error.errors(include_url=False)
         raise AgentFileError([_line(detail, path, where) for detail in details]) from None
     modules = tuple(_beside(module, path) for module in agent.tools.modules)
-    return agent.model_copy(update={"tools": agent.tools.model_copy(update={"modules": modules})})
+    hook = None if agent.tools.hook is None else _beside(agent.tools.hook, path)
+    return agent.model_copy(update={"tools": agent.tools.model_copy(update={"modules": modules, "hook": hook})})
 
 
 def _beside(module: str, path: Path) -> str:

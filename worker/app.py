@@ -20,7 +20,7 @@ from tools.loading import load_tools
 from tools.queued import QueuedRunner
 from worker.agent import Agent, AgentFile
 from worker.embedded import Embedded
-from worker.factory import make_session
+from worker.factory import check_tools, make_session
 from worker.http import HttpEndpoint, Part, start_http
 from worker.metrics import Metrics
 from worker.pace import Pacer
@@ -81,6 +81,7 @@ class App:
         settings = self.settings
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         tools = {agent.tools.modules: load_tools(agent.tools.modules) for agent in self.agents.agents()}
+        check_tools(self.agents, tools)
         await self._embedded.start()
         self._provider = settings.provider(self._embedded.realtime_url)
         await asyncio.to_thread(prepare, self._provider)

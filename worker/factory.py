@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+import structlog
 
 from telephony.bridge import Bridge
 from tools.catalog import Catalog
-from worker.agent import Agent
+from tools.errors import ToolDefinitionError
+from tools.spec import ToolSpec
+from worker.agent import Agent, AgentFile
+from worker.call_catalog import CallCatalog
+from worker.exposure import DESCRIBE_TOOL, LIST_TOOLS, RUN_TOOL, ToolView
 from worker.fillers import FillerConfig
 from worker.link import Link
 from worker.patience import SilenceConfig
@@ -16,9 +22,14 @@ from worker.realtime.connection import Provider
 from worker.records import Recorder
 from worker.session import CallInfo, CallSession, Services
 from worker.tool_calls import CALL_FUNCTIONS
+from worker.tool_hook import load_hook
+from worker.tool_offer import ToolOffer
+from worker.tool_policy import ToolPolicy
 from worker.turns import END_CALL, TurnConfig, TurnMachine
 
-__all__ = ["END_CALL_FUNCTION", "make_session", "session_config", "turn_config"]
+__all__ = ["END_CALL_FUNCTION", "check_tools", "make_session", "session_config", "tool_policy", "turn_config"]
+
+log = structlog.get_logger(__name__)
 
 TRANSCRIPTION_MODEL = "gpt-4o-mini-transcribe"
 """Writes down the caller's words where the agent file names no other (provider.audio.input.transcription.model)."""
@@ -40,21 +51,59 @@ def make_session(
     hang_up: Callable[[str], None],
 ) -> CallSession:
     """Return the session of a new call; it starts nothing by itself."""
-    link = Link(provider, session_config(agent, services.catalog), info.call_id)
+    tools = agent.tools
+    catalog = CallCatalog(services.catalog, tool_policy(agent))
+    link = Link(provider, session_config(agent, catalog.view), info.call_id)
+    offer = ToolOffer(
+        catalog,
+        link,
+        lambda: session_config(agent, catalog.view),
+        log.bind(call_id=info.call_id),
+        hook=None if tools.hook is None else load_hook(tools.hook),
+        asked=(info.dialled, info.caller, agent.name),
+        again_s=tools.hook_seconds,
+    )
     machine = TurnMachine(turn_config(agent, services.catalog))
     recorder = Recorder(info.call_id, services.clock() * 1000, info.caller, info.dialled)
-    return CallSession(info, agent, bridge, link, machine, recorder, services, hang_up)
+    return CallSession(info, agent, bridge, link, machine, recorder, services, hang_up, offer)
 
 
-def session_config(agent: Agent, catalog: Catalog) -> SessionConfig:
-    """Return what the provider is told of the agent."""
-    functions: list[Mapping[str, Any]] = list(catalog.functions())
-    if any(spec.queued for spec in catalog.specs()):
+def tool_policy(agent: Agent) -> ToolPolicy:
+    """Return the agent's rules for its tools."""
+    tools = agent.tools
+    return ToolPolicy(
+        exposure=tools.exposure,
+        most_tokens=tools.direct_tokens,
+        allow=tools.allow,
+        deny=tools.deny,
+        max_runs=tools.max_runs,
+        max_runs_of=tools.max_runs_of,
+    )
+
+
+def check_tools(agents: AgentFile, tools: Mapping[tuple[str, ...], Iterable[ToolSpec]]) -> None:
+    """Find out at the start what would go wrong in a call. `tools`: those of each list of modules.
+
+    Raises AgentFileError for a hook that can't be loaded, ToolDefinitionError for a tool with a name of ours.
+    """
+    for agent in agents.agents():
+        if agent.tools.hook is not None:
+            load_hook(agent.tools.hook)
+    taken = {END_CALL, LIST_TOOLS, DESCRIBE_TOOL, RUN_TOOL, *(one["name"] for one in CALL_FUNCTIONS)}
+    for spec in (spec for specs in tools.values() for spec in specs):
+        if spec.name in taken:
+            raise ToolDefinitionError(f"{spec.source}: {spec.name} is a function of every call: rename the tool")
+
+
+def session_config(agent: Agent, view: ToolView) -> SessionConfig:
+    """Return what the provider is told of the agent, and of the tools that the call is offered at the moment."""
+    functions: list[Mapping[str, Any]] = list(view.functions)
+    if any(spec.queued for spec in view.specs.values()):
         functions += CALL_FUNCTIONS
     if agent.tools.end_call:
         functions.append(END_CALL_FUNCTION)
     return SessionConfig(
-        instructions=agent.instructions,
+        instructions=view.instructions(agent.instructions),
         voice=agent.voice,
         tools=tuple(functions),
         language=agent.language.partition("-")[0].lower() or None,

@@ -37,6 +37,7 @@ class Link:
     def __init__(self, provider: Provider, config: SessionConfig, call_id: str) -> None:
         self.codec: Codec = OpenAICodec()
         self._config = config
+        self._told = config
         self._call_id = call_id
         self._connection = RealtimeConnection(provider, self.codec, self._take, call_id=call_id)
         self._on_event: Callable[[RealtimeEvent], None] = lambda event: None
@@ -68,6 +69,12 @@ class Link:
         """Say who gets the events, what a new session is told first, and who hears that none can be had."""
         self._on_event, self._replay, self._on_gone = on_event, replay, on_gone
 
+    def configure(self, config: SessionConfig) -> None:
+        """Use these settings from now on: a session that is up is told, one that is to come begins with them."""
+        self._config = config
+        if self._connection.is_open:
+            self._tell(config)
+
     async def open(self) -> None:
         """Try until there is a session, or none can be had: then `on_gone` is called. Returns either way."""
         reason = "the provider ended every session soon after it began"
@@ -75,6 +82,7 @@ class Link:
             await asyncio.sleep(delay)
             if self._closed:
                 return
+            self._told = self._config
             try:
                 await self._connection.open(self._config, timeout_s=OPEN_S)
             except RealtimeRefused as refused:
@@ -114,9 +122,15 @@ class Link:
         self._take(ConnectionLost(1000, "recycled before the provider's limit", False))
         self._stale = True
 
+    def _tell(self, config: SessionConfig) -> None:
+        self._told = config
+        self._connection.send(self.codec.session_update(config))
+
     def _take(self, event: RealtimeEvent) -> None:
         if isinstance(event, SessionReady):
             self._stale, self._began = False, asyncio.get_running_loop().time()
+            if self._told is not self._config:  # they changed while the session began
+                self._tell(self._config)
             for frame in self._replay():
                 self._connection.send(frame)
         if self._stale:

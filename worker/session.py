@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -28,6 +28,7 @@ from worker.realtime.history import History
 from worker.records import CallOutcome, Recorder, Who
 from worker.sounds import APOLOGY, load_prompt
 from worker.tool_calls import ToolCalls
+from worker.tool_offer import ToolOffer
 from worker.turns import PLACEHOLDER, TurnMachine, say_exactly
 from worker.voice import Downlink, Uplink
 
@@ -75,6 +76,7 @@ class CallSession:
         recorder: Recorder,
         services: Services,
         hang_up: Callable[[str], None],
+        offer: ToolOffer,
     ) -> None:
         self.info = info
         self.agent = agent
@@ -86,6 +88,7 @@ class CallSession:
         self._services = services
         self._clock = services.clock
         self._hang_up = hang_up
+        self.offer = offer
         self._playout = Playout(bridge, recorder)
         self._uplink = Uplink(bridge.rate_hz, link.input_format)
         self._downlink = Downlink(bridge.rate_hz, link.output_format)
@@ -110,7 +113,7 @@ class CallSession:
             info.call_id,
             info.caller,
             info.dialled,
-            services.catalog,
+            offer.catalog,
             machine.pending,
             recorder,
             services.metrics,
@@ -142,6 +145,7 @@ class CallSession:
     async def open(self) -> None:
         """Open the realtime session; a fault is told to the caller once there is media. Never raises for one."""
         self._opened = self._clock()
+        await self.offer.begin()
         await self._link.open()
 
     def start_media(self) -> bool:
@@ -240,6 +244,9 @@ class CallSession:
         self._minutes.note(event)
         if isinstance(event, base.AudioDone):
             self._playout.end_item(event.item_id)
+        elif isinstance(event, base.ToolCallRequested):
+            name, arguments = self.offer.catalog.view.unwrap(event.name, event.arguments)
+            event = replace(event, name=name, arguments=arguments)
         elif isinstance(event, base.ResponseDone):
             self._take_back_unheard(event)
         elif isinstance(event, base.ConnectionLost):
@@ -286,8 +293,9 @@ class CallSession:
         """What a new session has to be told: the conversation so far as text, and the calls that are open."""
         codec = self._link.codec
         frames = [codec.message(entry.role, entry.text) for entry in self._history.entries()]
-        calls = self.machine.pending.unanswered()
-        return frames + [codec.tool_call_item(call.tool_call_id, call.name, call.arguments) for call in calls]
+        calls, view = self.machine.pending.unanswered(), self.offer.catalog.view
+        wrapped = [(call.tool_call_id, *view.wrap(call.name, call.arguments)) for call in calls]
+        return frames + [codec.tool_call_item(*call) for call in wrapped]
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
@@ -300,7 +308,8 @@ class CallSession:
 
     def _request_response(self, command: turn.RequestResponse) -> None:
         metadata = {"purpose": command.purpose.value}
-        request = base.ResponseRequest(instructions=command.instructions, metadata=metadata)
+        tools = () if command.instructions is not None else None  # words that are given leave nothing to call
+        request = base.ResponseRequest(instructions=command.instructions, metadata=metadata, tools=tools)
         self._link.send(self._link.codec.create_response(request))
 
     def _cancel_response(self, command: turn.CancelResponse) -> None:
@@ -383,5 +392,6 @@ class CallSession:
 
     async def close(self) -> None:
         """Give back what the call held; a tool that is not to be cancelled goes on without the caller."""
+        self.offer.end()
         await self._link.close()
         await self._tools.hang_up()

@@ -10,8 +10,9 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tools.catalog import Catalog, ToolRequest
+from tools.catalog import ToolRequest
 from tools.outcome import Outcome, failure
+from worker.call_catalog import CallCatalog
 from worker.metrics import Metrics
 from worker.pending import PendingTool, PendingTools
 from worker.records import Recorder
@@ -52,7 +53,7 @@ class ToolCalls:
         call_id: str,
         caller: str,
         dialled: str,
-        catalog: Catalog,
+        catalog: CallCatalog,
         pending: PendingTools,
         recorder: Recorder,
         metrics: Metrics,
@@ -88,6 +89,10 @@ class ToolCalls:
 
     async def _run(self, command: StartTool) -> None:
         try:
+            found = self._catalog.view.answer(command.name, command.arguments)
+            if found is not None:
+                self._feed(ToolFinished(command.tool_call_id, found))
+                return
             if command.name in (PENDING_JOBS, CANCEL_JOB):
                 output = await self._own_function(command)
                 self._feed(ToolFinished(command.tool_call_id, json.dumps(output)))

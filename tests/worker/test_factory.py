@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +11,12 @@ import pytest
 from telephony.bridge import Bridge
 from tools import tool
 from tools.catalog import Catalog
+from tools.errors import ToolDefinitionError
 from tools.inline import InlineRunner
-from worker.agent import Agent, load_agent_file
-from worker.factory import END_CALL_FUNCTION, make_session, session_config, turn_config
+from worker.agent import Agent, AgentFile, load_agent_file
+from worker.errors import AgentFileError
+from worker.exposure import REGISTRY, Exposure, ToolView, view_of
+from worker.factory import END_CALL_FUNCTION, check_tools, make_session, session_config, turn_config
 from worker.metrics import Metrics
 from worker.realtime.openai import OpenAICodec
 from worker.realtime.provider import Provider
@@ -37,13 +41,17 @@ def catalog(*functions: Any) -> Catalog:
     return Catalog([function.__tool__ for function in functions], inline=InlineRunner())
 
 
+def view(*functions: Any, exposure: Exposure = "direct") -> ToolView:
+    return view_of([function.__tool__ for function in functions], exposure, most_tokens=1000)
+
+
 def names(agent: Agent, *functions: Any) -> list[str]:
-    return [function["name"] for function in session_config(agent, catalog(*functions)).tools]
+    return [function["name"] for function in session_config(agent, view(*functions)).tools]
 
 
 def test_the_provider_is_told_the_agents_words() -> None:
     config = session_config(
-        Agent(instructions="Be brief.", voice="marin", language="de-CH", provider={"temperature": 0.7}), catalog()
+        Agent(instructions="Be brief.", voice="marin", language="de-CH", provider={"temperature": 0.7}), view()
     )
     assert (config.instructions, config.voice, config.language) == ("Be brief.", "marin", "de")
     assert config.extra == {"temperature": 0.7} and config.transcription_model
@@ -70,7 +78,7 @@ def test_the_calls_own_functions_have_the_shape_of_tools(function: dict[str, Any
 
 def test_the_shipped_agents_settings_can_be_sent() -> None:
     agent = load_agent_file(None).default
-    assert OpenAICodec().session_update(session_config(agent, catalog(order_status)))
+    assert OpenAICodec().session_update(session_config(agent, view(order_status)))
 
 
 def test_the_machine_is_told_of_greeting_goodbye_and_fillers() -> None:
@@ -108,6 +116,32 @@ def test_who_responds_and_who_interrupts_is_as_the_provider_is_told(
 @pytest.mark.parametrize("options", [{"audio": "loud"}, {"audio": {"input": {"turn_detection": "vad"}}}])
 def test_options_of_another_shape_are_the_providers_matter(options: dict[str, Any]) -> None:
     assert turn_config(Agent(provider=options), catalog()).server_responds
+
+
+def test_with_the_registry_the_session_has_three_functions_and_their_order() -> None:
+    config = session_config(Agent(instructions="Be brief."), view(order_status, current_time, exposure="registry"))
+    own = [function["name"] for function in CALL_FUNCTIONS]
+    assert [one["name"] for one in config.tools] == [*(one["name"] for one in REGISTRY), *own, END_CALL]
+    assert config.instructions.startswith("Be brief.\n\n") and "list_tools" in config.instructions
+    assert OpenAICodec().session_update(config)
+
+
+def test_a_tool_may_not_take_the_name_of_a_function_of_ours() -> None:
+    @tool
+    def run_tool() -> str:
+        """Clash."""
+        return ""
+
+    agents = AgentFile(Path("a.toml"), Agent())
+    check_tools(agents, {(): [current_time.__tool__]})
+    with pytest.raises(ToolDefinitionError, match="run_tool is a function of every call: rename the tool"):
+        check_tools(agents, {(): [run_tool.__tool__]})
+
+
+def test_a_hook_that_is_not_there_stops_the_start() -> None:
+    agents = AgentFile(Path("a.toml"), Agent(tools={"hook": "no_such_module_here:f"}))
+    with pytest.raises(AgentFileError, match="tools.hook = 'no_such_module_here:f': importing it raised"):
+        check_tools(agents, {})
 
 
 async def test_a_session_starts_nothing_by_itself() -> None:

@@ -263,7 +263,8 @@ async def test_greeting_is_asked_for_when_both_session_and_media_are_there(make:
     rig.session.answered()
     rig.session.start_media()
     [request] = await rig.arrived()
-    assert request["response"] == {"instructions": "Say exactly: Hello.", "metadata": {"purpose": "greeting"}}
+    words = {"instructions": "Say exactly: Hello.", "tools": []}
+    assert request["response"] == {**words, "metadata": {"purpose": "greeting"}}
     assert not rig.session.start_media(), "a re-INVITE greets nobody"
     assert len(await rig.arrived()) == 1
     await rig.session.close()
