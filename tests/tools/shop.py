@@ -10,7 +10,7 @@ from typing import Any
 
 from tools import ToolContext, ToolError, tool
 
-FOLDER = Path(os.environ.get("SHOP_FOLDER", "."))
+FOLDER = Path()  # each tool worker of the tests has a working directory of its own
 SECRET = "sk-live-0123456789"
 
 

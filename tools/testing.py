@@ -1,0 +1,110 @@
+"""To try a tool as a call would run it, in a test of its author's.
+
+    from tools.testing import run_tool
+
+    def test_an_order_is_found() -> None:
+        outcome = run_tool(order_status, {"order": "427"})
+        assert outcome.status == "ok" and outcome.value["status"] == "shipped"
+
+`mode="queued"` starts a redis-server and a real tool worker for that one call (about 1 s): the arguments go through
+JSON and the tool runs in a fork, as it will in production.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from tools.catalog import Catalog
+from tools.errors import ToolDefinitionError
+from tools.inline import InlineRunner
+from tools.outcome import Outcome
+from tools.queued import QueuedRunner, QueueSettings
+from tools.request import ToolRequest
+from tools.rig import RedisServer, tool_worker
+from tools.spec import ATTRIBUTE, ToolSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """How a tool call in a test ended.
+
+    status, output, detail: as in `tools.outcome.Outcome`. value: the output, read. progress: what it reported.
+    outcome: all of it.
+    """
+
+    status: str
+    output: str
+    detail: str
+    value: Any
+    progress: tuple[str, ...]
+    outcome: Outcome = field(repr=False)
+
+
+def run_tool(
+    function: Callable[..., Any],
+    arguments: Mapping[str, Any] | str = "{}",
+    *,
+    mode: Literal["inline", "queued"] = "inline",
+    caller: str = "+15550100",
+    dialled: str = "+15550199",
+    timeout: float | None = None,
+) -> Tried:
+    """Run one tool call to its end; `function` has `@tool` on it, `arguments` are what the model would send.
+
+    Never raises for the tool's fault: that is a status. Raises `ToolDefinitionError` for what is no tool, and (queued)
+    for a tool that another process can't import. Works with and without an event loop running.
+    """
+    spec = getattr(function, ATTRIBUTE, None)
+    if not isinstance(spec, ToolSpec):
+        raise ToolDefinitionError(f"{function!r} is no tool: put @tool (from tools import tool) above it")
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    request = ToolRequest(
+        call_id="test", tool_call_id="1", name=spec.name, arguments=text, caller=caller, dialled=dialled
+    )
+
+    def body() -> Tried:
+        if mode == "inline":
+            return asyncio.run(_try(spec, request, timeout, None))
+        with RedisServer.temporary() as redis, tool_worker(redis.url, [reference_to(function)]):
+            return asyncio.run(_try(spec, request, timeout, QueueSettings(url=redis.url)))
+
+    with ThreadPoolExecutor(1) as thread:  # a loop may run in this one
+        return thread.submit(body).result()
+
+
+async def _try(spec: ToolSpec, request: ToolRequest, timeout: float | None, queue: QueueSettings | None) -> Tried:
+    heard: list[str] = []
+    spec = replace(spec, mode="queued" if queue else "inline")
+    inline = InlineRunner()
+    queued = QueuedRunner(queue) if queue else None
+    try:
+        catalog = Catalog([spec], inline=inline, queued=queued, most_s=timeout)
+        outcome = await catalog.run(request, on_progress=lambda _request, text: heard.append(text))
+    finally:
+        await inline.aclose()
+        if queued:
+            await queued.aclose()
+    value = json.loads(outcome.output)
+    return Tried(outcome.status, outcome.output, outcome.detail, value, tuple(heard), outcome)
+
+
+def reference_to(function: Callable[..., Any]) -> str:
+    """Return the reference by which another process loads this tool: its module's name, else its file."""
+    if "." in function.__qualname__:
+        raise ToolDefinitionError(
+            f"tool {function.__qualname__}: a tool worker can't import it: define it at the top level of a module"
+        )
+    file = inspect.getfile(function)
+    with contextlib.suppress(ImportError, ValueError):
+        found = importlib.util.find_spec(function.__module__)
+        if found is not None and found.origin == file and found.name != "__main__":
+            return f"{function.__module__}:{function.__name__}"
+    return f"{file}:{function.__name__}"
