@@ -74,6 +74,7 @@ class Session:
             pace=pace or Pace(),
             faults=self.faults,
         )
+        self._unheard: dict[str, Item] = {}
         self._turn_item: str | None = None
         self._close_at = None if self.faults.close_after_s is None else now + self.faults.close_after_s
         self._handlers: Mapping[str, Callable[[dict[str, Any], float], None]] = {
@@ -110,9 +111,7 @@ class Session:
 
     def heard(self, item_id: str, text: str | None, now: float) -> None:
         """The ears' result for an item; None when they failed."""
-        item = next((one for one in self.conversation.items if one.id == item_id), None)
-        if item is None:  # deleted meanwhile
-            return
+        item = self._unheard.pop(item_id)
         item.heard = True
         item.content[0]["transcript"] = text or ""
         if self.config.transcribes:
@@ -232,6 +231,7 @@ class Session:
         item = Item(item_id, "message", "user", heard=False, audio_ms=turn.ms)
         item.content.append({"type": "input_audio", "transcript": None})
         previous = self.conversation.add(item)
+        self._unheard[item_id] = item  # also when the client deletes it meanwhile: a response may wait for it
         self._emit("input_audio_buffer.committed", {"previous_item_id": previous, "item_id": item_id})
         self._added(item, previous)
         self._jobs.append(Transcribe(item_id, turn.pcm, turn.rate_hz))

@@ -62,7 +62,7 @@ class Script:
         if ask.idle:
             return Plan((self._pick("idle", self.dialogue.idle),))
         outputs = [item for item in ask.items if item.kind == "function_call_output" and not item.answered]
-        users = [item for item in ask.items if item.role == "user" and not item.answered]
+        users = [item for item in _since_agent(ask.items) if item.role == "user" and not item.answered]
         said: list[Say | Call] = [self._word(item, ask.items) for item in outputs]
         plan = self._hear(users, ask) if users else Plan()
         if not outputs and not users:
@@ -149,6 +149,12 @@ class Script:
         rules = (rule for turn in self.dialogue.turns for rule in turn.calls if rule.tool == tool and rule.answers)
         rule = next(rules, None)
         return () if rule is None else rule.answers
+
+
+def _since_agent(items: Sequence[Item]) -> Sequence[Item]:
+    """What came after the last thing that the agent said: a history that was replayed is not answered again."""
+    spoken = [place for place, item in enumerate(items) if item.role == "assistant"]
+    return items[spoken[-1] + 1 :] if spoken else items
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -20,8 +20,8 @@ AUDIO_OUTPUT_SYNCHRONOUS = 2
 RATE, PITCH, RANGE = 1, 3, 4
 CHARS_UTF8 = 1
 SLOWEST_WPM, FASTEST_WPM = 80, 450
-CACHED = 256
-"""Utterances kept; a sentence of 3 s is 130 kB."""
+CACHED = 32
+"""Sentences kept; one of 3 s is 130 kB."""
 
 # The service's voices as espeak's; those whose sentences the recogniser understands best after G.711 come first.
 _VOICES = {

@@ -668,3 +668,18 @@ def test_every_event_is_one_that_the_sdk_knows(scene: Any) -> None:
         assert parsed.to_dict(mode="json").keys() >= {"type", "event_id"}
         kinds.add(type(parsed).__name__)
     assert len(kinds) > 25
+
+
+def test_an_item_deleted_before_it_is_understood_holds_nothing_up(scene: Any) -> None:
+    scene.hold = True
+    events = scene.say("tell me a story")
+    scene.send("conversation.item.delete", item_id=events.one("input_audio_buffer.committed")["item_id"])
+    scene.release()
+    assert scene.run().one("response.done")["response"]["status"] == "completed"
+
+
+def test_a_replayed_history_is_not_answered_again(scene: Any) -> None:
+    scene.send("conversation.item.create", item=message("tell me a story"))
+    scene.send("conversation.item.create", item=message("Once upon a time.", "assistant"))
+    scene.say("")
+    assert scene.run().spoken == ["I am sorry, I did not understand that."]
