@@ -1,0 +1,75 @@
+"""The operator's own function that says which tools a call is offered."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools import tool
+from worker import tool_hook
+from worker.errors import AgentFileError
+from worker.tool_hook import ask, load_hook
+
+NOW = datetime(2026, 11, 3, 9, 30)
+
+
+@tool
+def look() -> str:
+    """Look."""
+    return ""
+
+
+async def test_it_is_told_who_calls_whom_and_when() -> None:
+    told: list[Any] = []
+
+    def hook(*given: Any) -> list[Any]:
+        told.append(given)
+        return ["pay", look, look.__tool__]  # type: ignore[attr-defined]
+
+    assert await ask(hook, "427", "alice", "desk", NOW) == ("pay", "look", "look")
+    assert told == [("427", "alice", "desk", NOW)]
+
+
+async def test_it_may_be_async_and_none_means_all() -> None:
+    async def hook(dialled: str, caller: str, agent: str, time: datetime) -> None:
+        await asyncio.sleep(0)
+
+    assert await ask(hook, "", "", "", NOW) is None
+
+
+@pytest.mark.parametrize(("given", "words"), [("look", "returned a str"), (7, "returned a int"), ([7], "in its list")])
+async def test_what_is_no_list_of_tools_is_refused(given: Any, words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        await ask(lambda *told: given, "", "", "", NOW)
+
+
+async def test_it_does_not_hold_up_the_loop_nor_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tool_hook, "BOUND_S", 0.05)
+    with pytest.raises(TimeoutError):
+        await ask(lambda *told: time.sleep(0.2), "", "", "", NOW)
+
+
+def test_it_is_found_in_a_file_or_a_module(tmp_path: Path) -> None:
+    file = tmp_path / "shop.py"
+    file.write_text("def tools_for(dialled, caller, agent, time):\n    return []\n")
+    assert load_hook(f"{file}:tools_for")("", "", "", NOW) == []
+    assert load_hook("builtins:print") is print
+
+
+@pytest.mark.parametrize(
+    ("reference", "words"),
+    [
+        ("shop", 'write "module:function"'),
+        ("no_such_module_here:f", "importing it raised ModuleNotFoundError"),
+        ("os.path:nothing", "there is no function nothing in os.path"),
+        ("os.path:basename", r"it has to take \(dialled, caller, agent, time\)"),
+    ],
+)
+def test_a_wrong_reference_is_one_line(reference: str, words: str) -> None:
+    with pytest.raises(AgentFileError, match=words):
+        load_hook(reference)
