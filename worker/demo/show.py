@@ -84,7 +84,8 @@ class Show:
     def _tool_ended(self, event: records.ToolEnded) -> None:
         call = event.call
         times = f"waited {call.wait_ms} ms, ran {call.run_ms} ms"
-        text = f"{call.tool}: {call.status}, {times}, {call.fillers} fillers meanwhile"
+        fillers = f"{call.fillers} filler{'' if call.fillers == 1 else 's'}"
+        text = f"{call.tool}: {call.status}, {times}, {fillers} meanwhile"
         self._print(event.at_ms, "tool", text, "magenta")
 
     def _barged_in(self, event: records.BargedIn) -> None:
