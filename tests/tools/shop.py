@@ -101,3 +101,13 @@ def steps(context: ToolContext) -> dict[str, Any]:
     context.progress("one of two")
     context.progress("two of two")
     return {"call": context.call_id, "tool_call": context.tool_call_id, "left": context.remaining() > 0}
+
+
+@tool(mode="queued", timeout=3, effects="once")
+def append(key: str, seconds: float = 0.0) -> dict[str, str]:
+    """Append a line to a file: the effect that must happen once."""
+    time.sleep(seconds)
+    with open(FOLDER / "effects", "a") as file:
+        file.write(f"{key}\n")
+    time.sleep(seconds)
+    return {"appended": key}

@@ -1,0 +1,200 @@
+"""At most once: a hundred random faults while tool calls append lines to a file.
+
+Faults are strewn over a stream of tool calls from two callers of the queue (as two workers would be) that is run by
+four tool workers. At the end each line is there at most once, and each outcome is true: `ok` with its line, and
+anything that says "nothing was done" without one. `unknown` is the only word for what can't be told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import signal
+from collections import Counter, defaultdict
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.exceptions import RedisError
+
+from tests.tools import conftest
+from tools import names, rig
+from tools.catalog import Catalog, load_tools
+from tools.inline import InlineRunner
+from tools.outcome import Outcome
+from tools.queued import QueuedRunner, QueueSettings
+from tools.request import ToolRequest
+
+FAULTS = 100
+CALLS = 4  # begun before each fault
+PACE_S = 0.3
+WORKERS = 4
+SPECS = load_tools([f"{Path(__file__).with_name('shop.py')}:append"])
+
+
+@dataclass
+class Storm:
+    """The stream of calls, the faults, and what came of them."""
+
+    redis: conftest.RedisServer
+    workers: conftest.ToolWorkers
+    catalogs: list[Catalog]
+    dice: random.Random
+    outcomes: dict[str, list[Outcome]] = field(default_factory=lambda: defaultdict(list))
+    asked: Counter[str] = field(default_factory=Counter)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    recent: list[ToolRequest] = field(default_factory=list)
+    done: Counter[str] = field(default_factory=Counter)
+
+    def spawn(self, body: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(body)
+        self.tasks.add(task)
+
+    def call(self, number: int) -> None:
+        key = f"k{number}"
+        arguments = json.dumps({"key": key, "seconds": self.dice.choice([0, 0.01, 0.05])})
+        request = ToolRequest(call_id=f"call{number % 7}", tool_call_id=key, name="append", arguments=arguments)
+        self.recent = [*self.recent[-7:], request]
+        self.ask(request, self.dice.choice(self.catalogs))
+
+    def ask(self, request: ToolRequest, catalog: Catalog) -> None:
+        self.asked[request.tool_call_id] += 1
+
+        async def body() -> None:
+            self.outcomes[request.tool_call_id].append(await catalog.run(request))
+
+        self.spawn(body())
+
+    async def fault(self) -> None:
+        faults: list[Callable[[], Coroutine[Any, Any, None]]] = [
+            self.kill_worker_and_job,
+            self.kill_worker,
+            self.kill_job,
+            self.terminate_worker,
+            self.kill_redis,
+            self.ask_again,
+            self.give_up_waiting,
+            self.redeliver,
+            self.cancel,
+        ]
+        chosen = self.dice.choice(faults)
+        await asyncio.sleep(self.dice.uniform(0, 0.06))
+        await chosen()
+        self.done[chosen.__name__] += 1
+
+    # The faults
+
+    async def kill_worker_and_job(self) -> None:
+        self.workers.kill_with_horse(self.a_worker())
+        self.workers.start(wait=False)
+
+    async def kill_worker(self) -> None:
+        """The job's fork lives on without its worker."""
+        os.kill(self.a_worker().pid, signal.SIGKILL)
+        self.workers.start(wait=False)
+
+    async def kill_job(self) -> None:
+        for pid in conftest.children_of(self.a_worker().pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    async def terminate_worker(self) -> None:
+        os.kill(self.a_worker().pid, signal.SIGTERM)
+        self.workers.start(wait=False)
+
+    async def kill_redis(self) -> None:
+        self.redis.kill()
+        await asyncio.sleep(self.dice.uniform(0, 0.2))
+        await asyncio.to_thread(self.redis.start)
+
+    async def ask_again(self) -> None:
+        for request in self.dice.sample(self.recent, 3):
+            for catalog in self.catalogs:
+                self.ask(request, catalog)
+
+    async def give_up_waiting(self) -> None:
+        """Barge-in or a reconnect: who waited is gone, and asks once more."""
+        request, catalog = self.dice.choice(self.recent), self.dice.choice(self.catalogs)
+        task = asyncio.create_task(catalog.run(request))
+        await asyncio.sleep(self.dice.uniform(0, 0.01))
+        task.cancel()
+        self.ask(request, catalog)
+
+    async def redeliver(self) -> None:
+        with contextlib.suppress(RedisError):
+            client = self.redis.client
+            for request in self.dice.sample(self.recent, 2):
+                if client.exists(names.job_key(request.job_id)):
+                    client.lpush(names.queue_key(names.QUEUE), request.job_id)
+
+    async def cancel(self) -> None:
+        request = self.dice.choice(self.recent)
+        for catalog in self.catalogs:
+            await catalog.cancel(request.call_id, request.tool_call_id)
+
+    def a_worker(self) -> conftest.Child:
+        alive = [process for process in self.workers.processes if process.poll() is None]
+        return self.dice.choice(alive[-WORKERS:])
+
+    # What is left when it has calmed down
+
+    async def calm(self) -> None:
+        await asyncio.gather(*self.tasks)
+        for process in self.workers.processes:
+            if process.poll() is None:
+                os.kill(process.pid, signal.SIGTERM)
+        self.workers.start()
+        client = self.redis.client
+        await asyncio.to_thread(
+            rig.wait_until, lambda: client.llen(names.queue_key(names.QUEUE)) == 0, "the queue to run dry"
+        )
+
+
+def lies(key: str, outcomes: list[Outcome], effects: int) -> list[str]:
+    """Return what the outcomes of one tool call say that isn't so."""
+    said = [outcome.status for outcome in outcomes]
+    wrong = []
+    if effects > 1:
+        wrong.append(f"{key}: done {effects} times ({said})")
+    if "ok" in said and effects == 0:
+        wrong.append(f"{key}: ok without its effect ({said})")
+    # Who could not reach Redis has done nothing, whatever another one who asked could do.
+    undone = {"failed", "timeout", "cancelled"} & set(said) or set(said) == {"unavailable"}
+    if undone and effects:
+        wrong.append(f"{key}: told as undone, but done ({[(o.status, o.detail) for o in outcomes]})")
+    if set(said) - {"ok", "unknown", "cancelled", "timeout", "unavailable"}:
+        wrong.append(f"{key}: {[(o.status, o.detail) for o in outcomes]}")
+    return wrong
+
+
+@pytest.mark.timeout(180)
+async def test_a_hundred_faults_double_nothing_and_lose_nothing(redis_server, workers, tmp_path: Path) -> None:
+    seed = random.SystemRandom().randrange(10**6)
+    runners = [QueuedRunner(QueueSettings(url=redis_server.url)) for _ in range(2)]
+    catalogs = [Catalog(SPECS, inline=InlineRunner(), queued=runner) for runner in runners]
+    storm = Storm(redis_server, workers, catalogs, random.Random(seed))
+    for _ in range(WORKERS):
+        workers.start()
+    try:
+        for number in range(FAULTS):
+            for extra in range(CALLS):
+                storm.call(number * CALLS + extra)
+            await storm.fault()
+            await asyncio.sleep(PACE_S * storm.dice.random())
+        await storm.calm()
+    finally:
+        for runner in runners:
+            await runner.aclose()
+    effects = Counter((tmp_path / "effects").read_text().split())
+    wrong = [line for key, found in storm.outcomes.items() for line in lies(key, found, effects[key])]
+    statuses = Counter(outcome.status for found in storm.outcomes.values() for outcome in found)
+    print(f"seed {seed}: {statuses}; {sum(effects.values())} effects; {dict(storm.done)}")
+    assert not wrong, f"seed {seed}: {wrong}"
+    assert {key: len(found) for key, found in storm.outcomes.items()} == storm.asked  # each who asked was answered
+    assert sum(storm.done.values()) == FAULTS
+    assert statuses["ok"] > FAULTS  # most go well all the same
