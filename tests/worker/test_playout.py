@@ -143,6 +143,14 @@ def test_flush_does_not_cut_what_was_heard_to_its_end_nor_tones(line: Line) -> N
     assert line.playout.flush(line.now) == []
 
 
+def test_flush_in_the_moment_after_the_last_frame_cuts_nothing(line: Line) -> None:
+    line.playout.play("i1", pcm(100), "agent")
+    line.playout.end_item("i1")
+    for _ in range(5):
+        line.bridge.pull()
+    assert line.playout.flush(line.now) == []
+
+
 def test_flush_twice_cuts_once(line: Line) -> None:
     line.playout.play("i1", pcm(100), "agent")
     assert len(line.playout.flush(0.0)) == 1

@@ -107,6 +107,7 @@ class Rig:
         self.heard = b""
         self.events: list[base.RealtimeEvent] = []
         self.syncs = 0
+        self.faults: list[Exception] = []
         catalog = Catalog(self.shop.specs(), inline=self.inline)
         services = Services(catalog, self.metrics, clock=lambda: self.now)
         info = CallInfo("c0ffee", "alice", "427")
@@ -117,7 +118,10 @@ class Rig:
         self.link.attach(self._event, self.session._replay, self.session.fail)
 
     def _event(self, event: base.RealtimeEvent) -> None:
-        self.session.on_provider_event(event)
+        try:
+            self.session.on_provider_event(event)
+        except Exception as error:  # the connection would log it and go on
+            self.faults.append(error)
         self.events.append(event)
 
     async def answer(self) -> None:
@@ -246,6 +250,7 @@ async def rig(service: Any, until: Until, monkeypatch: pytest.MonkeyPatch) -> As
     made.shop.gate.set()
     await made.session.close()
     await made.inline.aclose()
+    assert made.faults == []
 
 
 @pytest.fixture
@@ -324,6 +329,9 @@ async def test_barge_in_is_silence_at_once_and_truncates_at_what_was_heard(rig: 
     assert (cut["item_id"], cut["content_index"], cut["audio_end_ms"]) == ("item-r1", 0, 700)
     await rig.audio("r1", 1000)  # what was still on its way
     await rig.done("r1", "cancelled")
+    assert level_dbfs(rig.run(300)) < -90
+    await rig.caller_stops()
+    await rig.audio("r1", 400)  # and later still
     assert level_dbfs(rig.run(300)) < -90
     [barge_in] = rig.record().barge_ins
     assert barge_in.heard_ms == 700

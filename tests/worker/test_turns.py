@@ -134,6 +134,15 @@ def test_barge_in_stops_playout_and_drops_what_still_comes(scene: Scene) -> None
     assert scene.machine.slot.free
 
 
+def test_late_audio_of_a_cut_response_is_unwanted_when_the_caller_has_stopped_too(scene: Scene) -> None:
+    scene.feed(base.ResponseStarted("r1", {}), turn.AudioStarted("r1", "item-r1"))
+    scene.caller_speaks()
+    scene.caller_stops()
+    assert not scene.machine.wants_audio("r1")
+    scene.feed(base.ResponseDone("r1", "cancelled", "turn_detected"), base.ResponseStarted("r2", {}))
+    assert not scene.machine.wants_audio("r1") and scene.machine.wants_audio("r2")
+
+
 def test_barge_in_cancels_by_itself_where_the_server_does_not() -> None:
     scene = Scene(server_interrupts=False)
     scene.connect()
