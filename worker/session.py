@@ -300,7 +300,16 @@ class CallSession:
     # --- commands -----------------------------------------------------------------------------------------------------
 
     def _feed(self, event: object) -> None:
-        for command in self.machine.handle(event, self._clock()):
+        machine = self.machine
+        for command in machine.handle(event, self._clock()):
+            # With OFFHOOK_LOG_LEVEL=debug the log says why a call went silent: what was decided, on which event.
+            self._log.debug(
+                "turn",
+                on=type(event).__name__,
+                command=type(command).__name__,
+                floor=machine.floor.value,
+                slot=machine.slot.state.value,
+            )
             self._do(command)
 
     def _do(self, command: turn.Command) -> None:
