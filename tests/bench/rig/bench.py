@@ -1,0 +1,60 @@
+"""Worker, realtime server and callers together, as the benches use them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rig.audio import SILENT, phone_noise, pulses
+from rig.caller import Caller
+from rig.realtime import RealtimeServer, Session
+from rig.worker import Worker
+
+PULSE_FRAMES = 17
+"""A pulse each 340 ms: no multiple of the 40 ms in which a worker may gather audio."""
+LOOPS: dict[str, Sequence[bytes]] = {"silence": [SILENT]}
+
+AGENT = f"""
+greeting = ""
+instructions = "A bench."
+[tools]
+modules = ["{Path(__file__).with_name("bench_tools.py")}"]
+[fillers]
+grace_ms = 500
+[limits]
+silence_seconds = 3600.0
+"""
+
+
+@dataclass(slots=True)
+class Bench:
+    """What runs."""
+
+    server: RealtimeServer
+    caller: Caller
+    worker: Worker
+
+    async def call(self, loop: str = "silence", *, keep: bool = False) -> tuple[int, Session]:
+        """Make one call; returns its line at the caller and its session at the provider."""
+        (number,) = await self.caller.dial(self.worker.target, loop, keep=keep)
+        return number, await self.server.next()
+
+
+@contextlib.asynccontextmanager
+async def running(pjsua2: str | None = None, *, agent: str = AGENT, **variables: str) -> AsyncIterator[Bench]:
+    """Start all three; end all three."""
+    server = RealtimeServer()
+    await server.start()
+    caller = Caller({**LOOPS, "noise": phone_noise(2000), "pulses": pulses(PULSE_FRAMES)})
+    try:
+        worker = await asyncio.to_thread(lambda: Worker(server.url, pjsua2=pjsua2, agent=agent, **variables))
+        try:
+            yield Bench(server, caller, worker)
+        finally:
+            await asyncio.to_thread(worker.stop)
+    finally:
+        caller.stop()
+        await server.stop()

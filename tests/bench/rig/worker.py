@@ -1,0 +1,174 @@
+"""A worker process as an operator starts it, and what the operating system says of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[3]
+START_S = 30.0
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a process had used at a moment."""
+
+    at: float
+    cpu_s: float
+    """User and system time of all its threads, ended ones too."""
+    threads: dict[int, tuple[str, float]]
+    """By thread: its name and its CPU time in s."""
+    rss_mb: float
+
+    def cores_since(self, before: Usage) -> float:
+        """How much of a core was used since then."""
+        return (self.cpu_s - before.cpu_s) / (self.at - before.at)
+
+    def threads_since(self, before: Usage) -> list[tuple[str, float]]:
+        """The share of a core of each thread since then, the largest first."""
+        span = self.at - before.at
+        shares = []
+        for thread, (name, cpu_s) in self.threads.items():
+            shares.append((name, (cpu_s - before.threads.get(thread, ("", 0.0))[1]) / span))
+        return sorted(shares, key=lambda share: -share[1])
+
+
+def usage(pid: int) -> Usage:
+    """Read /proc. Raises OSError when the process is gone."""
+    threads = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            threads[int(task.name)] = _cpu(task / "stat")
+        except OSError:
+            continue  # it has just ended
+    _, cpu_s = _cpu(Path(f"/proc/{pid}/stat"))
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return Usage(time.monotonic(), cpu_s, threads, pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
+
+
+def _cpu(stat: Path) -> tuple[str, float]:
+    head, _, rest = stat.read_text().rpartition(")")
+    fields = rest.split()
+    return head.partition("(")[2], (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def own_build(path: str, into: Path) -> Path:
+    """The folder to put on the path for a pjsua2 build: `path` itself, or the wheel `path` unpacked."""
+    if not path.endswith(".whl"):
+        return Path(path).resolve()
+    with zipfile.ZipFile(path) as wheel:
+        wheel.extractall(into)
+    return into
+
+
+class Worker:
+    """`python -m worker serve` on free ports of loopback; its files go with it."""
+
+    def __init__(self, realtime_url: str, *, pjsua2: str | None = None, agent: str = "", **variables: str) -> None:
+        """`agent`: the text of its agent file. `variables`: further environment."""
+        self._folder = tempfile.TemporaryDirectory(prefix="offhook-bench-")
+        self.folder = Path(self._folder.name)
+        self.log_file = self.folder / "worker.log"
+        self.recordings = self.folder / "recordings"
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")}
+        environment |= {
+            "OFFHOOK_SIP_HOST": "127.0.0.1",
+            "OFFHOOK_SIP_PORT": "0",
+            "OFFHOOK_RTP_PORTS": "0-0",
+            "OFFHOOK_HTTP": "127.0.0.1:0",
+            "OFFHOOK_REALTIME": "gateway",
+            "OFFHOOK_REALTIME_URL": realtime_url,
+            "OFFHOOK_DRAIN_SECONDS": "1",
+            "OFFHOOK_LOG_FORMAT": "json",
+            "OPENAI_API_KEY": "bench",
+            **variables,
+        }
+        if agent:
+            (self.folder / "agent.toml").write_text(agent)
+            environment["OFFHOOK_AGENT"] = str(self.folder / "agent.toml")
+        if pjsua2:
+            site = own_build(pjsua2, self.folder / "pjsua2")
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH"))))
+        with self.log_file.open("wb") as log:
+            command = [sys.executable, "-m", "worker", "serve"]
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+            )
+        self.pid = self.process.pid
+        self.target = self.status_url = ""
+        try:
+            self._wait()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _wait(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            kind, _, rest = line.strip().partition(" ")
+            if kind == "dial" and not self.target:
+                self.target = rest.removeprefix("sip:").partition(";")[0]
+            elif kind == "status":
+                self.status_url = rest.removesuffix("/readyz")
+                return
+        raise RuntimeError(f"the worker did not start:\n{self.log_file.read_text()[-3000:]}")
+
+    def usage(self) -> Usage:
+        """What it has used so far; its child processes are not counted."""
+        return usage(self.pid)
+
+    def log(self, event: str) -> list[dict[str, Any]]:
+        """The lines of its log with that event."""
+        found = []
+        for line in self.log_file.read_text().splitlines():
+            if f'"{event}"' in line and (parsed := json.loads(line)).get("event") == event:
+                found.append(parsed)
+        return found
+
+    def build(self) -> str:
+        """Which pjsua2 it runs on."""
+        told = self.log("sip_listening")[0]
+        return f"{told['build']}, {told['limit']} calls"
+
+    def metrics(self) -> dict[str, float]:
+        """What /metrics says, by series."""
+        with urllib.request.urlopen(self.status_url + "/metrics", timeout=5) as reply:
+            lines = reply.read().decode().splitlines()
+        return {key: float(value) for key, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}
+
+    def stop(self) -> None:
+        """SIGTERM, and wait."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        self._folder.cleanup()
+
+
+def bucket_quantile(metrics: dict[str, float], name: str, q: float, before: dict[str, float]) -> float:
+    """The upper edge (s) of the histogram bucket in which the q-th value since `before` lies."""
+    head = name + '_bucket{le="'
+    edges = [
+        (float(key[len(head) : -2]), count - before.get(key, 0.0))
+        for key, count in metrics.items()
+        if key.startswith(head)
+    ]
+    edges.sort()
+    total = edges[-1][1] if edges else 0.0
+    return next((edge for edge, count in edges if total and count >= q * total), float("nan"))
