@@ -1,0 +1,201 @@
+"""End-to-end scenes: real processes, real SIP and RTP on loopback. The parts they are built of are in parts/."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.append(str(Path(__file__).parent))  # for `parts`, which is no installed package
+
+from parts.caller import Call, Phone
+from parts.program import run
+from parts.provider import Provider, Session
+from parts.services import RedisServer, ToolWorker, Worker
+from parts.wire import Rtp, Sipp
+
+SHOP = Path(__file__).parent / "parts" / "shop.py"
+
+SCRIPTED_AGENT = """
+goodbye = "Goodbye, and thank you."
+instructions = "Be brief."
+[tools]
+modules = ["{shop}"]
+"""
+"""No greeting: a scene begins in silence."""
+
+SPOKEN_AGENT = """
+greeting = "Hello, this is the order desk. How can I help you?"
+instructions = "You are the order desk."
+[tools]
+modules = ["{shop}", "tools.builtin.clock"]
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """These take their time on a loaded machine."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(150))
+
+
+@pytest.fixture(scope="session")
+def folder() -> Iterator[Path]:
+    """A folder with a short path: that of a Unix socket has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="e2e-") as path:
+        yield Path(path)
+
+
+@pytest.fixture(scope="session")
+def scripted_agent(folder: Path) -> Path:
+    path = folder / "scripted.toml"
+    path.write_text(SCRIPTED_AGENT.format(shop=SHOP))
+    return path
+
+
+@pytest.fixture(scope="session")
+def spoken_agent(folder: Path) -> Path:
+    path = folder / "spoken.toml"
+    path.write_text(SPOKEN_AGENT.format(shop=SHOP))
+    return path
+
+
+@pytest.fixture(scope="session")
+def redis(folder: Path) -> Iterator[RedisServer]:
+    server = RedisServer(folder)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def tool_worker(redis: RedisServer, scripted_agent: Path, folder: Path) -> Iterator[ToolWorker]:
+    worker = ToolWorker(redis.url, scripted_agent, folder).ready()
+    yield worker
+    worker.stop()
+
+
+@pytest.fixture(scope="session")
+def provider_server() -> Iterator[Provider]:
+    server = Provider().start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def provider(provider_server: Provider) -> Iterator[Provider]:
+    """The realtime service that the test plays."""
+    provider_server.forget()
+    yield provider_server
+    provider_server.forget()
+
+
+@pytest.fixture(scope="session")
+def desk_worker(
+    redis: RedisServer, tool_worker: ToolWorker, provider_server: Provider, scripted_agent: Path, folder: Path
+) -> Iterator[Worker]:
+    worker = Worker(
+        folder / "desk",
+        REDIS_URL=redis.url,
+        OFFHOOK_AGENT=scripted_agent,
+        OFFHOOK_REALTIME="gateway",
+        OFFHOOK_REALTIME_URL=provider_server.url,
+        OFFHOOK_MAX_CALLS=4,
+        SHOP_FOLDER=folder,
+    ).ready()
+    yield worker
+    assert worker.alive, worker.text()
+    assert worker.stop() == 0, worker.text()
+
+
+@pytest.fixture
+def desk(desk_worker: Worker, provider: Provider) -> Worker:
+    """A worker whose provider the test plays, shared by all scenes that do it no harm."""
+    assert desk_worker.alive, desk_worker.text()
+    desk_worker.forget_calls()
+    return desk_worker
+
+
+@pytest.fixture(scope="session")
+def spoken_worker(spoken_agent: Path, folder: Path) -> Iterator[Worker]:
+    worker = Worker(folder / "spoken", OFFHOOK_AGENT=spoken_agent, SHOP_FOLDER=folder).ready()
+    yield worker
+    assert worker.alive, worker.text()
+    assert worker.stop() == 0, worker.text()
+
+
+@pytest.fixture
+def spoken(spoken_worker: Worker) -> Worker:
+    """A worker with nothing configured but its agent: one can talk to it."""
+    spoken_worker.forget_calls()
+    return spoken_worker
+
+
+@pytest.fixture(scope="session")
+def phone_process(folder: Path) -> Iterator[Phone]:
+    phone = Phone(folder).ready()
+    yield phone
+    phone.stop()
+
+
+@pytest.fixture
+def dial(phone_process: Phone) -> Iterator[Callable[[str], Call]]:
+    """Call from the telephone, and wait for the answer; what is left at the end is hung up."""
+    calls: list[Call] = []
+
+    def start(uri: str) -> Call:
+        calls.append(phone_process.dial(uri))
+        return calls[-1]
+
+    yield start
+    for call in calls:
+        call.hang_up()
+
+
+@pytest.fixture
+def dial_desk(dial: Callable[[str], Call], desk: Worker, provider: Provider) -> Callable[[], tuple[Call, Session, str]]:
+    """Call the desk: the caller's side, the provider's side, the worker's call id."""
+
+    def start() -> tuple[Call, Session, str]:
+        call = dial(desk.uri)
+        return call, provider.session(), desk.next_call()
+
+    return start
+
+
+@pytest.fixture
+def sipp(tmp_path: Path) -> Iterator[Callable[..., Sipp]]:
+    """Start sipp scenes; skips where sipp isn't installed."""
+    runs: list[Sipp] = []
+
+    def start(scene: str, target: str = "", *options: str, **keys: Any) -> Sipp:
+        runs.append(Sipp(scene, target, tmp_path, *options, **keys))
+        return runs[-1]
+
+    yield start
+    for one in runs:
+        one.stop()
+
+
+@pytest.fixture
+def rtp() -> Iterator[Callable[[], Rtp]]:
+    """Open RTP sockets."""
+    opened: list[Rtp] = []
+
+    def start() -> Rtp:
+        opened.append(Rtp())
+        return opened[-1]
+
+    yield start
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture
+def offhook() -> Callable[..., tuple[int, str, str]]:
+    """Run `offhook WORDS` to its end."""
+    return run

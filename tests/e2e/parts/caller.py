@@ -1,0 +1,230 @@
+"""The caller's side: a telephone (pjsua2, a process of its own) with a voice, and ears that understand."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import sys
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from parts import sound
+from parts.program import BOUND_S, ROOT, Program, environment, until
+
+from telephony.resample import Resampler
+from worker.agent import load_agent_file
+from worker.demo.agent_lines import LINES, PHRASES
+from worker.demo.ears import Listener, Stopped
+from worker.local.speech import Recogniser, jsgf, synthesize
+
+VOICE = "en-us"
+FRAME_BYTES = 320
+ALSO = (
+    "we deliver on every working day from monday to friday",
+    "i am sorry something went wrong on our side please call again later goodbye",
+    "i am still looking",
+    "it takes a moment longer",
+    "i have not forgotten you",
+    "yes i am here",
+    "i am sorry that did not work",
+    "order {order:digits:3} is shipped",
+)
+
+
+@lru_cache(maxsize=1)
+def ears() -> Recogniser:
+    """What the caller understands: the agent's lines, with the answers left open."""
+    fillers = [
+        " ".join(re.findall(r"[a-z]+", text.lower()))
+        for text in (*load_agent_file(None).default.fillers.texts, "Let me look that order up.")
+    ]
+    lines = dict.fromkeys([*LINES, *ALSO, *fillers, "i am still looking for it"])
+    return Recogniser(jsgf(list(lines), PHRASES))
+
+
+@lru_cache(maxsize=32)
+def voice(text: str) -> bytes:
+    """A sentence as 16-bit PCM at 8 kHz."""
+    pcm, rate_hz = synthesize(text, voice=VOICE, rate_wpm=150)
+    return Resampler(rate_hz, sound.RATE).process(pcm)
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """Something that the caller heard; times in ms of the call's own clock."""
+
+    text: str
+    start_ms: float
+    end_ms: float
+
+
+class Phone(Program):
+    """A process that makes calls."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        options = {"settings": {"port": 0, "rtp_ports": [0, 0], **settings}, "answer": None}
+        program = Path(__file__).with_name("caller_process.py")
+        super().__init__([sys.executable, program, json.dumps(options)], environment(PYTHONPATH=ROOT))
+        self.folder = folder
+        self._number = 0
+        self._events: list[dict[str, Any]] = []
+        self._replies: dict[int, dict[str, Any]] = {}
+        self._read_lines = 0
+
+    def ready(self) -> Phone:
+        self.event("Started")
+        return self
+
+    def _take(self) -> None:
+        lines = self.out[self._read_lines :]
+        self._read_lines += len(lines)
+        for line in lines:
+            said = json.loads(line) if line.startswith('{"') else {}
+            if "reply" in said:
+                self._replies[said["reply"]] = said
+            elif "event" in said:
+                self._events.append(said)
+
+    def events(self, name: str, **fields: Any) -> list[dict[str, Any]]:
+        """The events of a name with these fields."""
+        self._take()
+        return [one for one in self._events if one["event"] == name and fields.items() <= one.items()]
+
+    def event(self, name: str, within: float = BOUND_S, **fields: Any) -> dict[str, Any]:
+        """Wait for an event."""
+        what = lambda: f"{name} {fields} at the caller; {self._events[-5:]}\n{self.text()}"  # noqa: E731
+        return until(lambda: self.events(name, **fields), what, within)[0]
+
+    def do(self, name: str, **arguments: Any) -> Any:
+        """Have the process do something; returns what came of it."""
+        self._number += 1
+        number = self._number
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps({"id": number, "do": name, **arguments}) + "\n")
+        self.process.stdin.flush()
+
+        def reply() -> dict[str, Any] | None:
+            assert self.alive, f"the caller's process ended:\n{self.text()}"
+            self._take()
+            return self._replies.pop(number, None)
+
+        found = until(reply, f"the caller's answer to {name}")
+        assert found is not None and "error" not in found, found
+        return found["result"]
+
+    def dial(self, uri: str) -> Call:
+        """Call, and wait for the answer."""
+        call = Call(self, str(self.do("invite", uri=uri)))
+        self.event("MediaActive", call_id=call.call_id)
+        return call
+
+
+@dataclass
+class Call:
+    """One call of the phone's. All times are ms of audio since its media began."""
+
+    phone: Phone
+    call_id: str
+    heard: bytearray = field(default_factory=bytearray)
+    spoken: bytearray = field(default_factory=bytearray)
+    utterances: list[Utterance] = field(default_factory=list)
+    speaking: bool = False
+    _listener: Listener = field(default_factory=Listener)
+    _at: int = 0
+
+    @property
+    def now_ms(self) -> float:
+        """How long the call has been heard."""
+        return len(self.heard) / 16
+
+    @property
+    def up(self) -> bool:
+        """Whether nobody has hung up."""
+        return not self.phone.events("CallEnded", call_id=self.call_id)
+
+    def listen(self) -> Call:
+        """Take what came in since the last time."""
+        new = self.phone.do("listen", call_id=self.call_id, since=len(self.heard))
+        self.heard += base64.b64decode(new["heard"])
+        self.spoken += base64.b64decode(new["spoken"])
+        self.speaking = new["on"]
+        return self
+
+    def understand(self) -> list[Utterance]:
+        """Take what came in, and return what was understood since the call's beginning."""
+        self.listen()
+        for at in range(self._at, len(self.heard) // FRAME_BYTES * FRAME_BYTES, FRAME_BYTES):
+            self._at = at + FRAME_BYTES
+            edge = self._listener.hear(bytes(self.heard[at : at + FRAME_BYTES]))
+            if isinstance(edge, Stopped):
+                text = ears().recognise(Resampler(sound.RATE, 16000).process(edge.pcm))
+                self.utterances.append(Utterance(text, self._at / 16 - len(edge.pcm) / 16, self._at / 16 - 600))
+        return self.utterances
+
+    def hears(self, pattern: str, within: float = 45.0, *, after: float = 0.0) -> Utterance:
+        """Wait until an utterance that began after that ms fits."""
+
+        def found() -> list[Utterance]:
+            self.understand()
+            hits = [one for one in self.utterances if one.start_ms >= after and re.search(pattern, one.text)]
+            assert hits or self.up, f"hung up before {pattern!r}; heard {[one.text for one in self.utterances]}"
+            return hits
+
+        return until(found, lambda: f"{pattern!r}; heard {[u.text for u in self.utterances]}", within)[0]
+
+    def hears_tone(self, hz: int, ms: float = 200, within: float = BOUND_S, *, after: float = 0.0) -> float:
+        """Wait until so much of a tone was heard after that ms; returns where it began (ms)."""
+
+        def found() -> bool:
+            self.listen()
+            return sound.tone_ms(bytes(self.heard), hz, after) >= ms
+
+        until(found, lambda: f"{ms:g} ms of {hz} Hz after {after:g} ms; heard {self.tones(after)}", within)
+        return sound.tone_began_ms(bytes(self.heard), hz, after)
+
+    def tones(self, after: float = 0.0) -> list[tuple[int, float]]:
+        """The tones heard one after the other after that ms: Hz, and for how long (ms)."""
+        self.listen()
+        return sound.tones_in_order(bytes(self.heard[int(after) * 16 :]))
+
+    def say(self, text: str, *, wait: bool = True) -> Call:
+        """Speak; waits until it is said."""
+        return self.play(voice(text), wait=wait)
+
+    def play(self, pcm: bytes, *, wait: bool = True) -> Call:
+        """Send this audio (16-bit PCM at 8 kHz); waits until it is sent."""
+        path = self.phone.folder / f"{abs(hash(pcm))}.pcm"
+        if not path.exists():
+            path.write_bytes(pcm)
+        self.phone.do("say", call_id=self.call_id, path=str(path))
+        if wait:
+            until(lambda: not self.listen().speaking, "the caller's own words are said")
+        return self
+
+    def type(self, digits: str) -> None:
+        """Press keys (RFC 4733)."""
+        self.phone.do("send_digits", call_id=self.call_id, digits=digits)
+
+    def waits(self, ms: float) -> Call:
+        """Let so much of the call pass."""
+        goal = self.listen().now_ms + ms
+        until(lambda: self.listen().now_ms >= goal or not self.up, f"{ms:g} ms of call")
+        return self
+
+    def hang_up(self) -> None:
+        """End the call, if it is still up."""
+        if self.up:
+            self.phone.do("hang_up", call_id=self.call_id)
+        self.ended()
+
+    def ended(self, within: float = BOUND_S) -> dict[str, Any]:
+        """Wait for its end."""
+        return self.phone.event("CallEnded", within, call_id=self.call_id)
+
+    def own_speech(self) -> np.ndarray[Any, Any]:
+        """Which frames of 20 ms the caller spoke in."""
+        return sound.levels(bytes(self.spoken)) > sound.QUIET_DBFS

@@ -1,0 +1,189 @@
+"""The worker and what it stands on, as processes of their own: Redis, tool workers, the local realtime server."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import subprocess
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from parts.program import BOUND_S, OFFHOOK, Program, command_line, descendants, environment, until
+from redis import Redis
+from redis.exceptions import RedisError
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+from worker.embedded import redis_program
+
+
+class RedisServer:
+    """A redis-server on a Unix socket, with its append-only file on: what is queued outlives a kill."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.url = f"unix://{folder / 'r.sock'}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def client(self) -> Redis:
+        return Redis.from_url(self.url, socket_timeout=2.0)
+
+    def start(self) -> None:
+        command = [str(redis_program()), "--port", "0", "--unixsocket", str(self.folder / "r.sock"), "--save", ""]
+        command += ["--dir", str(self.folder), "--appendonly", "yes", "--appendfsync", "always"]
+        with (self.folder / "redis.log").open("ab") as out:
+            self._process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+        until(self._answers, "redis-server answers")
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(RedisError, OSError), contextlib.closing(self.client) as client:
+            return bool(client.ping())
+        return False
+
+    def job(self, job_id: str) -> Job:
+        """A job as rq has it."""
+        return Job.fetch(job_id, connection=self.client, serializer=JSONSerializer)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(BOUND_S)
+            self._process = None
+
+
+class ToolWorker(Program):
+    """`offhook tool-worker` on the tools of an agent file."""
+
+    def __init__(self, redis_url: str, agent: Path, shop: Path) -> None:
+        env = environment(REDIS_URL=redis_url, OFFHOOK_AGENT=agent, SHOP_FOLDER=shop, OFFHOOK_LOG_FORMAT="json")
+        super().__init__([*OFFHOOK, "tool-worker"], env)
+
+    def ready(self) -> ToolWorker:
+        self.line("^tool worker ready")
+        return self
+
+    def horses(self) -> list[int]:
+        """The forks that run jobs now."""
+        return descendants(self.pid)
+
+
+class Worker(Program):
+    """`offhook serve`, with its log as objects."""
+
+    def __init__(self, recordings: Path, **settings: Any) -> None:
+        own = {
+            "OFFHOOK_SIP_PORT": 0,
+            "OFFHOOK_RTP_PORTS": "0-0",
+            "OFFHOOK_HTTP": "127.0.0.1:0",
+            "OFFHOOK_RECORDINGS": recordings,
+            "OFFHOOK_LOG_FORMAT": "json",
+            **settings,
+        }
+        super().__init__([*OFFHOOK, "serve"], environment(**own))
+        self.recordings = recordings
+        self._parsed: list[dict[str, Any]] = []
+        self._read_lines = 0
+        self._calls = 0
+        self.status_url = ""
+        self.port = 0
+
+    def ready(self, within: float = 60.0) -> Worker:
+        """Wait until it can be called."""
+        self.port = int(self.line(r"^dial sip:agent@127\.0\.0\.1:(\d+)", within)[1])
+        self.status_url = self.line(r"^status (http://\S+)/readyz")[1]
+        return self
+
+    @property
+    def uri(self) -> str:
+        return f"sip:agent@127.0.0.1:{self.port}"
+
+    @property
+    def target(self) -> str:
+        """Where sipp calls."""
+        return f"127.0.0.1:{self.port}"
+
+    # --- its log
+
+    @property
+    def logs(self) -> list[dict[str, Any]]:
+        """Every log line so far."""
+        lines = self.err[self._read_lines :]
+        self._read_lines += len(lines)
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                self._parsed.append(json.loads(line))
+        return self._parsed
+
+    def logged(self, event: str, **fields: Any) -> list[dict[str, Any]]:
+        """The log lines of an event with these fields."""
+        return [one for one in self.logs if one.get("event") == event and fields.items() <= one.items()]
+
+    def wait_log(self, event: str, within: float = BOUND_S, count: int = 1, **fields: Any) -> dict[str, Any]:
+        """Wait for the so-manieth log line of an event with these fields."""
+        what = lambda: f"log line {event} {fields}; the log ends with\n{self.text()}"  # noqa: E731
+        return until(lambda: self.logged(event, **fields)[count - 1 : count], what, within)[0]
+
+    def next_call(self) -> str:
+        """The call id of the next call that nobody has asked for."""
+        self._calls += 1
+        return str(self.wait_log("call", count=self._calls)["call_id"])
+
+    def forget_calls(self) -> None:
+        """The next call is one that is yet to come."""
+        self._calls = len(self.logged("call"))
+
+    # --- what it shows and leaves
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body of a page of its HTTP endpoint."""
+        try:
+            with urllib.request.urlopen(self.status_url + path, timeout=BOUND_S) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def calls(self) -> list[dict[str, Any]]:
+        """The calls in progress."""
+        found: list[dict[str, Any]] = json.loads(self.get("/calls")[1])["calls"]
+        return found
+
+    def part(self, name: str) -> dict[str, Any]:
+        """How a part of it stands, by /readyz."""
+        found: dict[str, Any] = json.loads(self.get("/readyz")[1])["parts"][name]
+        return found
+
+    def metric(self, pattern: str) -> float:
+        """The value of the first metric whose line fits."""
+        found = re.search(rf"^{pattern} (\S+)$", self.get("/metrics")[1], re.M)
+        return float(found[1]) if found else 0.0
+
+    def record(self, call_id: str, within: float = BOUND_S) -> dict[str, Any]:
+        """A call's record, once the call is over."""
+        path = self.recordings / f"{call_id}.json"
+        until(path.exists, lambda: f"a record of call {call_id}\n{self.text()}", within)
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
+
+    def child(self, word: str) -> int:
+        """The process below it whose command line has this word."""
+        pids = descendants(self.pid)
+        own = [pid for pid in pids if word in (line := command_line(pid)) and "tether.py" not in line]
+        assert own, f"no child {word!r} among {[command_line(pid) for pid in pids]}"
+        return own[0]
+
+
+class RealtimeServer(Program):
+    """`offhook realtime-server`."""
+
+    def __init__(self, dialogue: Path | None = None, *options: str) -> None:
+        words = [*OFFHOOK, "realtime-server", "--port", "0", *options]
+        super().__init__([*words, *(["--dialogue", str(dialogue)] if dialogue else [])], environment())
+
+    def ready(self) -> RealtimeServer:
+        self.url = self.line(r"listening on (ws://\S+)", 60.0)[1]
+        return self
