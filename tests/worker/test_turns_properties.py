@@ -13,14 +13,18 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from worker import turn_events as turn
 from worker.fillers import FillerConfig
 from worker.floor import Slot
+from worker.patience import SilenceConfig
 from worker.realtime import base
-from worker.turns import END_CALL, TONE, TurnConfig, TurnMachine
+from worker.turns import END_CALL, PLACEHOLDER, TONE, TurnConfig, TurnMachine
 
 
 class Calls(RuleBasedStateMachine):
+    config = TurnConfig(greeting="Hello.", fillers=FillerConfig(), goodbye="Bye.")
+
     def __init__(self) -> None:
         super().__init__()
-        self.machine = TurnMachine(TurnConfig(greeting="Hello.", fillers=FillerConfig(), goodbye="Bye."))
+        self.machine = TurnMachine(self.config)
+        self.placeholders: set[str] = set()  # of this session
         self.now = 0.0
         self.serial = 0
         self.connected = False
@@ -47,10 +51,10 @@ class Calls(RuleBasedStateMachine):
                 assert command.tool_call_id not in self.started, "a tool was started twice"
                 self.started.append(command.tool_call_id)
             case turn.SendOutput():
-                assert self.connected, "an output was sent without a session"
-                assert command.tool_call_id not in self.answered, "a tool call was answered twice"
-                assert command.tool_call_id in self.asked, "an output for a call that nobody made"
-                self.answered.append(command.tool_call_id)
+                self.take_output(command)
+            case turn.SendResult():
+                assert self.connected and command.tool_call_id in self.placeholders, "a result for no placeholder"
+                self.answer(command.tool_call_id)
             case turn.RequestResponse():
                 assert self.connected and not self.speaking, "a response was requested over the caller"
                 in_band = [m for m in self.active.values() if m.get("purpose") != "filler"]
@@ -71,6 +75,20 @@ class Calls(RuleBasedStateMachine):
 
     refused_or_expired = False
 
+    def take_output(self, command: turn.SendOutput) -> None:
+        assert self.connected, "an output was sent without a session"
+        assert command.tool_call_id not in self.placeholders, "a tool call has two outputs in one session"
+        if command.output == PLACEHOLDER:
+            assert command.tool_call_id not in self.answered, "a placeholder after the outcome"
+            self.placeholders.add(command.tool_call_id)
+        else:
+            self.answer(command.tool_call_id)
+
+    def answer(self, tool_call_id: str) -> None:
+        assert tool_call_id not in self.answered, "a tool call was answered twice"
+        assert tool_call_id in self.asked, "an output for a call that nobody made"
+        self.answered.append(tool_call_id)
+
     def new(self, kind: str) -> str:
         self.serial += 1
         return f"{kind}{self.serial}"
@@ -87,6 +105,7 @@ class Calls(RuleBasedStateMachine):
     @rule()
     def lose(self) -> None:
         self.connected = self.speaking = False
+        self.placeholders.clear()
         self.requested.clear()
         self.active.clear()
         self.feed(base.ConnectionLost(1006, "cut", False))
@@ -123,7 +142,7 @@ class Calls(RuleBasedStateMachine):
             self.feed(turn.AudioStarted(response_id, item_id))
 
     @precondition(lambda self: self.active)
-    @rule(which=st.integers(0, 3), status=st.sampled_from(["completed", "completed", "completed", "failed", "incomplete"]))
+    @rule(which=st.integers(0, 3), status=st.sampled_from(["completed"] * 3 + ["failed", "incomplete"]))
     def done(self, which: int, status: base.ResponseStatus) -> None:
         response_id = sorted(self.active)[which % len(self.active)]
         metadata = self.active.pop(response_id)
@@ -147,7 +166,7 @@ class Calls(RuleBasedStateMachine):
     def caller_starts(self) -> None:
         self.speaking = True
         for response_id, metadata in self.active.items():
-            if metadata.get("purpose") != "filler":
+            if metadata.get("purpose") != "filler" and self.config.server_interrupts:
                 self.cancelled.add(response_id)
         self.feed(base.SpeechStarted("c", 0))
 
@@ -157,10 +176,11 @@ class Calls(RuleBasedStateMachine):
         self.speaking = False
         # The server ends what it had cancelled before it answers the caller's turn.
         for response_id in [r for r in self.active if r in self.cancelled]:
-            self.active.pop(response_id)
-            self.feed(base.ResponseDone(response_id, "cancelled", "turn_detected"))
-        self.requested = [m for m in self.requested if m.get("purpose") == "filler"]
-        self.requested.insert(0, {})
+            metadata = self.active.pop(response_id)
+            self.feed(base.ResponseDone(response_id, "cancelled", "turn_detected", metadata=metadata))
+        if self.config.server_responds:
+            self.requested = [m for m in self.requested if m.get("purpose") == "filler"]
+            self.requested.insert(0, {})
         self.feed(base.SpeechStopped("c", 0))
 
     # --- the rest of the world ----------------------------------------------------------------------------------------
@@ -181,6 +201,25 @@ class Calls(RuleBasedStateMachine):
         waiting = sorted(set(self.started) - set(self.answered))
         for _ in range(1 + twice):
             self.feed(turn.ToolFinished(waiting[which % len(waiting)], "{}"))
+
+    @precondition(lambda self: self.connected and self.answered)
+    @rule()
+    def acknowledge(self) -> None:
+        self.feed(base.ItemCreated(self.new("o"), "function_call_output", ""))
+
+    @precondition(lambda self: set(self.started) - set(self.answered))
+    @rule(which=st.integers(0, 5))
+    def tool_reports(self, which: int) -> None:
+        waiting = sorted(set(self.started) - set(self.answered))
+        self.feed(turn.ToolProgress(waiting[which % len(waiting)], "Half of it."))
+
+    @rule()
+    def caller_types(self) -> None:
+        self.feed(turn.CallerTyped())
+
+    @rule()
+    def notice(self) -> None:
+        self.feed(turn.NoticeWanted("One minute is left."))
 
     @rule(seconds=st.floats(0.01, 12.0))
     def time_passes(self, seconds: float) -> None:
@@ -211,15 +250,50 @@ class Calls(RuleBasedStateMachine):
             assert self.machine.wake is None or self.machine.wake > self.now, "the same wake again"
 
     def teardown(self) -> None:
-        """In the end, with a session and time, every tool call has its one answer, or the call is over."""
+        """With a session, time and a provider that does its part, all is answered and the machine comes to rest."""
         if not self.connected:
             self.connect()
+        self.media()
+        if self.speaking:
+            self.caller_stops()
         for tool_call_id in sorted(set(self.started) - set(self.answered)):
             self.feed(turn.ToolFinished(tool_call_id, "{}"))
         if not self.machine.over:
             assert set(self.answered) == self.asked
+        for _ in range(300):
+            if self.machine.over or self.machine.idle:
+                break
+            self.come_to_rest()
+        assert self.machine.over or self.machine.idle, "something is waited for for ever"
         assert self.hung_up <= 1
 
+    def come_to_rest(self) -> None:
+        if self.queue:
+            self.play_on()
+        elif self.active:
+            self.done(which=0, status="completed")
+        elif self.requested:
+            self.create(which=0)
+        else:
+            assert self.machine.wake is not None, "it waits for nothing and is not at rest"
+            self.now = max(self.now, self.machine.wake)
+            self.feed(turn.Tick())
 
+
+class ClosedCalls(Calls):
+    """A provider whose model can't speak while a call is open, and a caller who is asked whether they are there."""
+
+    config = TurnConfig(
+        goodbye="Bye.",
+        talks_while_call_pending=False,
+        server_responds=False,
+        server_interrupts=False,
+        silence=SilenceConfig(seconds=20.0),
+    )
+
+
+SETTINGS = settings(max_examples=200, stateful_step_count=60, deadline=None)
 TestCalls = Calls.TestCase
-TestCalls.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
+TestCalls.settings = SETTINGS
+TestClosedCalls = ClosedCalls.TestCase
+TestClosedCalls.settings = SETTINGS
