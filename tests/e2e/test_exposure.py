@@ -117,7 +117,7 @@ def test_looking_up_mistakes_quota_and_a_change_in_mid_call(
     assert [one["name"] for one in settings["tools"]][:3] == registry
     assert "list_tools" in settings["instructions"]
 
-    def asks(name: str, **arguments: Any) -> dict[str, Any]:
+    def asks(name: str, /, **arguments: Any) -> dict[str, Any]:
         return session.output(session.calls(name, arguments))
 
     found = asks("list_tools")
