@@ -7,6 +7,7 @@ The parent steers it through a pipe: see `Caller`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import multiprocessing as mp
 import os
@@ -102,8 +103,8 @@ class _Agent:
                 elif fd == self.pipe.fileno():
                     if not self._command():
                         return
-                else:
-                    self._receive(self.by_fd[fd])
+                elif (line := self.by_fd.get(fd)) is not None:  # it may have ended since
+                    self._receive(line)
             self._send()
             clock = time.monotonic()
             if clock - checked > 0.05 or self.to_dial:
@@ -354,7 +355,8 @@ class Caller:
 
     def stop(self) -> None:
         """End the process."""
-        self._pipe.send(("stop", {}))
+        with contextlib.suppress(OSError):
+            self._pipe.send(("stop", {}))
         self.process.join(3)
         if self.process.is_alive():
             self.process.kill()
