@@ -278,7 +278,9 @@ class TurnMachine:
     def _goodbye_done(self, event: base.ResponseDone, given_up: bool) -> None:
         if self.ending is None or self.ending.response_id != event.response_id or given_up:
             return
-        if event.response_id in self._spoke:
+        asked = event.metadata.get("purpose") == Purpose.GOODBYE and event.status != "failed"
+        if event.response_id in self._spoke or asked:
+            # A model that has no words for the goodbye it was asked for is not asked over and over.
             self.ending.said = True
         else:
             # end_call without a word: the caller is owed a goodbye.

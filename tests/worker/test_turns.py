@@ -537,6 +537,15 @@ def test_end_call_without_a_word_says_goodbye_first(scene: Scene) -> None:
     assert scene.wait(1) == [turn.HangUp("agent")]
 
 
+def test_model_that_has_no_words_for_a_goodbye_is_asked_for_them_once(scene: Scene) -> None:
+    end_call(scene, audio=False)
+    scene.feed(base.ResponseStarted("r10", {"purpose": "goodbye"}))
+    scene.call_tool("r10", "t10", END_CALL)  # once more, instead of words
+    commands = scene.feed(base.ResponseDone("r10", "completed", metadata={"purpose": "goodbye"}))
+    assert turn.RequestResponse not in kinds(commands)
+    assert scene.wait(HANG_UP_PAD_S + 0.1) == [turn.HangUp("agent")]
+
+
 def test_end_call_of_a_discarded_generation_does_not_hang_up(scene: Scene) -> None:
     scene.feed(base.ResponseStarted("r9", {}), turn.AudioStarted("r9", "item-r9"))
     scene.caller_speaks()
