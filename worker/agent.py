@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from worker.errors import AgentFileError
+from worker.usual import ABOUT
+
+T = TypeVar("T")
 
 DEFAULT_AGENT = Path(__file__).parent / "agents" / "default.toml"
 
@@ -48,8 +52,15 @@ class AgentTools(_Table):
 
 
 class AgentFillers(_Table):
-    """What is said while tools run, in other words each time. A tool's own filler comes first."""
+    """What is said while tools run, in other words each time. A tool's own filler comes first.
 
+    In a text, {about} stands for how long the tool usually takes; as long as that isn't known the text is passed over.
+    """
+
+    mode: Literal["model", "canned", "tone"] = Field(
+        default="model",
+        description="model: the provider speaks them; canned: WAV files or the local voice; tone: no words at all",
+    )
     texts: tuple[str, ...] = Field(
         default=(
             "One moment, please.",
@@ -60,6 +71,17 @@ class AgentFillers(_Table):
         ),
         description="sentences to choose from, in turn",
     )
+    texts_by_language: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="the same for an agent that speaks this language"
+    )
+    tools: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="a tool's own sentences, in place of those that it was written with"
+    )
+    tools_by_language: dict[str, dict[str, tuple[str, ...]]] = Field(
+        default_factory=dict, description="the same for an agent that speaks this language"
+    )
+    wav: dict[str, str] = Field(default_factory=dict, description="canned: the file of a text, instead of the voice")
+    voice: str | None = Field(default=None, description="canned: an espeak voice, such as en-us+f2")
     grace_ms: int = Field(default=500, ge=0, le=60_000, description="ms of quiet before the first sentence")
     interval_ms: int = Field(
         default=4000, ge=500, le=60_000, description="ms without words before the second; later ones grow"
@@ -71,7 +93,34 @@ class AgentFillers(_Table):
     def _some_text(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
         if not texts or not all(texts):
             raise ValueError("needs at least one text, and none empty")
-        return texts
+        return _placeholders_known(texts)
+
+    @field_validator("texts_by_language", "tools")
+    @classmethod
+    def _some_text_each(cls, texts: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        return {key: _placeholders_known(some) for key, some in texts.items()}
+
+    def texts_for(self, language: str) -> tuple[str, ...]:
+        """The sentences for a language (a BCP 47 tag): its own, those of the language without a region, or `texts`."""
+        return _of_language(self.texts_by_language, language) or self.texts
+
+    def tools_for(self, language: str) -> Mapping[str, tuple[str, ...]]:
+        """The tools' own sentences that are given here for a language."""
+        return {**self.tools, **(_of_language(self.tools_by_language, language) or {})}
+
+
+def _placeholders_known(texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        for found in re.findall(r"\{[^}]*\}?", text):
+            if found != ABOUT:
+                raise ValueError(f"there is no {found}: a text may have {ABOUT} in it")
+    return texts
+
+
+def _of_language(by_language: Mapping[str, T], language: str) -> T | None:
+    found = {key.lower(): value for key, value in by_language.items()}
+    tag = language.lower()
+    return found.get(tag, found.get(tag.partition("-")[0]))
 
 
 class AgentLimits(_Table):
@@ -209,7 +258,13 @@ def _agent(raw: Mapping[str, Any], path: Path, where: str) -> Agent:
         raise AgentFileError([_line(detail, path, where) for detail in details]) from None
     modules = tuple(_beside(module, path) for module in agent.tools.modules)
     hook = None if agent.tools.hook is None else _beside(agent.tools.hook, path)
-    return agent.model_copy(update={"tools": agent.tools.model_copy(update={"modules": modules, "hook": hook})})
+    wav = {text: str((path.parent / file).resolve()) for text, file in agent.fillers.wav.items()}
+    return agent.model_copy(
+        update={
+            "tools": agent.tools.model_copy(update={"modules": modules, "hook": hook}),
+            "fillers": agent.fillers.model_copy(update={"wav": wav}),
+        }
+    )
 
 
 def _beside(module: str, path: Path) -> str:

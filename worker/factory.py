@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -13,9 +14,11 @@ from tools.errors import ToolDefinitionError
 from tools.spec import ToolSpec
 from worker.agent import Agent, AgentFile
 from worker.call_catalog import CallCatalog
+from worker.canned import CannedVoice
 from worker.exposure import DESCRIBE_TOOL, LIST_TOOLS, RUN_TOOL, ToolView
 from worker.fillers import FillerConfig
 from worker.link import Link
+from worker.local.voice import voice_of
 from worker.patience import SilenceConfig
 from worker.realtime.base import SessionConfig
 from worker.realtime.connection import Provider
@@ -26,8 +29,17 @@ from worker.tool_hook import load_hook
 from worker.tool_offer import ToolOffer
 from worker.tool_policy import ToolPolicy
 from worker.turns import END_CALL, TurnConfig, TurnMachine
+from worker.usual import ABOUT, UsualTimes, filled
 
-__all__ = ["END_CALL_FUNCTION", "check_tools", "make_session", "session_config", "tool_policy", "turn_config"]
+__all__ = [
+    "END_CALL_FUNCTION",
+    "check_tools",
+    "make_session",
+    "prepare_canned",
+    "session_config",
+    "tool_policy",
+    "turn_config",
+]
 
 log = structlog.get_logger(__name__)
 
@@ -63,9 +75,27 @@ def make_session(
         asked=(info.dialled, info.caller, agent.name),
         again_s=tools.hook_seconds,
     )
-    machine = TurnMachine(turn_config(agent, services.catalog))
+    machine = TurnMachine(turn_config(agent, services.catalog, services.usual))
     recorder = Recorder(info.call_id, services.clock() * 1000, info.caller, info.dialled)
-    return CallSession(info, agent, bridge, link, machine, recorder, services, hang_up, offer)
+    return CallSession(info, agent, bridge, link, machine, recorder, services, hang_up, offer, canned_voice(agent))
+
+
+def canned_voice(agent: Agent) -> CannedVoice | None:
+    """Return how the agent's fillers are spoken without the provider; None where the provider speaks them."""
+    if agent.fillers.mode != "canned":
+        return None
+    language = agent.language.partition("-")[0].lower()
+    own = voice_of(agent.voice or "marin") if language == "en" else f"{language}+f2"
+    return CannedVoice(agent.fillers.voice or own, {text: Path(file) for text, file in agent.fillers.wav.items()})
+
+
+def prepare_canned(agents: AgentFile, tools: Mapping[tuple[str, ...], Iterable[ToolSpec]], rate_hz: int) -> None:
+    """Have every canned filler at hand, before a call wants it. Blocks; raises HostError with the remedy."""
+    for agent in agents.agents():
+        if (voice := canned_voice(agent)) is not None:
+            fillers = filler_config(agent, tools[agent.tools.modules])
+            own = (text for some in fillers.tool_texts.values() for text in some)
+            voice.prepare((text for text in (*fillers.texts, *own) if ABOUT not in text), rate_hz)
 
 
 def tool_policy(agent: Agent) -> ToolPolicy:
@@ -112,22 +142,36 @@ def session_config(agent: Agent, view: ToolView) -> SessionConfig:
     )
 
 
-def turn_config(agent: Agent, catalog: Catalog) -> TurnConfig:
-    """Return what the turn machine is told of the agent."""
-    specs = catalog.specs()
-    fillers = FillerConfig(
-        texts=agent.fillers.texts,
-        grace_s=agent.fillers.grace_ms / 1000,
-        interval_s=agent.fillers.interval_ms / 1000,
-        tone=agent.fillers.tone,
-        tool_texts={spec.name: spec.filler for spec in specs if spec.filler},
-        tool_grace_s={spec.name: spec.grace_s for spec in specs if spec.grace_s is not None},
+def filler_config(
+    agent: Agent, specs: Iterable[ToolSpec], fill: Callable[[str, str], str | None] = lambda text, tool: text
+) -> FillerConfig:
+    """Return what is said while these tools run; `fill` puts into a text what is known of a tool."""
+    own, found = agent.fillers, tuple(specs)
+    return FillerConfig(
+        texts=own.texts_for(agent.language),
+        grace_s=own.grace_ms / 1000,
+        interval_s=own.interval_ms / 1000,
+        tone=own.tone or own.mode == "tone",
+        tool_texts={**{spec.name: spec.filler for spec in found if spec.filler}, **own.tools_for(agent.language)},
+        tool_grace_s={spec.name: spec.grace_s for spec in found if spec.grace_s is not None},
+        spoken=own.mode != "tone",
+        fill=fill,
     )
+
+
+def turn_config(agent: Agent, catalog: Catalog, usual: UsualTimes | None = None) -> TurnConfig:
+    """Return what the turn machine is told of the agent; `usual`: how long tools take."""
+
+    def fill(text: str, tool: str) -> str | None:
+        spec = catalog.spec(tool)
+        queued = spec is not None and catalog.mode_of(spec) == "queued"
+        return filled(text, None if usual is None else usual.all_s(tool, queued=queued), agent.language)
+
     detection = _turn_detection(agent.provider)
     return TurnConfig(
         greeting=agent.greeting or None,
         goodbye=agent.goodbye,
-        fillers=fillers,
+        fillers=filler_config(agent, catalog.specs(), fill),
         server_responds=bool(detection.get("create_response", True)),
         server_interrupts=bool(detection.get("interrupt_response", True)),
         silence=SilenceConfig(seconds=agent.limits.silence_seconds, prompts=agent.limits.silence_prompts),

@@ -7,7 +7,7 @@ and then at growing intervals, other words each time; between them a short, soft
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 __all__ = ["Filler", "FillerConfig", "FillerVoice"]
@@ -49,6 +49,10 @@ class FillerConfig:
     """A tool's own first sentences, by the tool's name."""
     tool_grace_s: Mapping[str, float] = field(default_factory=dict)
     """A tool's own grace, by the tool's name."""
+    spoken: bool = True
+    """Whether there are sentences at all; without, there is only the tone."""
+    fill: Callable[[str, str], str | None] = lambda text, tool: text
+    """Fills a text for a tool's name in; None where what has to stand in it isn't known: it is passed over."""
 
 
 @dataclass(slots=True)
@@ -119,7 +123,9 @@ class FillerVoice:
         News of a tool's progress comes first, then a tool's own words, each once; then the next of the list. None
         where there are no words.
         """
-        text = self._words(news or next(filter(None, (self._own(*tool) for tool in tools)), None))
+        waiting = list(tools)
+        own = news or next(filter(None, (self._own(*tool) for tool in waiting)), None)
+        text = self._words(own, waiting[0][0] if waiting else "")
         if text is None:
             return None
         self._asked += 1
@@ -129,17 +135,20 @@ class FillerVoice:
 
     def _own(self, tool: str, had: int) -> str | None:
         texts = self.config.tool_texts.get(tool, ())
-        return texts[had] if had < len(texts) else None
+        return self.config.fill(texts[had], tool) if had < len(texts) else None
 
-    def _words(self, own: str | None) -> str | None:
+    def _words(self, own: str | None, tool: str) -> str | None:
         texts = self.config.texts
         turned = [texts[(self._next_text + i) % len(texts)] for i in range(len(texts))]
-        for text in [own, *turned]:
-            if text and text != self._last_text:
-                if text is not own:
-                    self._next_text = (texts.index(text) + 1) % len(texts)
-                self._last_text = text
-                return text
+        if own and own != self._last_text:
+            self._last_text = own
+            return own
+        for text in turned:
+            found = self.config.fill(text, tool)
+            if found and found != self._last_text:
+                self._next_text = (texts.index(text) + 1) % len(texts)
+                self._last_text = found
+                return found
         return None
 
     # --- the one in flight --------------------------------------------------------------------------------------------

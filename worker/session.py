@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
@@ -18,6 +18,7 @@ from telephony.bridge import Bridge
 from tools.catalog import Catalog
 from worker import turn_events as turn
 from worker.agent import Agent
+from worker.canned import CannedFillers, CannedVoice, is_canned
 from worker.digits import DigitBuffer
 from worker.link import Link
 from worker.metrics import Metrics
@@ -30,6 +31,7 @@ from worker.sounds import APOLOGY, load_prompt
 from worker.tool_calls import ToolCalls
 from worker.tool_offer import ToolOffer
 from worker.turns import PLACEHOLDER, TurnMachine, say_exactly
+from worker.usual import UsualTimes
 from worker.voice import Downlink, Uplink
 
 __all__ = ["CallInfo", "CallSession", "Services"]
@@ -61,6 +63,7 @@ class Services:
     catalog: Catalog
     metrics: Metrics
     clock: Callable[[], float] = time.monotonic
+    usual: UsualTimes = field(default_factory=UsualTimes)
 
 
 class CallSession:
@@ -77,6 +80,7 @@ class CallSession:
         services: Services,
         hang_up: Callable[[str], None],
         offer: ToolOffer,
+        canned: CannedVoice | None = None,
     ) -> None:
         self.info = info
         self.agent = agent
@@ -117,10 +121,16 @@ class CallSession:
             machine.pending,
             recorder,
             services.metrics,
+            services.usual,
             self._log,
             self._clock,
             self._feed,
         )
+        self._canned: CannedFillers | None = None
+        if canned is not None:
+            self._canned = CannedFillers(
+                canned, machine, self._playout, bridge.rate_hz, self._feed, self._minutes.note, self._log
+            )
         self._commands: dict[type[Any], Callable[[Any], None]] = {
             turn.StartTool: self._start_tool,
             turn.SendOutput: self._answer,
@@ -322,7 +332,8 @@ class CallSession:
         self._link.send(self._link.codec.create_response(request))
 
     def _cancel_response(self, command: turn.CancelResponse) -> None:
-        self._link.send(self._link.codec.cancel_response(command.response_id))
+        if not is_canned(command.response_id):
+            self._link.send(self._link.codec.cancel_response(command.response_id))
 
     def _apologise_for(self, command: turn.Apologise) -> None:
         self._reason = command.reason
@@ -351,12 +362,15 @@ class CallSession:
         self._link.send(self._link.codec.message("system", text))
 
     def _speak_filler(self, command: turn.SpeakFiller) -> None:
+        self._services.metrics.fillers_total.inc()
+        if self._canned is not None:
+            self._canned.speak(command)
+            return
         text = say_exactly(command.text)
         request = base.ResponseRequest(
             instructions=text, input_text=text, out_of_band=True, metadata=command.metadata, tools=()
         )
         self._link.send(self._link.codec.create_response(request))
-        self._services.metrics.fillers_total.inc()
 
     def _stop_playout(self, barge_in: bool) -> None:
         """Silence now; then tell the provider what of it was heard."""
@@ -402,5 +416,7 @@ class CallSession:
     async def close(self) -> None:
         """Give back what the call held; a tool that is not to be cancelled goes on without the caller."""
         self.offer.end()
+        if self._canned is not None:
+            self._canned.end()
         await self._link.close()
         await self._tools.hang_up()

@@ -17,6 +17,7 @@ from worker.metrics import Metrics
 from worker.pending import PendingTool, PendingTools
 from worker.records import Recorder
 from worker.turn_events import StartTool, ToolFinished, ToolProgress
+from worker.usual import UsualTimes
 
 __all__ = ["CALL_FUNCTIONS", "CANCEL_JOB", "PENDING_JOBS", "ToolCalls"]
 
@@ -57,6 +58,7 @@ class ToolCalls:
         pending: PendingTools,
         recorder: Recorder,
         metrics: Metrics,
+        usual: UsualTimes,
         log: Any,
         clock: Callable[[], float],
         feed: Callable[[object], None],
@@ -68,6 +70,7 @@ class ToolCalls:
         self._pending = pending
         self._recorder = recorder
         self._metrics = metrics
+        self._usual = usual
         self._log = log
         self._clock = clock
         self._feed = feed
@@ -132,6 +135,7 @@ class ToolCalls:
             self._metrics.tool_wait.labels(name).observe(outcome.wait_ms / 1000)
         if outcome.run_ms is not None:
             self._metrics.tool_run.labels(name).observe(outcome.run_ms / 1000)
+            self._usual.note(name, outcome.run_ms / 1000)
         self._recorder.tool_call_finished(
             self._clock() * 1000,
             command.tool_call_id,
