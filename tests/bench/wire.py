@@ -39,7 +39,6 @@ PARTS = ("turns", "audio", "tools", "load")
 AUDIO_CALLS, AUDIO_ROUNDS = 4, 2
 WARM_UP_S = 3.0
 MS = 1_000_000
-APPEND_ENVELOPE = len('{"type":"input_audio_buffer.append","audio":""}')
 SURE = 0.9
 
 
@@ -49,6 +48,7 @@ SURE = 0.9
 async def turns(bench: Bench, trials: int) -> None:
     line, session = await bench.call(keep=True)
     stopped, errors, gaps = [], [], 0
+    await session.speech_started()
     for number in range(trials):
         await session.speech_stopped()
         response = await session.begin_response()
@@ -199,12 +199,12 @@ async def load_step(bench: Bench, calls: int, seconds: float, during: str) -> No
     await asyncio.sleep(WARM_UP_S)
     metrics = await asyncio.to_thread(bench.worker.metrics)
     await bench.caller.take(*lines)
-    appended = sum(uplink_ms(session) for session in sessions)
+    appended = sum(session.audio_ms for session in sessions)
     begin = bench.worker.usage()
     tool = subprocess.Popen(during.format(pid=bench.worker.pid, calls=calls), shell=True) if during else None
     await asyncio.sleep(seconds)
     end = bench.worker.usage()
-    uplink = (sum(uplink_ms(session) for session in sessions) - appended) / (end.at - begin.at) / 10 / calls
+    uplink = (sum(session.audio_ms for session in sessions) - appended) / (end.at - begin.at) / 10 / calls
     taken = await bench.caller.take(*lines)
     after = await asyncio.to_thread(bench.worker.metrics)
     if tool is not None:
@@ -238,11 +238,6 @@ async def load_step(bench: Bench, calls: int, seconds: float, during: str) -> No
         f" {sum(one['dropped_in_frames'] for one in over)}, uplink {uplink:.1f} % of real time;"
         f" threads: {', '.join(f'{100 * share:.1f} %' for _, share in end.threads_since(begin)[:4])}"
     )
-
-
-def uplink_ms(session: Session) -> float:
-    """How much of the caller's audio was appended so far."""
-    return (session.append_bytes - session.appends * APPEND_ENVELOPE) * 3 / 4 / 48
 
 
 def send_times(heard: Sequence[Heard]) -> tuple[list[float], int]:

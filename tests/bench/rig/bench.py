@@ -37,6 +37,11 @@ class Bench:
     caller: Caller
     worker: Worker
 
+    @property
+    def recordings(self) -> Path:
+        """Where the calls' records are, if they are kept."""
+        return self.worker.recordings
+
     async def call(self, loop: str = "silence", *, keep: bool = False) -> tuple[int, Session]:
         """Make one call; returns its line at the caller and its session at the provider."""
         (number,) = await self.caller.dial(self.worker.target, loop, keep=keep)
@@ -44,13 +49,13 @@ class Bench:
 
 
 @contextlib.asynccontextmanager
-async def running(pjsua2: str | None = None, *, agent: str = AGENT, **variables: str) -> AsyncIterator[Bench]:
+async def running(pjsua2: str | None = None, *, agent: str = AGENT, record: bool = False) -> AsyncIterator[Bench]:
     """Start all three; end all three."""
     server = RealtimeServer()
     await server.start()
     caller = Caller({**LOOPS, "noise": phone_noise(2000), "pulses": pulses(PULSE_FRAMES)})
     try:
-        worker = await asyncio.to_thread(lambda: Worker(server.url, pjsua2=pjsua2, agent=agent, **variables))
+        worker = await asyncio.to_thread(lambda: Worker(server.url, pjsua2=pjsua2, agent=agent, record=record))
         try:
             yield Bench(server, caller, worker)
         finally:

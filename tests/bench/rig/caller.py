@@ -155,6 +155,10 @@ class _Agent:
         """What a line heard so far."""
         return self.lines[number].heard
 
+    def do_dialog(self, number: int) -> str:
+        """The Call-ID of a line."""
+        return self.lines[number].dialog.call_id
+
     def do_hang_up(self, numbers: Sequence[int]) -> None:
         """Send BYE."""
         for number in numbers:

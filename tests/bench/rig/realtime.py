@@ -20,6 +20,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 APPEND = b'{"type":"input_audio_buffer.append"'
+ENVELOPE = len(APPEND + b',"audio":""}')
 BYTES_PER_MS = SESSION_HZ * 2 // 1000
 DELTA_MS = 100
 NOISE_MS = 10_000
@@ -78,6 +79,7 @@ class Session:
         """Gets the time and the frame of every append."""
         self.on_event: Callable[[ClientEvent], None] | None = None
         self.closed = asyncio.Event()
+        self._turn = ""
         self._socket = socket
         self._ids = itertools.count(1)
         self._came = asyncio.Event()
@@ -144,17 +146,22 @@ class Session:
         await self._socket.send(frame, text=True)
         return now
 
+    @property
+    def audio_ms(self) -> float:
+        """How much of the caller's audio was appended so far: the clock of the server's VAD."""
+        return (self.append_bytes - self.appends * ENVELOPE) * 3 / 4 / BYTES_PER_MS
+
     async def speech_started(self) -> int:
         """The caller begins to speak, as the server hears it."""
-        return await self.send(
-            "input_audio_buffer.speech_started", audio_start_ms=0, item_id=f"item_u{next(self._ids)}"
-        )
+        self._turn = f"item_u{self.number}_{next(self._ids)}"
+        where = {"audio_start_ms": int(self.audio_ms), "item_id": self._turn}
+        return await self.send("input_audio_buffer.speech_started", **where)
 
     async def speech_stopped(self) -> int:
         """The caller's turn is over."""
-        item_id = f"item_u{next(self._ids)}"
-        at = await self.send("input_audio_buffer.speech_stopped", audio_end_ms=0, item_id=item_id)
-        await self.send("input_audio_buffer.committed", item_id=item_id, previous_item_id=None)
+        where = {"audio_end_ms": int(self.audio_ms), "item_id": self._turn}
+        at = await self.send("input_audio_buffer.speech_stopped", **where)
+        await self.send("input_audio_buffer.committed", item_id=self._turn, previous_item_id=None)
         return at
 
     async def begin_response(self, metadata: Mapping[str, str] | None = None, response_id: str = "") -> str:

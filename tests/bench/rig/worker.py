@@ -75,8 +75,8 @@ def own_build(path: str, into: Path) -> Path:
 class Worker:
     """`python -m worker serve` on free ports of loopback; its files go with it."""
 
-    def __init__(self, realtime_url: str, *, pjsua2: str | None = None, agent: str = "", **variables: str) -> None:
-        """`agent`: the text of its agent file. `variables`: further environment."""
+    def __init__(self, realtime_url: str, *, pjsua2: str | None = None, agent: str = "", record: bool = False) -> None:
+        """`agent`: the text of its agent file. `record`: keep recordings and records."""
         self._folder = tempfile.TemporaryDirectory(prefix="offhook-bench-")
         self.folder = Path(self._folder.name)
         self.log_file = self.folder / "worker.log"
@@ -92,8 +92,10 @@ class Worker:
             "OFFHOOK_DRAIN_SECONDS": "1",
             "OFFHOOK_LOG_FORMAT": "json",
             "OPENAI_API_KEY": "bench",
-            **variables,
         }
+        if record:
+            self.recordings.mkdir()
+            environment["OFFHOOK_RECORDINGS"] = str(self.recordings)
         if agent:
             (self.folder / "agent.toml").write_text(agent)
             environment["OFFHOOK_AGENT"] = str(self.folder / "agent.toml")
