@@ -1,4 +1,4 @@
-"""What is made of an agent: the provider's settings, the machine's settings, a session that starts nothing by itself."""
+"""What is made of an agent: the settings of provider and machine, and a session that starts nothing by itself."""
 
 from __future__ import annotations
 
