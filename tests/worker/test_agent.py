@@ -105,6 +105,8 @@ def test_a_tool_worker_gets_the_tools_of_all_routes_once(write) -> None:
         ('[[route]]\ndialed = "1"', "route[1].dialled: is missing (there is 'dialed'); write dialled = "),
         ("[fillers]\ngrace_ms = -1", "fillers.grace_ms: input should be greater than or equal to 0, not -1"),
         ("[fillers]\ntexts = []", "fillers.texts: needs at least one text, and none empty, not []"),
+        ('[fillers]\ntexts = ["{time}"]', "fillers.texts: there is no {time}: a text may have {about} in it, not"),
+        ("[tools.max_runs_of]\npay = -1", "tools.max_runs_of.pay: input should be greater than or equal to 0"),
         ("greeting = 5", "greeting: input should be a valid string, not 5"),
         ('[tools]\nexposure = "all"', "tools.exposure: input should be 'direct', 'registry' or 'auto', not 'all'"),
         ('language = "English!"', "language: string should match pattern"),
@@ -127,3 +129,10 @@ def test_several_mistakes_are_told_at_once(write) -> None:
     with pytest.raises(AgentFileError) as caught:
         load_agent_file(write("greting = 1\nvoise = 2"))
     assert len(caught.value.lines) == 2
+
+
+def test_files_are_taken_beside_the_agent_file(write) -> None:
+    path = write('[tools]\nhook = "shop.py:tools_for"\n[fillers.wav]\n"One moment." = "sounds/moment.wav"')
+    agent = load_agent_file(path).default
+    assert agent.tools.hook == f"{path.parent / 'shop.py'}:tools_for"
+    assert agent.fillers.wav == {"One moment.": str(path.parent / "sounds" / "moment.wav")}

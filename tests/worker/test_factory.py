@@ -14,15 +14,24 @@ from tools.catalog import Catalog
 from tools.errors import ToolDefinitionError
 from tools.inline import InlineRunner
 from worker.agent import Agent, AgentFile, load_agent_file
-from worker.errors import AgentFileError
+from worker.errors import AgentFileError, HostError
 from worker.exposure import REGISTRY, Exposure, ToolView, view_of
-from worker.factory import END_CALL_FUNCTION, check_tools, make_session, session_config, turn_config
+from worker.factory import (
+    END_CALL_FUNCTION,
+    canned_voice,
+    check_tools,
+    make_session,
+    prepare_canned,
+    session_config,
+    turn_config,
+)
 from worker.metrics import Metrics
 from worker.realtime.openai import OpenAICodec
 from worker.realtime.provider import Provider
 from worker.session import CallInfo, Services
 from worker.tool_calls import CALL_FUNCTIONS
 from worker.turns import END_CALL
+from worker.usual import UsualTimes
 
 
 @tool(mode="queued", filler="Let me look.", grace=1.5)
@@ -142,6 +151,60 @@ def test_a_hook_that_is_not_there_stops_the_start() -> None:
     agents = AgentFile(Path("a.toml"), Agent(tools={"hook": "no_such_module_here:f"}))
     with pytest.raises(AgentFileError, match="tools.hook = 'no_such_module_here:f': importing it raised"):
         check_tools(agents, {})
+
+
+def test_fillers_are_in_the_agents_language() -> None:
+    own = {
+        "texts_by_language": {"de": ("Moment.",), "de-AT": ("An Moment.",)},
+        "tools": {"current_time": ("Let me see.",)},
+        "tools_by_language": {"DE": {"order_status": ("Ich sehe nach.",)}},
+    }
+    english, german, austrian = (
+        turn_config(Agent(language=tag, fillers={"texts": ("Wait.",), **own}), catalog(order_status)).fillers
+        for tag in ("en", "de-CH", "de-at")
+    )
+    assert [one.texts for one in (english, german, austrian)] == [("Wait.",), ("Moment.",), ("An Moment.",)]
+    assert english.tool_texts == {"order_status": ("Let me look.",), "current_time": ("Let me see.",)}
+    assert german.tool_texts == {"order_status": ("Ich sehe nach.",), "current_time": ("Let me see.",)}
+
+
+def test_a_tone_alone_has_no_words() -> None:
+    fillers = turn_config(Agent(fillers={"mode": "tone", "tone": False}), catalog()).fillers
+    assert fillers.tone and not fillers.spoken
+    assert turn_config(Agent(fillers={"mode": "canned"}), catalog()).fillers.spoken
+
+
+def test_a_filler_says_how_long_it_usually_takes() -> None:
+    usual = UsualTimes()
+    fillers = turn_config(Agent(), catalog(order_status), usual).fillers
+    assert fillers.fill("It takes {about}.", "order_status") is None
+    for _ in range(3):
+        usual.note("order_status", 58.0)
+    assert fillers.fill("It takes {about}.", "order_status") == "It takes about a minute."
+    assert fillers.fill("It takes {about}.", "no_tool") is None
+    assert turn_config(Agent(), catalog()).fillers.fill("It takes {about}.", "order_status") is None
+
+
+@pytest.mark.parametrize(
+    ("agent", "voice"),
+    [
+        ({}, "en-us+f2"),
+        ({"voice": "cedar"}, "en-us+m5"),
+        ({"language": "de-CH"}, "de+f2"),
+        ({"fillers": {"mode": "canned", "voice": "en-gb"}}, "en-gb"),
+    ],
+)
+def test_canned_fillers_have_a_voice_like_the_agents(agent: dict[str, Any], voice: str) -> None:
+    made = canned_voice(Agent(**{"fillers": {"mode": "canned"}, **agent}))
+    assert made is not None and made.voice == voice
+    assert canned_voice(Agent()) is None
+
+
+def test_canned_fillers_that_can_not_be_spoken_stop_the_start() -> None:
+    for fillers, words in (({"wav": {"Wait.": "/nowhere/a.wav"}}, "a.wav"), ({"voice": "nobody"}, "nobody")):
+        agents = AgentFile(Path("a.toml"), Agent(fillers={"mode": "canned", **fillers}))
+        with pytest.raises(HostError, match=words):
+            prepare_canned(agents, {(): [order_status.__tool__]}, 8000)
 
 
 async def test_a_session_starts_nothing_by_itself() -> None:

@@ -177,3 +177,23 @@ def test_drop_hands_the_filler_over_once(voice: FillerVoice) -> None:
     ask(voice)
     assert voice.drop() is not None
     assert voice.drop() is None
+
+
+# --- what is known of a tool ----------------------------------------------------------------------------------------
+
+
+def test_a_text_that_can_not_be_filled_is_passed_over() -> None:
+    known: dict[str, str] = {}
+
+    def fill(text: str, tool: str) -> str | None:
+        return text if "{about}" not in text else known.get(tool) and text.replace("{about}", known[tool])
+
+    voice = FillerVoice(
+        FillerConfig(texts=("It takes {about}.", "One moment."), tool_texts={"orders": ("Up to {about}.",)}, fill=fill)
+    )
+    assert [ask(voice), ask(voice)] == ["One moment.", None]
+    known["clock"] = "a minute"
+    assert [ask(voice), ask(voice)] == ["It takes a minute.", "One moment."]
+    assert ask(voice, ("orders", 0)) is None, "unknown for orders, and the rest was just said"
+    known["orders"] = "an hour"
+    assert ask(voice, ("orders", 0)) == "Up to an hour."
