@@ -287,7 +287,8 @@ def run_server(
     except (DialogueError, SpeechUnavailable) as error:
         sys.exit(f"offhook realtime-server: {error}")
     except OSError as error:
-        sys.exit(f"offhook realtime-server: can't listen on {host}:{port}: {error.strerror or error}")
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        sys.exit(f"offhook realtime-server: can't listen on {host}:{port}: {reason}; choose another --port")
 
 
 def main() -> None:

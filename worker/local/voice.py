@@ -55,7 +55,10 @@ class _Espeak:
             raise SpeechUnavailable(
                 "the package espeakng-loader is missing: install it with `uv sync --group embedded`"
             ) from None
-        self._library: Any = ctypes.CDLL(espeakng_loader.get_library_path())
+        try:
+            self._library: Any = ctypes.CDLL(espeakng_loader.get_library_path())
+        except OSError as error:
+            raise SpeechUnavailable(f"espeak-ng can't be loaded on this machine: {error}") from None
         data = espeakng_loader.get_data_path().encode()
         self.rate_hz: int = self._library.espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 0, data, 0)
         if self.rate_hz <= 0:

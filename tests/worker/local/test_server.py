@@ -333,5 +333,40 @@ def test_a_wrong_dialogue_is_one_line(tmp_path: Path, text: str, wrong: str) -> 
     assert len(error.splitlines()) == 1
 
 
+async def test_a_port_that_is_taken_is_one_line(server: RealtimeServer, quick: Path) -> None:
+    process = start(f"port={server.port}", f"dialogue=Path({str(quick)!r})")
+    _, error = await asyncio.to_thread(process.communicate, timeout=25)
+    assert process.returncode == 1
+    assert f"can't listen on 127.0.0.1:{server.port}: Address already in use" in error
+    assert len(error.splitlines()) == 1
+
+
+async def test_a_server_that_stops_says_goodbye_to_its_sessions() -> None:
+    running = RealtimeServer(ServerSettings(port=0), load_dialogue(), hear=Ears())
+    await running.start()
+    async with connect(running.url, additional_headers=KEY) as socket:
+        await event(socket, "session.created")
+        await running.stop()
+        with pytest.raises(ConnectionClosed) as closed:
+            await socket.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1001
+
+
+async def test_a_client_that_does_not_read_is_not_read_from(server: RealtimeServer) -> None:
+    async with connect(server.url, additional_headers=KEY, max_queue=1) as socket:
+        item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "x" * 10_000}]}
+        frame = json.dumps({"type": "conversation.item.create", "item": item})
+        sent = 0
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                for _ in range(20_000):  # 200 MB, did nobody stop us
+                    await socket.send(frame)
+                    sent += 1
+        assert sent < 10_000
+        assert (await event(socket, "conversation.item.added"))["item"]["role"] == "user"
+        socket.transport.abort()  # a closing handshake would wait for all that
+
+
 def test_a_dialogue_is_read_from_text() -> None:
     assert read_dialogue('[[turn]]\nhears = ["hello"]\nsay = "Hi."').turns[0].say == ("Hi.",)

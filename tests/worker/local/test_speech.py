@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
+from worker.local import voice as voice_module
 from worker.local.dialogue import load_dialogue
 from worker.local.errors import SpeechUnavailable
 from worker.local.sound import decode, encode, resample
@@ -94,6 +97,16 @@ def test_a_word_that_is_in_no_dictionary_is_named() -> None:
 def test_a_voice_that_is_not_there_is_named() -> None:
     with pytest.raises(SpeechUnavailable, match="no voice 'nobody'"):
         synthesize("hello", voice="nobody")
+
+
+def test_without_the_packages_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pocketsphinx", None)
+    monkeypatch.setitem(sys.modules, "espeakng_loader", None)
+    monkeypatch.setattr(voice_module, "_espeak", None)
+    with pytest.raises(SpeechUnavailable, match="pocketsphinx is missing: install it with `uv sync --group embedded`"):
+        Recogniser(jsgf(["hello"]))
+    with pytest.raises(SpeechUnavailable, match="espeakng-loader is missing: install it with"):
+        synthesize("nobody has said this before")
 
 
 def test_speech_has_its_rate_and_is_faster_when_asked() -> None:
