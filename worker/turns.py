@@ -157,7 +157,8 @@ class TurnMachine:
     def _session_ready(self, event: base.SessionReady, now: float) -> list[Command]:
         self._connected = True
         if not self._greeted and self.config.greeting:
-            self._want(Purpose.GREETING, say_exactly(self.config.greeting))
+            # before whatever else the caller has to be told
+            self._wanted = {Purpose.GREETING: say_exactly(self.config.greeting), **self._wanted}
         self._greeted = True
         return [command for tool in self.pending.held() for command in self._answer(tool)]
 
@@ -424,7 +425,7 @@ class TurnMachine:
 
     def _may_speak_filler(self) -> bool:
         free = self.slot.free and not self._wanted and self.fillers.current is None
-        return self._connected and free and bool(self.pending.running())
+        return self.config.fillers.spoken and self._connected and free and bool(self.pending.running())
 
     def _fill(self, now: float) -> list[Command]:
         if not self._may_fill():

@@ -458,6 +458,14 @@ def test_notice_is_said_when_the_floor_is_free(scene: Scene) -> None:
     assert notice in scene.commands
 
 
+def test_the_greeting_comes_before_a_notice_of_before_the_call() -> None:
+    scene = Scene(greeting="Hello.")
+    assert scene.feed(turn.NoticeWanted("It is busy.")) == []
+    assert scene.connect() == [turn.RequestResponse(Purpose.GREETING, "Say exactly: Hello.")]
+    notice = turn.RequestResponse(Purpose.NOTICE, "Say exactly: It is busy.")
+    assert notice in scene.respond("r1", Purpose.GREETING)
+
+
 @pytest.fixture
 def patient_scene() -> Scene:
     scene = Scene(silence=SilenceConfig(seconds=10.0, prompts=("Still there?", "Hello?")))
