@@ -1,0 +1,1 @@
+"""The worker: what answers a call, runs its session and writes its record."""

@@ -135,6 +135,13 @@ class AgentLimits(_Table):
     silence_prompts: tuple[str, ...] = Field(
         default=("Are you still there?",), description="what a silent caller is asked, one after the other"
     )
+    busy: tuple[str, ...] = Field(
+        default=(
+            "It is busy at the moment: to look something up may take {about}.",
+            "It is busy at the moment: to look something up may take longer than usual.",
+        ),
+        description="what a new caller is told when tools have to wait; the first in which {about} is known",
+    )
     tool_seconds: float = Field(default=60.0, gt=0, description="s that a tool may take, whatever it declares")
 
 
@@ -155,6 +162,11 @@ class Agent(_Table):
     tools: AgentTools = AgentTools()
     fillers: AgentFillers = AgentFillers()
     limits: AgentLimits = AgentLimits()
+
+    @property
+    def tools_key(self) -> tuple[tuple[str, ...], float]:
+        """Agents that are alike in this share a catalog."""
+        return self.tools.modules, self.limits.tool_seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,12 @@ from worker.factory import check_tools, make_session, prepare_canned
 from worker.http import HttpEndpoint, Part, start_http
 from worker.metrics import Metrics
 from worker.pace import Pacer
+from worker.queue_watch import FINE, QueueWatch
 from worker.realtime.connection import Provider, prepare
 from worker.session import CallInfo, CallSession, Services
 from worker.settings import Settings
 from worker.switchboard import Observe, Switchboard
-from worker.usual import UsualTimes
+from worker.usual import UsualTimes, filled
 
 __all__ = ["App"]
 
@@ -36,7 +37,6 @@ log = structlog.get_logger(__name__)
 
 SWITCH_INTERVAL_S = 0.0001
 """With Python's 5 ms a busy loop delays the media clock: p99 gap 66 ms against 24 ms (measured with 60 calls)."""
-QUEUE_CHECK_S = 2.0
 PHONE_HZ = 8000
 """The rate of the endpoint's conference, and so of every bridge."""
 
@@ -63,9 +63,9 @@ class App:
         self._embedded = embedded or Embedded(settings)
         self._inline = InlineRunner()
         self._queue: QueuedRunner | None = None
-        self._queue_ok = True
+        self._watch: QueueWatch | None = None
         self._provider: Provider | None = None
-        self._catalogs: dict[tuple[str, ...], Catalog] = {}
+        self._catalogs: dict[tuple[tuple[str, ...], float], Catalog] = {}
         self._usual = UsualTimes()
         self._endpoint: Endpoint | None = None
         self._board: Switchboard | None = None
@@ -91,8 +91,13 @@ class App:
         self._provider = settings.provider(self._embedded.realtime_url)
         await asyncio.to_thread(prepare, self._provider)
         self._queue = QueuedRunner(settings.queue_settings(self._embedded.redis_url))
-        for modules, specs in tools.items():
-            self._catalogs[modules] = Catalog(specs, inline=self._inline, queued=self._queue)
+        for agent in self.agents.agents():
+            specs, most_s = tools[agent.tools.modules], agent.limits.tool_seconds
+            if agent.tools_key not in self._catalogs:
+                catalog = Catalog(specs, inline=self._inline, queued=self._queue, most_s=most_s)
+                self._catalogs[agent.tools_key] = catalog
+        queued = dict.fromkeys(spec.name for specs in tools.values() for spec in specs if spec.queued)
+        self._watch = QueueWatch(self._queue, queued, settings.backlog(), self._usual, self.metrics)
         loop = asyncio.get_running_loop()
         self._endpoint = Endpoint(settings.sip_settings(), lambda event: self._post(loop, event))
         pacer = Pacer(self.metrics.loop_lag.observe)
@@ -104,8 +109,9 @@ class App:
             answer_s=settings.answer_seconds,
             recordings=settings.recordings,
             observe=self._observe,
+            refuse=self._refuse,
         )
-        for coroutine in (pacer.run(), self._watch_queue(), self._board.drain_recordings()):
+        for coroutine in (pacer.run(), self._watch.run(), self._board.drain_recordings()):
             self._spawn(coroutine)
         if settings.http is not None:
             self.http = await start_http(settings.http, self, self.metrics)
@@ -118,8 +124,20 @@ class App:
     ) -> CallSession:
         assert self._provider is not None
         agent: Agent = self.agents.agent_for(dialled)
-        services = Services(self._catalogs[agent.tools.modules], self.metrics, usual=self._usual)
-        return make_session(CallInfo(call_id, caller, dialled), agent, self._provider, bridge, services, hang_up)
+        catalog = self._catalogs[agent.tools_key]
+        services = Services(catalog, self.metrics, usual=self._usual)
+        session = make_session(CallInfo(call_id, caller, dialled), agent, self._provider, bridge, services, hang_up)
+        judged = self._watch.judged if self._watch is not None else FINE
+        if judged.answer != "ok" and any(spec.queued for spec in catalog.specs()):
+            words = (filled(text, judged.wait_s, agent.language) for text in agent.limits.busy)
+            if (notice := next(filter(None, words), None)) is not None:
+                session.notice(notice)
+        return session
+
+    def _refuse(self) -> int | None:
+        """The s after which a new call may try again, where it is refused for the backlog."""
+        judged = self._watch.judged if self._watch is not None else FINE
+        return judged.retry_after_s if judged.answer == "refuse" else None
 
     def _post(self, loop: asyncio.AbstractEventLoop, event: phone.CallEvent) -> None:
         """On the pj thread: hand the event to the loop, and nothing else."""
@@ -165,15 +183,6 @@ class App:
         await self._inline.aclose()
         await self._embedded.stop()
 
-    async def _watch_queue(self) -> None:
-        assert self._queue is not None
-        while True:
-            up = await self._queue.healthy()
-            if up != self._queue_ok:
-                (log.info if up else log.error)("redis_back" if up else "redis_gone")
-            self._queue_ok = up
-            await asyncio.sleep(QUEUE_CHECK_S)
-
     # --- what the HTTP endpoint asks ----------------------------------------------------------------------------------
 
     def healthy(self) -> bool:
@@ -185,8 +194,9 @@ class App:
         limit = self.info.limit if self.info is not None else 0
         active = len(self._board) if self._board is not None else 0
         unready = self._embedded.unready()
+        redis_up = self._watch is None or self._watch.up
         parts = [
-            Part("redis", self._queue_ok, "up" if self._queue_ok else "not reachable"),
+            Part("redis", redis_up, "up" if redis_up else "not reachable"),
             Part("capacity", active < limit, f"{active} of {limit} calls"),
             Part("draining", not self.draining, "yes" if self.draining else "no"),
             Part("children", not unready, f"starting again: {', '.join(unready)}" if unready else "up"),

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import structlog
 
 from worker.realtime.base import (
+    RECYCLED,
     AudioFormat,
     Codec,
     ConnectionLost,
@@ -119,7 +120,7 @@ class Link:
 
     def recycle(self) -> None:
         """Replace the session by a new one, before the provider ends it. To be done between turns."""
-        self._take(ConnectionLost(1000, "recycled before the provider's limit", False))
+        self._take(ConnectionLost(1000, RECYCLED, False))
         self._stale = True
 
     def _tell(self, config: SessionConfig) -> None:

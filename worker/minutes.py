@@ -102,10 +102,12 @@ class Minutes:
         self._log.warning("realtime_error", code=event.code, message=event.message, request=event.request)
 
     def _connection_lost(self, event: base.ConnectionLost) -> None:
-        self._metrics.realtime_lost_total.inc()
         if self._speaking is not None:  # no speech_stopped will come for it
             self._recorder.turn_ended(self._clock() * 1000, self._speaking)
             self._speaking = None
+        if event.reason == base.RECYCLED:
+            return  # planned: no fault of anybody's
+        self._metrics.realtime_lost_total.inc()
         reason = f"realtime connection lost ({event.code} {event.reason})".replace(" )", ")")
         self._recorder.error(self._clock() * 1000, reason)
 

@@ -23,6 +23,9 @@ RATE_HZ: Final[Mapping[str, int]] = {"pcm24k": 24_000, "pcm16k": 16_000, "pcmu":
 SAMPLE_BYTES: Final[Mapping[str, int]] = {"pcm24k": 2, "pcm16k": 2, "pcmu": 1, "pcma": 1}
 """Bytes per sample of each `AudioFormat`."""
 
+RECYCLED: Final = "replaced before the provider's limit"
+"""The reason of a `ConnectionLost` that we planned: the session is replaced between turns."""
+
 ResponseStatus: TypeAlias = Literal["completed", "cancelled", "failed", "incomplete"]
 """How a response ended; only `completed` promises that all that was meant has been said."""
 
