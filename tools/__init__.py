@@ -2,6 +2,7 @@
 
 from tools.context import ToolContext
 from tools.errors import ToolDefinitionError, ToolError
+from tools.needs import Needs
 from tools.spec import ToolSpec, tool
 
-__all__ = ["ToolContext", "ToolDefinitionError", "ToolError", "ToolSpec", "tool"]
+__all__ = ["Needs", "ToolContext", "ToolDefinitionError", "ToolError", "ToolSpec", "tool"]

@@ -7,23 +7,29 @@ tool call, asked for twice, is run once and answered twice.
 from __future__ import annotations
 
 import asyncio
+import builtins
+import functools
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
-from tools.context import ToolContext
+from tools.dispatch import Dispatcher, Hearers
 from tools.errors import InvalidArguments, QueueUnavailable, ToolDefinitionError
 from tools.inline import InlineRunner
 from tools.loading import load_tools
+from tools.more import more_tool
+from tools.needs import check
+from tools.notify import DEFAULT
 from tools.outcome import Outcome, failure
 from tools.queued import QueuedRunner
 from tools.request import ToolRequest
 from tools.schema import nearest
 from tools.spec import ToolSpec
+from tools.store.late import LateResult, Orphan
 
 __all__ = ["Catalog", "ToolRequest", "load_tools"]
 
@@ -55,20 +61,29 @@ class Catalog:
         inline: InlineRunner,
         queued: QueuedRunner | None = None,
         most_s: float | None = None,
+        secrets: Mapping[str, str] | None = None,
+        paged: bool = False,
     ) -> None:
         """Take the tools; `most_s` caps every tool's time-out.
 
-        Without `queued` the tools that want a queue run inline: for trying a tool out. Raises `ToolDefinitionError`
-        for two tools of one name.
+        Without `queued` the tools that want a queue run inline: for trying a tool out. secrets: by name, for tools
+        that run in this process and ask for them. paged: adds the tool `more`, with which the model reads results that
+        are too large; it takes a queue. Raises `ToolDefinitionError` for two tools of one name, for needs that can't
+        be met, and for a missing secret.
         """
+        more = [more_tool(queued)] if paged and queued else []
         self._specs: dict[str, ToolSpec] = {}
-        for spec in specs:
+        for spec in [*specs, *more]:
             if spec.name in self._specs:
                 raise ToolDefinitionError(f"two tools are called {spec.name}: rename one of them")
             self._specs[spec.name] = spec
-        self._inline = inline
         self._queued = queued
-        self._most_s = most_s
+        self._dispatcher = Dispatcher(inline, queued, self._specs.get, secrets or {}, paged=bool(more), most_s=most_s)
+        for spec in self._specs.values():
+            check(spec, self._specs.get)
+            if spec.mode != "queued" or queued is None:
+                spec.secrets_from(secrets or {})
+        self._settling: set[asyncio.Task[None]] = set()
         self._calls: OrderedDict[str, _Running] = OrderedDict()
 
     def spec(self, name: str) -> ToolSpec | None:
@@ -97,15 +112,17 @@ class Catalog:
             "description": spec.description,
             "parameters": spec.signature.parameters,
             "mode": self.mode_of(spec),
-            "timeout_s": self._limit(spec),
+            "timeout_s": self._dispatcher.limit(spec),
             "on_hangup": spec.on_hangup,
             "effects": spec.effects,
             "source": spec.source,
+            "version": spec.version,
+            "needs": [needs.tool for needs in spec.signature.needs.values()],
         }
 
     def mode_of(self, spec: ToolSpec) -> str:
         """Return how a tool is run here: inline or queued."""
-        return "queued" if spec.queued and self._queued is not None else "inline"
+        return self._dispatcher.mode_of(spec)
 
     async def run(
         self,
@@ -122,14 +139,15 @@ class Catalog:
         if spec is None:
             return failure("unknown_tool", self._no_such(request.name), detail="no tool of that name")
         try:
-            arguments = spec.signature.bind(request.arguments)
+            spec.signature.bind(request.arguments)
         except InvalidArguments as error:
             return failure("invalid", str(error), detail=error.reason)
         running = self._calls.get(request.job_id)
         if running is None:
-            body = self._run(spec, request, arguments, on_started, on_progress)
+            mode = self.mode_of(spec)
+            body = self._run(spec, request, mode, on_started, on_progress)
             task = asyncio.create_task(body, name=f"tool-call-{spec.name}")
-            running = _Running(request, spec, task, self.mode_of(spec) == "queued")
+            running = _Running(request, spec, task, mode == "queued")
             self._remember(running)
         elif running.request != request:
             log.warning("tool_call_id_reused", call_id=request.call_id, tool=request.name)
@@ -151,11 +169,29 @@ class Catalog:
         return True
 
     async def hang_up(self, call_id: str) -> tuple[ToolRequest, ...]:
-        """Do with a call's running tools what each declares for a hang-up. Returns those that go on to their end."""
-        running = self.pending(call_id)
-        ending = [request.tool_call_id for request, spec in running if spec.on_hangup == "cancel"]
-        await asyncio.gather(*(self.cancel(call_id, tool_call_id) for tool_call_id in ending))
-        return tuple(request for request, spec in running if spec.on_hangup != "cancel")
+        """Do with a call's running tools what each declares for a hang-up. Returns those that go on to their end.
+
+        The ends of these are kept (`late_results`), and told where the tool says `finish_and_notify`.
+        """
+        running = [c for c in self._calls.values() if c.request.call_id == call_id and not c.task.done()]
+        ending = [c.request.tool_call_id for c in running if c.spec.on_hangup == "cancel"]
+        staying = [c for c in running if c.spec.on_hangup != "cancel"]
+        orphans = [_orphan(call) for call in staying]
+        for call, orphan in zip(staying, orphans, strict=True):
+            call.task.add_done_callback(functools.partial(self._ended, orphan))
+        await asyncio.gather(
+            *(self.cancel(call_id, tool_call_id) for tool_call_id in ending), *(self._hung_up(o) for o in orphans)
+        )
+        return tuple(call.request for call in staying)
+
+    async def late_results(self, call_id: str) -> builtins.list[LateResult]:
+        """Return how the tools ended that outlived a call. Raises `QueueUnavailable`."""
+        return await self._queued.late_results(call_id) if self._queued else []
+
+    async def aclose(self) -> None:
+        """Wait until the ends of tools that outlived their calls are written down; the runners are not closed."""
+        if self._settling:
+            await asyncio.wait(self._settling, timeout=5.0)
 
     def pending(self, call_id: str) -> tuple[tuple[ToolRequest, ToolSpec], ...]:
         """Return the tool calls of a call that still run."""
@@ -166,43 +202,45 @@ class Catalog:
         self,
         spec: ToolSpec,
         request: ToolRequest,
-        arguments: dict[str, Any],
+        mode: str,
         on_started: OnStarted | None,
         on_progress: OnProgress | None,
     ) -> Outcome:
-        limit = self._limit(spec)
-
-        def progress(text: str) -> None:
-            if on_progress:
-                on_progress(request, text)
-
+        started = functools.partial(on_started, request) if on_started else _nobody
+        hearers = Hearers(started=started, progress=functools.partial(on_progress, request) if on_progress else None)
         try:
-            if self._queued is not None and spec.queued:
-                return await self._queued.run(
-                    spec,
-                    request,
-                    timeout_s=limit,
-                    on_queued=(lambda job_id: on_started(request, job_id)) if on_started else None,
-                    on_progress=progress if on_progress else None,
-                )
-            if on_started:
-                on_started(request, None)
-            loop = asyncio.get_running_loop()
-            context = ToolContext(
-                call_id=request.call_id,
-                tool_call_id=request.tool_call_id,
-                caller=request.caller,
-                dialled=request.dialled,
-                deadline=time.time() + limit,
-                report=lambda text: _from_any_thread(loop, progress, text),
-            )
-            return await self._inline.run(spec, arguments, context, timeout_s=limit)
+            return await self._dispatcher.run(spec, request, mode, hearers)
         except asyncio.CancelledError:
             return failure("unknown" if spec.effects == "once" else "cancelled", detail="cancelled while it ran")
         except Exception:
             # Our own bug. The model still gets its answer: a tool call must never stay open.
             log.exception("tool_call_broke", call_id=request.call_id, tool=spec.name)
             return failure("unknown" if spec.effects == "once" else "failed", detail="a bug in offhook; see the log")
+
+    async def _hung_up(self, orphan: Orphan) -> bool:
+        if self._queued is None:
+            return False
+        try:
+            await self._queued.hung_up(orphan)
+            return True
+        except QueueUnavailable as error:
+            log.warning("hang_up_not_written_down", call_id=orphan.call_id, tool=orphan.tool, reason=str(error))
+            return False
+
+    def _ended(self, orphan: Orphan, task: asyncio.Task[Outcome]) -> None:
+        """A tool whose caller has hung up is over; the tool worker may have written it down, or not live any more."""
+        if task.cancelled():
+            return
+        settling = asyncio.create_task(self._settle(orphan, task.result()), name=f"settle-{orphan.tool}")
+        self._settling.add(settling)
+        settling.add_done_callback(self._settling.discard)
+
+    async def _settle(self, orphan: Orphan, outcome: Outcome) -> None:
+        if await self._hung_up(orphan) and self._queued is not None:
+            try:
+                await self._queued.settle(orphan.job_id, outcome)
+            except QueueUnavailable as error:
+                log.warning("late_result_lost", call_id=orphan.call_id, tool=orphan.tool, reason=str(error))
 
     def _remember(self, running: _Running) -> None:
         self._calls[running.request.job_id] = running
@@ -212,9 +250,6 @@ class Catalog:
                     del self._calls[key]
                     break
 
-    def _limit(self, spec: ToolSpec) -> float:
-        return spec.timeout_s if self._most_s is None else min(spec.timeout_s, self._most_s)
-
     def _no_such(self, name: str) -> str:
         near = nearest(name, list(self._specs))
         known = ", ".join(self._specs) or "none"
@@ -222,6 +257,20 @@ class Catalog:
         return f"There is no tool '{name[:64]}'. {hint}"
 
 
-def _from_any_thread(loop: asyncio.AbstractEventLoop, listener: Callable[[str], None], text: str) -> None:
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(listener, text)
+def _nobody(_job: str | None) -> None:
+    """Where nobody wants to know that a tool has started."""
+
+
+def _orphan(call: _Running) -> Orphan:
+    spec, request = call.spec, call.request
+    return Orphan(
+        call_id=request.call_id,
+        tool_call_id=request.tool_call_id,
+        job_id=request.job_id,
+        tool=spec.name,
+        summary=spec.summary,
+        caller=request.caller,
+        dialled=request.dialled,
+        hung_up_at=time.time(),
+        channel=(spec.notify or DEFAULT) if spec.on_hangup == "finish_and_notify" else None,
+    )

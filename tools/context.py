@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -16,7 +16,8 @@ class ToolContext:
     """Given to a tool that has a parameter annotated `ToolContext`; the model doesn't see that parameter.
 
     call_id, tool_call_id: whose tool call it is. caller, dialled: SIP URIs or numbers, as the call has them.
-    deadline: Unix time in s at which the call stops waiting. report: where `progress` goes.
+    deadline: Unix time in s at which the call stops waiting. report: where `progress` goes. secrets: those that the
+    tool has asked for by name, from the worker's settings; they never are in a job or a log.
     """
 
     call_id: str
@@ -24,6 +25,7 @@ class ToolContext:
     caller: str = ""
     dialled: str = ""
     deadline: float = float("inf")
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     report: Callable[[str], None] = field(default=_nowhere, repr=False, compare=False)
 
     def progress(self, text: str) -> None:

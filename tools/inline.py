@@ -10,18 +10,23 @@ import asyncio
 import contextlib
 import contextvars
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import structlog
 
 from tools.context import ToolContext
+from tools.errors import ToolError
 from tools.outcome import Outcome, failure, raised, returned
 from tools.spec import ToolSpec
 
 log = structlog.get_logger(__name__)
 
 THREADS = 32
+
+Call = Callable[[], Any]
+Encode = Callable[[object], Outcome]
+Ended = Outcome | BaseException
 
 
 class InlineRunner:
@@ -39,8 +44,11 @@ class InlineRunner:
         context: ToolContext,
         *,
         timeout_s: float | None = None,
+        encode: Callable[[object], Outcome] = returned,
     ) -> Outcome:
         """Run the tool with its bound arguments until it ends or its time is up. Never raises for the tool's fault.
+
+        encode: makes the outcome of what it returned; called in a thread.
 
         Cancelling stops an async tool; a sync one runs on, unheard.
         """
@@ -49,7 +57,8 @@ class InlineRunner:
         loop = asyncio.get_running_loop()
         began = loop.time()
         started: list[float] = []
-        body = self._on_loop(spec, call, started) if spec.is_async else self._in_thread(spec, call, started)
+        way = self._on_loop if spec.is_async else self._in_thread
+        body = _with_retries(spec, lambda: way(spec, call, encode, started))
         task = loop.create_task(body, name=f"tool-{spec.name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -72,31 +81,32 @@ class InlineRunner:
         if tasks:
             await asyncio.wait(tasks, timeout=1.0)
 
-    async def _on_loop(self, spec: ToolSpec, call: Callable[[], Any], started: list[float]) -> Outcome:
+    async def _on_loop(self, spec: ToolSpec, call: Call, encode: Encode, started: list[float]) -> Ended:
         started.append(asyncio.get_running_loop().time())
         try:
             value = await call()
         except Exception as error:
-            return _report(spec, error)
-        return await asyncio.to_thread(returned, value)  # encoding a large result takes ms
+            return error
+        return await asyncio.to_thread(encode, value)  # encoding a large result takes ms
 
-    async def _in_thread(self, spec: ToolSpec, call: Callable[[], Any], started: list[float]) -> Outcome:
+    async def _in_thread(self, spec: ToolSpec, call: Call, encode: Encode, started: list[float]) -> Ended:
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Outcome] = loop.create_future()
+        future: asyncio.Future[Ended] = loop.create_future()
         await self._slots.acquire()
 
-        def deliver(outcome: Outcome) -> None:
+        def deliver(end: Ended) -> None:
             self._slots.release()
             if not future.done():
-                future.set_result(outcome)
+                future.set_result(end)
 
         def body() -> None:
+            end: Ended
             try:
-                outcome = returned(call())
+                end = encode(call())
             except BaseException as error:  # SystemExit too: it must not be lost with the thread
-                outcome = _report(spec, error)
+                end = error
             with contextlib.suppress(RuntimeError):  # the loop has closed meanwhile
-                loop.call_soon_threadsafe(deliver, outcome)
+                loop.call_soon_threadsafe(deliver, end)
 
         started.append(loop.time())
         inside = contextvars.copy_context()
@@ -107,6 +117,21 @@ class InlineRunner:
 def _bound(spec: ToolSpec, arguments: Mapping[str, Any], context: ToolContext) -> Callable[[], Any]:
     extra = {spec.signature.context: context} if spec.signature.context else {}
     return lambda: spec.function(**arguments, **extra)
+
+
+async def _with_retries(spec: ToolSpec, attempt: Callable[[], Awaitable[Ended]]) -> Outcome:
+    """Run an idempotent tool again after its pauses; a `ToolError` is an answer and no reason to."""
+    for pause_s in spec.delays_s:
+        end = await attempt()
+        if isinstance(end, Outcome):
+            return end
+        if isinstance(end, ToolError):
+            break
+        log.warning("tool_raised", tool=spec.name, error=type(end).__name__, again=True, exc_info=end)
+        await asyncio.sleep(pause_s)
+    else:
+        end = await attempt()
+    return end if isinstance(end, Outcome) else _report(spec, end)
 
 
 def _report(spec: ToolSpec, error: BaseException) -> Outcome:

@@ -7,11 +7,15 @@ import re
 
 QUEUE = "tools"
 ENTRY = "tools.jobs.run_tool"
+NOTICE_ENTRY = "tools.jobs.deliver_notice"
+NOTICE_DESCRIPTION = "notice"
 DESCRIPTION = "tool call"  # constant: RQ's own would carry the arguments into logs and Redis
 
 RESULT_LIMIT = 64 * 1024  # bytes of JSON that a result may have
+STEP_LIMIT = 4 * 1024 * 1024  # and the result of a tool that only another tool reads
 ARGUMENTS_LIMIT = 64 * 1024  # characters of JSON that the model may send
 MARK_TTL_S = 7 * 24 * 3600  # how long "was cancelled" and "has run" are remembered
+ENDED_TTL_S = 24 * 3600
 PROGRESS_TTL_S = 3600
 PROGRESS_KEPT = 20
 PROGRESS_LENGTH = 300
@@ -67,3 +71,53 @@ def ran_key(job: str) -> str:
 def wake_key(runner: str) -> str:
     """Stream by which a runner wakes its own blocked read, so that it takes in a new job."""
     return f"offhook:wake:{runner}"
+
+
+def notice_id(job: str) -> str:
+    """Return the id of the job that tells how another one ended."""
+    return f"notice-{job}"
+
+
+def workers_key(queue: str) -> str:
+    """RQ's set of the workers of a queue."""
+    return f"rq:workers:{queue}"
+
+
+def steps_key(job: str) -> str:
+    """Our list of the jobs that a tool call's job needs."""
+    return f"offhook:steps:{job}"
+
+
+def cache_key(tool: str, digest: str) -> str:
+    """An answer that is good for a while."""
+    return f"offhook:cache:{tool}:{digest}"
+
+
+def times_key(tool: str) -> str:
+    """Our list of a tool's recent times."""
+    return f"offhook:times:{tool}"
+
+
+def rest_key(call: str, handle: str) -> str:
+    """The pages of a result that was too large."""
+    return f"offhook:rest:{job_id(call, handle)}"
+
+
+def orphan_key(job: str) -> str:
+    """Set when a running job's caller has hung up."""
+    return f"offhook:orphan:{job}"
+
+
+def ended_key(job: str) -> str:
+    """How a job ended, before RQ writes its result: the other half of `orphan_key`."""
+    return f"offhook:ended:{job}"
+
+
+def late_key(call: str) -> str:
+    """Our hash of the results that came after a call."""
+    return f"offhook:late:{call}"
+
+
+def delivered_key(job: str) -> str:
+    """Set when a job's end has been told."""
+    return f"offhook:delivered:{job}"

@@ -10,7 +10,7 @@ import json
 import math
 import re
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from tools.errors import ToolError
 from tools.names import RESULT_LIMIT
+from tools.pages import outline
 
 Status = Literal["ok", "failed", "timeout", "invalid", "unknown_tool", "cancelled", "unavailable", "unknown"]
 
@@ -44,6 +45,7 @@ class Outcome:
     effect took place can't be told).
     output: JSON text for the model. detail: for the log. job_id: None for an inline tool.
     wait_ms: from the tool call to the tool's start. run_ms: how long it ran. None where it isn't known.
+    cached: an earlier answer that is still good; nothing ran. handle: of a result that was too large, for `more`.
     """
 
     status: Status
@@ -52,6 +54,8 @@ class Outcome:
     job_id: str | None = None
     wait_ms: int | None = None
     run_ms: int | None = None
+    cached: bool = False
+    handle: str | None = None
 
     def with_times(self, *, wait_ms: int | None, run_ms: int | None) -> Outcome:
         """Return the same outcome with its times, in ms."""
@@ -77,6 +81,8 @@ class Outcome:
                     detail=str(data.get("detail", "")),
                     wait_ms=_whole(data.get("wait_ms")),
                     run_ms=_whole(data.get("run_ms")),
+                    cached=data.get("cached") is True,
+                    handle=str(data["handle"]) if data.get("handle") else None,
                 )
         return failure("failed", detail="the job's result is no outcome: is another program's worker on the queue?")
 
@@ -97,12 +103,15 @@ def raised(error: BaseException) -> Outcome:
     return failure("failed", str(error) if isinstance(error, ToolError) else None, detail=detail)
 
 
-def returned(value: object, *, limit: int = RESULT_LIMIT) -> Outcome:
-    """Return the outcome of a tool that returned `value`.
+Keep = Callable[[str], tuple[str, int]]
+
+
+def returned(value: object, *, limit: int = RESULT_LIMIT, keep: Keep | None = None) -> Outcome:
+    """Return the outcome of a tool that returned `value`. `keep` stores a text, and returns its handle and pages.
 
     Pydantic models and dataclasses become objects; anything but an object is wrapped as {"result": value}. What JSON
-    can't hold is a failed outcome whose detail says what stands where; past `limit` bytes the model gets the
-    beginning and the size.
+    can't hold is a failed outcome whose detail says what stands where; past `limit` bytes the model gets the size, an
+    outline, and either a handle to read it by pages or the beginning.
     """
     plain = _plain(value)
     try:
@@ -113,9 +122,16 @@ def returned(value: object, *, limit: int = RESULT_LIMIT) -> Outcome:
         return failure("failed", words, detail=f"the tool returned {_misfit(plain) or 'what JSON does not hold'}")
     if size <= limit:
         return Outcome(status="ok", output=text)
-    note = f"The answer is too large to be read whole ({size} bytes); this is its beginning."
-    short = _dump({"note": note, "truncated": True, "beginning": text[:SUMMARY]})
-    return Outcome(status="ok", output=short, detail=f"result of {size} bytes is over {limit}: cut")
+    detail = f"result of {size} bytes is over {limit}: cut"
+    short: dict[str, object] = {"truncated": True, "bytes": size, "outline": outline(json.loads(text))}
+    if keep is None:
+        short["note"] = "The answer is too large to be read whole; this is its beginning."
+        short["beginning"] = text[:SUMMARY]
+        return Outcome(status="ok", output=_dump(short), detail=detail)
+    handle, pages = keep(text)
+    short["note"] = f"The answer is too large to be read at once. Read it with more(handle, page), page 1 to {pages}."
+    short |= {"handle": handle, "pages": pages}
+    return Outcome(status="ok", output=_dump(short), detail=detail, handle=handle)
 
 
 def _dump(value: object) -> str:

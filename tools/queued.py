@@ -8,60 +8,39 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, TypeVarTuple, Unpack
+from typing import Concatenate, ParamSpec, TypeVar, TypeVarTuple, Unpack
 
 import structlog
 from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.retry import Retry
-from rq import Queue
-from rq.command import send_stop_job_command
-from rq.exceptions import DuplicateJobError, InvalidJobOperation, NoSuchJobError
-from rq.job import JobStatus
-from rq.serializers import JSONSerializer
 
-from tools import names
+from tools import names, notices
+from tools.client import QueueClient, QueueSettings, Stopped, reason, tickets_of
 from tools.errors import QueueUnavailable
 from tools.finished import STOPPED, Finished
-from tools.jobs import OffhookJob
+from tools.needs import Step
 from tools.outcome import Outcome, Status, failure
 from tools.request import ToolRequest
 from tools.results import ResultReader
+from tools.schema import values_of
 from tools.spec import ToolSpec
+from tools.store import late, rest, times
+from tools.store.late import LateResult, Orphan
+from tools.usual import Usual
+
+__all__ = ["QueueSettings", "QueuedRunner", "Stopped"]
 
 log = structlog.get_logger(__name__)
 
 ENQUEUERS = 4  # threads; an enqueue takes about 1 ms
 RESULT_GRACE_S = 0.2
-STOP_GRACE_S = 5  # RQ's own time-out comes this much after ours, for when nobody is left to stop the job
 
 T = TypeVar("T")
+P = ParamSpec("P")
 Ts = TypeVarTuple("Ts")
-
-Stopped = Literal["removed", "stopped", "over", "gone"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueSettings:
-    """How to reach the queue.
-
-    url: redis://, rediss:// or unix://. queue: RQ's name of it. result_ttl_s, failure_ttl_s: how long results and
-    failures stay in Redis. timeout_s: the longest that one command to Redis may take before Redis counts as away.
-    """
-
-    url: str = field(repr=False)  # it may hold a password
-    queue: str = names.QUEUE
-    result_ttl_s: int = 24 * 3600
-    failure_ttl_s: int = 7 * 24 * 3600
-    timeout_s: float = 1.0
 
 
 class QueuedRunner:
@@ -70,13 +49,7 @@ class QueuedRunner:
     def __init__(self, settings: QueueSettings) -> None:
         """Connect to nothing yet. Close it with `aclose`."""
         self._settings = settings
-        self._redis = Redis.from_url(
-            settings.url,
-            socket_timeout=settings.timeout_s,
-            socket_connect_timeout=settings.timeout_s,
-            retry=Retry(NoBackoff(), 0),
-        )
-        self._queue = Queue(settings.queue, connection=self._redis, job_class=OffhookJob, serializer=JSONSerializer)
+        self._client = QueueClient(settings)
         self._reader = ResultReader(settings.url, timeout_s=settings.timeout_s)
         self._threads = ThreadPoolExecutor(ENQUEUERS, thread_name_prefix="offhook-queue")
 
@@ -88,11 +61,14 @@ class QueuedRunner:
         timeout_s: float | None = None,
         on_queued: Callable[[str], None] | None = None,
         on_progress: Callable[[str], None] | None = None,
+        steps: Sequence[Step] | None = None,
+        paged: bool = False,
     ) -> Outcome:
         """Enqueue the tool call, or join its job where there is one, and wait for the outcome.
 
-        `timeout_s` bounds all of it. Cancelling this leaves the job as it is. `on_queued` gets the job's id once Redis
-        has it.
+        steps: the chain of tools that it needs, from `needs.chain`; the last one is the tool itself. paged: a result
+        that is too large can be read with `more`. `timeout_s` bounds all of it. `on_queued` gets the job's id once
+        Redis has it. Cancelling this leaves the job as it is.
         """
         loop = asyncio.get_running_loop()
         limit = timeout_s if timeout_s is not None else spec.timeout_s
@@ -100,9 +76,10 @@ class QueuedRunner:
         job_id = call.job_id
         future = self._reader.watch(job_id, on_progress)
         try:
-            payload = _payload(spec, call, wall, wall + limit)
+            found = steps or (Step("", spec, values_of(call.arguments), {}),)
+            tickets = tickets_of(found, call, wall, wall + limit, limit, paged=paged)
             try:
-                certain = await self._in_thread(self._enqueue, spec, job_id, payload, limit, time.monotonic() + limit)
+                certain = await self._in_thread(self._client.enqueue, tickets, time.monotonic() + limit)
             except QueueUnavailable as error:
                 log.warning("tool_not_queued", call_id=call.call_id, tool=spec.name, reason=str(error))
                 return failure("unavailable", detail=str(error)).of_job(job_id)
@@ -125,7 +102,7 @@ class QueuedRunner:
         Returns removed (it never started), stopped (it was running), over, or gone (Redis has no such job). Raises
         `QueueUnavailable` where Redis can't be reached.
         """
-        how = await self._in_thread(self._cancel, job_id)
+        how = await self._in_thread(self._client.cancel, job_id)
         if how == "gone" and self._reader.is_being_enqueued(job_id):
             how = "removed"  # the mark is there before the job: whoever takes the job up doesn't run it
         if how == "removed":
@@ -139,7 +116,49 @@ class QueuedRunner:
         try:
             return await self._reader.length(names.queue_key(self._settings.queue))
         except (RedisError, OSError) as error:
-            raise QueueUnavailable(_reason(error)) from None
+            raise QueueUnavailable(reason(error)) from None
+
+    async def ask(self, function: Callable[Concatenate[Redis, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call one of `tools.store`'s functions off the loop. Raises `QueueUnavailable`."""
+
+        def body() -> T:
+            try:
+                return function(self._client.redis, *args, **kwargs)
+            except (RedisError, OSError) as error:
+                raise QueueUnavailable(reason(error)) from None
+
+        return await self._in_thread(body)
+
+    def keep_rest(self, call_id: str, text: str) -> tuple[str, int]:
+        """Keep a result that is too large. For threads. Returns its handle and pages; raises `QueueUnavailable`."""
+        try:
+            return rest.keep(self._client.redis, call_id, text)
+        except (RedisError, OSError) as error:
+            raise QueueUnavailable(reason(error)) from None
+
+    async def depths(self) -> Mapping[str, int]:
+        """Return the number of waiting jobs of each tool that has any. Raises `QueueUnavailable`."""
+        return await self.ask(times.depths, self._settings.queue)
+
+    async def workers(self) -> int:
+        """Return the number of tool workers. Raises `QueueUnavailable`."""
+        return await self.ask(times.workers, self._settings.queue)
+
+    async def usual(self, tool: str) -> Usual | None:
+        """Return a tool's usual wait and run time; None where it has not run lately. Raises `QueueUnavailable`."""
+        return await self.ask(times.usual, tool)
+
+    async def hung_up(self, orphan: Orphan) -> None:
+        """Write down that a running tool's caller has hung up: its end is kept, and told. Raises `QueueUnavailable`."""
+        await self.ask(notices.hung_up, self._settings.queue, orphan)
+
+    async def settle(self, job_id: str, outcome: Outcome) -> None:
+        """Write down the end of a tool call whose caller has hung up. Raises `QueueUnavailable`."""
+        await self.ask(notices.settle, self._settings.queue, job_id, outcome)
+
+    async def late_results(self, call_id: str) -> list[LateResult]:
+        """Return what came after a call's end, in that order. Raises `QueueUnavailable`."""
+        return await self.ask(late.results, call_id)
 
     async def healthy(self, timeout_s: float = 0.5) -> bool:
         """Tell whether Redis answers a PING in time."""
@@ -153,12 +172,12 @@ class QueuedRunner:
         """Stop waiting and close all connections. Jobs go on."""
         await self._reader.aclose()
         self._threads.shutdown(wait=False, cancel_futures=True)
-        await asyncio.to_thread(self._redis.close)
+        await asyncio.to_thread(self._client.close)
 
     async def _forbid(self, job_id: str) -> None:
         """Make sure that a job which Redis did not have can't come late and run."""
         with contextlib.suppress(QueueUnavailable):
-            await self._in_thread(self._cancel, job_id)
+            await self._in_thread(self._client.cancel, job_id)
 
     async def _overdue(self, spec: ToolSpec, job_id: str, future: asyncio.Future[Finished]) -> Outcome:
         """Stop a job whose time is up, and say what that leaves us with."""
@@ -178,89 +197,6 @@ class QueuedRunner:
     async def _in_thread(self, function: Callable[[Unpack[Ts]], T], *arguments: *Ts) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
-    def _enqueue(self, spec: ToolSpec, job_id: str, payload: dict[str, Any], limit_s: float, give_up: float) -> bool:
-        """Put the job into Redis, unless one of its id is there. False: sent, but no answer came.
-
-        Raises `QueueUnavailable` where it certainly isn't there.
-        """
-        if time.monotonic() > give_up:
-            raise QueueUnavailable("Redis is too slow: the time was up before a thread was free")
-        try:
-            # Finds out that Redis is away before anything is sent whose fate would be uncertain then.
-            self._redis.ping()
-        except (RedisError, OSError) as error:
-            raise QueueUnavailable(_reason(error)) from None
-        for _attempt in range(2):  # a second time is safe: the job's id is unique
-            try:
-                self._queue.enqueue_call(
-                    names.ENTRY,
-                    args=(payload,),
-                    timeout=math.ceil(limit_s) + STOP_GRACE_S,
-                    result_ttl=self._settings.result_ttl_s,
-                    failure_ttl=self._settings.failure_ttl_s,
-                    description=names.DESCRIPTION,
-                    job_id=job_id,
-                    meta=_meta(spec, payload),
-                    unique=True,
-                )
-                return True
-            except DuplicateJobError:
-                return True
-            except (RedisConnectionError, RedisTimeoutError, OSError):
-                time.sleep(0.05)
-            except RedisError as error:
-                raise QueueUnavailable(_reason(error)) from None
-        return False
-
-    def _cancel(self, job_id: str) -> Stopped:
-        try:
-            # The mark comes first: whoever starts the job after we have read its state below sees the mark.
-            self._redis.set(names.cancel_key(job_id), "1", ex=names.MARK_TTL_S)
-            job = OffhookJob.fetch(job_id, connection=self._redis, serializer=JSONSerializer)
-            status = job.get_status(refresh=False)
-            if status == JobStatus.STARTED:
-                send_stop_job_command(self._redis, job_id, serializer=JSONSerializer)
-                return "stopped"
-            if status in (JobStatus.QUEUED, JobStatus.DEFERRED, JobStatus.SCHEDULED, JobStatus.CREATED):
-                job.cancel()
-                return "removed"
-            return "over"
-        except NoSuchJobError:
-            return "gone"
-        except InvalidJobOperation:
-            return "over"
-        except (RedisError, OSError) as error:
-            raise QueueUnavailable(_reason(error)) from None
-
-
-def _payload(spec: ToolSpec, call: ToolRequest, now: float, deadline: float) -> dict[str, Any]:
-    """Return what the tool worker gets; times are Unix times in s.
-
-    A tool that is to be cancelled when the caller hangs up must not start after its deadline either: the caller has
-    been told by then that it took too long. The others may, since they are to be finished anyway.
-    """
-    return {
-        "tool": spec.name,
-        "arguments": call.arguments,
-        "call_id": call.call_id,
-        "tool_call_id": call.tool_call_id,
-        "caller": call.caller,
-        "dialled": call.dialled,
-        "enqueued_at": now,
-        "deadline": deadline,
-        "not_after": deadline if spec.on_hangup == "cancel" else None,
-    }
-
-
-def _meta(spec: ToolSpec, payload: dict[str, Any]) -> dict[str, Any]:
-    """Return what an operator reads of the job in rq-dashboard."""
-    return {
-        "call_id": payload["call_id"],
-        "tool_call_id": payload["tool_call_id"],
-        "tool": spec.name,
-        "summary": spec.summary,
-    }
-
 
 def _outcome(spec: ToolSpec, finished: Finished) -> Outcome:
     match finished.how:
@@ -279,9 +215,3 @@ def _outcome(spec: ToolSpec, finished: Finished) -> Outcome:
 def _in_doubt(spec: ToolSpec, status: Status, detail: str) -> Outcome:
     """Return `status`; or `unknown` for a tool whose effect counts, which may have taken place."""
     return failure("unknown" if spec.effects == "once" else status, detail=detail)
-
-
-def _reason(error: Exception) -> str:
-    """Say what is wrong with Redis without its address, which may hold a password."""
-    kind = "does not answer" if isinstance(error, RedisConnectionError | RedisTimeoutError | OSError) else "refuses"
-    return f"Redis {kind} ({type(error).__name__})"

@@ -26,3 +26,7 @@ class ToolRequest:
     def job_id(self) -> str:
         """The id that its job has if it is queued."""
         return names.job_id(self.call_id, self.tool_call_id)
+
+    def step_id(self, key: str) -> str:
+        """The id of the job for one step of the call's chain; "" is the tool call itself."""
+        return names.job_id(self.call_id, f"{self.tool_call_id}-{key}") if key else self.job_id

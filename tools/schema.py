@@ -20,6 +20,7 @@ from pydantic_core import PydanticUndefined, SchemaError
 from tools.context import ToolContext
 from tools.errors import InvalidArguments, ToolDefinitionError
 from tools.names import ARGUMENTS_LIMIT
+from tools.needs import Needs
 
 # The model gives an order number as 427 or as "427": both are text where the tool wants text.
 _CONFIG = ConfigDict(extra="forbid", coerce_numbers_to_str=True, arbitrary_types_allowed=False)
@@ -30,19 +31,41 @@ class Signature:
     """What a tool takes.
 
     parameters: the JSON schema of the arguments. context: the name of the parameter that takes the `ToolContext`.
+    needs: the parameters that take another tool's result. Neither of these is in the schema.
     """
 
     parameters: dict[str, Any]
     context: str | None
+    needs: Mapping[str, Needs]
     _model: type[BaseModel]
     _names: Mapping[str, str]  # field of the model -> parameter of the function
+    _results: Mapping[str, TypeAdapter[Any]]
 
     def bind(self, arguments: str) -> dict[str, Any]:
         """Return keyword arguments for the function from the model's JSON text.
 
         Raises `InvalidArguments` that names the field and what is wrong. Defaults are left to the function.
         """
-        data = _load(arguments)
+        return self.bind_values(values_of(arguments))
+
+    def bind_needed(self, parameter: str, value: object) -> Any:
+        """Return another tool's result as the parameter wants it. Raises `InvalidArguments` where it doesn't fit."""
+        try:
+            return self._results[parameter].validate_python(value)
+        except ValidationError as error:
+            reason = f"{parameter}: the result of {self.needs[parameter].tool} is no {error.title}"
+            raise InvalidArguments("The tool that this one needs has answered something else.", reason) from None
+
+    def canonical(self, data: Mapping[str, Any]) -> str:
+        """Return arguments that fit as JSON text, the same for the same arguments: 427 and "427" where text is wanted.
+
+        Raises pydantic's ValidationError for others.
+        """
+        values = self._model.model_validate(data).model_dump(mode="json", exclude_unset=True)
+        return json.dumps({self._names[field]: value for field, value in values.items()}, sort_keys=True)
+
+    def bind_values(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return keyword arguments from the model's arguments, read; see `bind`."""
         try:
             model = self._model.model_validate(data)
         except ValidationError as error:
@@ -60,6 +83,8 @@ def signature_of(function: Callable[..., Any]) -> Signature:
     fields: dict[str, Any] = {}
     names: dict[str, str] = {}
     schemas: dict[str, Any] = {}
+    needs: dict[str, Needs] = {}
+    results: dict[str, TypeAdapter[Any]] = {}
     context: str | None = None
     for parameter in inspect.signature(function).parameters.values():
         annotation = hints.get(parameter.name, parameter.empty)
@@ -67,6 +92,10 @@ def signature_of(function: Callable[..., Any]) -> Signature:
             context = parameter.name
             continue
         _check_kind(parameter, annotation, where)
+        if need := _need(annotation):
+            needs[parameter.name] = need
+            results[parameter.name] = _adapter(annotation, parameter, where)
+            continue
         annotation = _with_description(annotation)
         schemas[parameter.name] = _schema_of(annotation, parameter, where)
         # Numbered fields with aliases, so that a parameter may have any name, also `schema` or `json`.
@@ -82,7 +111,7 @@ def signature_of(function: Callable[..., Any]) -> Signature:
         "required": required,
         "additionalProperties": False,
     }
-    return Signature(parameters, context, model, names)
+    return Signature(parameters, context, needs, model, names, results)
 
 
 def nearest(name: str, known: tuple[str, ...] | list[str]) -> str | None:
@@ -125,6 +154,16 @@ def _with_description(annotation: Any) -> Any:
         if texts:
             return Annotated[(inner, *others, Field(description=" ".join(texts)))]
     return annotation
+
+
+def _need(annotation: Any) -> Needs | None:
+    extras = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
+    return next((extra for extra in extras if isinstance(extra, Needs)), None)
+
+
+def _adapter(annotation: Any, parameter: inspect.Parameter, where: str) -> TypeAdapter[Any]:
+    _schema_of(annotation, parameter, where)  # says what is wrong with it
+    return TypeAdapter(annotation)
 
 
 def _schema_of(annotation: Any, parameter: inspect.Parameter, where: str) -> dict[str, Any]:
@@ -178,10 +217,11 @@ def _is_json(value: object) -> bool:
     return True
 
 
-def _load(arguments: str) -> dict[str, Any]:
-    if len(arguments) > ARGUMENTS_LIMIT:
+def values_of(arguments: str, limit: int = ARGUMENTS_LIMIT) -> dict[str, Any]:
+    """Read the model's JSON text, which has to be one object. Raises `InvalidArguments` where it isn't."""
+    if len(arguments) > limit:
         raise InvalidArguments(
-            f"The arguments are too long: {len(arguments)} characters, at most {ARGUMENTS_LIMIT} are taken.",
+            f"The arguments are too long: {len(arguments)} characters, at most {limit} are taken.",
             "arguments too long",
         )
     if not arguments.strip():

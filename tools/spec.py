@@ -11,10 +11,13 @@ The function stays what it was; `order_status.__tool__` is its `ToolSpec`.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
+import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal, TypeVar, get_args, overload
 
 from tools.errors import ToolDefinitionError
@@ -22,9 +25,11 @@ from tools.schema import Signature, signature_of
 
 Mode = Literal["inline", "queued", "auto"]
 OnHangup = Literal["cancel", "finish", "finish_and_notify"]
-Effects = Literal["any", "once"]
+Effects = Literal["any", "once", "idempotent"]
 
 ATTRIBUTE = "__tool__"
+LONGEST_PAUSE_S = 60.0
+MOST_RETRIES = 10
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what the providers take as a function's name
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -35,11 +40,18 @@ class ToolSpec:
     """The recipe of one tool.
 
     name, description: what the model sees. function: what runs; sync or async. signature: its parameters.
-    mode: inline (in the worker's own process), queued (as a job on a tool worker), auto (inline).
+    mode: inline (in the worker's own process), queued (as a job on a tool worker), auto (inline, until it proves to
+    be slow; see `modes`).
     timeout_s: the call waits this long at most, the time in the queue included; then the tool is stopped.
     filler: what may be said while it runs, in turn. grace_s: silence before the first; None: the agent's.
     on_hangup: what happens to a running call of it when the caller hangs up.
-    effects: "once" where it must not be taken for undone when its end is unknown, such as a payment.
+    effects: "once" where it must not be taken for undone when its end is unknown, such as a payment; "idempotent"
+    where running it twice is as good as once, so that it may be tried again.
+    retries: how often it is tried again after it raised (anything but a ToolError) or died, with growing pauses of
+    `backoff_s`, 2 * backoff_s, ...; idempotent tools only.
+    cache_s: how long its answer is good for the same arguments, whoever calls; None: not at all.
+    secrets: the names of those that it gets in its context. notify: where `finish_and_notify` tells how it ended:
+    the name of a channel or the URL of a webhook; None: the channel "default".
     summary: what it does in a few words that a caller or an operator may hear, without arguments.
     """
 
@@ -53,11 +65,26 @@ class ToolSpec:
     grace_s: float | None = None
     on_hangup: OnHangup = "finish"
     effects: Effects = "any"
+    retries: int = 0
+    backoff_s: float = 1.0
+    cache_s: float | None = None
+    secrets: tuple[str, ...] = ()
+    notify: str | None = None
     summary: str = ""
 
     @property
+    def version(self) -> str:
+        """A short text that changes when the tool does: what the model sees of it, or its function's source."""
+        return _version(self.function, json.dumps(self.as_function(), sort_keys=True))
+
+    @property
+    def delays_s(self) -> tuple[float, ...]:
+        """The pauses before each further try, in s."""
+        return tuple(min(self.backoff_s * 2**n, LONGEST_PAUSE_S) for n in range(self.retries))
+
+    @property
     def queued(self) -> bool:
-        """Whether it runs as a job."""
+        """Whether it always runs as a job."""
         return self.mode == "queued"
 
     @property
@@ -69,6 +96,13 @@ class ToolSpec:
     def source(self) -> str:
         """Where the function stands, as module:name."""
         return f"{self.function.__module__}:{self.function.__qualname__}"
+
+    def secrets_from(self, secrets: Mapping[str, str]) -> dict[str, str]:
+        """Return the secrets that it has asked for, and no others. Raises `ToolDefinitionError` for a missing one."""
+        for name in self.secrets:
+            if name not in secrets:
+                raise ToolDefinitionError(f"tool {self.source} wants the secret {name}: set it, or don't ask for it")
+        return {name: secrets[name] for name in self.secrets}
 
     def as_function(self) -> dict[str, Any]:
         """Return the function tool that a realtime session is configured with (OpenAI's shape)."""
@@ -95,6 +129,11 @@ def tool(
     grace: float | None = None,
     on_hangup: OnHangup = "finish",
     effects: Effects = "any",
+    retries: int = 0,
+    backoff: float = 1.0,
+    cache: float | None = None,
+    secrets: Iterable[str] = (),
+    notify: str | None = None,
     summary: str | None = None,
 ) -> Callable[[F], F]: ...
 
@@ -123,6 +162,9 @@ def spec_of(
     timeout: float = 20.0,
     filler: str | Sequence[str] = (),
     grace: float | None = None,
+    backoff: float = 1.0,
+    cache: float | None = None,
+    secrets: Iterable[str] = (),
     summary: str | None = None,
     **choices: Any,
 ) -> ToolSpec:
@@ -138,13 +180,14 @@ def spec_of(
         )
     if not words:
         raise ToolDefinitionError(f"{where}: it has no docstring: say in it what the tool does, for the model")
-    for label, seconds in (("timeout", timeout), ("grace", grace)):
+    for label, seconds in (("timeout", timeout), ("grace", grace), ("backoff", backoff), ("cache", cache)):
         if seconds is not None and not 0 < seconds <= 24 * 3600:
             raise ToolDefinitionError(f"{where}: {label}={seconds!r} is wrong: give seconds, more than 0")
     for label, allowed in (("mode", Mode), ("on_hangup", OnHangup), ("effects", Effects)):
         if label in choices and choices[label] not in get_args(allowed):
             choice = ", ".join(get_args(allowed))
             raise ToolDefinitionError(f"{where}: {label}={choices[label]!r} is wrong: it is one of {choice}")
+    _check_again(where, choices, cache)
     return ToolSpec(
         name=found_name,
         description=words,
@@ -153,6 +196,32 @@ def spec_of(
         timeout_s=float(timeout),
         filler=(filler,) if isinstance(filler, str) else tuple(filler),
         grace_s=grace,
+        backoff_s=float(backoff),
+        cache_s=cache,
+        secrets=(secrets,) if isinstance(secrets, str) else tuple(secrets),
         summary=summary if summary is not None else found_name.replace("_", " ").replace("-", " "),
         **choices,
     )
+
+
+def _check_again(where: str, choices: dict[str, Any], cache: float | None) -> None:
+    """What may run twice, or not at all, says so in its effects."""
+    effects, retries = choices.get("effects", "any"), choices.get("retries", 0)
+    if not isinstance(retries, int) or not 0 <= retries <= MOST_RETRIES:
+        raise ToolDefinitionError(f"{where}: retries={retries!r} is wrong: give a number from 0 to {MOST_RETRIES}")
+    if retries and effects != "idempotent":
+        raise ToolDefinitionError(
+            f'{where}: retries={retries} would run it again: add effects="idempotent" if running it twice is as good'
+            " as once, or leave retries out"
+        )
+    if cache is not None and effects == "once":
+        raise ToolDefinitionError(f"{where}: an effect that counts can't come out of a cache: leave cache out")
+
+
+@lru_cache(512)
+def _version(function: Callable[..., Any], shown: str) -> str:
+    try:
+        source = inspect.getsource(function)
+    except (OSError, TypeError):
+        source = ""
+    return hashlib.sha256(f"{shown}{source}".encode("utf-8", "surrogatepass")).hexdigest()[:12]

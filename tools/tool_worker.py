@@ -10,7 +10,7 @@ import contextlib
 import gc
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -24,10 +24,13 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from tools import jobs
+from tools.client import QueueSettings
+from tools.due import put_back_due
 from tools.errors import QueueUnavailable
 from tools.jobs import OffhookJob
 from tools.loading import load_tools
-from tools.queued import QueueSettings
+from tools.notify import Channels, NotDelivered, NotifySettings
+from tools.running import TryAgain
 from tools.spec import ToolSpec
 
 log = structlog.get_logger(__name__)
@@ -120,11 +123,15 @@ class ToolWorker(Worker):
         """Whether to clean up now. RQ asks before each read of the queue: the place where no job is in hand."""
         if self._stop_requested:
             raise StopRequested
+        put_back_due(self.queues[0], time.time())
         return bool(super().should_run_maintenance_tasks)
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         """Log that a job could not be run at all. RQ's own line has the arguments in it."""
         kind = exc_info[0].__name__ if exc_info and exc_info[0] else "unknown"
+        if kind in (TryAgain.__name__, NotDelivered.__name__):
+            log.info("job_waits_for_another_try", job_id=job.id, tries_left=job.retries_left)
+            return
         log.error("job_failed", job_id=job.id, error=kind, exc_info=exc_info)
 
 
@@ -134,14 +141,17 @@ def run_tool_worker(
     *,
     burst: bool = False,
     on_ready: Callable[[], None] | None = None,
+    secrets: Mapping[str, str] | None = None,
+    notify: NotifySettings | None = None,
 ) -> list[ToolSpec]:
     """Run tool calls until SIGTERM or SIGINT, or (burst) until the queue is empty. Blocks; for a process' main thread.
 
-    Logs `tool_worker_ready` and calls `on_ready` once it takes jobs. Returns the tools that it had. Raises
-    `ToolDefinitionError` for `tool_refs` that can't be loaded, `QueueUnavailable` where Redis can't be reached.
+    secrets: by name, for the tools that ask for them. notify: where ends of tool calls are told whose caller has hung
+    up. Logs `tool_worker_ready` and calls `on_ready` once it takes jobs. Returns the tools that it had. Raises
+    `ToolDefinitionError` for what can't be loaded or lacks a secret, `QueueUnavailable` where Redis can't be reached.
     """
     specs = load_tools(tool_refs)
-    jobs.install(specs)
+    jobs.install(specs, secrets, Channels(notify))
 
     def ready() -> None:
         log.info("tool_worker_ready", queue=settings.queue, tools=[spec.name for spec in specs])

@@ -1,0 +1,173 @@
+"""How one tool call is run: from the cache, as a job, or inline; with what it needs of other tools.
+
+The catalog hands it calls whose tool is known and whose arguments fit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from tools import names
+from tools.context import ToolContext
+from tools.errors import InvalidArguments, QueueUnavailable
+from tools.inline import InlineRunner
+from tools.needs import Step, chain
+from tools.outcome import Outcome, failure, returned
+from tools.queued import QueuedRunner
+from tools.request import ToolRequest
+from tools.schema import values_of
+from tools.spec import ToolSpec
+from tools.store import cache
+from tools.usual import ModeChoice
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hearers:
+    """Who wants to know: that it has started (with its job's id, None for inline), and what it reports."""
+
+    started: Callable[[str | None], None] = lambda _job: None
+    progress: Callable[[str], None] | None = None
+
+
+@dataclass(slots=True)
+class Dispatcher:
+    """Runs tool calls. inline, queued: the two ways; without `queued` all is inline. find: a tool by its name.
+
+    secrets: those of this process, by name. paged: results that are too large can be read with `more`. most_s: caps
+    every tool's time-out.
+    """
+
+    inline: InlineRunner
+    queued: QueuedRunner | None
+    find: Callable[[str], ToolSpec | None]
+    secrets: Mapping[str, str] = field(repr=False)
+    paged: bool = False
+    most_s: float | None = None
+    _choices: dict[str, ModeChoice] = field(default_factory=dict)
+
+    def mode_of(self, spec: ToolSpec) -> str:
+        """Return how a tool is run now: inline or queued. What needs a queued tool is queued itself."""
+        if self.queued is None:
+            return "inline"
+        own = self._choice(spec).mode if spec.mode == "auto" else spec.mode
+        needed = (self.find(needs.tool) for needs in spec.signature.needs.values())
+        return "queued" if own == "queued" or any(self.mode_of(other) == "queued" for other in needed if other) else own
+
+    def limit(self, spec: ToolSpec) -> float:
+        """Return a tool's time-out in s."""
+        return spec.timeout_s if self.most_s is None else min(spec.timeout_s, self.most_s)
+
+    async def run(self, spec: ToolSpec, request: ToolRequest, mode: str, hearers: Hearers) -> Outcome:
+        """Run a tool call to its outcome."""
+        values = values_of(request.arguments)
+        kept_at = cache.key_of(spec, values, request.caller, request.dialled) if spec.cache_s else None
+        if kept_at and (answer := await self._cached(kept_at)):
+            hearers.started(None)
+            return answer
+        steps = chain(spec, values, self.find)
+        try:
+            for step in steps:
+                step.spec.signature.bind_values(step.given)
+        except InvalidArguments as error:
+            return failure("invalid", str(error), detail=error.reason)
+        if self.queued is not None and mode == "queued":
+            outcome = await self.queued.run(
+                spec,
+                request,
+                timeout_s=self.limit(spec),
+                on_queued=hearers.started,
+                on_progress=hearers.progress,
+                steps=steps,
+                paged=self.paged,
+            )
+        else:
+            hearers.started(None)
+            outcome = await self._inline_chain(steps, request, hearers, self.limit(spec))
+            if kept_at:
+                await self._keep(kept_at, spec, outcome)
+        if spec.mode == "auto" and outcome.run_ms is not None and not outcome.cached:
+            self._choice(spec).note(outcome.run_ms)
+        return outcome
+
+    def _choice(self, spec: ToolSpec) -> ModeChoice:
+        return self._choices.setdefault(spec.name, ModeChoice())
+
+    async def _inline_chain(self, steps: list[Step], request: ToolRequest, hearers: Hearers, limit: float) -> Outcome:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + limit
+        outcomes: dict[str, Outcome] = {}
+        for step in steps:
+            arguments = step.spec.signature.bind_values(step.given)
+            for parameter, key in step.needs.items():
+                tool, needed = step.spec.signature.needs[parameter].tool, outcomes[key]
+                if needed.status != "ok":
+                    return replace(needed, detail=f"{tool}, which it needs: {needed.detail or needed.status}")
+                try:
+                    read = values_of(needed.output, names.STEP_LIMIT)
+                    arguments[parameter] = step.spec.signature.bind_needed(parameter, read)
+                except InvalidArguments as error:
+                    return failure("invalid", str(error), detail=error.reason)
+            left = max(0.001, until - loop.time())
+            context = self._context(step.spec, request, left, hearers)
+            encode = self._encoder(request) if not step.key else _whole
+            outcomes[step.key] = await self.inline.run(step.spec, arguments, context, timeout_s=left, encode=encode)
+        return outcomes[""]
+
+    def _context(self, spec: ToolSpec, request: ToolRequest, left: float, hearers: Hearers) -> ToolContext:
+        loop = asyncio.get_running_loop()
+        heard = hearers.progress or (lambda _text: None)
+        return ToolContext(
+            call_id=request.call_id,
+            tool_call_id=request.tool_call_id,
+            caller=request.caller,
+            dialled=request.dialled,
+            deadline=time.time() + left,
+            secrets=spec.secrets_from(self.secrets),
+            report=lambda text: _from_any_thread(loop, heard, text),
+        )
+
+    def _encoder(self, request: ToolRequest) -> Callable[[object], Outcome]:
+        queued = self.queued
+        if queued is None or not self.paged:
+            return returned
+
+        def encode(value: object) -> Outcome:  # in a thread
+            try:
+                return returned(value, keep=lambda text: queued.keep_rest(request.call_id, text))
+            except QueueUnavailable:
+                return returned(value)
+
+        return encode
+
+    async def _cached(self, key: str) -> Outcome | None:
+        if self.queued is None:
+            return None
+        try:
+            return await self.queued.ask(cache.read, key)
+        except QueueUnavailable as error:
+            log.info("cache_not_read", reason=str(error))
+            return None
+
+    async def _keep(self, key: str, spec: ToolSpec, outcome: Outcome) -> None:
+        if self.queued is None:
+            return
+        try:
+            await self.queued.ask(cache.write, key, spec, outcome)
+        except QueueUnavailable as error:
+            log.info("cache_not_written", reason=str(error))
+
+
+def _whole(value: object) -> Outcome:
+    return returned(value, limit=names.STEP_LIMIT)
+
+
+def _from_any_thread(loop: asyncio.AbstractEventLoop, progress: Callable[[str], None], text: str) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(progress, text)

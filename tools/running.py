@@ -1,0 +1,187 @@
+"""One job's tool, run in a tool worker's fork: may it run, what does it get, and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import structlog
+from redis import Redis
+from redis.exceptions import RedisError
+from rq.job import Job
+from rq.timeouts import JobTimeoutException
+
+from tools import names
+from tools.context import ToolContext
+from tools.errors import InvalidArguments, ToolError
+from tools.finished import finished
+from tools.outcome import Outcome, failure, raised, returned
+from tools.schema import values_of
+from tools.spec import ToolSpec
+from tools.store import cache, rest, times
+
+log = structlog.get_logger(__name__)
+
+
+class TryAgain(Exception):
+    """An idempotent tool raised and has tries left: RQ puts the job back, and nobody who waits for it is woken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """What a tool worker was started with: its tools by name, and the secrets by name."""
+
+    tools: Mapping[str, ToolSpec] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, specs: Iterable[ToolSpec], secrets: Mapping[str, str]) -> Kit:
+        """Return the kit. Raises `ToolDefinitionError` where a tool wants a secret that isn't there."""
+        tools = {spec.name: spec for spec in specs}
+        for spec in tools.values():
+            spec.secrets_from(secrets)
+        return cls(tools, dict(secrets))
+
+
+def attempt(kit: Kit, payload: Mapping[str, Any], job: Job) -> Outcome:
+    """Run a tool call's job once, and return its outcome. Raises `TryAgain`; nothing else for the tool's fault."""
+    spec = kit.tools.get(str(payload.get("tool")))
+    if refused := _refused(spec, payload, job):
+        return refused
+    if spec is None:
+        return failure("failed", detail=f"this tool worker has no such tool; it has {', '.join(kit.tools) or 'none'}")
+    redis: Redis = job.connection
+    try:
+        values = _values(payload)
+        arguments = spec.signature.bind_values(values)
+        kept_at = cache.key_of(spec, values, *_who(payload)) if spec.cache_s else None
+        if kept_at and (answer := cache.read(redis, kept_at)):
+            return answer
+        for parameter, needed in _needed(spec, payload).items():
+            outcome = _result_of(redis, needed)
+            if outcome.status != "ok":
+                tool = spec.signature.needs[parameter].tool
+                return replace(outcome, detail=f"{tool}, which it needs: {outcome.detail or outcome.status}")
+            arguments[parameter] = spec.signature.bind_needed(parameter, values_of(outcome.output, names.STEP_LIMIT))
+    except InvalidArguments as error:
+        return failure("invalid", str(error), detail=error.reason)
+    outcome = _run(kit, spec, arguments, payload, job)
+    if kept_at:
+        cache.write(redis, kept_at, spec, outcome)
+    return outcome
+
+
+def _refused(spec: ToolSpec | None, payload: Mapping[str, Any], job: Job) -> Outcome | None:
+    """Return the outcome of a job that must not run (any more), None for one that may."""
+    not_after = payload.get("not_after")
+    if not_after is not None and time.time() > float(not_after):
+        return failure("timeout", detail="its time was up before a tool worker was free; it did not start")
+    connection: Redis = job.connection
+    if connection.get(names.cancel_key(job.id)) is not None:
+        return failure("cancelled", detail="cancelled before it started")
+    if spec is not None and spec.effects == "idempotent":
+        return None
+    # A job can be requeued by hand, and delivered twice after a crash. A token of our own, since the command itself
+    # may be sent twice when the connection breaks.
+    token = uuid.uuid4().hex
+    if connection.set(names.ran_key(job.id), token, nx=True, ex=names.MARK_TTL_S):
+        return None
+    if connection.get(names.ran_key(job.id)) == token.encode():
+        return None
+    return failure("unknown", detail="a job of this id has been started before; it is not run again")
+
+
+def _run(kit: Kit, spec: ToolSpec, arguments: dict[str, Any], payload: Mapping[str, Any], job: Job) -> Outcome:
+    if spec.signature.context:
+        arguments[spec.signature.context] = _context(kit, spec, payload, job)
+    began = time.monotonic()
+    try:
+        value = spec.function(**arguments)
+        if spec.is_async:
+            value = asyncio.run(value)
+    except JobTimeoutException:
+        return failure("unknown" if spec.effects == "once" else "timeout", detail="time-out in the tool worker")
+    except (Exception, SystemExit) as error:
+        again = bool(job.retries_left) and not isinstance(error, ToolError)
+        log.warning(
+            "tool_raised", job_id=job.id, tool=spec.name, error=type(error).__name__, again=again, exc_info=error
+        )
+        if again:
+            raise TryAgain from None
+        return raised(error)
+    run_ms = round((time.monotonic() - began) * 1000)
+    _note(job.connection, spec, payload, run_ms)
+    return _returned(value, payload, job.connection)
+
+
+def _returned(value: object, payload: Mapping[str, Any], redis: Redis) -> Outcome:
+    if payload.get("step"):
+        return returned(value, limit=names.STEP_LIMIT)  # only another tool reads it
+    if not payload.get("paged"):
+        return returned(value)
+    return returned(value, keep=lambda text: rest.keep(redis, str(payload.get("call_id", "")), text))
+
+
+def _note(redis: Redis, spec: ToolSpec, payload: Mapping[str, Any], run_ms: int) -> None:
+    waited = time.time() - run_ms / 1000 - float(payload.get("enqueued_at", time.time()))
+    try:
+        times.note(redis, spec.name, max(0, round(waited * 1000)), run_ms)
+    except (RedisError, OSError) as error:
+        log.warning("times_lost", tool=spec.name, error=type(error).__name__)
+
+
+def _values(payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    arguments = payload.get("arguments")
+    return arguments if isinstance(arguments, dict) else values_of(str(arguments or ""))
+
+
+def _who(payload: Mapping[str, Any]) -> tuple[str, str]:
+    return str(payload.get("caller", "")), str(payload.get("dialled", ""))
+
+
+def _needed(spec: ToolSpec, payload: Mapping[str, Any]) -> dict[str, str]:
+    """Return parameter -> id of the job whose result it takes."""
+    given = payload.get("needs")
+    found = dict(given) if isinstance(given, dict) else {}
+    for parameter, needs in spec.signature.needs.items():
+        if parameter not in found:
+            raise InvalidArguments(f"This needs {needs.tool} first.", f"the job names no {parameter}")
+    return {parameter: str(found[parameter]) for parameter in spec.signature.needs}
+
+
+def _result_of(redis: Redis, job_id: str) -> Outcome:
+    entries: Any = redis.xrevrange(names.result_key(job_id), count=1)
+    for _entry, fields in entries:
+        end = finished(int(fields.get(b"type", b"0")), fields)
+        if end.how == "returned":
+            return Outcome.from_dict(end.value)
+        return failure("failed", detail=f"its job was {end.how}")
+    return failure("failed", detail="it has no result")
+
+
+def _context(kit: Kit, spec: ToolSpec, payload: Mapping[str, Any], job: Job) -> ToolContext:
+    caller, dialled = _who(payload)
+    return ToolContext(
+        call_id=str(payload.get("call_id", "")),
+        tool_call_id=str(payload.get("tool_call_id", "")),
+        caller=caller,
+        dialled=dialled,
+        deadline=float(payload.get("deadline", "inf")),
+        secrets=spec.secrets_from(kit.secrets),
+        report=lambda text: _report(job.connection, job.id, text),
+    )
+
+
+def _report(connection: Redis, job_id: str, text: str) -> None:
+    key = names.progress_key(job_id)
+    try:
+        with connection.pipeline(transaction=False) as pipe:
+            pipe.xadd(key, {"text": text[: names.PROGRESS_LENGTH]}, maxlen=names.PROGRESS_KEPT)
+            pipe.expire(key, names.PROGRESS_TTL_S)
+            pipe.execute()
+    except (RedisError, OSError) as error:
+        log.warning("progress_lost", job_id=job_id, error=type(error).__name__)

@@ -1,0 +1,98 @@
+"""What becomes of tool calls whose caller has hung up: which calls those are, how they ended, and for how long we know.
+
+Two sides meet here, in either order and possibly at once: the call that ends (`hung_up`) and the tool that ends
+(`ended`). Each writes its own mark and reads the other's in one transaction, so that at least one of them sees both.
+What follows may be done by both: it is made so that the second time changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from tools import names
+from tools.outcome import Outcome
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+TTL_S = 7 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orphan:
+    """A tool call that goes on after its call. channel: where its end is told; None: nowhere. Times are Unix times."""
+
+    call_id: str
+    tool_call_id: str
+    job_id: str
+    tool: str
+    summary: str
+    caller: str
+    dialled: str
+    hung_up_at: float
+    channel: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LateResult:
+    """How a tool call ended whose caller had hung up. output: JSON text, as the model would have got it."""
+
+    orphan: Orphan
+    status: str
+    output: str
+    ended_at: float
+    delivered_at: float | None = None
+
+
+def hung_up(redis: Redis, orphan: Orphan) -> Outcome | None:
+    """Write down that the call is over; return how its tool ended if it has."""
+    with redis.pipeline() as pipe:
+        pipe.set(names.orphan_key(orphan.job_id), json.dumps(asdict(orphan)), ex=TTL_S, nx=True)
+        pipe.get(names.ended_key(orphan.job_id))
+        _, found = pipe.execute()
+    return Outcome.from_dict(json.loads(found)) if found else None
+
+
+def ended(redis: Redis, job_id: str, outcome: Outcome) -> tuple[Orphan | None, Outcome]:
+    """Write down how a tool call ended; return the mark of its hang-up, if any, and the outcome that came first."""
+    with redis.pipeline() as pipe:
+        pipe.set(names.ended_key(job_id), json.dumps(outcome.as_dict()), ex=names.ENDED_TTL_S, nx=True)
+        pipe.get(names.ended_key(job_id))
+        pipe.get(names.orphan_key(job_id))
+        _, first, mark = pipe.execute()
+    return (Orphan(**json.loads(mark)) if mark else None), Outcome.from_dict(json.loads(first)).of_job(job_id)
+
+
+def keep(redis: Redis, orphan: Orphan, outcome: Outcome, now: float) -> None:
+    """Keep a late result with its call; the first one stays."""
+    entry = {"orphan": asdict(orphan), "status": outcome.status, "output": outcome.output, "ended_at": now}
+    with redis.pipeline() as pipe:
+        pipe.hsetnx(names.late_key(orphan.call_id), orphan.tool_call_id, json.dumps(entry))
+        pipe.expire(names.late_key(orphan.call_id), TTL_S)
+        pipe.execute()
+
+
+def delivered(redis: Redis, late: LateResult, now: float) -> None:
+    """Write down that the end of a tool call has been told."""
+    redis.set(names.delivered_key(late.orphan.job_id), repr(now), ex=TTL_S)
+
+
+def result(redis: Redis, call_id: str, tool_call_id: str) -> LateResult | None:
+    """Return one late result."""
+    found: Any = redis.hget(names.late_key(call_id), tool_call_id)
+    return _read(redis, found) if found else None
+
+
+def results(redis: Redis, call_id: str) -> list[LateResult]:
+    """Return what came after a call's end, in the order in which it came."""
+    found: Any = redis.hvals(names.late_key(call_id))
+    return sorted((_read(redis, entry) for entry in found), key=lambda late: late.ended_at)
+
+
+def _read(redis: Redis, entry: bytes) -> LateResult:
+    data = json.loads(entry)
+    orphan = Orphan(**data.pop("orphan"))
+    told: Any = redis.get(names.delivered_key(orphan.job_id))
+    return LateResult(orphan=orphan, delivered_at=float(told) if told else None, **data)
