@@ -46,6 +46,10 @@ class Metrics:
         self.barge_in = histogram("barge_in", "speech_started to the last of the agent's audio.", REACTION)
         self.tool_wait = histogram("tool_wait", "Tool call to its start.", TOOL, "tool")
         self.tool_run = histogram("tool_run", "Run time of a tool.", TOOL, "tool")
+        depth = "Jobs that wait, by tool."
+        self.tool_queue_depth = Gauge("offhook_tool_queue_depth", depth, ("tool",), registry=registry)
+        self.tool_queue_wait = gauge("tool_queue_wait_seconds", "How long a new job would wait, as it stands.")
+        self.tool_workers = gauge("tool_workers", "Tool workers on the queue.")
         self.tool_calls_total = counter("tool_calls_total", "Tool calls, by status.", "tool", "status")
         self.fillers_total = counter("fillers_total", "Fillers spoken.")
         self.realtime_lost_total = counter("realtime_lost_total", "Realtime connections lost in a call.")

@@ -34,6 +34,7 @@ from worker.values import (
 
 if TYPE_CHECKING:
     from telephony.settings import SipSettings
+    from tools.backlog import Backlog
     from tools.queued import QueueSettings
     from worker.realtime.provider import Provider
 
@@ -89,6 +90,17 @@ class Settings(BaseSettings):
         ge=0,
         le=86400,
         description="seconds, at most 86400, that calls may go on for after SIGTERM",
+    )
+
+    backlog_tell_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        description="seconds that a tool call would wait from which on new callers are told (left out: never)",
+    )
+    backlog_refuse_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        description="seconds that a tool call would wait from which on new calls are refused (left out: never)",
     )
 
     realtime: Annotated[RealtimeName, Lower] = Field(
@@ -185,6 +197,12 @@ class Settings(BaseSettings):
             raise SettingsError("REDIS_URL is not set: set it to the Redis server's, such as redis://127.0.0.1:6379")
         return QueueSettings(url=found)
 
+    def backlog(self) -> Backlog:
+        """Return the limits of the tools' queue."""
+        from tools.backlog import Backlog
+
+        return Backlog(tell_s=self.backlog_tell_seconds, refuse_s=self.backlog_refuse_seconds)
+
     def realtime_endpoint(self, url: str | None = None) -> tuple[str, str | None, dict[str, str]]:
         """Return the WebSocket base URL, the key and further headers; `url` is the local server's."""
         if self.realtime == "azure":
@@ -242,6 +260,10 @@ def load_settings() -> Settings:
         raise SettingsError(sorted(set(_lines(error)))) from None
     if missing := [*_missing_for_provider(settings), *_missing_for_registrar(settings)]:
         raise SettingsError(missing)
+    tell, refuse = settings.backlog_tell_seconds, settings.backlog_refuse_seconds
+    if tell is not None and refuse is not None and refuse < tell:
+        one, other = variable_of("backlog_refuse_seconds"), variable_of("backlog_tell_seconds")
+        raise SettingsError(f"{one}={refuse:g} is under {other}={tell:g}: make it the larger one")
     return settings
 
 

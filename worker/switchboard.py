@@ -64,7 +64,9 @@ class Switchboard:
         answer_s: float,
         recordings: Path | None,
         observe: Observe,
+        refuse: Callable[[], int | None] = lambda: None,
     ) -> None:
+        """`refuse` says of a new call whether it is refused, and after how many s it may try again."""
         self._endpoint = endpoint
         self._pacer = pacer
         self._metrics = metrics
@@ -72,6 +74,7 @@ class Switchboard:
         self._answer_s = answer_s
         self._recordings = recordings
         self._observe = observe
+        self._refuse = refuse
         self._calls: dict[str, LiveCall] = {}
         self._early: deque[tuple[str, phone.CallEvent]] = deque(maxlen=EARLY_EVENTS)
         self._dials = 0
@@ -87,7 +90,7 @@ class Switchboard:
         """Take one event of the endpoint."""
         match event:
             case phone.IncomingCall():
-                self._begin(event.call_id, event.caller, event.dialled, event.bridge, event.sip_call_id)
+                self._incoming(event)
             case phone.RegistrationChanged():
                 self._metrics.sip_registered.set(event.registered)
                 tell = log.info if event.registered else log.warning
@@ -101,6 +104,15 @@ class Switchboard:
                     self._on_call(call, event)
                 elif self._dials:
                     self._early.append((event.call_id, event))
+
+    def _incoming(self, event: phone.IncomingCall) -> None:
+        retry_after_s = self._refuse()
+        if retry_after_s is None:
+            self._begin(event.call_id, event.caller, event.dialled, event.bridge, event.sip_call_id)
+            return
+        self._metrics.calls_total.labels("rejected").inc()
+        log.warning("call_refused", status=503, reason="backlog", call_id=event.call_id, retry_after_s=retry_after_s)
+        self._endpoint.answer(event.call_id, 503, headers={"Retry-After": str(retry_after_s)})
 
     def _on_call(self, call: LiveCall, event: phone.CallEvent) -> None:
         match event:

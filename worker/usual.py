@@ -65,8 +65,13 @@ class UsualTimes:
     def __init__(self) -> None:
         """Begin with nothing known."""
         self._runs: OrderedDict[str, deque[float]] = OrderedDict()
+        self._elsewhere: dict[str, float] = {}
         self.queue_s = 0.0
         """How long a job waits before it runs, as it stands now; whoever watches the queue sets it."""
+
+    def heard(self, tool: str, run_s: float) -> None:
+        """A tool usually runs so long (s), as those know who run it for all workers."""
+        self._elsewhere[tool] = run_s
 
     def note(self, tool: str, run_s: float) -> None:
         """A tool has run so long (s)."""
@@ -82,7 +87,7 @@ class UsualTimes:
     def run_s(self, tool: str) -> float | None:
         """How long a tool usually runs (s); None where that is not known yet."""
         runs = self._runs.get(tool, ())
-        return median(runs) if len(runs) >= FEWEST else None
+        return median(runs) if len(runs) >= FEWEST else self._elsewhere.get(tool)
 
     def all_s(self, tool: str, *, queued: bool) -> float | None:
         """How long it takes with its time in the queue (s)."""

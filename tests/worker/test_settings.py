@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from tools.backlog import Backlog
 from worker.errors import SettingsError
 from worker.settings import (
     Settings,
@@ -99,6 +100,7 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
         ("OFFHOOK_HTTP", "8080", "127.0.0.1:8080, or off"),
         ("OFFHOOK_HTTP", "127.0.0.1:99999", "127.0.0.1:8080, or off"),
         ("OFFHOOK_RECORDINGS", __file__, "directory"),
+        ("OFFHOOK_BACKLOG_TELL_SECONDS", "0", "from which on new callers are told (left out: never)"),
         ("OFFHOOK_LOG_LEVEL", "loud", "debug, info, warning, error"),
         ("AZURE_OPENAI_ENDPOINT", "resource", "https://RESOURCE.openai.azure.com"),
     ],
@@ -108,6 +110,15 @@ def test_a_wrong_value_is_one_line_with_variable_value_and_what_is_allowed(
 ) -> None:
     (line,) = lines(monkeypatch, **{name: value})
     assert line.startswith(f"{name}={value} is not allowed") and allowed in line
+
+
+def test_the_backlogs_limits_go_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().backlog() == Backlog(tell_s=None, refuse_s=None), "never"
+    monkeypatch.setenv("OFFHOOK_BACKLOG_TELL_SECONDS", "10")
+    monkeypatch.setenv("OFFHOOK_BACKLOG_REFUSE_SECONDS", "30")
+    assert load_settings().backlog() == Backlog(tell_s=10.0, refuse_s=30.0)
+    (line,) = lines(monkeypatch, OFFHOOK_BACKLOG_REFUSE_SECONDS="5")
+    assert line == "OFFHOOK_BACKLOG_REFUSE_SECONDS=5 is under OFFHOOK_BACKLOG_TELL_SECONDS=10: make it the larger one"
 
 
 def test_all_wrong_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

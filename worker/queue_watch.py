@@ -1,0 +1,101 @@
+"""Looks at the tools' queue: is Redis there, how long would a tool call wait, and what does that mean for new calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+import structlog
+
+from tools.backlog import Backlog, Judged
+from tools.errors import QueueUnavailable
+from tools.usual import Usual
+from worker.metrics import Metrics
+from worker.usual import UsualTimes
+
+__all__ = ["QueueWatch"]
+
+log = structlog.get_logger(__name__)
+
+LOOK_S = 2.0
+UNKNOWN_RUN_S = 5.0
+"""For a tool of which nothing is known yet."""
+OTHER = "(other)"
+"""Jobs of tools that no agent here has: another worker's, on the same queue."""
+FINE = Judged("ok", 0.0)
+
+
+class Queue(Protocol):
+    """What `QueuedRunner` tells of the queue."""
+
+    async def healthy(self) -> bool:
+        """Whether Redis answers."""
+        ...
+
+    async def depths(self) -> Mapping[str, int]:
+        """Waiting jobs by tool."""
+        ...
+
+    async def workers(self) -> int:
+        """Tool workers."""
+        ...
+
+    async def usual(self, tool: str) -> Usual | None:
+        """A tool's usual times."""
+        ...
+
+
+class QueueWatch:
+    """Keeps `judged` and the metrics up to date. `tools`: those that may be queued; without any, nothing can wait."""
+
+    def __init__(
+        self, queue: Queue, tools: Iterable[str], backlog: Backlog, usual: UsualTimes, metrics: Metrics
+    ) -> None:
+        """Take the parts; nothing is looked at yet."""
+        self.up = True
+        self.judged = FINE
+        self._queue = queue
+        self._tools = tuple(tools)
+        self._backlog = backlog
+        self._usual = usual
+        self._metrics = metrics
+
+    async def run(self) -> None:
+        """Look every few seconds until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_S)
+
+    async def look(self) -> None:
+        """Look once."""
+        up = await self._queue.healthy()
+        try:
+            judged = await self._judge() if up and self._tools else FINE
+        except QueueUnavailable:
+            up, judged = False, FINE  # calls go on without their queued tools: that is told where it matters
+        if up != self.up:
+            (log.info if up else log.error)("redis_back" if up else "redis_gone")
+        if judged.answer != self.judged.answer:
+            tell = log.info if judged.answer == "ok" else log.warning
+            tell("backlog", answer=judged.answer, wait_s=round(judged.wait_s, 1))
+        self.up, self.judged = up, judged
+        self._usual.queue_s = judged.wait_s
+        self._metrics.tool_queue_wait.set(judged.wait_s)
+
+    async def _judge(self) -> Judged:
+        depths, workers = await self._queue.depths(), await self._queue.workers()
+        for tool in self._tools:
+            if (found := await self._queue.usual(tool)) is not None:
+                self._usual.heard(tool, found.run_ms / 1000)
+        for tool in self._tools:
+            self._metrics.tool_queue_depth.labels(tool).set(depths.get(tool, 0))
+        others = sum(count for tool, count in depths.items() if tool not in self._tools)
+        self._metrics.tool_queue_depth.labels(OTHER).set(others)
+        self._metrics.tool_workers.set(workers)
+        depth = sum(depths.values())
+        work_s = sum(count * self._run_s(tool) for tool, count in depths.items())
+        return self._backlog.judge(depth, workers, work_s / depth if depth else 0.0)
+
+    def _run_s(self, tool: str) -> float:
+        return self._usual.run_s(tool) or self._usual.mean_run_s() or UNKNOWN_RUN_S
