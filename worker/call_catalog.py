@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tools import more
 from tools.catalog import Catalog, OnProgress, OnStarted, ToolRequest
 from tools.outcome import Outcome, failure
 from tools.spec import ToolSpec
@@ -17,7 +18,10 @@ NOT_BEGUN = ("invalid", "unknown_tool", "unavailable")
 
 
 class CallCatalog:
-    """Runs tools as `Catalog` does, but only those that this call is offered, and only so often."""
+    """Runs tools as `Catalog` does, but only those that this call is offered, and only so often.
+
+    The tool that reads on in a large answer goes with any offer and counts for nothing.
+    """
 
     def __init__(self, catalog: Catalog, policy: ToolPolicy = ToolPolicy()) -> None:  # noqa: B008
         """Offer every tool that the agent may have."""
@@ -25,7 +29,9 @@ class CallCatalog:
         self._policy = policy
         self._quota = Quota(policy)
         self._counted: set[str] = set()
-        self._permitted = {spec.name: spec for spec in catalog.specs() if policy.permits(spec.name)}
+        self._apart = frozenset(spec.name for spec in catalog.specs() if spec.function.__module__ == more.__name__)
+        permitted = (spec for spec in catalog.specs() if policy.permits(spec.name) or spec.name in self._apart)
+        self._permitted = {spec.name: spec for spec in permitted}
         self.view = self._view(self._permitted.values(), 1)
 
     def offer(self, names: Iterable[str] | None) -> bool:
@@ -33,7 +39,7 @@ class CallCatalog:
 
         A name that the agent does not have is left out. What runs already goes on.
         """
-        wanted = set(self._permitted) if names is None else set(names)
+        wanted = set(self._permitted) if names is None else {*names, *self._apart}
         if wanted & set(self._permitted) == set(self.view.specs):
             return False
         chosen = [spec for name, spec in self._permitted.items() if name in wanted]
@@ -59,13 +65,15 @@ class CallCatalog:
         name = request.name
         if name not in self.view.specs:
             return failure("unknown_tool", self.view.no_such(name), detail="no tool of that name is offered")
-        if request.tool_call_id not in self._counted:  # one that comes again is run once, and counts once
+        if (
+            request.tool_call_id not in self._counted and name not in self._apart
+        ):  # one that comes again is run once, and counts once
             refused = self._quota.take(name)
             if refused is not None:
                 return failure("unavailable", refused, detail="the quota is used up")
             self._counted.add(request.tool_call_id)
         outcome = await self._catalog.run(request, on_started, on_progress)
-        if outcome.status in NOT_BEGUN:
+        if outcome.status in NOT_BEGUN and name not in self._apart:
             self._quota.give_back(name)
         return outcome
 
@@ -78,4 +86,6 @@ class CallCatalog:
         return await self._catalog.hang_up(call_id)
 
     def _view(self, specs: Iterable[ToolSpec], version: int) -> ToolView:
-        return view_of(specs, self._policy.exposure, most_tokens=self._policy.most_tokens, version=version)
+        return view_of(
+            specs, self._policy.exposure, most_tokens=self._policy.most_tokens, version=version, apart=self._apart
+        )

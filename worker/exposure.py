@@ -6,7 +6,6 @@ caller has said a word: then three functions stand for all of them.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -93,13 +92,15 @@ class ToolView:
     registry: bool
     """Whether the session has the catalog's functions in place of the tools themselves."""
     version: int = 1
+    apart: frozenset[str] = frozenset()
+    """Tools that are functions of the session in any case, since others' answers name them."""
 
     @property
     def functions(self) -> tuple[Mapping[str, Any], ...]:
         """The session's functions for these tools."""
-        if self.registry:
-            return REGISTRY
-        return tuple(spec.as_function() for spec in self.specs.values())
+        names = self.apart if self.registry else self.specs
+        own = tuple(spec.as_function() for name, spec in self.specs.items() if name in names)
+        return (*REGISTRY, *own) if self.registry else own
 
     def instructions(self, own: str) -> str:
         """The agent's instructions, with the order of discovery where the model has to know it."""
@@ -114,14 +115,14 @@ class ToolView:
 
     def unwrap(self, name: str, arguments: str) -> tuple[str, str]:
         """The tool and the arguments that a function call means; a call that can't be understood stays as it is."""
-        if name != RUN_TOOL or RUN_TOOL in self.specs:
+        if name != RUN_TOOL:
             return name, arguments
         wanted = _read(arguments)
         return (name, arguments) if self._fault(wanted) is not None else (wanted.name, wanted.arguments)
 
     def wrap(self, name: str, arguments: str) -> tuple[str, str]:
         """The function call that `unwrap` came from, for a session that has to be told of it again."""
-        if not self.registry or name not in self.specs:
+        if not self.registry or name not in self.specs or name in self.apart:
             return name, arguments
         try:
             inner: Any = json.loads(arguments or "{}")
@@ -134,7 +135,8 @@ class ToolView:
         if name in self.specs or name not in (LIST_TOOLS, DESCRIBE_TOOL, RUN_TOOL):
             return None
         if name == LIST_TOOLS:
-            return _dump({"version": self.version, "tools": [_listed(spec) for spec in self.specs.values()]})
+            listed = [_listed(spec) for name, spec in self.specs.items() if name not in self.apart]
+            return _dump({"version": self.version, "tools": listed})
         wanted = _read(arguments)
         if name == RUN_TOOL:
             return self._fault(wanted)
@@ -145,7 +147,7 @@ class ToolView:
             return failure("unknown_tool", self.no_such(wanted.name)).output
         function = spec.as_function()
         shown = {key: function[key] for key in ("name", "description", "parameters")}
-        return _dump({**shown, "version": version_of(spec)})
+        return _dump({**shown, "version": spec.version})
 
     def no_such(self, name: str) -> str:
         """Words for a name that is no tool here."""
@@ -160,23 +162,24 @@ class ToolView:
         spec = self.specs.get(wanted.name)
         if spec is None:
             return failure("unknown_tool", self.no_such(wanted.name)).output
-        if wanted.version and wanted.version != version_of(spec):
-            words = f"'{spec.name}' is of version {version_of(spec)} now. Call describe_tool again, then run_tool."
+        if wanted.version and wanted.version != spec.version:
+            words = f"'{spec.name}' is of version {spec.version} now. Call describe_tool again, then run_tool."
             return failure("invalid", words).output
         return None
 
 
-def view_of(specs: Iterable[ToolSpec], exposure: Exposure, *, most_tokens: int, version: int = 1) -> ToolView:
+def view_of(
+    specs: Iterable[ToolSpec],
+    exposure: Exposure,
+    *,
+    most_tokens: int,
+    version: int = 1,
+    apart: frozenset[str] = frozenset(),
+) -> ToolView:
     """Return the view of these tools; `auto` takes the registry where they are larger than `most_tokens`."""
     found = {spec.name: spec for spec in specs}
     large = exposure == "auto" and tokens_of(spec.as_function() for spec in found.values()) > most_tokens
-    return ToolView(found, exposure == "registry" or large, version)
-
-
-def version_of(spec: ToolSpec) -> str:
-    """A short word for what a tool is at present: another one once its name, words or parameters have changed."""
-    text = json.dumps(spec.as_function(), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    return ToolView(found, exposure == "registry" or large, version, apart)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from tools import tool
 from tools.catalog import Catalog, ToolRequest
 from tools.inline import InlineRunner
 from tools.outcome import Outcome
+from tools.queued import QueuedRunner, QueueSettings
 from worker.call_catalog import CallCatalog
 from worker.tool_policy import ToolPolicy
 
@@ -109,3 +110,18 @@ async def test_the_exposure_may_change_with_the_size_of_the_offer(catalog: Catal
     assert calls.view.registry
     calls.offer(["look"])
     assert not calls.view.registry
+
+
+async def test_the_tool_that_reads_on_goes_with_every_offer_and_counts_for_nothing() -> None:
+    queued = QueuedRunner(QueueSettings(url="redis://127.0.0.1:1/0", timeout_s=0.1))
+    try:
+        specs = [look.__tool__]  # type: ignore[attr-defined]
+        calls = CallCatalog(
+            Catalog(specs, inline=InlineRunner(), queued=queued, paged=True), ToolPolicy(allow=(), max_runs=0)
+        )
+        assert list(calls.view.specs) == ["more"]
+        assert not calls.offer(()) and not calls.offer(["look"])
+        outcome = await run(calls, "more", handle="h", page=1)
+        assert outcome.status == "failed" and "can't be reached" in outcome.output
+    finally:
+        await queued.aclose()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Any
 
@@ -20,7 +19,6 @@ from worker.exposure import (
     RUN_TOOL,
     ToolView,
     tokens_of,
-    version_of,
     view_of,
 )
 
@@ -67,6 +65,12 @@ class TestChoice:
         assert registry().instructions("Be brief.\n") == f"Be brief.\n\n{DISCOVERY}"
         assert registry().instructions("") == DISCOVERY
 
+    def test_a_tool_that_others_answers_name_is_a_function_in_any_case(self) -> None:
+        view = view_of(SPECS, "registry", most_tokens=0, apart=frozenset({"current_time"}))
+        assert [one["name"] for one in view.functions] == [LIST_TOOLS, DESCRIBE_TOOL, RUN_TOOL, "current_time"]
+        assert [one["name"] for one in answer(LIST_TOOLS, {}, view)["tools"]] == ["order_status"]
+        assert view.wrap("current_time", "{}") == ("current_time", "{}")
+
     def test_auto_goes_by_size(self) -> None:
         size = tokens_of(spec.as_function() for spec in SPECS)
         assert 50 < size < 200
@@ -98,13 +102,8 @@ class TestDiscovery:
             "name": "order_status",
             "description": "Look up an order by its number.\n\nSays where it is.",
             "parameters": SPECS[0].as_function()["parameters"],
-            "version": version_of(SPECS[0]),
+            "version": SPECS[0].version,
         }
-
-    def test_a_version_is_of_what_the_model_sees(self) -> None:
-        first = version_of(SPECS[0])
-        assert first == version_of(dataclasses.replace(SPECS[0], timeout_s=3.0))
-        assert first != version_of(dataclasses.replace(SPECS[0], description="Look."))
 
     @pytest.mark.parametrize(
         ("arguments", "status", "words"),
@@ -148,7 +147,7 @@ class TestRun:
         assert answer(RUN_TOOL, arguments)["status"] == "unknown_tool"
 
     def test_an_old_version_is_not_run(self) -> None:
-        current = {"name": "order_status", "arguments": {"order": "1"}, "version": version_of(SPECS[0])}
+        current = {"name": "order_status", "arguments": {"order": "1"}, "version": SPECS[0].version}
         assert registry().unwrap(RUN_TOOL, json.dumps(current))[0] == "order_status"
         old = json.dumps({**current, "version": "00000000"})
         assert registry().unwrap(RUN_TOOL, old) == (RUN_TOOL, old)
