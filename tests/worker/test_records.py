@@ -78,6 +78,7 @@ def test_a_call_from_invite_to_end() -> None:
     assert tool.model_dump() == {
         "tool": "order_status",
         "mode": "queued",
+        "start_ms": 3400,
         "job_id": "c1-t1",
         "status": "ok",
         "wait_ms": 20,
