@@ -12,7 +12,7 @@ from tools.backlog import Backlog, Judged
 from tools.errors import QueueUnavailable
 from tools.usual import Usual
 from worker.metrics import Metrics
-from worker.usual import UsualTimes
+from worker.usual import FEWEST, UsualTimes
 
 __all__ = ["QueueWatch"]
 
@@ -86,7 +86,7 @@ class QueueWatch:
     async def _judge(self) -> Judged:
         depths, workers = await self._queue.depths(), await self._queue.workers()
         for tool in self._tools:
-            if (found := await self._queue.usual(tool)) is not None:
+            if (found := await self._queue.usual(tool)) is not None and found.runs >= FEWEST:
                 self._usual.heard(tool, found.run_ms / 1000)
         for tool in self._tools:
             self._metrics.tool_queue_depth.labels(tool).set(depths.get(tool, 0))

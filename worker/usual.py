@@ -9,7 +9,7 @@ from collections import OrderedDict, deque
 from collections.abc import Mapping
 from statistics import median
 
-__all__ = ["ABOUT", "UsualTimes", "filled", "spoken_duration"]
+__all__ = ["ABOUT", "FEWEST", "UsualTimes", "filled", "spoken_duration"]
 
 ABOUT = "{about}"
 RUNS = 16

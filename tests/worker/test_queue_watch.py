@@ -25,6 +25,7 @@ class State:
     jobs: dict[str, int] = field(default_factory=dict)
     hands: int = 2
     run_ms: dict[str, int] = field(default_factory=dict)
+    runs: int = 3
     fails: bool = False
 
     async def healthy(self) -> bool:
@@ -39,7 +40,7 @@ class State:
         return self.hands
 
     async def usual(self, tool: str) -> Usual | None:
-        return Usual(0, self.run_ms[tool], self.run_ms[tool], 3) if tool in self.run_ms else None
+        return Usual(0, self.run_ms[tool], self.run_ms[tool], self.runs) if tool in self.run_ms else None
 
 
 class Rig:
@@ -76,6 +77,15 @@ async def test_the_wait_goes_by_each_tools_usual_time_and_is_shared_among_the_wo
     rig.state.hands, rig.state.jobs = 1, {"look": 8}
     assert await rig.look() == ("refuse", 32.0)
     assert rig.watch.judged.retry_after_s == 32
+
+
+async def test_one_run_makes_nothing_usual(rig: Rig) -> None:
+    rig.state.run_ms, rig.state.runs = {"look": 90_000}, 1
+    await rig.look()
+    assert rig.usual.run_s("look") is None
+    rig.state.runs = 3
+    await rig.look()
+    assert rig.usual.run_s("look") == 90.0
 
 
 async def test_of_an_unknown_tool_the_others_tell(rig: Rig) -> None:
