@@ -11,12 +11,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from tools.errors import ToolDefinitionError
+from tools.notify import NotifySettings
 from tools.queued import QueuedRunner, QueueSettings
 
 START_S = 15.0
@@ -127,10 +128,18 @@ def wait_until(condition: Callable[[], bool], what: str | Callable[[], str], sec
         time.sleep(0.01)
 
 
-def serve(url: str, ready: str, *references: str, log: str | None = None, folder: str | None = None) -> None:
+def serve(
+    url: str,
+    ready: str,
+    *references: str,
+    log: str | None = None,
+    folder: str | None = None,
+    secrets: Mapping[str, str] | None = None,
+    notify: NotifySettings | None = None,
+) -> None:
     """Run a tool worker in this process, which leads a session of its own; touch the file `ready` when it is up.
 
-    log: the file for what it prints. folder: its working directory.
+    log: the file for what it prints. folder: its working directory. The rest: see `run_tool_worker`.
     """
     from tools.tool_worker import run_tool_worker
 
@@ -142,4 +151,5 @@ def serve(url: str, ready: str, *references: str, log: str | None = None, folder
             os.dup2(out.fileno(), 2)
     if folder:
         os.chdir(folder)
-    run_tool_worker(QueueSettings(url=url), references, on_ready=lambda: Path(ready).touch())
+    settings = QueueSettings(url=url)
+    run_tool_worker(settings, references, on_ready=lambda: Path(ready).touch(), secrets=secrets, notify=notify)

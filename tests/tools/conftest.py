@@ -9,11 +9,13 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
 
 from tools import rig
+from tools.notify import NotifySettings
 from tools.queued import QueuedRunner, QueueSettings
 from tools.request import ToolRequest
 
@@ -34,7 +36,7 @@ class RedisServer(rig.RedisServer):
 class Child:
     """A tool worker's process, with the ways of a Popen."""
 
-    def __init__(self, *arguments: str, **options: str) -> None:
+    def __init__(self, *arguments: str, **options: Any) -> None:
         self._process = FORKS.Process(target=rig.serve, args=arguments, kwargs=options)
         self._process.start()
 
@@ -73,11 +75,19 @@ class ToolWorkers:
         path = self.folder / "worker.log"
         return path.read_text() if path.exists() else ""
 
-    def start(self, *tools: str, wait: bool = True) -> Child:
+    def start(self, *tools: str, wait: bool = True, notify: NotifySettings | None = None) -> Child:
         ready = self.folder / f"ready{len(self.processes)}"
         references = tools or (str(SHOP),)
         log = str(self.folder / "worker.log")
-        process = Child(self.url, str(ready), *references, log=log, folder=str(self.folder))
+        process = Child(
+            self.url,
+            str(ready),
+            *references,
+            log=log,
+            folder=str(self.folder),
+            secrets={"SHOP_KEY": "sk-shop-77", "OTHER_KEY": "not for shops"},
+            notify=notify,
+        )
         self.processes.append(process)
         if wait:
             rig.wait_until(ready.exists, f"a tool worker; its log: {self.log}")

@@ -6,9 +6,10 @@ import os
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from tools import ToolContext, ToolError, tool
+from tools import Needs, ToolContext, ToolError, tool
+from tools.notify import Message
 
 FOLDER = Path()  # each tool worker of the tests has a working directory of its own
 SECRET = "sk-live-0123456789"
@@ -111,3 +112,113 @@ def append(key: str, seconds: float = 0.0) -> dict[str, str]:
         file.write(f"{key}\n")
     time.sleep(seconds)
     return {"appended": key}
+
+
+@tool(mode="queued", timeout=8, effects="idempotent", retries=2, backoff=0.1)
+def flaky(good_at: int, name: str = "flaky") -> dict[str, int]:
+    """Fail until the given try."""
+    mark(name)
+    tries = len((FOLDER / name).read_text().split())
+    if tries < good_at:
+        raise RuntimeError(f"try {tries}")
+    return {"tries": tries}
+
+
+@tool(mode="queued", timeout=12, effects="idempotent", retries=2, backoff=1)
+def dies_first(name: str = "dies") -> dict[str, int]:
+    """Take its process with it, the first time; after a pause it works."""
+    mark(name)
+    tries = len((FOLDER / name).read_text().split())
+    if tries < 2:
+        os._exit(3)
+    return {"tries": tries}
+
+
+@tool(mode="queued", timeout=8, effects="idempotent", retries=3)
+def refuses() -> None:
+    """Say why there is no answer: nothing to try again."""
+    mark("refuses")
+    raise ToolError("We are closed.")
+
+
+@tool(mode="queued", timeout=8, cache=60)
+def price(article: str, currency: str = "EUR") -> dict[str, Any]:
+    """Ask for a price, which takes its time."""
+    mark("price")
+    return {"article": article, "price": 3}
+
+
+@tool(mode="queued", timeout=8, effects="idempotent")
+def find_order(order: str) -> dict[str, Any]:
+    """Find an order."""
+    mark("find_order")
+    if order == "0":
+        raise ToolError("There is no such order.")
+    return {"order": order, "address": "1 Main Street"}
+
+
+@tool(mode="queued", timeout=8)
+def route(number: str, found: Annotated[dict[str, Any], Needs("find_order", order="number")]) -> dict[str, Any]:
+    """Find the way to where an order goes."""
+    mark("route")
+    return {"to": found["address"], "km": 12}
+
+
+@tool(mode="queued", timeout=8, effects="once", on_hangup="cancel")
+def dispatch(
+    number: str,
+    way: Annotated[dict[str, Any], Needs("route")],
+    found: Annotated[dict[str, Any], Needs("find_order", order="number")],
+) -> dict[str, Any]:
+    """Send an order out."""
+    mark("dispatch")
+    return {"sent": found["order"], "km": way["km"]}
+
+
+@tool(mode="queued", timeout=8, secrets="SHOP_KEY")
+def with_secret(context: ToolContext) -> dict[str, Any]:
+    """Use a secret."""
+    return {"ends_with": context.secrets["SHOP_KEY"][-2:], "known": sorted(context.secrets)}
+
+
+@tool(mode="auto", timeout=8)
+def sometimes(seconds: float) -> dict[str, int]:
+    """Take as long as it is told."""
+    time.sleep(seconds)
+    return {"pid": os.getpid()}
+
+
+@tool(mode="queued", timeout=8, on_hangup="finish_and_notify")
+def report(seconds: float, name: str = "report") -> dict[str, Any]:
+    """Make a report, which goes on after the call."""
+    mark(f"{name}.started")
+    time.sleep(seconds)
+    mark(f"{name}.ended")
+    return {"lines": 3}
+
+
+@tool(mode="queued", timeout=8, on_hangup="finish_and_notify", notify="sms")
+def text_me() -> dict[str, Any]:
+    """Tell it by SMS."""
+    time.sleep(0.3)
+    return {"told": True}
+
+
+@tool(mode="queued", timeout=8, on_hangup="finish")
+def keeps_on(seconds: float) -> dict[str, Any]:
+    """Go on after the call; tell nobody."""
+    mark("keeps_on.started")
+    time.sleep(seconds)
+    return {"done": True}
+
+
+@tool(mode="queued", timeout=8)
+def catalogue(size: int) -> list[dict[str, Any]]:
+    """List many articles."""
+    return [{"article": f"Ä{number}", "price": number} for number in range(size)]
+
+
+def send_sms(message: Message) -> None:
+    """A hook of the operator's."""
+    with open(FOLDER / "sms", "a") as file:
+        file.write(f"{message.caller} {message.tool} {message.status} {message.result}\n")

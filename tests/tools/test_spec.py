@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tools import ToolDefinitionError, ToolSpec, tool
+from tools.spec import spec_of
 
 
 def test_a_bare_decorator_takes_name_and_description_from_the_function() -> None:
@@ -75,3 +78,33 @@ def test_a_tool_without_a_docstring_is_refused() -> None:
 def test_a_class_is_no_tool() -> None:
     with pytest.raises(ToolDefinitionError, match="@tool goes on a function"):
         tool(type("Thing", (), {}))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"retries": 2}, 'add effects="idempotent"'),
+        ({"retries": 2, "effects": "once"}, 'add effects="idempotent"'),
+        ({"retries": 11, "effects": "idempotent"}, "a number from 0 to 10"),
+        ({"retries": "two", "effects": "idempotent"}, "a number from 0 to 10"),
+        ({"cache": 60, "effects": "once"}, "can't come out of a cache"),
+        ({"cache": 0}, "cache=0 is wrong"),
+        ({"backoff": -1.0}, "backoff=-1.0 is wrong"),
+    ],
+)
+def test_what_may_run_again_or_not_at_all_says_so(options: dict[str, Any], words: str) -> None:
+    def charge() -> None:
+        """Charge."""
+
+    with pytest.raises(ToolDefinitionError, match=words):
+        spec_of(charge, **options)
+
+
+def test_pauses_double_and_the_version_is_of_what_the_tool_is() -> None:
+    def charge() -> None:
+        """Charge."""
+
+    found = spec_of(charge, effects="idempotent", retries=8, backoff=1)
+    assert found.delays_s == (1, 2, 4, 8, 16, 32, 60, 60)
+    assert found.version == spec_of(charge).version
+    assert found.version != spec_of(charge, description="Charge more.").version
