@@ -3,12 +3,41 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from tools.errors import ToolDefinitionError
+from tools.usual import Usual
+
+UNKNOWN_RUN_S = 2.0  # what a tool that has never run is taken to need
 
 Answer = Literal["ok", "tell", "refuse"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueState:
+    """The queue at one moment: waiting jobs of each tool, what is usual for these tools, and how many tool workers.
+
+    depth: all waiting jobs, also those past the ones that were looked at for `depths`.
+    """
+
+    depth: int
+    depths: Mapping[str, int]
+    usual: Mapping[str, Usual]
+    workers: int
+
+    @property
+    def run_s(self) -> float:
+        """How long one of the waiting jobs usually runs, in s."""
+        known = sum(self.depths.values())
+        if not known:
+            return UNKNOWN_RUN_S
+        return sum(count * self._run_s(tool) for tool, count in self.depths.items()) / known
+
+    def _run_s(self, tool: str) -> float:
+        usual = self.usual.get(tool)
+        return UNKNOWN_RUN_S if usual is None else usual.run_ms / 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +68,10 @@ class Backlog:
             raise ToolDefinitionError(
                 f"backlog: refuse_s={self.refuse_s:g} is under tell_s={self.tell_s:g}: make it the larger one"
             )
+
+    def judge_state(self, state: QueueState) -> Judged:
+        """Judge the queue as it is."""
+        return self.judge(state.depth, state.workers, state.run_s)
 
     def judge(self, depth: int, workers: int, run_s: float) -> Judged:
         """Judge a queue of `depth` jobs before `workers` tool workers that need `run_s` for each.

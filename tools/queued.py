@@ -18,6 +18,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from tools import names, notices
+from tools.backlog import QueueState
 from tools.client import QueueClient, QueueSettings, Stopped, reason, tickets_of
 from tools.errors import QueueUnavailable
 from tools.finished import STOPPED, Finished
@@ -139,6 +140,10 @@ class QueuedRunner:
     async def depths(self) -> Mapping[str, int]:
         """Return the number of waiting jobs of each tool that has any. Raises `QueueUnavailable`."""
         return await self.ask(times.depths, self._settings.queue)
+
+    async def state(self) -> QueueState:
+        """Return what `Backlog` judges: the waiting jobs, the tool workers, usual times. Raises `QueueUnavailable`."""
+        return await self.ask(times.state, self._settings.queue)
 
     async def workers(self) -> int:
         """Return the number of tool workers. Raises `QueueUnavailable`."""

@@ -13,13 +13,12 @@ JSON and the tool runs in a fork, as it will in production.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import importlib.util
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from importlib.machinery import PathFinder
 from typing import Any, Literal
 
 from tools.catalog import Catalog
@@ -103,8 +102,18 @@ def reference_to(function: Callable[..., Any]) -> str:
             f"tool {function.__qualname__}: a tool worker can't import it: define it at the top level of a module"
         )
     file = inspect.getfile(function)
-    with contextlib.suppress(ImportError, ValueError):
-        found = importlib.util.find_spec(function.__module__)
-        if found is not None and found.origin == file and found.name != "__main__":
-            return f"{function.__module__}:{function.__name__}"
-    return f"{file}:{function.__name__}"
+    named = function.__module__ if _found_on_path(function.__module__) == file else file
+    return f"{named}:{function.__name__}"
+
+
+def _found_on_path(module: str) -> str | None:
+    """Return the file that a new process would import; `find_spec` would tell of what is imported here already."""
+    path: Sequence[str] | None = None
+    found = None
+    parts = module.split(".")
+    for count in range(1, len(parts) + 1):
+        found = PathFinder.find_spec(".".join(parts[:count]), path)
+        if found is None:
+            return None
+        path = found.submodule_search_locations
+    return found.origin if found else None

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tools import ToolDefinitionError
-from tools.backlog import Backlog, Judged, expected_wait_s
+from tools.backlog import UNKNOWN_RUN_S, Backlog, Judged, QueueState, expected_wait_s
+from tools.usual import Usual
 
 
 def test_the_wait_is_what_is_before_shared_among_the_workers() -> None:
@@ -42,3 +43,11 @@ def test_more_workers_never_make_it_worse_and_retry_after_is_sane(depth: int, wo
     now, then = backlog.judge(depth, workers, run), backlog.judge(depth, workers + 1, run)
     assert order.index(then.answer) <= order.index(now.answer)
     assert 5 <= now.retry_after_s <= 300
+
+
+def test_the_queue_is_judged_by_what_its_jobs_usually_take() -> None:
+    usual = {"slow": Usual(wait_ms=0, run_ms=10_000, run_p90_ms=20_000, runs=5)}
+    state = QueueState(depth=4, depths={"slow": 3, "new": 1}, usual=usual, workers=2)
+    assert state.run_s == (3 * 10 + UNKNOWN_RUN_S) / 4
+    assert Backlog(tell_s=10).judge_state(state) == Judged("tell", 4 * state.run_s / 2)
+    assert QueueState(depth=0, depths={}, usual={}, workers=1).run_s == UNKNOWN_RUN_S

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tools import ToolContext, ToolDefinitionError
+from tools.backlog import UNKNOWN_RUN_S
 from tools.catalog import Catalog, load_tools
 from tools.inline import InlineRunner
 from tools.outcome import Outcome
@@ -131,6 +132,8 @@ async def test_depth_and_usual_times_are_told_by_tool(workers, runner, request_f
     while await runner.depth() < 3:
         await asyncio.sleep(0.01)
     assert await runner.depths() == {"add": 2, "slow": 1}
+    state = await runner.state()
+    assert (state.depth, state.workers, state.run_s) == (3, 0, UNKNOWN_RUN_S)
     workers.start()
     await asyncio.gather(*waiting)
     assert (await runner.depths(), await runner.workers()) == ({}, 1)

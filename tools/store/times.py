@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from tools import names
+from tools.backlog import QueueState
 from tools.usual import Usual, usual_of
 
 if TYPE_CHECKING:
@@ -49,6 +50,14 @@ def workers(redis: Redis, queue: str) -> int:
     """Return how many tool workers are registered for the queue."""
     found: Any = redis.scard(names.workers_key(queue))
     return int(found)
+
+
+def state(redis: Redis, queue: str) -> QueueState:
+    """Return the queue as it is: some ms for Redis, so now and then, not for each call."""
+    found: Any = redis.llen(names.queue_key(queue))
+    waiting = depths(redis, queue)
+    times = {tool: known for tool in waiting if (known := usual(redis, tool))}
+    return QueueState(depth=int(found), depths=waiting, usual=times, workers=workers(redis, queue))
 
 
 def _tool(meta: bytes | None) -> str:

@@ -1,0 +1,49 @@
+"""The page for authors, tried: its code is loaded and run as it stands there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools import ToolSpec
+from tools.catalog import Catalog, load_tools
+from tools.inline import InlineRunner
+from tools.request import ToolRequest
+
+PAGE = Path(__file__).parents[2] / "tools" / "WRITING.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+
+
+def test_the_page_shows_a_tool_in_twenty_lines() -> None:
+    assert len(BLOCKS) == 4
+    assert len(BLOCKS[0].strip().splitlines()) <= 20
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> list[ToolSpec]:
+    path = tmp_path / "shop.py"
+    path.write_text("\n\n".join([BLOCKS[0], BLOCKS[2], BLOCKS[3] + "    return {'key': key}\n"]), "utf-8")
+    return load_tools([str(path)])
+
+
+def test_its_tests_pass(shop: list[ToolSpec]) -> None:
+    tests: dict[str, Any] = {"order_status": shop[0].function}
+    exec(compile(BLOCKS[1], str(PAGE), "exec"), tests)
+    found = [value for name, value in tests.items() if name.startswith("test_")]
+    assert len(found) == 2
+    for test in found:
+        test()
+
+
+async def test_its_chain_and_its_secret_work(shop: list[ToolSpec]) -> None:
+    catalog = Catalog(shop, inline=InlineRunner(), secrets={"SHOP_KEY": "k"})
+
+    async def run(name: str) -> str:
+        request = ToolRequest(call_id="c", tool_call_id=name, name=name, arguments='{"order": "427"}')
+        return (await catalog.run(request)).output
+
+    assert await run("arrival") == '{"arrives":"Thursday"}'
+    assert await run("refund") == '{"key":"k"}'
