@@ -15,7 +15,7 @@ sys.path.append(str(Path(__file__).parent))  # for `parts`, which is no installe
 from parts.caller import Call, Phone
 from parts.program import run
 from parts.provider import Provider, Session
-from parts.services import RedisServer, ToolWorker, Worker
+from parts.services import OwnDesk, RedisServer, ToolWorker, Worker
 from parts.wire import Rtp, Sipp
 
 SHOP = Path(__file__).parent / "parts" / "shop.py"
@@ -118,6 +118,26 @@ def desk(desk_worker: Worker, provider: Provider) -> Worker:
     assert desk_worker.alive, desk_worker.text()
     desk_worker.forget_calls()
     return desk_worker
+
+
+@pytest.fixture
+def start_desk(provider: Provider, scripted_agent: Path) -> Iterator[Callable[..., OwnDesk]]:
+    """Start a worker, a tool worker and a Redis of the scene's own, to be killed."""
+    started: list[OwnDesk] = []
+    with tempfile.TemporaryDirectory(prefix="e2e-") as folder:
+
+        def start(**settings: Any) -> OwnDesk:
+            started.append(OwnDesk(Path(folder), scripted_agent, provider.url, **settings))
+            return started[-1]
+
+        yield start
+        for one in started:
+            one.stop()
+
+
+@pytest.fixture
+def own_desk(start_desk: Callable[..., OwnDesk]) -> OwnDesk:
+    return start_desk()
 
 
 @pytest.fixture(scope="session")

@@ -22,13 +22,15 @@ STEP_S = 0.02
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], what: str | Callable[[], str], within: float = BOUND_S) -> T:
+def until(
+    condition: Callable[[], T], what: str | Callable[[], str], within: float = BOUND_S, *, step_s: float = STEP_S
+) -> T:
     """Ask again until the condition holds; returns what it returned."""
     give_up = time.monotonic() + within
     while not (found := condition()):
         if time.monotonic() > give_up:
             raise AssertionError(f"not within {within:g} s: {what if isinstance(what, str) else what()}")
-        time.sleep(STEP_S)
+        time.sleep(step_s)
     return found
 
 
@@ -105,8 +107,9 @@ class Program:
 
     def kill(self) -> None:
         """SIGKILL it and everything below it, at once."""
-        for pid in [self.pid, *descendants(self.pid)]:
-            kill(pid)
+        if self.alive:  # once it is waited for, its id may be another's
+            for pid in [self.pid, *descendants(self.pid)]:
+                kill(pid)
         self._close()
 
     def stop(self, within: float = BOUND_S) -> int:

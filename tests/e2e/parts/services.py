@@ -66,10 +66,6 @@ class ToolWorker(Program):
         self.line("^tool worker ready")
         return self
 
-    def horses(self) -> list[int]:
-        """The forks that run jobs now."""
-        return descendants(self.pid)
-
 
 class Worker(Program):
     """`offhook serve`, with its log as objects."""
@@ -187,3 +183,41 @@ class RealtimeServer(Program):
     def ready(self) -> RealtimeServer:
         self.url = self.line(r"listening on (ws://\S+)", 60.0)[1]
         return self
+
+
+class OwnDesk:
+    """A worker, a tool worker and a Redis of one scene's own, to be killed."""
+
+    def __init__(self, folder: Path, agent: Path, provider_url: str, **settings: Any) -> None:
+        self.folder = folder
+        self.agent = agent
+        self.redis = RedisServer(folder)
+        self.redis.start()
+        self.tool_workers = [ToolWorker(self.redis.url, agent, folder)]
+        own = {
+            "REDIS_URL": self.redis.url,
+            "OFFHOOK_AGENT": agent,
+            "OFFHOOK_REALTIME": "gateway",
+            "OFFHOOK_REALTIME_URL": provider_url,
+            "SHOP_FOLDER": folder,
+            **settings,
+        }
+        self.worker = Worker(folder / "recordings", **own)
+        self.tool_worker.ready()
+        self.worker.ready()
+
+    def start_tool_worker(self) -> None:
+        """Another one, as a supervisor would."""
+        self.tool_workers.append(ToolWorker(self.redis.url, self.agent, self.folder).ready())
+
+    @property
+    def tool_worker(self) -> ToolWorker:
+        """The latest."""
+        return self.tool_workers[-1]
+
+    def stop(self) -> int:
+        code = self.worker.stop()
+        for worker in self.tool_workers:
+            worker.kill()
+        self.redis.kill()
+        return code

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import wave
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,10 @@ FRAME = 160
 FRAME_MS = 20
 QUIET_DBFS = -55.0
 """The soft tone has -36 dBFS in most of its frames, G.711's idle noise some -70."""
+SPEECH_DBFS = -36.0
+"""Over the soft tone, well under speech."""
+PAUSE_FRAMES = 20
+"""400 ms of quiet end an utterance: more than a comma's pause, less than that between an answer and a filler."""
 NEAR_HZ = 26
 """Half the width of a frame's spectral line."""
 
@@ -70,6 +76,19 @@ def tones_in_order(pcm: bytes) -> list[tuple[int, float]]:
     return [(hz, ms) for hz, ms in runs if hz and ms > 2 * FRAME_MS]
 
 
+def utterances(pcm: bytes) -> list[tuple[int, int]]:
+    """Where speech begins and ends, in bytes; one that may go on is left out."""
+    loud = np.flatnonzero(levels(pcm) > SPEECH_DBFS)
+    ends = [*np.flatnonzero(np.diff(loud) > PAUSE_FRAMES), loud.size - 1] if loud.size else []
+    found, first = [], 0
+    for last in ends:
+        start, end = int(loud[first]) - PAUSE_FRAMES // 2, int(loud[last]) + PAUSE_FRAMES // 2
+        if last - first >= 5 and end + PAUSE_FRAMES // 2 < len(pcm) // 2 // FRAME:
+            found.append((max(0, start) * FRAME * 2, end * FRAME * 2))
+        first = last + 1
+    return found
+
+
 def longest_silence_ms(quiet: Any) -> float:
     """The longest run of quiet frames (ms)."""
     return float(max((FRAME_MS * len(list(run)) for is_quiet, run in groupby(map(bool, quiet)) if is_quiet), default=0))
@@ -89,6 +108,27 @@ def snr_db(samples: Samples, hz: float) -> float:
     return float(10 * np.log10((fit**2).sum() / max(((samples - fit) ** 2).sum(), 1e-9)))
 
 
+def bands(pcm: bytes) -> Samples:
+    """How loud each of 12 bands from 200 Hz to 3.4 kHz is in each frame: what speech is recognised by."""
+    power = np.abs(np.fft.rfft(frames_of(pcm) * np.hanning(FRAME), axis=1)) ** 2
+    edges = np.geomspace(4, 68, 13).astype(int)
+    pairs = zip(edges, edges[1:], strict=False)
+    return np.log(np.stack([power[:, low : max(high, low + 1)].sum(axis=1) for low, high in pairs], axis=1) + 1e6)
+
+
+def find(pcm: bytes, part: bytes) -> tuple[float, float]:
+    """Where `part` sounds most like what is in `pcm`: how much (1: the same), and where it begins (ms)."""
+    whole, wanted = bands(pcm), bands(part)
+    wanted = wanted - wanted.mean(axis=0)
+    best = (0.0, 0.0)
+    for at in range(len(whole) - len(wanted) + 1):
+        piece = whole[at : at + len(wanted)]
+        piece = piece - piece.mean(axis=0)
+        alike = (piece * wanted).sum() / np.sqrt((piece**2).sum() * (wanted**2).sum() + 1e-9)
+        best = max(best, (float(alike), float(at * FRAME_MS)))
+    return best
+
+
 def likeness(pcm: bytes, part: bytes) -> float:
     """How well `part` is found anywhere in `pcm`: 1 is the same wave, 0 nothing of it."""
     whole, piece = samples_of(pcm), samples_of(part)
@@ -102,3 +142,11 @@ def likeness(pcm: bytes, part: bytes) -> float:
     energy = energy[: found.size]
     norm = np.sqrt(np.maximum(energy, 1e6) * (piece**2).sum())
     return float((found / norm).max())
+
+
+def channels(path: Path) -> tuple[bytes, bytes]:
+    """The two channels of a stereo recording."""
+    with wave.open(str(path)) as file:
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (2, 2, RATE)
+        both = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
+    return both[:, 0].tobytes(), both[:, 1].tobytes()
