@@ -21,7 +21,7 @@ def mark(name: str) -> None:
 @tool(mode="queued", timeout=20, filler="Let me look that order up.", on_hangup="cancel")
 def order_status(order: str) -> dict[str, Any]:
     """Look up an order by its number, slowly."""
-    time.sleep(7)
+    time.sleep(6)
     return {"order": order, "status": "shipped", "carrier": "DHL", "arrives": "Thursday"}
 
 
