@@ -91,7 +91,10 @@ class QueueClient:
             raise QueueUnavailable(reason(error)) from None
         for _attempt in range(2):  # a second time is safe: the job's id is unique
             try:
-                self._one(tickets[0]) if len(tickets) == 1 else self._chain(tickets)
+                if len(tickets) == 1:
+                    self._one(tickets[0])
+                else:
+                    self._chain(tickets)
                 return True
             except (DuplicateJobError, WatchError):
                 return True
@@ -142,10 +145,8 @@ class QueueClient:
                     job.set_status(JobStatus.DEFERRED, pipeline=pipe)
                     job.register_dependency(pipeline=pipe)
                     job.save(pipeline=pipe)
-            if len(tickets) > 1:
-                steps = [ticket.job_id for ticket in tickets[:-1]]
-                pipe.rpush(names.steps_key(last), *steps)
-                pipe.expire(names.steps_key(last), names.MARK_TTL_S)
+            pipe.rpush(names.steps_key(last), *(ticket.job_id for ticket in tickets[:-1]))
+            pipe.expire(names.steps_key(last), names.MARK_TTL_S)
             pipe.execute()
 
     def _options(self, ticket: Ticket) -> dict[str, Any]:
