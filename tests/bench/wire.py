@@ -36,7 +36,7 @@ from rig.realtime import NOISE_MS, Session, append_audio, endless_frames
 from rig.worker import bucket_quantile
 
 PARTS = ("turns", "audio", "tools", "load")
-AUDIO_CALLS, AUDIO_ROUNDS = 4, 2
+AUDIO_CALLS, AUDIO_ROUNDS = 4, 6
 WARM_UP_S = 3.0
 MS = 1_000_000
 SURE = 0.9
@@ -233,10 +233,10 @@ async def load_step(bench: Bench, calls: int, seconds: float, during: str) -> No
         f" {quantile(late, 0.999):.2f}, max {max(late):.1f} ms of {len(late)} packets; missing {lost}, silent {silent};"
         f" within 3 ms: {100 * np.mean(np.array(late) <= 3):.2f} %"
     )
+    threads = ", ".join(f"{name} {100 * share:.1f} %" for name, share in end.threads_since(begin)[:4])
     print(
         f"    underruns {sum(one['underruns'] for one in over)}, caller's frames dropped"
-        f" {sum(one['dropped_in_frames'] for one in over)}, uplink {uplink:.1f} % of real time;"
-        f" threads: {', '.join(f'{100 * share:.1f} %' for _, share in end.threads_since(begin)[:4])}"
+        f" {sum(one['dropped_in_frames'] for one in over)}, uplink {uplink:.1f} % of real time; threads: {threads}"
     )
 
 
