@@ -105,6 +105,8 @@ class ToolWorker(Worker):
     def bootstrap(self, *args: Any, **kwargs: Any) -> None:
         """Register with Redis, then say that jobs are taken."""
         super().bootstrap(*args, **kwargs)
+        # RQ does it a step later: a SIGTERM between "ready" and that would end the process without a word.
+        self._install_signal_handlers()  # type: ignore[no-untyped-call]
         self._on_ready()
 
     @property

@@ -85,6 +85,7 @@ class App:
         settings = self.settings
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         tools = {agent.tools.modules: load_tools(agent.tools.modules) for agent in self.agents.agents()}
+        secrets = settings.secrets_for_tools()
         check_tools(self.agents, tools)
         await self._embedded.start()
         await asyncio.to_thread(prepare_canned, self.agents, tools, PHONE_HZ)
@@ -94,7 +95,9 @@ class App:
         for agent in self.agents.agents():
             specs, most_s = tools[agent.tools.modules], agent.limits.tool_seconds
             if agent.tools_key not in self._catalogs:
-                catalog = Catalog(specs, inline=self._inline, queued=self._queue, most_s=most_s)
+                catalog = Catalog(
+                    specs, inline=self._inline, queued=self._queue, most_s=most_s, secrets=secrets, paged=True
+                )
                 self._catalogs[agent.tools_key] = catalog
         queued = dict.fromkeys(spec.name for specs in tools.values() for spec in specs if spec.queued)
         self._watch = QueueWatch(self._queue, queued, settings.backlog(), self._usual, self.metrics)
@@ -179,6 +182,8 @@ class App:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._queue is not None:
+            for catalog in self._catalogs.values():
+                await catalog.aclose()
             await self._queue.aclose()
         await self._inline.aclose()
         await self._embedded.stop()

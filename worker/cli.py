@@ -116,6 +116,8 @@ def tool_worker(
         load_agent_file(settings.agent).tool_modules(),
         burst=burst,
         on_ready=lambda: print("tool worker ready", flush=True),
+        secrets=settings.secrets_for_tools(),
+        notify=settings.notify_settings(),
     )
 
 
@@ -232,8 +234,10 @@ def _catalog(runner: InlineRunner | None = None) -> Catalog:
     """The tools of the agent file, without a queue: all of them would run in this process."""
     from tools.catalog import Catalog
     from tools.inline import InlineRunner
+    from worker.settings import load_settings
 
-    return Catalog(_load_tools(), inline=runner or InlineRunner())
+    secrets = load_settings().secrets_for_tools()
+    return Catalog(_load_tools(), inline=runner or InlineRunner(), secrets=secrets)
 
 
 def _run_tool(name: str, arguments: str) -> int:

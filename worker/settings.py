@@ -27,6 +27,7 @@ from worker.values import (
     Networks,
     PortRange,
     RedisUrl,
+    SecretUrl,
     SipServer,
     WebSocketUrl,
     Words,
@@ -35,6 +36,7 @@ from worker.values import (
 if TYPE_CHECKING:
     from telephony.settings import SipSettings
     from tools.backlog import Backlog
+    from tools.notify import NotifySettings
     from tools.queued import QueueSettings
     from worker.realtime.provider import Provider
 
@@ -130,6 +132,16 @@ class Settings(BaseSettings):
         validation_alias="REDIS_URL",
         description="redis://, rediss:// or unix:// and the server's address (left out: an embedded Redis)",
     )
+    notify_url: SecretUrl | None = Field(
+        default=None, description="an http:// or https:// URL that is told what tools end after their call"
+    )
+    notify_secret: SecretStr | None = Field(
+        default=None, description="the secret that these messages are signed with (HMAC-SHA256)"
+    )
+    tool_secrets: Annotated[tuple[str, ...], NoDecode, Words] = Field(
+        default=(), description="a list with commas of environment variables that tools may ask for by name"
+    )
+
     openai_api_key: SecretStr | None = Field(
         default=None,
         validation_alias="OPENAI_API_KEY",
@@ -202,6 +214,22 @@ class Settings(BaseSettings):
         from tools.backlog import Backlog
 
         return Backlog(tell_s=self.backlog_tell_seconds, refuse_s=self.backlog_refuse_seconds)
+
+    def secrets_for_tools(self) -> dict[str, str]:
+        """Return the secrets that tools may have, by name.
+
+        Raises `SettingsError` when one that OFFHOOK_TOOL_SECRETS names is not set.
+        """
+        missing = [name for name in self.tool_secrets if name not in os.environ]
+        if missing:
+            raise SettingsError([f"{name} is not set: OFFHOOK_TOOL_SECRETS names it for the tools" for name in missing])
+        return {name: os.environ[name] for name in self.tool_secrets}
+
+    def notify_settings(self) -> NotifySettings:
+        """Return where a tool worker tells of what ended after its call."""
+        from tools.notify import NotifySettings
+
+        return NotifySettings(url=reveal(self.notify_url), secret=reveal(self.notify_secret))
 
     def realtime_endpoint(self, url: str | None = None) -> tuple[str, str | None, dict[str, str]]:
         """Return the WebSocket base URL, the key and further headers; `url` is the local server's."""

@@ -114,6 +114,7 @@ PortRange = Annotated[tuple[int, int], NoDecode, BeforeValidator(_port_range)]
 WebSocketUrl = Annotated[str, _url("ws", "wss")]
 HttpUrl = Annotated[str, _url("http", "https")]
 RedisUrl = Annotated[SecretStr, _url("redis", "rediss", "unix")]
+SecretUrl = Annotated[SecretStr, _url("http", "https")]
 File = Annotated[Path, AfterValidator(_file)]
 """A file that exists."""
 Directory = Annotated[Path, AfterValidator(_directory)]
