@@ -13,7 +13,7 @@ from parts import sound
 from parts.caller import Call
 from parts.program import until
 from parts.provider import ANSWER_HZ, FILLER_HZ, RATE, WORDS_HZ, Provider, Session
-from parts.services import Worker
+from parts.services import OwnDesk, Worker
 
 DialDesk = Callable[[], tuple[Call, Session, str]]
 
@@ -86,10 +86,10 @@ class TestComplaint2ActiveResponse:
 
 
 def test_complaint_4_a_tool_whose_worker_is_killed_is_not_in_progress_for_ever(
-    provider: Provider, dial: Callable[[str], Call], own_desk: Any
+    own_desk: OwnDesk, provider: Provider, dial: Callable[[str], Call]
 ) -> None:
     """Naive: the call waits for a result that nobody will ever write."""
-    desk: Worker = own_desk.worker
+    desk = own_desk.worker
     call = dial(desk.uri)
     session, call_id = provider.session(), desk.next_call()
     tool = session.calls("doomed", {"name": "killed"})

@@ -196,16 +196,14 @@ class Call:
         """
         wanted, best = agent_voice(text), 0.0
 
-        def found() -> float | None:
+        def found() -> list[float]:
             nonlocal best
             alike, at_ms = sound.find(bytes(self.listen().heard[int(after) * 16 :]), wanted)
             best = max(best, alike)
             assert alike >= ALIKE or self.up, f"hung up before {text!r}; best likeness {best:.2f}"
-            return at_ms + after if alike >= ALIKE else None
+            return [at_ms + after] if alike >= ALIKE else []
 
-        at_ms = until(found, lambda: f"the agent says {text!r}; best likeness {best:.2f}", within, step_s=0.2)
-        assert at_ms is not None
-        return at_ms
+        return until(found, lambda: f"the agent says {text!r}; best likeness {best:.2f}", within, step_s=0.2)[0]
 
     def hears_tone(self, hz: int, ms: float = 200, within: float = BOUND_S, *, after: float = 0.0) -> float:
         """Wait until so much of a tone was heard after that ms; returns where it began (ms)."""
