@@ -95,7 +95,7 @@ TOOL_CALLS = {
     "a field of another type": ("add", '{"left": 2, "right": "many"}', "invalid", "right"),
     "an unknown tool": ("addd", '{"left": 2, "right": 3}', "unknown_tool", "add"),
     "a result that JSON can't hold": ("when", "{}", "failed", ""),
-    "a result of a megabyte": ("huge", "{}", "ok", "xxx"),
+    "a result of a megabyte": ("huge", "{}", "ok", '"truncated": true'),
 }
 """By what is wrong: tool, arguments, the outcome's status, what the model is told among other things."""
 
