@@ -1,6 +1,6 @@
 """What a call is like from outside: a whole worker between a SIP caller and a realtime server, timed on the wire.
 
-    uv run python tests/bench/wire.py [turns] [audio] [tools] [load] [--trials 60] [--calls 1,4] [--seconds 15]
+    uv run python tests/bench/wire.py [turns] [audio] [tools] [load] [--trials 40] [--calls 1,4] [--seconds 10]
 
 Everything is loopback: a real worker process, a caller on plain sockets in a process of its own (RTP stamped by the
 kernel), a realtime server in this one. The agent's audio is noise whose place is found again in what is received.
@@ -256,9 +256,9 @@ def send_times(heard: Sequence[Heard]) -> tuple[list[float], int]:
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all where none is named")
-    parser.add_argument("--trials", type=int, default=60)
+    parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--calls", default="1,4", help="the steps of load")
-    parser.add_argument("--seconds", type=float, default=15.0, help="of each step of load")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each step of load")
     parser.add_argument("--pjsua2", default=os.environ.get("OFFHOOK_TEST_PJSUA2"))
     parser.add_argument("--during", default="")
     options = parser.parse_args()

@@ -158,6 +158,8 @@ class Worker:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        if self.target and self.process.returncode:
+            print(f"the worker ended with {self.process.returncode}:\n{self.log_file.read_text()[-2000:]}")
         if self.process.stdout is not None:
             self.process.stdout.close()
         self._folder.cleanup()
