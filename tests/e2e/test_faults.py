@@ -9,16 +9,29 @@ from typing import Any
 
 import pytest
 from parts import sound
-from parts.caller import Call, agent_voice
-from parts.program import descendants, kill, until
+from parts.caller import ALIKE, Call, agent_voice, voice
+from parts.program import command_line, descendants, kill, until
 from parts.provider import ANSWER_HZ, WORDS_HZ, Provider, Session
 from parts.services import OwnDesk, RedisServer, Worker
 from parts.wire import LossyNetwork, udp_socket
 
 Dial = Callable[[str], Call]
 DialDesk = Callable[[], tuple[Call, Session, str]]
+GREETING = "Hello, this is the order desk. How can I help you?"
+RESULT = "Order four two seven is shipped with DHL, and arrives on Thursday."
 LOSSY = 0.6
 """What is left of a sentence's likeness when 8 % of it is missing; other sentences have 0.2 to 0.5."""
+
+
+def below(worker: Worker) -> dict[int, str]:
+    """The processes below a worker, and what each is."""
+    return {pid: line for pid in descendants(worker.pid) if (line := command_line(pid))}
+
+
+def are_gone(processes: dict[int, str]) -> None:
+    """Wait until none of them is left."""
+    left = lambda: [line for pid, line in processes.items() if command_line(pid) == line]  # noqa: E731
+    until(lambda: not left(), lambda: f"its children are gone; left are {left()}")
 
 
 def test_redis_is_killed_and_comes_back(own_desk: OwnDesk, provider: Provider, dial: Dial) -> None:
@@ -45,14 +58,14 @@ def test_redis_is_killed_and_comes_back(own_desk: OwnDesk, provider: Provider, d
     refused_ms = call.listen().now_ms
     assert session.output(session.calls("here", {"word": "still"})) == {"word": "still"}
     call.hears_tone(ANSWER_HZ, 400, after=refused_ms)
+    back_ms = call.listen().now_ms
     redis.start()
-    if not own_desk.tool_worker.alive:  # rq's worker ends when it loses Redis in mid job: its supervisor's matter
-        own_desk.start_tool_worker()
-    assert session.output(slow).get("status", "ok") in ("ok", "failed", "timeout")
+    assert session.output(slow) == {"slept": 3}, "the tool worker kept it until Redis was back"
+    call.hears_tone(ANSWER_HZ, 400, after=back_ms)
     until(lambda: desk.part("redis")["ok"], "Redis is back")
-    if not own_desk.tool_worker.alive:
-        own_desk.start_tool_worker()
     assert session.output(session.calls("add", {"left": 20, "right": 3})) == {"result": 23}
+    assert own_desk.tool_worker.alive and len(own_desk.tool_workers) == 1
+    assert len((own_desk.folder / "away.started").read_text().splitlines()) == 1, "the tool ran once"
     call.hang_up()
     record = desk.record(call_id)
     assert record["outcome"] == "completed"
@@ -90,6 +103,48 @@ def test_the_realtime_socket_is_cut_while_a_tool_runs(
     assert len((folder / "cut.started").read_text().splitlines()) == 1, "the tool ran once"
 
 
+def test_the_local_realtime_server_is_killed_while_a_tool_runs(spoken: Worker, dial: Dial) -> None:
+    """It is started again on its port; the caller asks once and hears the answer, in the new session."""
+    call = dial(spoken.uri)
+    call_id = spoken.next_call()
+    call.hears_said(GREETING)
+    call.say("what is the status of order four two seven")
+    until(lambda: [one["tools_pending"] for one in spoken.calls()] == [["order_status"]], "the tool runs")
+    tool_call_id = spoken.wait_log("tool_call", call_id=call_id)["tool_call_id"]
+    kill(spoken.child("realtime-server"))
+    killed_ms = call.listen().now_ms
+    spoken.wait_log("realtime_session_ready", call_id=call_id, count=2)
+    call.hears_said(RESULT, after=killed_ms)
+    call.hang_up()
+    record = spoken.record(call_id)
+    assert record["outcome"] == "completed"
+    answered = record["tool_calls"][0]
+    assert (answered["status"], answered["job_id"]) == ("ok", f"{call_id}-{tool_call_id}"), "that of the lost session"
+    assert sum("realtime connection lost" in error for error in record["errors"]) == 1
+
+
+def test_a_tool_worker_is_killed_in_mid_job(own_desk: OwnDesk, provider: Provider, dial: Dial) -> None:
+    """With its fork, so that nobody is left to tell of it. By the tool's deadline the agent has words all the same."""
+    desk = own_desk.worker
+    call = dial(desk.uri)
+    session, call_id = provider.session(), desk.next_call()
+    lost = session.calls("doomed", {"name": "killed"})
+    until((own_desk.folder / "killed.started").exists, "the job runs")
+    own_desk.tool_worker.kill()
+    killed_ms = call.listen().now_ms
+    outcome = session.output(lost)
+    assert outcome["status"] in ("failed", "timeout") and outcome["error"]
+    call.hears_tone(ANSWER_HZ, 400, after=killed_ms)
+    own_desk.start_tool_worker()
+    assert session.output(session.calls("add", {"left": 2, "right": 3})) == {"result": 5}
+    call.hang_up()
+    record = desk.record(call_id)
+    assert record["outcome"] == "completed"
+    assert [tool["status"] for tool in record["tool_calls"]] == [outcome["status"], "ok"]
+    assert session.outputs(lost) == 1
+    assert len((own_desk.folder / "killed.started").read_text().splitlines()) == 1, "it was not run again"
+
+
 def test_sigterm_in_a_call(
     start_desk: Callable[..., OwnDesk], provider: Provider, dial: Dial, sipp: Any, tmp_path: Path
 ) -> None:
@@ -121,6 +176,72 @@ def test_sigterm_in_a_call(
     assert "Expires: 60" in registrar or "expires=60" in registrar
     assert "Expires: 0" in registrar or "expires=0" in registrar
     assert "sesame" not in desk.text(10_000)
+
+
+@pytest.fixture
+def start_worker() -> Iterator[Callable[..., Worker]]:
+    """Start a worker that brings its own Redis and tool worker, to be ended."""
+    started: list[Worker] = []
+
+    def start(recordings: Path, **settings: Any) -> Worker:
+        started.append(Worker(recordings, **settings))
+        return started[-1].ready()
+
+    yield start
+    for one in started:
+        one.kill()
+
+
+def test_a_second_sigterm_ends_at_once(
+    start_worker: Callable[..., Worker], provider: Provider, dial: Dial, scripted_agent: Path, folder: Path
+) -> None:
+    """Without the ten minutes of the drain, and with everything below it."""
+    worker = start_worker(
+        folder / "at-once",
+        OFFHOOK_AGENT=scripted_agent,
+        OFFHOOK_REALTIME="gateway",
+        OFFHOOK_REALTIME_URL=provider.url,
+        OFFHOOK_DRAIN_SECONDS=600,
+        SHOP_FOLDER=folder,
+    )
+    call = dial(worker.uri)
+    session, call_id = provider.session(), worker.next_call()
+    session.calls("slow", {"seconds": 12, "name": "at-once"})
+    until((folder / "at-once.started").exists, "the job runs")
+    children = below(worker)
+    assert any("redis-server" in line for line in children.values())
+    worker.signal(signal.SIGTERM)
+    until(lambda: not worker.part("draining")["ok"], "it drains")
+    assert call.listen().up
+    worker.signal(signal.SIGTERM)
+    assert call.ended()["by"] == "caller"
+    assert worker.wait() == 0, worker.text()
+    are_gone(children)
+    assert worker.record(call_id)["duration_ms"] > 0
+    assert not (folder / "at-once.ended").exists()
+
+
+def test_kill_9_of_the_worker(
+    start_worker: Callable[..., Worker], dial: Dial, spoken_agent: Path, folder: Path
+) -> None:
+    """Nobody is left to clean up: its children end all the same, and what was recorded can be heard."""
+    worker = start_worker(folder / "killed", OFFHOOK_AGENT=spoken_agent, SHOP_FOLDER=folder)
+    call = dial(worker.uri)
+    call_id = worker.next_call()
+    recording = folder / "killed" / f"{call_id}.wav"
+    call.hears_said(GREETING)
+    call.say("what can you do")
+    said_ms = call.now_ms
+    until(lambda: recording.stat().st_size >= said_ms * 32, "so much is on the disk")
+    children = below(worker)
+    for program in ("redis-server", "tool-worker", "realtime-server"):
+        assert any(program in line for line in children.values()), children
+    kill(worker.pid)
+    assert worker.wait() == -signal.SIGKILL
+    are_gone(children)
+    left, right = sound.channels(recording)
+    assert sound.find(right, agent_voice(GREETING))[0] >= ALIKE, "the agent's greeting"
+    assert sound.likeness(left, voice("what can you do")) > 0.8, "the caller's question"
 
 
 def test_the_caller_hangs_up_while_tools_run(
@@ -179,7 +300,7 @@ def test_each_embedded_service_is_killed_and_comes_back(spoken: Worker, dial: Di
     """With nothing configured the worker is its own supervisor; a call lives through it."""
     call = dial(spoken.uri)
     call_id = spoken.next_call()
-    call.hears_said("Hello, this is the order desk. How can I help you?")
+    call.hears_said(GREETING)
     for program in ("redis-server", "tool-worker", "realtime-server"):
         pid = spoken.child(program)
         for below in descendants(pid):
@@ -193,7 +314,7 @@ def test_each_embedded_service_is_killed_and_comes_back(spoken: Worker, dial: Di
     quiet = sound.levels(bytes(call.listen().heard[int(killed_ms) * 16 :])) <= sound.QUIET_DBFS
     assert not quiet.all(), "the line was not dead meanwhile"
     call.say("what is the status of order four two seven")
-    call.hears_said("Order four two seven is shipped with DHL, and arrives on Thursday.", after=killed_ms)
+    call.hears_said(RESULT, after=killed_ms)
     call.hang_up()
     record = spoken.record(call_id)
     assert record["outcome"] == "completed" and len(record["errors"]) == 1
