@@ -223,7 +223,9 @@ class Embedded:
         given.setdefault("OFFHOOK_LOG_FORMAT", "console" if on_terminal else settings.log_format)
         if settings.agent is not None:
             given.setdefault("OFFHOOK_AGENT", str(settings.agent.resolve()))
-        return child_environment(keep_secrets=keep_secrets, **{**given, **extra})
+        kept = child_environment(keep_secrets=keep_secrets, **{**given, **extra})
+        # SIP is the worker's own: a registrar without its password, which no child gets, would be a wrong setting.
+        return {name: value for name, value in kept.items() if not name.startswith("OFFHOOK_SIP_")}
 
     async def _start(self, spec: ChildSpec) -> str | None:
         child = self.children[spec.name] = Child(spec, sink=self._pass_on)
