@@ -20,7 +20,7 @@ DialDesk = Callable[[], tuple[Call, Session, str]]
 GREETING = "Hello, this is the order desk. How can I help you?"
 RESULT = "Order four two seven is shipped with DHL, and arrives on Thursday."
 LOSSY = 0.6
-"""What is left of a sentence's likeness when 8 % of it is missing; other sentences have 0.2 to 0.5."""
+"""What is left of a sentence's likeness when 10 % of it is missing; other sentences have 0.2 to 0.5."""
 
 
 def below(worker: Worker) -> dict[int, str]:
@@ -30,7 +30,10 @@ def below(worker: Worker) -> dict[int, str]:
 
 def are_gone(processes: dict[int, str]) -> None:
     """Wait until none of them is left."""
-    left = lambda: [line for pid, line in processes.items() if command_line(pid) == line]  # noqa: E731
+
+    def left() -> list[str]:
+        return [line for pid, line in processes.items() if command_line(pid) == line]
+
     until(lambda: not left(), lambda: f"its children are gone; left are {left()}")
 
 
@@ -145,39 +148,6 @@ def test_a_tool_worker_is_killed_in_mid_job(own_desk: OwnDesk, provider: Provide
     assert len((own_desk.folder / "killed.started").read_text().splitlines()) == 1, "it was not run again"
 
 
-def test_sigterm_in_a_call(
-    start_desk: Callable[..., OwnDesk], provider: Provider, dial: Dial, sipp: Any, tmp_path: Path
-) -> None:
-    """Un-REGISTER, 503 for new calls, a spoken goodbye past the bound, and an end with exit code 0."""
-    with udp_socket() as any_port:
-        port = any_port.getsockname()[1]
-    sipp("registrar", "", "-p", str(port), "-trace_msg", "-message_file", "registrar.log", "-m", "99", expires=60)
-    desk = start_desk(
-        OFFHOOK_DRAIN_SECONDS=2,
-        OFFHOOK_SIP_REGISTRAR=f"sip:127.0.0.1:{port}",
-        OFFHOOK_SIP_USERNAME="line7",
-        OFFHOOK_SIP_PASSWORD="sesame",
-    ).worker
-    until(lambda: desk.part("registration")["ok"], "it is registered")
-    call = dial(desk.uri)
-    session, call_id = provider.session(), desk.next_call()
-    session.says(ANSWER_HZ, 400)
-    call.hears_tone(ANSWER_HZ)
-    desk.signal(signal.SIGTERM)
-    until(lambda: not desk.part("draining")["ok"], "it drains")
-    sipp("refused_503", desk.target).finish()
-    until(lambda: desk.logged("registration", registered=False), "it has un-registered")
-    call.hears_tone(WORDS_HZ, 740)  # 800 ms of goodbye
-    assert call.ended()["by"] == "caller"
-    assert desk.wait() == 0, desk.text()
-    assert session.got("response.create")[-1]["response"]["instructions"] == "Say exactly: Goodbye, and thank you."
-    assert desk.record(call_id)["outcome"] == "drained"
-    registrar = (tmp_path / "registrar.log").read_text()
-    assert "Expires: 60" in registrar or "expires=60" in registrar
-    assert "Expires: 0" in registrar or "expires=0" in registrar
-    assert "sesame" not in desk.text(10_000)
-
-
 @pytest.fixture
 def start_worker() -> Iterator[Callable[..., Worker]]:
     """Start a worker that brings its own Redis and tool worker, to be ended."""
@@ -190,6 +160,51 @@ def start_worker() -> Iterator[Callable[..., Worker]]:
     yield start
     for one in started:
         one.kill()
+
+
+def test_sigterm_in_a_call(
+    start_worker: Callable[..., Worker],
+    provider: Provider,
+    dial: Dial,
+    sipp: Any,
+    scripted_agent: Path,
+    tmp_path: Path,
+) -> None:
+    """Un-REGISTER, 503 for new calls, a spoken goodbye past the bound, and an end that leaves no process behind."""
+    with udp_socket() as any_port:
+        port = any_port.getsockname()[1]
+    sipp("registrar", "", "-p", str(port), "-trace_msg", "-message_file", "registrar.log", "-m", "99", expires=60)
+    desk = start_worker(
+        tmp_path / "recordings",
+        OFFHOOK_AGENT=scripted_agent,
+        OFFHOOK_REALTIME="gateway",
+        OFFHOOK_REALTIME_URL=provider.url,
+        OFFHOOK_DRAIN_SECONDS=1,
+        OFFHOOK_SIP_REGISTRAR=f"sip:127.0.0.1:{port}",
+        OFFHOOK_SIP_USERNAME="line7",
+        OFFHOOK_SIP_PASSWORD="sesame",
+    )
+    until(lambda: desk.part("registration")["ok"], "it is registered")
+    call = dial(desk.uri)
+    session, call_id = provider.session(), desk.next_call()
+    session.says(ANSWER_HZ, 400)
+    call.hears_tone(ANSWER_HZ)
+    children = below(desk)
+    assert any("redis-server" in line for line in children.values())
+    desk.signal(signal.SIGTERM)
+    until(lambda: not desk.part("draining")["ok"], "it drains")
+    sipp("refused_503", desk.target).finish()
+    until(lambda: desk.logged("registration", registered=False), "it has un-registered")
+    call.hears_tone(WORDS_HZ, 740)  # 800 ms of goodbye
+    assert call.ended()["by"] == "caller"
+    assert desk.wait() == 0, desk.text()
+    are_gone(children)
+    assert session.got("response.create")[-1]["response"]["instructions"] == "Say exactly: Goodbye, and thank you."
+    assert desk.record(call_id)["outcome"] == "drained"
+    registrar = (tmp_path / "registrar.log").read_text()
+    assert "Expires: 60" in registrar or "expires=60" in registrar
+    assert "Expires: 0" in registrar or "expires=0" in registrar
+    assert "sesame" not in desk.text(10_000)
 
 
 def test_a_second_sigterm_ends_at_once(
@@ -250,8 +265,8 @@ def test_the_caller_hangs_up_while_tools_run(
     """By each tool's policy: one job is stopped in the middle, the other is run to its end."""
     call, session, call_id = dial_desk()
     session.calls("slow", {"seconds": 12, "name": "cancelled"})
-    session.calls("ship", {"seconds": 0.5, "name": "finished"})
     until((folder / "cancelled.started").exists, "the first job runs")
+    session.calls("ship", {"seconds": 0.5, "name": "finished"})
     jobs = f"rq:job:{call_id}-*"
     until(lambda: len(redis.client.keys(jobs)) == 2, "both jobs are queued")
     ids = [job.decode().removeprefix("rq:job:") for job in redis.client.keys(jobs)]
@@ -269,12 +284,13 @@ def test_the_caller_hangs_up_while_tools_run(
 
 @pytest.fixture
 def lossy(spoken: Worker) -> Iterator[LossyNetwork]:
-    network = LossyNetwork(spoken.port, loss=0.08)
+    network = LossyNetwork(spoken.port, loss=0.10)
     yield network
     network.close()
 
 
-def test_eight_of_a_hundred_packets_are_lost(spoken: Worker, dial: Dial, lossy: LossyNetwork) -> None:
+def test_ten_of_a_hundred_packets_are_lost(spoken: Worker, dial: Dial, lossy: LossyNetwork) -> None:
+    """Both ways: the agent understands the caller, who hears the answer to what was asked."""
     call = dial(f"sip:agent@127.0.0.1:{lossy.port}")
     call_id = spoken.next_call()
     answer = agent_voice("I can look up an order, tell you the time, and explain our delivery terms.")
@@ -293,7 +309,9 @@ def test_eight_of_a_hundred_packets_are_lost(spoken: Worker, dial: Dial, lossy: 
     call.hang_up()
     assert max(likeness) >= LOSSY, likeness
     assert lossy.lost > 40 and lossy.passed > 400
-    assert spoken.record(call_id)["outcome"] == "completed"
+    record = spoken.record(call_id)
+    assert record["outcome"] == "completed"
+    assert "what can you do" in [turn["text"] for turn in record["turns"] if turn["who"] == "caller"]
 
 
 def test_each_embedded_service_is_killed_and_comes_back(spoken: Worker, dial: Dial) -> None:
