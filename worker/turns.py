@@ -192,7 +192,8 @@ class TurnMachine:
         commands: list[Command] = []
         speaking = self.floor in (Floor.AGENT, Floor.FILLER)
         self._move_floor(FloorEdge.CALLER_STARTED)
-        if speaking or self._playing is not None:
+        if speaking or self._playing is not None or self.slot.state is Slot.ACTIVE:
+            # Also where playout has run dry in mid item: what is still to come of it will not be heard.
             commands.append(StopPlayout(barge_in=speaking))
         self._playing = None
         commands += self._give_up(self.fillers.drop())

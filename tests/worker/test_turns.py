@@ -155,6 +155,12 @@ def test_barge_in_after_generation_still_stops_playout(scene: Scene) -> None:
     assert scene.caller_speaks() == [turn.StopPlayout(barge_in=True)]
 
 
+def test_barge_in_into_a_gap_of_an_item_truncates_it_all_the_same(scene: Scene) -> None:
+    scene.feed(base.ResponseStarted("r1", {}), turn.AudioStarted("r1", "item-r1"))
+    scene.played()  # playout ran dry: the provider is slow
+    assert scene.caller_speaks() == [turn.StopPlayout(barge_in=False)]
+
+
 def test_speech_into_silence_stops_nothing(scene: Scene) -> None:
     assert scene.caller_speaks() == []
 
