@@ -218,6 +218,7 @@ class Embedded:
     def _environment(self, *, keep_secrets: bool, **extra: str) -> dict[str, str]:
         """What our own programs are started with: the settings as they are here, wherever they came from."""
         settings, given = self.settings, dict(self.extra_environment)
+        given.setdefault("OFFHOOK_REALTIME", settings.realtime)
         given.setdefault("OFFHOOK_LOG_LEVEL", settings.log_level)
         on_terminal = settings.log_format == "auto" and sys.stderr.isatty()
         given.setdefault("OFFHOOK_LOG_FORMAT", "console" if on_terminal else settings.log_format)
