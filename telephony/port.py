@@ -5,6 +5,8 @@ Its callbacks run on pjmedia's clock thread, twice per 20 ms and port: they copy
 
 from __future__ import annotations
 
+import ctypes
+import threading
 from collections import deque
 
 from telephony import frames
@@ -15,6 +17,19 @@ RATE_HZ = 8000
 PTIME_MS = 20
 FRAME_BYTES = RATE_HZ * PTIME_MS // 1000 * 2
 SILENCE = bytes(FRAME_BYTES)
+
+_thread = threading.local()
+
+
+def _keep_thread_state() -> None:
+    """On a thread of pjmedia's: let Python keep its state of this thread between callbacks.
+
+    SWIG gives it back after each, so that Python makes and frees one per callback: half of the clock thread's time with
+    50 calls (10.4 against 5.6 % of a core, 0.62 against 0.50 % per call in all). One state is left behind per endpoint.
+    """
+    if not hasattr(_thread, "kept"):
+        _thread.kept = True
+        ctypes.pythonapi.PyGILState_Ensure()
 
 
 class BridgePort(pj.AudioMediaPort):  # type: ignore[misc]
@@ -34,6 +49,7 @@ class BridgePort(pj.AudioMediaPort):  # type: ignore[misc]
 
     def onFrameReceived(self, frame: pj.MediaFrame) -> None:
         """The caller's frame; an empty one is the conference's heartbeat while nothing is connected."""
+        _keep_thread_state()
         bridge = self.bridge
         if bridge is None:
             return
@@ -47,6 +63,7 @@ class BridgePort(pj.AudioMediaPort):  # type: ignore[misc]
 
     def onFrameRequested(self, frame: pj.MediaFrame) -> None:
         """The agent's frame, or silence."""
+        _keep_thread_state()
         bridge, pcm = self.bridge, SILENCE
         if bridge is not None:
             try:
