@@ -47,6 +47,21 @@ def test_complaint_1_a_long_tool_silences_nobody(spoken: Worker, dial: Callable[
     assert record["longest_tool_silence_ms"] <= 1500
 
 
+def test_complaint_1_there_is_always_something_to_be_heard(dial_desk: DialDesk, desk: Worker) -> None:
+    """Naive: the line is dead until the tool is done, or the same sentence comes again and again."""
+    call, session, call_id = dial_desk()
+    tool = session.calls("slow", {"seconds": 7, "name": "dead-air"})
+    began_ms = call.listen().now_ms
+    assert session.output(tool) == {"slept": 7}
+    answer_ms = call.hears_tone(ANSWER_HZ, 500)
+    call.hang_up()
+    heard = sound.levels(bytes(call.heard)) > sound.QUIET_DBFS
+    quiet = ~heard[int(began_ms) // sound.FRAME_MS : int(answer_ms) // sound.FRAME_MS]
+    assert sound.longest_silence_ms(quiet) <= 1500, "1200, and what a loaded machine adds"
+    fillers = [turn["text"] for turn in desk.record(call_id)["turns"] if turn["who"] == "filler"]
+    assert len(fillers) >= 2 and len(set(fillers)) == len(fillers)
+
+
 class TestComplaint2ActiveResponse:
     """Naive: response.create whenever a result is there; the service refuses it, and the answer is dropped."""
 
