@@ -153,7 +153,7 @@ class Script:
 
 def _since_agent(items: Sequence[Item]) -> Sequence[Item]:
     """What came after the last thing that the agent said: a history that was replayed is not answered again."""
-    spoken = [place for place, item in enumerate(items) if item.role == "assistant"]
+    spoken = [place for place, item in enumerate(items) if item.role == "assistant" or item.kind == "function_call"]
     return items[spoken[-1] + 1 :] if spoken else items
 
 
