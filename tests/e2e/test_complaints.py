@@ -122,6 +122,7 @@ def test_complaint_4_a_tool_whose_worker_is_killed_is_not_in_progress_for_ever(
     assert [tool["status"] for tool in record["tool_calls"]] == ["timeout", "ok"]
     assert record["outcome"] == "completed"
     assert session.outputs(tool) == 1
+    assert len((own_desk.folder / "killed.started").read_text().splitlines()) == 1, "it was not run again"
 
 
 class TestComplaint5EndCall:

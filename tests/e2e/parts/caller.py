@@ -1,10 +1,9 @@
-"""The caller's side: a telephone (pjsua2, a process of its own) with a voice, and ears that understand."""
+"""The caller's side: a telephone (pjsua2, a process of its own) with a voice, and ears."""
 
 from __future__ import annotations
 
 import base64
 import json
-import re
 import sys
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -15,40 +14,13 @@ from parts import sound
 from parts.program import BOUND_S, ROOT, Program, environment, until
 
 from telephony.resample import Resampler
-from worker.demo.agent_lines import LINES, PHRASES
 from worker.local.sound import resample
-from worker.local.speech import WPM, Recogniser, jsgf, synthesize
+from worker.local.speech import WPM, synthesize
 from worker.local.voice import voice_of
 
 VOICE = "en-us"
 ALIKE = 0.85
 """Measured: the same sentence over G.711 has 0.94 to 1.00, one with another word 0.68, others 0.2 to 0.5."""
-LEAST_FIT = -0.1
-"""Of the recogniser's own measure; its threshold is 0. This grammar is a larger one, and asks for whole sentences."""
-ALSO = (
-    "hello this is the order desk",  # a sentence's end is a pause that cuts an utterance
-    "how can i help you",
-    "i am sorry i did not understand that",
-    "please say it again",
-    "i am sorry something went wrong on our side",
-    "please call again later",
-    "goodbye",
-    "we deliver on every working day from monday to friday",
-    "i am sorry something went wrong on our side please call again later goodbye",
-    "it takes a moment longer",
-    "i have not forgotten you",
-    "yes i am here",
-    "i am still looking for it",
-    "i can look up an order tell you the time and explain our delivery terms",
-    "i am sorry that did not work",
-    "order {order:digits:3} is shipped",
-)
-
-
-@lru_cache(maxsize=1)
-def ears() -> Recogniser:
-    """What the caller understands: the agent's lines, with the answers left open."""
-    return Recogniser(jsgf(list(dict.fromkeys([*LINES, *ALSO])), PHRASES))
 
 
 @lru_cache(maxsize=32)
@@ -63,15 +35,6 @@ def voice(text: str) -> bytes:
     """A sentence as 16-bit PCM at 8 kHz."""
     pcm, rate_hz = synthesize(text, voice=VOICE, rate_wpm=150)
     return Resampler(rate_hz, sound.RATE).process(pcm)
-
-
-@dataclass(frozen=True, slots=True)
-class Utterance:
-    """Something that the caller heard; times in ms of the call's own clock."""
-
-    text: str
-    start_ms: float
-    end_ms: float
 
 
 class Phone(Program):
@@ -143,9 +106,7 @@ class Call:
     call_id: str
     heard: bytearray = field(default_factory=bytearray)
     spoken: bytearray = field(default_factory=bytearray)
-    utterances: list[Utterance] = field(default_factory=list)
     speaking: bool = False
-    _understood: int = 0
 
     @property
     def now_ms(self) -> float:
@@ -165,45 +126,26 @@ class Call:
         self.speaking = new["on"]
         return self
 
-    def understand(self) -> list[Utterance]:
-        """Take what came in, and return what was understood since the call's beginning."""
-        self.listen()
-        for start, end in sound.utterances(bytes(self.heard[self._understood :])):
-            pcm = bytes(self.heard[self._understood + start : self._understood + end])
-            text, fit = ears().judge(Resampler(sound.RATE, 16000).process(pcm))
-            at_ms = self._understood / 16
-            self.utterances.append(Utterance(text if fit > LEAST_FIT else "", at_ms + start / 16, at_ms + end / 16))
-        if self.utterances:
-            self._understood = max(self._understood, int(self.utterances[-1].end_ms) * 16)
-        return self.utterances
-
-    def hears(self, pattern: str, within: float = 45.0, *, after: float = 0.0) -> Utterance:
-        """Wait until an utterance that began after that ms fits."""
-
-        def found() -> list[Utterance]:
-            self.understand()
-            hits = [one for one in self.utterances if one.start_ms >= after and re.search(pattern, one.text)]
-            assert hits or self.up, f"hung up before {pattern!r}; heard {[one.text for one in self.utterances]}"
-            return hits
-
-        return until(found, lambda: f"{pattern!r}; heard {[u.text for u in self.utterances]}", within)[0]
-
     def hears_said(self, text: str, within: float = 45.0, *, after: float = 0.0) -> float:
-        """Wait until the local server's voice says all of this text after that ms; returns where it begins (ms).
+        """Wait until the local server's voice says all of this text after that ms; returns where it begins (ms)."""
+        return self.hears_sound(agent_voice(text), text, within, after=after)
+
+    def hears_sound(self, wanted: bytes, name: str, within: float = 45.0, *, after: float = 0.0) -> float:
+        """Wait until all of this speech was heard after that ms; returns where it begins (ms).
 
         By the sound of it, not by a recogniser: other words, or a cut or choppy sentence, are not taken for it, and
         it is found though the next sentence follows without a pause.
         """
-        wanted, best = agent_voice(text), 0.0
+        best = 0.0
 
         def found() -> list[float]:
             nonlocal best
             alike, at_ms = sound.find(bytes(self.listen().heard[int(after) * 16 :]), wanted)
             best = max(best, alike)
-            assert alike >= ALIKE or self.up, f"hung up before {text!r}; best likeness {best:.2f}"
+            assert alike >= ALIKE or self.up, f"hung up before {name!r}; best likeness {best:.2f}"
             return [at_ms + after] if alike >= ALIKE else []
 
-        return until(found, lambda: f"the agent says {text!r}; best likeness {best:.2f}", within, step_s=0.2)[0]
+        return until(found, lambda: f"{name!r} is heard; best likeness {best:.2f}", within, step_s=0.2)[0]
 
     def hears_tone(self, hz: int, ms: float = 200, within: float = BOUND_S, *, after: float = 0.0) -> float:
         """Wait until so much of a tone was heard after that ms; returns where it began (ms)."""

@@ -20,8 +20,8 @@ def mark(name: str) -> None:
 
 @tool(mode="queued", timeout=20, filler="Let me look that order up.", on_hangup="cancel")
 def order_status(order: str) -> dict[str, Any]:
-    """Look up an order by its number, slowly."""
-    time.sleep(6)
+    """Look up an order by its number; 427 takes longest."""
+    time.sleep(6 if order == "427" else 1)
     return {"order": order, "status": "shipped", "carrier": "DHL", "arrives": "Thursday"}
 
 

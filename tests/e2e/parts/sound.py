@@ -16,8 +16,6 @@ QUIET_DBFS = -55.0
 """The soft tone has -36 dBFS in most of its frames, G.711's idle noise some -70."""
 SPEECH_DBFS = -36.0
 """Over the soft tone, well under speech."""
-PAUSE_FRAMES = 20
-"""400 ms of quiet end an utterance: more than a comma's pause, less than that between an answer and a filler."""
 NEAR_HZ = 26
 """Half the width of a frame's spectral line."""
 
@@ -74,19 +72,6 @@ def tones_in_order(pcm: bytes) -> list[tuple[int, float]]:
     """The tones (Hz) one after the other, each with how long it lasts (ms); edges of one frame are left out."""
     runs = [(hz, float(FRAME_MS * len(list(run)))) for hz, run in groupby(tones(pcm))]
     return [(hz, ms) for hz, ms in runs if hz and ms > 2 * FRAME_MS]
-
-
-def utterances(pcm: bytes) -> list[tuple[int, int]]:
-    """Where speech begins and ends, in bytes; one that may go on is left out."""
-    loud = np.flatnonzero(levels(pcm) > SPEECH_DBFS)
-    ends = [*np.flatnonzero(np.diff(loud) > PAUSE_FRAMES), loud.size - 1] if loud.size else []
-    found, first = [], 0
-    for last in ends:
-        start, end = int(loud[first]) - PAUSE_FRAMES // 2, int(loud[last]) + PAUSE_FRAMES // 2
-        if last - first >= 5 and end + PAUSE_FRAMES // 2 < len(pcm) // 2 // FRAME:
-            found.append((max(0, start) * FRAME * 2, end * FRAME * 2))
-        first = last + 1
-    return found
 
 
 def longest_silence_ms(quiet: Any) -> float:
