@@ -5,6 +5,7 @@ It leaves open what the answer is (any order, any status, any day), so that what
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from worker.local.speech import jsgf
@@ -33,8 +34,16 @@ LINES = (
     "i am sorry i could not look up order {order:digits:3} please try again later",
 )
 
+ANSWERS = ("order", "i can not find", "i am sorry i could not")
+"""How the lines begin that word a slow tool's result."""
+
 
 def grammar(fillers: Iterable[str] = ()) -> str:
-    """Return the JSGF grammar of the agent's lines and of these fillers."""
-    spoken = (" ".join(text.lower().replace(".", " ").replace(",", " ").split()) for text in fillers)
-    return jsgf([*LINES, *dict.fromkeys(spoken)], PHRASES)
+    """Return the JSGF grammar of the agent's lines and of these fillers.
+
+    An answer that comes while a filler is said follows it without a pause: the caller hears the two as one utterance.
+    """
+    spoken = dict.fromkeys(" ".join(re.findall(r"[a-z']+", text.lower())) for text in fillers)
+    before = f"[({'|'.join(spoken)})] " if spoken else ""
+    lines = (before + line if line.startswith(ANSWERS) else line for line in LINES)
+    return jsgf([*lines, *spoken], PHRASES)
