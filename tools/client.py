@@ -156,7 +156,7 @@ class QueueClient:
             "timeout": math.ceil(ticket.limit_s) + STOP_GRACE_S,
             "result_ttl": self.settings.result_ttl_s,
             "failure_ttl": self.settings.failure_ttl_s,
-            "description": names.DESCRIPTION,
+            "description": names.description(ticket.spec.name, ticket.spec.summary),
             "meta": _meta(ticket.spec, ticket.payload),
             "retry": Retry(max=len(pauses), interval=pauses) if pauses else None,
         }

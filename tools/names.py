@@ -9,7 +9,6 @@ QUEUE = "tools"
 ENTRY = "tools.jobs.run_tool"
 NOTICE_ENTRY = "tools.jobs.deliver_notice"
 NOTICE_DESCRIPTION = "notice"
-DESCRIPTION = "tool call"  # constant: RQ's own would carry the arguments into logs and Redis
 
 RESULT_LIMIT = 64 * 1024  # bytes of JSON that a result may have
 STEP_LIMIT = 4 * 1024 * 1024  # and the result of a tool that only another tool reads
@@ -19,6 +18,9 @@ ENDED_TTL_S = 3600
 PROGRESS_TTL_S = 3600
 PROGRESS_KEPT = 20
 PROGRESS_LENGTH = 300
+
+PROMISES = "offhook:promises"  # job -> Unix time up to which its call is known to be on
+CALL_BACKS = "offhook:call_backs"  # job -> Unix time from which on its caller may be called back
 
 _ID_LENGTH = 160
 _FORBIDDEN = re.compile(r"[^A-Za-z0-9_-]+")
@@ -36,6 +38,11 @@ def job_id(call_id: str, tool_call_id: str) -> str:
         return plain
     digest = hashlib.sha256(f"{len(call_id)}:{plain}".encode("utf-8", "surrogatepass")).hexdigest()[:12]
     return f"{safe}-{digest}"
+
+
+def description(tool: str, summary: str) -> str:
+    """Return what rq-dashboard's lists call a job. RQ's own would carry the arguments into logs and Redis."""
+    return tool if summary in ("", tool) else f"{tool}: {summary}"
 
 
 def job_key(job: str) -> str:
@@ -121,3 +128,18 @@ def late_key(call: str) -> str:
 def delivered_key(job: str) -> str:
     """Set when a job's end has been told."""
     return f"offhook:delivered:{job}"
+
+
+def promise_key(job: str) -> str:
+    """What a caller was promised about a job that still ran."""
+    return f"offhook:promise:{job}"
+
+
+def call_back_key(job: str) -> str:
+    """Our hash on the call back that tells a job's end: tries, and how it went."""
+    return f"offhook:call_back:{job}"
+
+
+def call_back_claim_key(job: str) -> str:
+    """Who is calling back, for as long as it lives."""
+    return f"offhook:call_back_claim:{job}"

@@ -7,7 +7,6 @@ and `--help` answers at once.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -149,26 +148,25 @@ def check() -> None:
 
 @app.command()
 def dashboard(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="The port on 127.0.0.1.")] = 9181,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port on 127.0.0.1; 0: any free one.")] = 9181,
 ) -> None:
-    """Show the tool jobs in rq-dashboard, on 127.0.0.1 only: it shows arguments and results.
+    """Show the tool jobs in rq-dashboard, on 127.0.0.1 only: it shows results. Delete cancels a job there.
 
     It is a group of packages of its own: uv run --group dashboard offhook dashboard
     """
     import importlib.util
 
-    from worker.settings import child_environment, reveal
-
     settings = _start("dashboard")
-    url = reveal(settings.redis_url)
-    if url is None:
+    if settings.redis_url is None:
         raise SettingsError("REDIS_URL is not set: set it to the Redis that the workers use (not the embedded one)")
     if importlib.util.find_spec("rq_dashboard") is None:
         raise HostError("rq-dashboard is not installed; run: uv run --group dashboard offhook dashboard")
-    options = ["-b", "127.0.0.1", "-p", str(port), "-j", "--disable-delete"]
-    # The URL goes by the environment: it may hold a password, and everybody can read a command line.
-    environment = child_environment(keep_secrets=False, RQ_DASHBOARD_REDIS_URL=url)
-    os.execve(sys.executable, [sys.executable, "-P", "-m", "rq_dashboard", *options], environment)
+    from tools.dashboard import run_dashboard
+
+    try:
+        run_dashboard(settings.queue_settings(), port, lambda url: print(f"dashboard {url}", flush=True))
+    except OSError as error:
+        raise HostError(f"--port {port}: can't listen there ({error.strerror or error}); choose another") from None
 
 
 @tools_app.callback(invoke_without_command=True)

@@ -75,7 +75,7 @@ async def test_what_an_operator_reads_of_a_job_holds_no_arguments(runner, redis_
     client = redis_server.client
     await until(lambda: bool(client.exists(names.job_key(request.job_id))), "the job")
     job = client.hgetall(names.job_key(request.job_id))
-    assert job[b"description"] == names.DESCRIPTION.encode()
+    assert job[b"description"] == b"add"
     assert json.loads(job[b"meta"]) == {
         "call_id": "call",
         "tool_call_id": "fc_0",

@@ -25,7 +25,7 @@ def order_status(order: str) -> dict[str, Any]:
     return {"order": order, "status": "shipped", "carrier": "DHL", "arrives": "Thursday"}
 
 
-@tool(mode="queued", timeout=15, on_hangup="cancel")
+@tool(mode="queued", timeout=15, on_hangup="cancel", summary="take a while")
 def slow(seconds: float, name: str) -> dict[str, Any]:
     """Take a while; not to be finished without the caller."""
     mark(f"{name}.started")
