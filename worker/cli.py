@@ -208,6 +208,33 @@ def tools_run(
     raise typer.Exit(_run_tool(name, arguments))
 
 
+@tools_app.command("late")
+def tools_late(
+    call_id: Annotated[str, typer.Argument(metavar="CALL", help="The call's id, as its record and the log have it.")],
+) -> None:
+    """Print how the tools ended that outlived a call: one JSON object a line, in the order in which they ended."""
+    import asyncio
+    from dataclasses import asdict
+
+    settings = _start("tools")
+    if settings.redis_url is None:
+        raise SettingsError("REDIS_URL is not set: set it to the Redis that the workers use (not the embedded one)")
+    from tools.queued import QueuedRunner
+    from tools.store.late import LateResult
+
+    async def read() -> list[LateResult]:
+        runner = QueuedRunner(settings.queue_settings())
+        try:
+            return await runner.late_results(call_id)
+        finally:
+            await runner.aclose()
+
+    for late in asyncio.run(read()):
+        fields = {**asdict(late), "result": json.loads(late.output)}
+        del fields["output"]
+        print(json.dumps({**fields.pop("orphan"), **fields}, ensure_ascii=False))
+
+
 def _start(process: str) -> Settings:
     """Read the settings and send the logs where they say."""
     from worker.log import setup_logging

@@ -131,6 +131,13 @@ def test_tools_lists_names_modes_and_first_lines(run, monkeypatch, bare_environm
     assert out.splitlines() == ["add   auto    Add two numbers.", "fail  queued  Always break."]
 
 
+def test_tools_late_needs_the_redis_of_the_workers(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("tools", "late", "call")[0] == 2
+    monkeypatch.setenv("REDIS_URL", "redis://:hush@127.0.0.1:1")
+    code, out, errors = run("tools", "late", "call")
+    assert (code, out) == (1, "") and errors.startswith("offhook: Redis does not answer") and "hush" not in errors
+
+
 def test_tools_describe_prints_what_the_model_is_told(run, monkeypatch, bare_environment: Path) -> None:
     monkeypatch.setenv("OFFHOOK_AGENT", str(bare_environment))
     code, out, _ = run("tools", "describe", "add")
