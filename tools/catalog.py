@@ -98,6 +98,14 @@ class Catalog:
         """Return the function tools for a realtime session: type, name, description, parameters."""
         return [spec.as_function() for spec in self._specs.values()]
 
+    def may_queue(self) -> builtins.list[str]:
+        """Return the names of the tools that run as jobs, or may come to: `auto` ones, and what needs one of these."""
+        return [spec.name for spec in self._specs.values() if self._dispatcher.may_queue(spec)]
+
+    def queues(self) -> bool:
+        """Tell whether any tool would run as a job now."""
+        return any(self.mode_of(spec) == "queued" for spec in self._specs.values())
+
     def list(self) -> list[dict[str, str]]:
         """Return name and description of each tool."""
         return [{"name": spec.name, "description": spec.description} for spec in self._specs.values()]
@@ -151,12 +159,14 @@ class Catalog:
             self._remember(running)
         elif running.request != request:
             log.warning("tool_call_id_reused", call_id=request.call_id, tool=request.name)
-        return await asyncio.shield(running.task)
+        return await _end_of(running.task)
 
     async def cancel(self, call_id: str, tool_call_id: str) -> bool:
-        """Stop a tool call that runs; its `run` returns the outcome. False where there was nothing to stop."""
-        key = ToolRequest(call_id=call_id, tool_call_id=tool_call_id, name="", arguments="").job_id
-        running = self._calls.get(key)
+        """Stop a tool call that runs; its `run` returns the outcome. False where there was nothing to stop.
+
+        What was promised of it is not wanted any more.
+        """
+        running = self._calls.get(names.job_id(call_id, tool_call_id))
         if running is None or running.task.done():
             return False
         if running.queued and self._queued is not None:
@@ -255,6 +265,17 @@ class Catalog:
         known = ", ".join(self._specs) or "none"
         hint = f"Did you mean '{near}'?" if near else f"The tools are: {known}."
         return f"There is no tool '{name[:64]}'. {hint}"
+
+
+async def _end_of(task: asyncio.Task[Outcome]) -> Outcome:
+    """Wait for a tool call, which goes on if this is cancelled. One stopped before its first step has run nothing."""
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        waiting = asyncio.current_task()
+        if not task.cancelled() or (waiting is not None and waiting.cancelling()):
+            raise
+        return failure("cancelled", detail="cancelled before it started")
 
 
 def _nobody(_job: str | None) -> None:

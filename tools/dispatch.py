@@ -60,6 +60,11 @@ class Dispatcher:
         needed = (self.find(needs.tool) for needs in spec.signature.needs.values())
         return "queued" if own == "queued" or any(self.mode_of(other) == "queued" for other in needed if other) else own
 
+    def may_queue(self, spec: ToolSpec) -> bool:
+        """Tell whether a tool runs as a job now or may later, when its runs were slow."""
+        needed = (self.find(needs.tool) for needs in spec.signature.needs.values())
+        return self.queued is not None and (spec.mode != "inline" or any(self.may_queue(n) for n in needed if n))
+
     def limit(self, spec: ToolSpec) -> float:
         """Return a tool's time-out in s."""
         return spec.timeout_s if self.most_s is None else min(spec.timeout_s, self.most_s)

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 
 from tools.errors import ToolDefinitionError
+from tools.place import FILE_MODULE, module_place
 from tools.schema import nearest
 from tools.spec import ATTRIBUTE, ToolSpec
 
@@ -68,7 +69,7 @@ def _from_file(target: str, reference: str) -> ModuleType:
     path = Path(target).expanduser().resolve()
     if not path.is_file():
         raise ToolDefinitionError(f"tools {reference!r}: there is no file {path}: give the path of a Python file")
-    name = f"offhook_tools_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    name = f"{FILE_MODULE}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -142,4 +143,4 @@ def _named(module: ModuleType, name: str, reference: str) -> ToolSpec:
     names = [key for key, found in vars(module).items() if isinstance(getattr(found, ATTRIBUTE, None), ToolSpec)]
     near = nearest(name, names)
     hint = f"did you mean {near}?" if near else f"its tools are: {', '.join(names) or 'none'}"
-    raise ToolDefinitionError(f"tools {reference!r}: there is no {name} in {module.__name__}; {hint}")
+    raise ToolDefinitionError(f"tools {reference!r}: there is no {name} in {module_place(module.__name__)}; {hint}")

@@ -21,6 +21,7 @@ from tools.context import ToolContext
 from tools.errors import InvalidArguments, ToolDefinitionError
 from tools.names import ARGUMENTS_LIMIT
 from tools.needs import Needs
+from tools.place import place_of
 
 # The model gives an order number as 427 or as "427": both are text where the tool wants text.
 _CONFIG = ConfigDict(extra="forbid", coerce_numbers_to_str=True, arbitrary_types_allowed=False)
@@ -78,7 +79,7 @@ def signature_of(function: Callable[..., Any]) -> Signature:
 
     Raises `ToolDefinitionError` naming function and parameter where something can't be described to a model.
     """
-    where = f"tool {function.__module__}:{function.__qualname__}"
+    where = f"tool {place_of(function)}"
     hints = _hints(function, where)
     fields: dict[str, Any] = {}
     names: dict[str, str] = {}

@@ -21,6 +21,7 @@ from functools import lru_cache
 from typing import Any, Literal, TypeVar, get_args, overload
 
 from tools.errors import ToolDefinitionError
+from tools.place import place_of
 from tools.schema import Signature, signature_of
 
 Mode = Literal["inline", "queued", "auto"]
@@ -94,8 +95,8 @@ class ToolSpec:
 
     @property
     def source(self) -> str:
-        """Where the function stands, as module:name."""
-        return f"{self.function.__module__}:{self.function.__qualname__}"
+        """Where the function stands, as module:name or file:name."""
+        return place_of(self.function)
 
     def secrets_from(self, secrets: Mapping[str, str]) -> dict[str, str]:
         """Return the secrets that it has asked for, and no others. Raises `ToolDefinitionError` for a missing one."""
@@ -171,7 +172,7 @@ def spec_of(
     """Return the recipe of a function with the decorator's options, checked."""
     if not inspect.isroutine(function):
         raise ToolDefinitionError(f"tool {function!r}: @tool goes on a function")
-    where = f"tool {function.__module__}:{function.__qualname__}"
+    where = f"tool {place_of(function)}"
     found_name = name if name is not None else function.__name__
     words = description if description is not None else inspect.getdoc(function)
     if not _NAME.fullmatch(found_name):

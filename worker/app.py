@@ -99,8 +99,14 @@ class App:
                     specs, inline=self._inline, queued=self._queue, most_s=most_s, secrets=secrets, paged=True
                 )
                 self._catalogs[agent.tools_key] = catalog
-        queued = dict.fromkeys(spec.name for specs in tools.values() for spec in specs if spec.queued)
-        self._watch = QueueWatch(self._queue, queued, settings.backlog(), self._usual, self.metrics)
+        self._watch = QueueWatch(
+            self._queue,
+            dict.fromkeys(name for catalog in self._catalogs.values() for name in catalog.may_queue()),
+            settings.backlog(),
+            self._usual,
+            self.metrics,
+            in_use=lambda: any(catalog.queues() for catalog in self._catalogs.values()),
+        )
         loop = asyncio.get_running_loop()
         self._endpoint = Endpoint(settings.sip_settings(), lambda event: self._post(loop, event))
         pacer = Pacer(self.metrics.loop_lag.observe)
@@ -131,7 +137,7 @@ class App:
         services = Services(catalog, self.metrics, usual=self._usual)
         session = make_session(CallInfo(call_id, caller, dialled), agent, self._provider, bridge, services, hang_up)
         judged = self._watch.judged if self._watch is not None else FINE
-        if judged.answer != "ok" and any(spec.queued for spec in catalog.specs()):
+        if judged.answer != "ok" and catalog.queues():
             words = (filled(text, judged.wait_s, agent.language) for text in agent.limits.busy)
             if (notice := next(filter(None, words), None)) is not None:
                 session.notice(notice)

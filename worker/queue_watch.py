@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 import structlog
@@ -47,10 +47,20 @@ class Queue(Protocol):
 
 
 class QueueWatch:
-    """Keeps `judged` and the metrics up to date. `tools`: those that may be queued; without any, nothing can wait."""
+    """Keeps `judged` and the metrics up to date.
+
+    tools: those that may be queued; without any, nothing can wait. in_use: whether any of them would be queued now: as
+    long as all the `auto` ones run inline, a long queue or the want of a tool worker is no caller's matter.
+    """
 
     def __init__(
-        self, queue: Queue, tools: Iterable[str], backlog: Backlog, usual: UsualTimes, metrics: Metrics
+        self,
+        queue: Queue,
+        tools: Iterable[str],
+        backlog: Backlog,
+        usual: UsualTimes,
+        metrics: Metrics,
+        in_use: Callable[[], bool] = lambda: True,
     ) -> None:
         """Take the parts; nothing is looked at yet."""
         self.up = True
@@ -60,6 +70,7 @@ class QueueWatch:
         self._backlog = backlog
         self._usual = usual
         self._metrics = metrics
+        self._in_use = in_use
 
     async def run(self) -> None:
         """Look every few seconds until cancelled."""
@@ -95,7 +106,8 @@ class QueueWatch:
         self._metrics.tool_workers.set(workers)
         depth = sum(depths.values())
         work_s = sum(count * self._run_s(tool) for tool, count in depths.items())
-        return self._backlog.judge(depth, workers, work_s / depth if depth else 0.0)
+        judged = self._backlog.judge(depth, workers, work_s / depth if depth else 0.0)
+        return judged if self._in_use() else FINE
 
     def _run_s(self, tool: str) -> float:
         return self._usual.run_s(tool) or self._usual.mean_run_s() or UNKNOWN_RUN_S

@@ -137,6 +137,26 @@ async def test_giving_up_waiting_leaves_the_tool_running_and_cancel_stops_it(cat
     assert catalog.pending("c") == ()
 
 
+async def test_a_tool_call_that_is_cancelled_in_the_tick_of_its_run_has_an_outcome_too(catalog: Catalog) -> None:
+    again = request("order_status", '{"order": "1"}')
+    waiting = asyncio.create_task(catalog.run(again))
+    cancelling = asyncio.create_task(catalog.cancel("c", "fc_1"))  # its turn is before the tool's first step
+    assert await cancelling
+    assert (await waiting).status == "cancelled"
+    assert (await catalog.run(again)).status == "cancelled"
+    assert ran == []
+
+
+async def test_who_is_cancelled_while_waiting_for_a_cancelled_tool_call_stays_cancelled(catalog: Catalog) -> None:
+    waiting = asyncio.create_task(catalog.run(request("wait_for_ever")))
+    cancelling = asyncio.create_task(catalog.cancel("c", "fc_1"))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await cancelling
+
+
 async def test_a_hang_up_ends_what_is_to_be_cancelled_and_leaves_the_rest(catalog: Catalog) -> None:
     release = asyncio.Event()
 

@@ -6,11 +6,11 @@ import asyncio
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 
-from tools import ToolContext, ToolDefinitionError
+from tools import Needs, ToolContext, ToolDefinitionError
 from tools.backlog import UNKNOWN_RUN_S
 from tools.catalog import Catalog, load_tools
 from tools.inline import InlineRunner
@@ -33,6 +33,22 @@ def catalog_of(runner: QueuedRunner | None, *names: str, paged: bool = False) ->
 
 
 # mode="auto"
+
+
+async def test_what_may_be_queued_is_known_before_it_is(runner, request_for) -> None:
+    def after(seconds: float, found: Annotated[dict[str, int], Needs("sometimes")]) -> int:
+        return found["pid"]
+
+    def quick() -> str:
+        return ""
+
+    own = [spec_of(function, description="x", mode="inline") for function in (after, quick)]
+    catalog = Catalog([SPECS["sometimes"], *own], inline=InlineRunner(), queued=runner)
+    assert catalog.may_queue() == ["sometimes", "after"]
+    assert not catalog.queues()
+    catalog = Catalog([SPECS["sometimes"], SPECS["slow"]], inline=InlineRunner(), queued=runner)
+    assert catalog.may_queue() == ["sometimes", "slow"] and catalog.queues()
+    assert catalog_of(None, "sometimes").may_queue() == []
 
 
 async def test_an_auto_tool_moves_into_the_queue_when_it_proves_slow(workers, runner, request_for) -> None:

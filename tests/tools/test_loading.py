@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -49,6 +50,28 @@ def test_a_file_gives_what_it_defines_and_not_what_it_imports(file: Path) -> Non
 
 def test_the_same_tool_twice_is_one_tool(file: Path) -> None:
     assert len(load_tools([str(file), f"{file}:greet", "tools.builtin", "tools.builtin.clock"])) == 4
+
+
+def test_what_is_wrong_in_a_file_is_told_with_the_file_s_path(file: Path) -> None:
+    assert {spec.source for spec in load_tools([str(file)])} == {f"{file}:refund", f"{file}:greet"}
+    with pytest.raises(
+        ToolDefinitionError, match=rf"no refnud in {re.escape(str(file))}; did you mean refund"
+    ):
+        load_tools([f"{file}:refnud"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("@tool\ndef pay(): ...", "it has no docstring"),
+        ('@tool\ndef pay(order):\n    """Pay."""', "order has no type"),
+        ('@tool(retries=2)\ndef pay():\n    """Pay."""', "would run it again"),
+    ],
+)
+def test_a_wrong_tool_is_told_with_its_file_s_path(file: Path, wrong: str, words: str) -> None:
+    file.write_text(f"from tools import tool\n\n{wrong}\n")
+    with pytest.raises(ToolDefinitionError, match=rf"^tool {re.escape(str(file))}:pay: .*{words}"):
+        load_tools([str(file)])
 
 
 def test_two_tools_of_one_name_name_both(file: Path, tmp_path: Path) -> None:

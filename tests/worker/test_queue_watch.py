@@ -108,6 +108,19 @@ async def test_without_queued_tools_nothing_can_wait() -> None:
     assert watch.judged.answer == "ok" and watch.up
 
 
+async def test_as_long_as_nothing_would_be_queued_no_caller_has_to_wait() -> None:
+    in_use = False
+    state, metrics = State(hands=0, jobs={"auto": 9}), Metrics()
+    backlog = Backlog(tell_s=1.0, refuse_s=15.0)
+    watch = QueueWatch(state, ("auto",), backlog, UsualTimes(), metrics, in_use=lambda: in_use)
+    await watch.look()
+    assert watch.judged.answer == "ok"
+    assert 'offhook_tool_queue_depth{tool="auto"} 9.0' in metrics.exposition().decode()
+    in_use = True
+    await watch.look()
+    assert watch.judged.answer == "refuse"
+
+
 @pytest.mark.parametrize("fault", ["up", "fails"])
 async def test_redis_gone_refuses_no_call_and_is_told_once(rig: Rig, fault: str) -> None:
     rig.state.jobs, rig.state.hands = {"look": 99}, 1
