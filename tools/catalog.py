@@ -17,6 +17,7 @@ from typing import Any
 
 import structlog
 
+from tools import names
 from tools.dispatch import Dispatcher, Hearers
 from tools.errors import InvalidArguments, QueueUnavailable, ToolDefinitionError
 from tools.inline import InlineRunner
