@@ -17,7 +17,6 @@ from typing import Any
 
 import structlog
 
-from tools import names
 from tools.dispatch import Dispatcher, Hearers
 from tools.errors import InvalidArguments, QueueUnavailable, ToolDefinitionError
 from tools.inline import InlineRunner
@@ -163,11 +162,9 @@ class Catalog:
         return await _end_of(running.task)
 
     async def cancel(self, call_id: str, tool_call_id: str) -> bool:
-        """Stop a tool call that runs; its `run` returns the outcome. False where there was nothing to stop.
-
-        What was promised of it is not wanted any more.
-        """
-        running = self._calls.get(names.job_id(call_id, tool_call_id))
+        """Stop a tool call that runs; its `run` returns the outcome. False where there was nothing to stop."""
+        key = ToolRequest(call_id=call_id, tool_call_id=tool_call_id, name="", arguments="").job_id
+        running = self._calls.get(key)
         if running is None or running.task.done():
             return False
         if running.queued and self._queued is not None:
