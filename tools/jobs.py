@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import structlog
+from redis.client import Pipeline
 from redis.exceptions import RedisError
+from rq import Queue
 from rq.job import Job
 
 from tools import names, notices
@@ -63,6 +65,13 @@ class OffhookJob(Job):
     def _execute(self) -> Any:
         function = self.func  # checked there
         return function(self.args[0], job=self)
+
+    def retry(self, queue: Queue, pipeline: Pipeline) -> None:
+        """RQ's, which cuts the time of the next try to the whole second: a pause of a second would be none."""
+        pause_s = self.get_retry_interval()
+        super().retry(queue, pipeline)
+        if pause_s:
+            pipeline.zadd(queue.scheduled_job_registry.key, {self.id: time.time() + pause_s})
 
     def _handle_failure(self, *args: Any, **kwargs: Any) -> None:
         """RQ's, for a job that was stopped or whose process died: its caller may have hung up and want to know."""

@@ -149,6 +149,9 @@ def check() -> None:
 @app.command()
 def dashboard(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port on 127.0.0.1; 0: any free one.")] = 9181,
+    host: Annotated[
+        str, typer.Option(help="In a container 0.0.0.0, which is to be published on 127.0.0.1.")
+    ] = "127.0.0.1",
 ) -> None:
     """Show the tool jobs in rq-dashboard, on 127.0.0.1 only: it shows results. Delete cancels a job there.
 
@@ -164,7 +167,7 @@ def dashboard(
     from tools.dashboard import run_dashboard
 
     try:
-        run_dashboard(settings.queue_settings(), port, lambda url: print(f"dashboard {url}", flush=True))
+        run_dashboard(settings.queue_settings(), port, lambda url: print(f"dashboard {url}", flush=True), host)
     except OSError as error:
         raise HostError(f"--port {port}: can't listen there ({error.strerror or error}); choose another") from None
 
@@ -241,7 +244,7 @@ def _start(process: str) -> Settings:
     from worker.settings import load_settings, unknown_variables
 
     settings = load_settings()
-    setup_logging(settings.log_level, settings.log_format, process=process)
+    setup_logging(settings.log_level, settings.log_format, secrets=settings.secret_values(), process=process)
     for line in unknown_variables():
         print(f"offhook: warning: {line}", file=sys.stderr)
     return settings

@@ -8,12 +8,14 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from typing import Any, Literal, TextIO
 
 import structlog
 
 REDACTED = "[redacted]"
+SHORTEST = 4
+"""A shorter text is no secret, and would take every line to pieces."""
 
 # Keys by their last word: api_key and openai_api_key, but not monkey or key_count.
 SECRET_KEY = re.compile(
@@ -29,26 +31,34 @@ SECRET_TEXT = re.compile(
 QUIET = ("openai", "httpx", "httpcore", "websockets", "aiohttp.access", "asyncio", "rq")
 
 
-def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Take secrets, callers' digits and audio out of an event: by key, by type, and in texts."""
-    for key, value in event.items():
-        event[key] = REDACTED if SECRET_KEY.search(key) and value is not None else _clean(value)
-    return event
+class Redaction:
+    """Takes secrets, callers' digits and audio out of an event: by key, by type, in texts by their looks and value."""
 
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        """Take the values that no line may have, however they look: as they are, and as a repr has them."""
+        known = {text for secret in secrets if len(secret) >= SHORTEST for text in (secret, repr(secret)[1:-1])}
+        longest_first = sorted(known, key=len, reverse=True)
+        self._known = re.compile("|".join(map(re.escape, longest_first))) if known else None
 
-def _clean(value: Any) -> Any:
-    if isinstance(value, str):
-        return SECRET_TEXT.sub(_hide, value)
-    if isinstance(value, bytes | bytearray | memoryview):
-        return f"[{len(value)} bytes]"
-    if isinstance(value, dict):
-        return {
-            key: REDACTED if isinstance(key, str) and SECRET_KEY.search(key) else _clean(item)
-            for key, item in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [_clean(item) for item in value]
-    return value
+    def __call__(self, _logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        """Do it, as a processor of structlog's."""
+        for key, value in event.items():
+            event[key] = REDACTED if SECRET_KEY.search(key) and value is not None else self._clean(value)
+        return event
+
+    def _clean(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return SECRET_TEXT.sub(_hide, self._known.sub(REDACTED, value) if self._known else value)
+        if isinstance(value, bytes | bytearray | memoryview):
+            return f"[{len(value)} bytes]"
+        if isinstance(value, dict):
+            return {
+                key: REDACTED if isinstance(key, str) and SECRET_KEY.search(key) else self._clean(item)
+                for key, item in value.items()
+            }
+        if isinstance(value, list | tuple):
+            return [self._clean(item) for item in value]
+        return value
 
 
 def _hide(match: re.Match[str]) -> str:
@@ -61,11 +71,14 @@ def setup_logging(
     level: str = "info",
     form: Literal["auto", "json", "console"] = "auto",
     stream: TextIO | None = None,
+    *,
+    secrets: Iterable[str] = (),
     **fields: str,
 ) -> None:
     """Send all logs to `stream` (stderr) as JSON lines, or as columns where it is a terminal.
 
-    It may be called again. `fields` go on every line, such as process="tool-worker".
+    It may be called again. `secrets` are values that no line may have; `fields` go on every line, such as
+    process="tool-worker".
     """
     out = stream or sys.stderr
     number = logging.getLevelNamesMapping()[level.upper()]
@@ -94,7 +107,7 @@ def setup_logging(
     final = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         structlog.processors.format_exc_info,
-        redact,
+        Redaction(secrets),
         renderer,
     ]
     handler = logging.StreamHandler(out)

@@ -225,6 +225,11 @@ class Settings(BaseSettings):
             raise SettingsError([f"{name} is not set: OFFHOOK_TOOL_SECRETS names it for the tools" for name in missing])
         return {name: os.environ[name] for name in self.tool_secrets}
 
+    def secret_values(self) -> list[str]:
+        """Return every secret there is, for the log to know them: the settings' own, and those for tools."""
+        own = [value.get_secret_value() for _, value in self if isinstance(value, SecretStr)]
+        return own + [os.environ[name] for name in self.tool_secrets if name in os.environ]
+
     def notify_settings(self) -> NotifySettings:
         """Return where a tool worker tells of what ended after its call."""
         from tools.notify import NotifySettings

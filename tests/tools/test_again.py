@@ -67,6 +67,17 @@ async def test_words_for_the_caller_are_an_answer_and_not_tried_again(workers, c
     assert lines(tmp_path / "refuses") == 1
 
 
+async def test_a_pause_is_as_long_as_it_says(workers, catalog, request_for, redis_server, tmp_path) -> None:
+    workers.start()
+    request = request_for("dies_first")
+    waiting = asyncio.create_task(catalog.run(request))
+    while not (due := redis_server.client.zrange("rq:scheduled:tools", 0, 0, withscores=True)):
+        await asyncio.sleep(0.01)
+    assert due[0][1] >= (tmp_path / "dies").stat().st_mtime + 1, "not cut to the second that has begun"
+    await catalog.cancel(request.call_id, request.tool_call_id)
+    await waiting
+
+
 async def test_a_job_in_its_pause_can_be_cancelled(workers, catalog, request_for, redis_server, tmp_path) -> None:
     workers.start()
     request = request_for("dies_first")

@@ -58,6 +58,21 @@ def test_secrets_are_taken_out_of_texts_and_tracebacks(lines) -> None:
     assert "ValueError" in second["exception"]
 
 
+def test_known_secrets_are_taken_out_however_they_look() -> None:
+    out = io.StringIO()
+    setup_logging("info", "json", out, secrets=["correct horse", "tab\there", "abc"])
+    log = structlog.get_logger("x")
+    log.info("event", text="it is 'correct horse', they say", nested=[{"deep": "tab\there abc"}])
+    try:
+        raise KeyError("tab\there")  # its text is a repr
+    except KeyError:
+        log.exception("failed")
+    first, second = map(json.loads, out.getvalue().splitlines())
+    assert first["text"] == f"it is '{REDACTED}', they say"
+    assert first["nested"] == [{"deep": f"{REDACTED} abc"}], "three letters are no secret"
+    assert REDACTED in second["exception"] and "there" not in second["exception"].rpartition("KeyError")[2]
+
+
 def test_bytes_are_told_by_their_number_only(lines) -> None:
     structlog.get_logger("x").info("frame", frame=b"\x00" * 320)
     assert lines()[0]["frame"] == "[320 bytes]"

@@ -231,3 +231,10 @@ def test_telephony_gets_values_it_accepts(monkeypatch: pytest.MonkeyPatch) -> No
 def test_urls_are_logged_without_password() -> None:
     assert without_password("redis://user:hush@host:6379/1?x=hush") == "redis://host:6379/1"
     assert without_password("unix:///tmp/r.sock") == "unix:///tmp/r.sock"
+
+
+def test_every_secret_is_known_to_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_KEY", "open sesame")
+    monkeypatch.setenv("OFFHOOK_TOOL_SECRETS", "SHOP_KEY")
+    monkeypatch.setenv("OFFHOOK_SIP_PASSWORD", "line seven")
+    assert sorted(load_settings().secret_values()) == ["line seven", "open sesame"]
