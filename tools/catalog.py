@@ -13,17 +13,19 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 
+from tools import names
 from tools.dispatch import Dispatcher, Hearers
 from tools.errors import InvalidArguments, QueueUnavailable, ToolDefinitionError
 from tools.inline import InlineRunner
 from tools.loading import load_tools
 from tools.more import more_tool
 from tools.needs import check
-from tools.notify import DEFAULT
+from tools.notify import CALL_BACK, DEFAULT
+from tools.orphans import Orphans
 from tools.outcome import Outcome, failure
 from tools.queued import QueuedRunner
 from tools.request import ToolRequest
@@ -37,18 +39,22 @@ log = structlog.get_logger(__name__)
 
 REMEMBERED = 512  # outcomes of ended tool calls, for a tool call that comes again
 
+Promised = Literal["promised", "over", "unavailable"]
+
 OnStarted = Callable[[ToolRequest, str | None], None]
 OnProgress = Callable[[ToolRequest, str], None]
 
 
 @dataclass(slots=True)
 class _Running:
-    """A tool call that runs, or has ended."""
+    """A tool call that runs, or has ended. promised: where its end will be told if the caller hangs up before."""
 
     request: ToolRequest
     spec: ToolSpec
     task: asyncio.Task[Outcome]
     queued: bool
+    promised: str | None = None
+    cancelled: bool = False
 
 
 class Catalog:
@@ -78,12 +84,12 @@ class Catalog:
                 raise ToolDefinitionError(f"two tools are called {spec.name}: rename one of them")
             self._specs[spec.name] = spec
         self._queued = queued
+        self._orphans = Orphans(queued) if queued else None
         self._dispatcher = Dispatcher(inline, queued, self._specs.get, secrets or {}, paged=bool(more), most_s=most_s)
         for spec in self._specs.values():
             check(spec, self._specs.get)
             if spec.mode != "queued" or queued is None:
                 spec.secrets_from(secrets or {})
-        self._settling: set[asyncio.Task[None]] = set()
         self._calls: OrderedDict[str, _Running] = OrderedDict()
 
     def spec(self, name: str) -> ToolSpec | None:
@@ -162,33 +168,61 @@ class Catalog:
         return await _end_of(running.task)
 
     async def cancel(self, call_id: str, tool_call_id: str) -> bool:
-        """Stop a tool call that runs; its `run` returns the outcome. False where there was nothing to stop."""
-        key = ToolRequest(call_id=call_id, tool_call_id=tool_call_id, name="", arguments="").job_id
-        running = self._calls.get(key)
+        """Stop a tool call that runs; its `run` returns the outcome. False where there was nothing to stop.
+
+        What was promised of it is not wanted any more.
+        """
+        running = self._calls.get(names.job_id(call_id, tool_call_id))
         if running is None or running.task.done():
             return False
         if running.queued and self._queued is not None:
             try:
-                return await self._queued.cancel(key) in ("removed", "stopped")
+                stopped = await self._queued.cancel(running.request.job_id) in ("removed", "stopped")
             except QueueUnavailable as error:
                 log.warning("tool_not_cancelled", call_id=call_id, tool=running.spec.name, reason=str(error))
                 return False
+            running.cancelled = running.cancelled or stopped
+            if stopped:
+                await self._fulfilled(running)
+            return stopped
         running.task.cancel()
         return True
+
+    async def promise(self, call_id: str, tool_call_id: str, channel: str) -> Promised:
+        """Have the end of a queued tool that runs told by `channel`, if its caller hangs up before it was told.
+
+        It counts more than what the tool declares, and outlives this process. Returns promised; over (it does not run
+        any more, was cancelled, or is inline); or unavailable (it can't be written down: there is no promise).
+        """
+        running = self._calls.get(names.job_id(call_id, tool_call_id))
+        if running is None or running.task.done() or running.cancelled or not running.queued or not self._orphans:
+            return "over"
+        running.promised = channel  # at once: the caller may hang up while it is written down
+        if await self._orphans.promise(_orphan(running, channel)):
+            return "promised"
+        running.promised = None
+        return "unavailable"
+
+    async def told(self, call_id: str, tool_call_id: str) -> None:
+        """The caller has heard how a tool ended: what was promised is done."""
+        running = self._calls.get(names.job_id(call_id, tool_call_id))
+        if running is not None:
+            await self._fulfilled(running)
 
     async def hang_up(self, call_id: str) -> tuple[ToolRequest, ...]:
         """Do with a call's running tools what each declares for a hang-up. Returns those that go on to their end.
 
-        The ends of these are kept (`late_results`), and told where the tool says `finish_and_notify`.
+        The ends of these are kept (`late_results`), and told where the tool says `finish_and_notify` or the caller was
+        promised so; then also the end of one that is over, but was not told yet.
         """
-        running = [c for c in self._calls.values() if c.request.call_id == call_id and not c.task.done()]
-        ending = [c.request.tool_call_id for c in running if c.spec.on_hangup == "cancel"]
-        staying = [c for c in running if c.spec.on_hangup != "cancel"]
-        orphans = [_orphan(call) for call in staying]
-        for call, orphan in zip(staying, orphans, strict=True):
-            call.task.add_done_callback(functools.partial(self._ended, orphan))
+        calls = [c for c in self._calls.values() if c.request.call_id == call_id]
+        running = [c for c in calls if not c.task.done()]
+        ending = [c for c in running if c.spec.on_hangup == "cancel" and not c.promised]
+        staying = [c for c in running if c not in ending]
+        left = [*staying, *(c for c in calls if c.task.done() and c.promised)] if self._orphans else []
         await asyncio.gather(
-            *(self.cancel(call_id, tool_call_id) for tool_call_id in ending), *(self._hung_up(o) for o in orphans)
+            *(self.cancel(call_id, c.request.tool_call_id) for c in ending),
+            *(self._orphans.leave(_orphan(c, _channel(c)), c.task) for c in left if self._orphans),
         )
         return tuple(call.request for call in staying)
 
@@ -198,8 +232,8 @@ class Catalog:
 
     async def aclose(self) -> None:
         """Wait until the ends of tools that outlived their calls are written down; the runners are not closed."""
-        if self._settling:
-            await asyncio.wait(self._settling, timeout=5.0)
+        if self._orphans:
+            await self._orphans.aclose()
 
     def pending(self, call_id: str) -> tuple[tuple[ToolRequest, ToolSpec], ...]:
         """Return the tool calls of a call that still run."""
@@ -225,30 +259,10 @@ class Catalog:
             log.exception("tool_call_broke", call_id=request.call_id, tool=spec.name)
             return failure("unknown" if spec.effects == "once" else "failed", detail="a bug in offhook; see the log")
 
-    async def _hung_up(self, orphan: Orphan) -> bool:
-        if self._queued is None:
-            return False
-        try:
-            await self._queued.hung_up(orphan)
-            return True
-        except QueueUnavailable as error:
-            log.warning("hang_up_not_written_down", call_id=orphan.call_id, tool=orphan.tool, reason=str(error))
-            return False
-
-    def _ended(self, orphan: Orphan, task: asyncio.Task[Outcome]) -> None:
-        """A tool whose caller has hung up is over; the tool worker may have written it down, or not live any more."""
-        if task.cancelled():
-            return
-        settling = asyncio.create_task(self._settle(orphan, task.result()), name=f"settle-{orphan.tool}")
-        self._settling.add(settling)
-        settling.add_done_callback(self._settling.discard)
-
-    async def _settle(self, orphan: Orphan, outcome: Outcome) -> None:
-        if await self._hung_up(orphan) and self._queued is not None:
-            try:
-                await self._queued.settle(orphan.job_id, outcome)
-            except QueueUnavailable as error:
-                log.warning("late_result_lost", call_id=orphan.call_id, tool=orphan.tool, reason=str(error))
+    async def _fulfilled(self, running: _Running) -> None:
+        if running.promised and self._orphans:
+            running.promised = None
+            await self._orphans.forget(running.request.job_id)
 
     def _remember(self, running: _Running) -> None:
         self._calls[running.request.job_id] = running
@@ -280,7 +294,12 @@ def _nobody(_job: str | None) -> None:
     """Where nobody wants to know that a tool has started."""
 
 
-def _orphan(call: _Running) -> Orphan:
+def _channel(call: _Running) -> str | None:
+    own = (call.spec.notify or DEFAULT) if call.spec.on_hangup == "finish_and_notify" else None
+    return call.promised or own
+
+
+def _orphan(call: _Running, channel: str | None) -> Orphan:
     spec, request = call.spec, call.request
     return Orphan(
         call_id=request.call_id,
@@ -291,5 +310,6 @@ def _orphan(call: _Running) -> Orphan:
         caller=request.caller,
         dialled=request.dialled,
         hung_up_at=time.time(),
-        channel=(spec.notify or DEFAULT) if spec.on_hangup == "finish_and_notify" else None,
+        channel=channel,
+        arguments=request.arguments if channel == CALL_BACK else "",
     )

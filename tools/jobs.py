@@ -109,7 +109,7 @@ def run_tool(payload: Mapping[str, Any], *, job: Job) -> dict[str, Any]:
     outcome = outcome.of_job(job.id).with_times(wait_ms=wait_ms, run_ms=0 if outcome.cached else run_ms)
     bound = {"call_id": payload.get("call_id"), "tool": payload.get("tool"), "job_id": job.id}
     log.info("tool_ran", **bound, status=outcome.status, detail=outcome.detail, wait_ms=wait_ms, run_ms=run_ms)
-    if _outlives_its_call(payload):
+    if _is_the_models(payload):
         notices.settle(job.connection, job.origin, job.id, outcome)
     return outcome.as_dict()
 
@@ -119,14 +119,14 @@ def deliver_notice(payload: Mapping[str, Any], *, job: Job) -> dict[str, Any]:
     return notices.deliver(payload, job.connection, _channels)
 
 
-def _outlives_its_call(payload: Mapping[str, Any]) -> bool:
-    spec = _kit.tools.get(str(payload.get("tool")))
-    return spec is not None and spec.on_hangup != "cancel" and not payload.get("step")
+def _is_the_models(payload: Mapping[str, Any]) -> bool:
+    """Whether the end of this job is a tool call's: of interest whatever the tool declares, for it may be promised."""
+    return str(payload.get("tool")) in _kit.tools and not payload.get("step")
 
 
 def _settle_lost(job: OffhookJob) -> None:
     payload = job.args[0]
-    if not _outlives_its_call(payload):
+    if not _is_the_models(payload):
         return
     spec = _kit.tools[payload["tool"]]
     try:

@@ -1,7 +1,8 @@
 """The durable half of `finish_and_notify`: a tool call's end is kept and told, whichever process lives to see it.
 
 `settle` is called by the tool worker when a job has ended, however it did, and by the calling side; what it does is the
-same the second time. The notice is a job of its own on the same queue, tried again until it gets through.
+same the second time. The notice is a job of its own on the same queue, tried again until it gets through. Where the
+caller is to be called back, and no hook of the operator's does that, it hands over to the workers.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from rq.job import Retry
 from rq.serializers import JSONSerializer
 
 from tools import names
-from tools.notify import Channels, Message, NotDelivered
+from tools.notify import CALL_BACK, Channels, Message, NotDelivered
 from tools.outcome import Outcome
-from tools.store import late
+from tools.store import call_backs, late, promises
 from tools.store.late import LateResult, Orphan
 
 log = structlog.get_logger(__name__)
@@ -54,6 +55,16 @@ def settle(redis: Redis, queue: str, job_id: str, outcome: Outcome) -> None:
         _settled(redis, queue, orphan, first)
 
 
+def lapse(redis: Redis, queue: str, now: float) -> int:
+    """Take calls for over whose process has died with a promise open (Unix time in s); return how many."""
+    orphans = promises.lapsed(redis, now)
+    for orphan in orphans:
+        log.warning("call_lost", call_id=orphan.call_id, tool=orphan.tool, promised=orphan.channel)
+        hung_up(redis, queue, orphan)
+        promises.forget(redis, orphan.job_id)
+    return len(orphans)
+
+
 def deliver(payload: Mapping[str, Any], redis: Redis, channels: Channels) -> dict[str, Any]:
     """Run a notice's job: tell one tool call's end. Raises to be tried again."""
     found = late.result(redis, str(payload.get("call_id")), str(payload.get("tool_call_id")))
@@ -61,6 +72,10 @@ def deliver(payload: Mapping[str, Any], redis: Redis, channels: Channels) -> dic
         log.error("notice_lost", call_id=payload.get("call_id"), reason="the result is not in Redis any more")
         return {"delivered": False}
     orphan = found.orphan
+    if orphan.channel == CALL_BACK and not channels.has_hook(CALL_BACK):
+        call_backs.add(redis, orphan, time.time())
+        log.info("call_back_wanted", call_id=orphan.call_id, tool=orphan.tool, status=found.status)
+        return {"handed_over": True}
     if found.delivered_at is None:
         try:
             channels.send(_message(found), orphan.channel or "")

@@ -33,6 +33,8 @@ from urllib.parse import urlsplit
 from tools.errors import ToolDefinitionError
 
 DEFAULT = "default"
+SEND, CALL_BACK = "send", "call_back"
+"""The channels of what a caller was promised: an operator's hook of that name comes first."""
 TIMEOUT_S = 10.0
 TOLERANCE_S = 300.0
 DELIVERY, TIMESTAMP, SIGNATURE = "Offhook-Delivery", "Offhook-Timestamp", "Offhook-Signature"
@@ -92,6 +94,10 @@ class Channels:
         self._hooks = {name: _imported(name, where) for name, where in self._settings.hooks.items()}
         if self._settings.url and not self._settings.secret:
             raise ToolDefinitionError("notify: a webhook needs a secret to be signed with: set one")
+
+    def has_hook(self, channel: str) -> bool:
+        """Tell whether a channel is a function of the operator's."""
+        return channel in self._hooks
 
     def send(self, message: Message, channel: str) -> None:
         """Tell it. Raises `NotDelivered`, or what the hook raises."""

@@ -23,7 +23,7 @@ from rq.exceptions import StopRequested
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from tools import jobs
+from tools import jobs, notices
 from tools.client import QueueSettings
 from tools.due import put_back_due
 from tools.errors import QueueUnavailable
@@ -126,6 +126,7 @@ class ToolWorker(Worker):
         if self._stop_requested:
             raise StopRequested
         put_back_due(self.queues[0], time.time())
+        notices.lapse(self.connection, self.queues[0].name, time.time())
         return bool(super().should_run_maintenance_tasks)
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:

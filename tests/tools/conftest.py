@@ -6,8 +6,10 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from tools.queued import QueuedRunner, QueueSettings
 from tools.request import ToolRequest
 
 SHOP = Path(__file__).with_name("shop.py")
+SECRET = "whsec-4711"
+SMS = "tests.tools.shop:send_sms"
 
 
 # Tool workers are forked by a process that has imported everything already: a start takes ms instead of 0.8 s.
@@ -139,3 +143,46 @@ def request_for() -> Callable[..., ToolRequest]:
         return ToolRequest(call_id=call_id, tool_call_id=number, name=name, arguments=arguments)
 
     return make
+
+
+@dataclass
+class Receiver:
+    """A web server that answers what it is told to, in turn, and 204 from then on."""
+
+    answers: list[int] = field(default_factory=list)
+    heard: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/ends?tenant=1"
+
+    def settings(self) -> NotifySettings:
+        return NotifySettings(url=self.url, secret=SECRET, hooks={"sms": SMS})
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    found = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            found.heard.append((dict(self.headers.items()), body))
+            self.send_response(found.answers.pop(0) if found.answers else 204)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    found.port = server.server_port
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield found
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -6,72 +6,24 @@ import asyncio
 import json
 import os
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.tools.conftest import children_of
+from tests.tools.conftest import SECRET, children_of
 from tools import names, rig
 from tools.catalog import Catalog, load_tools
 from tools.inline import InlineRunner
 from tools.notices import pauses
-from tools.notify import NotifySettings, verify
+from tools.notify import verify
 from tools.queued import QueuedRunner, QueueSettings
 from tools.spec import spec_of
 from tools.store.late import Orphan
 
 SHOP = Path(__file__).with_name("shop.py")
 SPECS = load_tools([f"{SHOP}:{name}" for name in ("report", "text_me", "keeps_on", "slow")])
-SECRET = "whsec-4711"
-SMS = "tests.tools.shop:send_sms"
-
-
-@dataclass
-class Receiver:
-    """A web server that answers what it is told to, in turn, and 204 from then on."""
-
-    answers: list[int] = field(default_factory=list)
-    heard: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
-    port: int = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/ends?tenant=1"
-
-    def settings(self) -> NotifySettings:
-        return NotifySettings(url=self.url, secret=SECRET, hooks={"sms": SMS})
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    found = Receiver()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            found.heard.append((dict(self.headers.items()), body))
-            self.send_response(found.answers.pop(0) if found.answers else 204)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    found.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield found
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 async def until(condition: Callable[[], bool], what: str) -> None:

@@ -8,7 +8,7 @@ What follows may be done by both: it is made so that the second time changes not
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tools import names
@@ -22,7 +22,10 @@ TTL_S = 7 * 24 * 3600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orphan:
-    """A tool call that goes on after its call. channel: where its end is told; None: nowhere. Times are Unix times."""
+    """A tool call that goes on after its call. channel: where its end is told; None: nowhere. Times are Unix times.
+
+    arguments: what the model sent, as JSON text, where the end is to be told in another call; else "".
+    """
 
     call_id: str
     tool_call_id: str
@@ -33,6 +36,7 @@ class Orphan:
     dialled: str
     hung_up_at: float
     channel: str | None = None
+    arguments: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
