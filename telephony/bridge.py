@@ -115,6 +115,8 @@ class Bridge:
         self.rate_hz = rate_hz
         self.ptime_ms = ptime_ms
         self.frame_bytes = rate_hz * ptime_ms // 1000 * 2
+        self.codec = ""
+        """The call's codec as SDP names it: by the offer at first, then as negotiated; "" while that is not known."""
         self.tap: Tap | None = None
         """Gets a copy of both directions, on the clock thread."""
         self.underruns = 0

@@ -150,6 +150,7 @@ class SipCall(pj.Call):  # type: ignore[misc]
         self._index = index
         stream = self.getStreamInfo(index)
         found = (stream.codecName, stream.codecClockRate)
+        self.bridge.codec = found[0]
         if self._held:
             self._held = False
             self._heard_at = time.monotonic()

@@ -166,6 +166,7 @@ class Core:
             self._turn_away(prm.callId, source, *refusal)
             return
         call = self._new_call(prm.callId)
+        call.bridge.codec = sip_text.offered_codec(sip_text.body(message))
         self._post(
             IncomingCall(
                 call_id=call.call_id,

@@ -13,6 +13,9 @@ LONGEST = 128
 COMPACT = {"from": "f", "to": "t", "content-type": "c", "call-id": "i"}
 """Short forms of header names, RFC 3261 section 7.3.3."""
 
+CODECS = {"0": "PCMU", "8": "PCMA", "9": "G722"}
+"""Static payload types (RFC 3551 table 4) of the codecs that we speak."""
+
 URI = re.compile(r"(?:sips?|tel):(?:(?P<user>[^@;?>\s]*)@)?(?P<host>\[[^\]]*\]|[^\s;:>?]*)(?::(?P<port>\d+))?", re.I)
 
 
@@ -67,6 +70,17 @@ def dialled_of(message: str, registered_as: str | None) -> str:
     if not asked or asked == registered_as:
         return user_of(header(message, "To")) or asked
     return asked
+
+
+def offered_codec(sdp: str) -> str:
+    """The codec that an answer of ours to this offer begins with: the first in its order that we speak; "" for none.
+
+    RFC 3264 section 6.1: the answer keeps the offer's order of preference.
+    """
+    found = re.search(r"^m=audio \d+(?:/\d+)? \S+((?: \d+)+)", sdp, re.M)
+    named = dict(re.findall(r"^a=rtpmap:(\d+) ([\w-]+)/8000", sdp, re.M))
+    names = (named.get(kind, CODECS.get(kind, "")).upper() for kind in (found[1].split() if found else ()))
+    return next((name for name in names if name in CODECS.values()), "")
 
 
 def info_digit(content_type: str, content: str) -> str:

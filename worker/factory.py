@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from worker.tool_offer import ToolOffer
 from worker.tool_policy import ToolPolicy
 from worker.turns import END_CALL, TurnConfig, TurnMachine
 from worker.usual import ABOUT, UsualTimes, filled
+from worker.voice import session_format
 
 __all__ = [
     "END_CALL_FUNCTION",
@@ -65,7 +67,9 @@ def make_session(
     """Return the session of a new call; it starts nothing by itself."""
     tools = agent.tools
     catalog = CallCatalog(services.catalog, tool_policy(agent))
-    link = Link(provider, session_config(agent, catalog.view), info.call_id)
+    wanted = session_format(provider.audio, bridge.codec)
+    config = replace(session_config(agent, catalog.view), input_format=wanted, output_format=wanted)
+    link = Link(provider, config, info.call_id)
     offer = ToolOffer(
         catalog,
         link,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
 from worker.realtime.base import (
+    G711,
     RECYCLED,
     AudioFormat,
     Codec,
@@ -26,6 +28,8 @@ __all__ = ["Link"]
 
 log = structlog.get_logger(__name__)
 
+PLAIN: tuple[AudioFormat, AudioFormat] = ("pcm24k", "pcm24k")
+"""What every provider speaks."""
 OPEN_S = 6.0
 """A provider that has not begun a session by then is tried again."""
 SHORT_S = 10.0
@@ -39,6 +43,7 @@ class Link:
         self.codec: Codec = OpenAICodec()
         self._config = config
         self._told = config
+        self._formats = (config.input_format, config.output_format)
         self._call_id = call_id
         self._connection = RealtimeConnection(provider, self.codec, self._take, call_id=call_id)
         self._on_event: Callable[[RealtimeEvent], None] = lambda event: None
@@ -54,12 +59,12 @@ class Link:
     @property
     def input_format(self) -> AudioFormat:
         """What `append` takes."""
-        return self._config.input_format
+        return self._formats[0]
 
     @property
     def output_format(self) -> AudioFormat:
         """What comes in AudioDelta events."""
-        return self._config.output_format
+        return self._formats[1]
 
     def attach(
         self,
@@ -71,7 +76,10 @@ class Link:
         self._on_event, self._replay, self._on_gone = on_event, replay, on_gone
 
     def configure(self, config: SessionConfig) -> None:
-        """Use these settings from now on: a session that is up is told, one that is to come begins with them."""
+        """Use these settings from now on: a session that is up is told, one that is to come begins with them.
+
+        But for the audio formats, which stay as they were confirmed.
+        """
         self._config = config
         if self._connection.is_open:
             self._tell(config)
@@ -85,7 +93,7 @@ class Link:
                 return
             self._told = self._config
             try:
-                await self._connection.open(self._config, timeout_s=OPEN_S)
+                await self._begin()
             except RealtimeRefused as refused:
                 if self._closed:
                     return
@@ -102,6 +110,20 @@ class Link:
                     return
         if not self._closed:
             self._on_gone(reason)
+
+    async def _begin(self) -> None:
+        """Open a session; in PCM, where G.711 can't be had. Raises RealtimeRefused."""
+        try:
+            await self._connection.open(self._in_formats(self._config), timeout_s=OPEN_S)
+        except RealtimeRefused as refused:
+            if self._closed or not (refused.settings and set(G711) & set(self._formats)):
+                raise
+            log.warning("realtime_audio_refused", call_id=self._call_id, asked=self._formats, reason=str(refused))
+            self._formats = PLAIN
+            await self._connection.open(self._in_formats(self._config), timeout_s=OPEN_S)
+
+    def _in_formats(self, config: SessionConfig) -> SessionConfig:
+        return replace(config, input_format=self._formats[0], output_format=self._formats[1])
 
     def append(self, audio: bytes) -> None:
         """Send audio of the caller; without a session it is dropped."""
@@ -125,11 +147,12 @@ class Link:
 
     def _tell(self, config: SessionConfig) -> None:
         self._told = config
-        self._connection.send(self.codec.session_update(config))
+        self._connection.send(self.codec.session_update(self._in_formats(config)))
 
     def _take(self, event: RealtimeEvent) -> None:
         if isinstance(event, SessionReady):
             self._stale, self._began = False, asyncio.get_running_loop().time()
+            self._confirmed((event.input_format, event.output_format))
             if self._told is not self._config:  # they changed while the session began
                 self._tell(self._config)
             for frame in self._replay():
@@ -139,6 +162,11 @@ class Link:
         self._on_event(event)
         if isinstance(event, ConnectionLost) and not self._closed:
             self._lost(event)
+
+    def _confirmed(self, formats: tuple[AudioFormat, AudioFormat]) -> None:
+        if formats != self._formats:
+            log.warning("realtime_audio_other", call_id=self._call_id, asked=self._formats, confirmed=formats)
+        self._formats = formats
 
     def _lost(self, event: ConnectionLost) -> None:
         loop = asyncio.get_running_loop()

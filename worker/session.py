@@ -254,6 +254,9 @@ class CallSession:
         self._minutes.note(event)
         if isinstance(event, base.AudioDone):
             self._playout.end_item(event.item_id)
+        elif isinstance(event, base.SessionReady):
+            self._uplink.use(event.input_format)
+            self._downlink.use(event.output_format)
         elif isinstance(event, base.ToolCallRequested):
             name, arguments = self.offer.catalog.view.unwrap(event.name, event.arguments)
             event = replace(event, name=name, arguments=arguments)

@@ -111,6 +111,9 @@ class Settings(BaseSettings):
     realtime_url: WebSocketUrl | None = Field(
         default=None, description="a ws:// or wss:// URL, such as wss://gateway.example.com/v1"
     )
+    realtime_audio: Annotated[Literal["pcm", "g711"], Lower] = Field(
+        default="pcm", description="one of: pcm (24 kHz), g711 (the call's own, where the provider confirms it)"
+    )
     realtime_model: str | None = Field(default=None, description="the name of a model (Azure: of the deployment)")
 
     agent: File | None = Field(default=None, description="the path of an agent file (TOML) that exists")
@@ -256,7 +259,14 @@ class Settings(BaseSettings):
         from worker.realtime.provider import Provider
 
         base, key, headers = self.realtime_endpoint(url)
-        return Provider(name=self.realtime, url=base, key=key or "none", model=self.model_name(), headers=headers)
+        return Provider(
+            name=self.realtime,
+            url=base,
+            key=key or "none",
+            model=self.model_name(),
+            headers=headers,
+            audio=self.realtime_audio,
+        )
 
 
 def reveal(secret: SecretStr | None) -> str | None:

@@ -3,22 +3,46 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Literal
 
 from telephony import g711
 from telephony.resample import Resampler
 from worker.realtime.base import RATE_HZ, AudioFormat
 
-__all__ = ["Downlink", "Uplink"]
+__all__ = ["Downlink", "Uplink", "session_format"]
 
 STREAMS = 4
 """Items that may come at once: an answer while a filler is still on its way, and to spare."""
+
+
+OWN_FORMAT: Mapping[str, AudioFormat] = {"PCMU": "pcmu", "PCMA": "pcma", "": "pcmu"}
+"""By a call's codec. Where it is not known yet the offer is ours, and begins with PCMU."""
+
+
+def session_format(audio: Literal["pcm", "g711"], codec: str) -> AudioFormat:
+    """Return what to ask a session for, in a call with this codec ("" while it is not known).
+
+    G.711 goes through in the call's own law; a law is not changed for another, nor G.722 for G.711: that is PCM's.
+    """
+    return OWN_FORMAT.get(codec, "pcm24k") if audio == "g711" else "pcm24k"
 
 
 class Uplink:
     """The caller's audio on its way to the session: 16-bit mono PCM at `phone_hz` in, the session's format out."""
 
     def __init__(self, phone_hz: int, session: AudioFormat) -> None:
-        self._resampler = Resampler(phone_hz, RATE_HZ[session]) if phone_hz != RATE_HZ[session] else None
+        self._phone_hz = phone_hz
+        self._session: AudioFormat | None = None
+        self.use(session)
+
+    def use(self, session: AudioFormat) -> None:
+        """Convert into this format from now on; nothing changes where that is so already."""
+        if session == self._session:
+            return
+        self._session = session
+        rate_hz = RATE_HZ[session]
+        self._resampler = Resampler(self._phone_hz, rate_hz) if rate_hz != self._phone_hz else None
         self._encode = {"pcmu": g711.ulaw_encode, "pcma": g711.alaw_encode}.get(session)
 
     def convert(self, pcm: bytes) -> bytes:
@@ -35,7 +59,16 @@ class Downlink:
     """
 
     def __init__(self, phone_hz: int, session: AudioFormat) -> None:
-        self._rates = (RATE_HZ[session], phone_hz)
+        self._phone_hz = phone_hz
+        self._session: AudioFormat | None = None
+        self.use(session)
+
+    def use(self, session: AudioFormat) -> None:
+        """Convert from this format from now on; nothing changes where that is so already."""
+        if session == self._session:
+            return
+        self._session = session
+        self._rates = (RATE_HZ[session], self._phone_hz)
         self._decode = {"pcmu": g711.ulaw_decode, "pcma": g711.alaw_decode}.get(session)
         self._streams: OrderedDict[str, Resampler] = OrderedDict()
 

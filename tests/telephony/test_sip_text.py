@@ -71,6 +71,24 @@ def test_keys_in_info(kind: str, content: str, digit: str) -> None:
     assert sip_text.info_digit(kind, content) == digit
 
 
+@pytest.mark.parametrize(
+    ("media", "codec"),
+    [
+        ("m=audio 4000 RTP/AVP 8 0 101\r\na=rtpmap:101 telephone-event/8000", "PCMA"),
+        ("m=audio 4000 RTP/AVP 18 96 0\r\na=rtpmap:18 G729/8000\r\na=rtpmap:96 opus/48000/2", "PCMU"),
+        ("m=audio 4000 RTP/SAVP 97 0\r\na=rtpmap:97 pcma/8000", "PCMA"),
+        ("m=audio 4000/2 RTP/AVP 9 8\r\na=rtpmap:9 G722/8000", "G722"),
+        ("m=video 4002 RTP/AVP 0\r\nm=audio 4000 RTP/AVP 8", "PCMA"),
+        ("m=audio 4000 RTP/AVP 18", ""),
+        ("m=audio 4000 RTP/AVP", ""),
+        ("m=image 4000 udptl t38", ""),
+        ("", ""),
+    ],
+)
+def test_the_codec_that_an_offer_leads_to(media: str, codec: str) -> None:
+    assert sip_text.offered_codec(f"v=0\r\nc=IN IP4 127.0.0.1\r\n{media}\r\na=sendrecv\r\n") == codec
+
+
 def test_registrar() -> None:
     assert sip_text.registrar_uri("pbx:5080") == "sip:pbx:5080"
     assert sip_text.registrar_uri("SIP:pbx;transport=tcp") == "SIP:pbx;transport=tcp"
@@ -78,7 +96,7 @@ def test_registrar() -> None:
 
 @given(st.text())
 def test_nothing_raises_and_names_are_bounded(text: str) -> None:
-    found = [sip_text.header(text, "To"), sip_text.body(text), sip_text.request_uri(text)]
+    found = [sip_text.header(text, "To"), sip_text.body(text), sip_text.request_uri(text), sip_text.offered_codec(text)]
     names = [sip_text.user_of(text), sip_text.host_of(text), sip_text.caller_of(text), sip_text.dialled_of(text, None)]
     assert all(isinstance(part, str) for part in found)
     assert all(len(name) <= sip_text.LONGEST and name.isprintable() for name in names)

@@ -1,6 +1,7 @@
 """A WebSocket peer on loopback that does what a scene tells it to, faults included."""
 
 import asyncio
+import copy
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -64,7 +65,7 @@ class Peer:
         """Begin a session as the service does; `audio` overrides the effective formats."""
         await self.say(ws, type="session.created", session={"id": "sess_1", "type": "realtime"})
         update = await self.hear(ws)
-        session = {**update["session"], "id": "sess_1"}
+        session = {**copy.deepcopy(update["session"]), "id": "sess_1"}
         for side, wire in audio.items():
             session["audio"][side]["format"] = wire
         await self.say(ws, type="session.updated", session=session)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from worker import link as link_module
 from worker.link import Link
@@ -196,3 +199,84 @@ async def test_recycle_replaces_the_session_and_is_deaf_to_the_old_one(service: 
         assert len(owner.of(ConnectionLost)) == 1 and owner.of(SpeechStarted) == []
         await service.say(SPEECH, item_id="new", audio_start_ms=0)
         await until(lambda: owner.of(SpeechStarted), "the new session is listened to")
+
+
+G711 = SessionConfig(input_format="pcmu", output_format="pcmu")
+PCM = {"type": "audio/pcm", "rate": 24000}
+
+
+def formats(update: Any) -> list[str]:
+    """What a session.update asks for, both ways."""
+    return [update["session"]["audio"][side]["format"]["type"] for side in ("input", "output")]
+
+
+def updates(server: Any) -> list[Any]:
+    return [message for message in server.received if message["type"] == "session.update"]
+
+
+async def test_g711_that_is_confirmed_stays(service: Any) -> None:
+    async with owned(service.peer.provider, G711) as owner:
+        await owner.link.open()
+        assert (owner.link.input_format, owner.link.output_format) == ("pcmu", "pcmu")
+        owner.link.append(b"\xff" * 320)
+        assert (await service.got("input_audio_buffer.append"))["audio"] == base64.b64encode(b"\xff" * 320).decode()
+
+
+async def test_each_direction_takes_what_is_confirmed_and_keeps_it(peer: Any, until: Until) -> None:
+    """A new offer of tools must not ask for the format that was not to be had."""
+
+    async def scene(server: Any, ws: Any) -> None:
+        await server.greet(ws, input=PCM)
+        await server.listen(ws)
+
+    async with peer(scene) as server, owned(server.provider, G711) as owner:
+        with capture_logs() as logs:
+            await owner.link.open()
+        assert (owner.link.input_format, owner.link.output_format) == ("pcm24k", "pcmu")
+        assert owner.of(SessionReady)[0].input_format == "pcm24k"
+        (line,) = [line for line in logs if line["event"] == "realtime_audio_other"]
+        assert line["asked"] == ("pcmu", "pcmu") and line["confirmed"] == ("pcm24k", "pcmu")
+        owner.link.configure(dataclasses.replace(G711, instructions="Now with a tool."))
+        await until(lambda: len(updates(server)) == 2, "the second session.update")
+        assert [formats(one) for one in updates(server)] == [["audio/pcmu"] * 2, ["audio/pcm", "audio/pcmu"]]
+
+
+@pytest.mark.parametrize("how", ["an error", "no word", "another"])
+async def test_where_g711_is_refused_the_session_is_had_in_pcm(peer: Any, how: str) -> None:
+    """An error for the settings, a confirmation that says nothing of formats, or one with a format of nobody's."""
+
+    async def scene(server: Any, ws: Any) -> None:
+        asked = len(updates(server)) == 0
+        if asked and how == "an error":
+            update = await server.hear(ws)
+            error = {"type": "invalid_request_error", "code": "invalid_value", "event_id": update["event_id"]}
+            await server.say(ws, type="error", error={**error, "message": "no audio/pcmu here"})
+        elif asked:
+            await server.greet(ws, output=None if how == "no word" else {"type": "audio/opus"})
+        else:
+            await server.greet(ws)
+        await server.listen(ws)
+
+    async with peer(scene) as server, owned(server.provider, G711) as owner:
+        with capture_logs() as logs:
+            await owner.link.open()
+        assert (owner.link.input_format, owner.link.output_format) == ("pcm24k", "pcm24k")
+        assert [formats(one) for one in updates(server)] == [["audio/pcmu"] * 2, ["audio/pcm"] * 2]
+        assert len(owner.of(SessionReady)) == 1 and owner.gone == []
+        assert [line["event"] for line in logs if line["event"].startswith("realtime_audio")] == [
+            "realtime_audio_refused"
+        ]
+
+
+async def test_settings_that_are_refused_in_pcm_too_are_told_once(peer: Any) -> None:
+    async def scene(server: Any, ws: Any) -> None:
+        update = await server.hear(ws)
+        error = {"type": "invalid_request_error", "code": "invalid_value", "event_id": update["event_id"]}
+        await server.say(ws, type="error", error={**error, "message": "no such voice"})
+        await server.listen(ws)
+
+    async with peer(scene) as server, owned(server.provider, G711) as owner:
+        await owner.link.open()
+        assert len(updates(server)) == 2
+        (reason,) = owner.gone
+        assert "no such voice" in reason

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from telephony import g711
 from telephony.pcm import level_dbfs
 from worker.realtime.base import RATE_HZ, SAMPLE_BYTES, AudioFormat
-from worker.voice import STREAMS, Downlink, Uplink
+from worker.voice import STREAMS, Downlink, Uplink, session_format
 
 FORMATS: list[AudioFormat] = ["pcm24k", "pcm16k", "pcmu", "pcma"]
 
@@ -98,3 +98,43 @@ def test_streams_are_bounded() -> None:
     for number in range(STREAMS * 5):
         link.convert(f"i{number}", tone(24000, ms=20))
     assert len(link._streams) == STREAMS
+
+
+@pytest.mark.parametrize(
+    ("codec", "asked"), [("PCMU", "pcmu"), ("PCMA", "pcma"), ("", "pcmu"), ("G722", "pcm24k"), ("opus", "pcm24k")]
+)
+def test_a_session_is_asked_for_the_calls_own_law(codec: str, asked: AudioFormat) -> None:
+    assert session_format("g711", codec) == asked
+    assert session_format("pcm", codec) == "pcm24k"
+
+
+@pytest.mark.parametrize("law", ["pcmu", "pcma"])
+def test_g711_goes_through_as_it_is_both_ways(law: AudioFormat) -> None:
+    """What the conference decoded is the code again: no resampling, and no second quantisation."""
+    codes = bytes(range(256)).replace(b"\x7f", b"\xff")  # mu-law's second zero comes back as the first
+    pcm = Downlink(8000, law).convert("i1", codes)
+    assert Uplink(8000, law).convert(pcm) == codes
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.sampled_from(FORMATS), min_size=1, max_size=5))
+def test_formats_may_change_from_session_to_session(formats: list[AudioFormat]) -> None:
+    up, down = Uplink(8000, "pcm24k"), Downlink(8000, "pcm24k")
+    for session in formats:
+        up.use(session)
+        down.use(session)
+        sent = up.convert(tone(8000))
+        assert len(sent) / SAMPLE_BYTES[session] / RATE_HZ[session] == pytest.approx(0.4, abs=0.006)
+        heard = down.convert(f"item-{session}", in_format(tone(RATE_HZ[session]), session))
+        assert pitch_hz(heard, 8000) == pytest.approx(700, abs=5)
+
+
+def test_the_same_format_again_changes_nothing() -> None:
+    """A stream that is on its way keeps its filter: another session of the same format is no click."""
+    whole = Uplink(8000, "pcm24k").convert(tone(8000))
+    up = Uplink(8000, "pcm24k")
+    first = up.convert(tone(8000)[:1600])
+    up.use("pcm24k")
+    again = first + up.convert(tone(8000)[1600:])
+    a, b = (np.frombuffer(x[: min(len(whole), len(again))], dtype="<i2").astype(int) for x in (whole, again))
+    assert np.max(np.abs(a - b)) <= 1

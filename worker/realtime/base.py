@@ -23,6 +23,9 @@ RATE_HZ: Final[Mapping[str, int]] = {"pcm24k": 24_000, "pcm16k": 16_000, "pcmu":
 SAMPLE_BYTES: Final[Mapping[str, int]] = {"pcm24k": 2, "pcm16k": 2, "pcmu": 1, "pcma": 1}
 """Bytes per sample of each `AudioFormat`."""
 
+G711: Final = ("pcmu", "pcma")
+"""The formats that a telephone speaks itself."""
+
 RECYCLED: Final = "replaced before the provider's limit"
 """The reason of a `ConnectionLost` that we planned: the session is replaced between turns."""
 
@@ -49,13 +52,15 @@ class RealtimeRefused(ProviderFault):
     Attributes:
         code: the HTTP status or WebSocket close code; 0 when nothing answered.
         fatal: True when trying again with the same settings can't help (refused key, unknown model).
+        settings: True when it is the session's settings that were refused.
     """
 
-    def __init__(self, message: str, *, code: int = 0, fatal: bool = False) -> None:
+    def __init__(self, message: str, *, code: int = 0, fatal: bool = False, settings: bool = False) -> None:
         """Take the message for the operator: who refused what, and how to mend it."""
         super().__init__(message)
         self.code = code
         self.fatal = fatal
+        self.settings = settings
 
 
 # --- events: what a codec's decode() and the connection hand to the session -------------------------------
@@ -294,9 +299,9 @@ class SessionConfig:
     turn_detection: Mapping[str, Any] | None = field(default_factory=lambda: {"type": "server_vad"})
     """Who notices that the caller speaks, in the provider's words; None: nobody (turns are then by hand)."""
     input_format: AudioFormat = "pcm24k"
-    """What we send."""
+    """What we want to send; of G.711 the provider may make something else (`SessionReady`)."""
     output_format: AudioFormat = "pcm24k"
-    """What we want to receive."""
+    """What we want to receive; the same holds."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """The provider's further options, merged deeply over the rest: an entry here wins."""
 

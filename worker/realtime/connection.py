@@ -154,7 +154,8 @@ class RealtimeConnection:
         except BaseException:
             await self.close()
             raise
-        self._log.info("realtime_session_ready", session_id=ready.session_id)
+        formats = {"input": ready.input_format, "output": ready.output_format}
+        self._log.info("realtime_session_ready", session_id=ready.session_id, **formats)
         return ready
 
     def append(self, pcm: bytes) -> None:
@@ -251,7 +252,7 @@ class RealtimeConnection:
             return False
         where = f"{self._provider.name} at {self._provider.address}"
         text = f"{where} refused the session ({error.code}): {error.message}"
-        self._ready.set_exception(RealtimeRefused(text, fatal=True))
+        self._ready.set_exception(RealtimeRefused(text, fatal=True, settings=True))
         return True
 
     def _lost(self, code: int, reason: str) -> None:

@@ -9,11 +9,14 @@ from __future__ import annotations
 import binascii
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 import orjson
 
 from worker.realtime.base import (
+    G711,
+    RATE_HZ,
+    SAMPLE_BYTES,
     AudioDelta,
     AudioFormat,
     Capabilities,
@@ -185,7 +188,7 @@ class OpenAICodec:
         item_id = word(message, "item_id")
         if not item_id:
             return [bad_frame("audio of no item can't be played")]
-        if self._wanted[1] == "pcm24k" and (self._half[1] or len(audio) & 1):
+        if SAMPLE_BYTES[self._wanted[1]] == 2 and (self._half[1] or len(audio) & 1):
             audio = self._whole_samples(item_id, audio)
         return [AudioDelta(word(message, "response_id"), item_id, audio)] if audio else []
 
@@ -204,15 +207,30 @@ class OpenAICodec:
     def _session_updated(self, message: Json) -> list[RealtimeEvent]:
         session = message["session"]
         self._session_id = word(session, "id") or self._session_id
+        formats: list[AudioFormat] = []
         for side, wanted in zip(("input", "output"), self._wanted, strict=True):
-            found = effective_format(session, side) or wanted
-            if found != wanted:
+            said = effective_format(session, side)
+            if not self._will_do(wanted, said):
+                found = said or "not told"
                 why = f"the {side} audio is {found}, not {wanted} as asked for: the provider can't be used so"
                 return [ProviderError("format_mismatch", why, fatal=True, request="session_update")]
+            formats.append(cast(AudioFormat, said or wanted))
         if self._ready:
             return []
         self._ready = True
+        self._wanted = (formats[0], formats[1])
         return [SessionReady(self._session_id, *self._wanted)]
+
+    def _will_do(self, wanted: AudioFormat, said: str | None) -> bool:
+        """Tell whether a side can be used. PCM is what a provider that does not say means; G.711 has to be said.
+
+        A session that begins may have another format in its place: who asks for G.711 would rather have it, no more.
+        """
+        if said == wanted:
+            return True
+        if self._ready or wanted not in G711:
+            return said is None
+        return said in RATE_HZ
 
     def _item_added(self, message: Json) -> list[RealtimeEvent]:
         item = message["item"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 from urllib.parse import urlsplit
 
 SECRET_CHARS = 8  # shorter "keys" are placeholders such as "none", and would blank out plain words
@@ -30,6 +31,9 @@ class Provider:
     """What goes with `Authorization: Bearer`, or what fetches it for each connection."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Further headers, such as Azure's `api-key`; these may be secrets, too."""
+
+    audio: Literal["pcm", "g711"] = "pcm"
+    """What sessions are asked for: 24 kHz PCM, or the call's own G.711."""
 
     @property
     def address(self) -> str:

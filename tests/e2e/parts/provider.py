@@ -309,9 +309,9 @@ class Provider:
         session = Session(connection, self._loop)
         created = {"id": session.new("sess"), "type": "realtime", "object": "realtime.session"}
         await connection.send(json.dumps({"type": "session.created", "session": created}))
-        update = json.loads(await connection.recv())
-        session.received.append(update)
-        wire = {**update["session"], **created}
+        update = await connection.recv()
+        session.received.append(json.loads(update))
+        wire = {**json.loads(update)["session"], **created}
         for side, audio_format in opening.formats.items():
             wire["audio"][side]["format"] = audio_format
         await connection.send(json.dumps({"type": "session.updated", "session": wire}))

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from parts.program import BOUND_S, ROOT, until
 
-from telephony.g711 import alaw_decode, ulaw_decode, ulaw_encode
+from telephony.g711 import alaw_decode, alaw_encode, ulaw_decode, ulaw_encode
 
 SCENES = ROOT / "tests" / "sipp"
 PCMU, PCMA, G722, EVENT = 0, 8, 9, 101
@@ -139,15 +139,16 @@ class Rtp:
             self._timestamp += 1600
 
     @contextlib.contextmanager
-    def sending(self, pcm: bytes) -> Iterator[None]:
-        """Send this audio again and again in real time meanwhile (PCMU)."""
+    def sending(self, pcm: bytes, law: int = PCMU) -> Iterator[None]:
+        """Send this audio again and again in real time meanwhile (PCMU, or PCMA)."""
         stop = threading.Event()
-        frames = [ulaw_encode(pcm[at : at + 320]) for at in range(0, len(pcm) // 320 * 320, 320)]
+        encode = ulaw_encode if law == PCMU else alaw_encode
+        frames = [encode(pcm[at : at + 320]) for at in range(0, len(pcm) // 320 * 320, 320)]
 
         def send() -> None:
             began, count = time.monotonic(), 0
             while not stop.wait(max(0.0, began + count * 0.02 - time.monotonic())):
-                self.send(PCMU, frames[count % len(frames)])
+                self.send(law, frames[count % len(frames)])
                 count += 1
 
         sender = threading.Thread(target=send, daemon=True)

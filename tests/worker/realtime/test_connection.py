@@ -208,14 +208,14 @@ class TestRefusals:
 
     async def test_answers_another_audio_format(self, peer):
         async def scene(server, ws):
-            await server.greet(ws, output={"type": "audio/pcm", "rate": 24000})
+            await server.greet(ws, output={"type": "audio/opus"})
             await server.listen(ws)
 
         ear = Ear()
         async with peer(scene) as server:
-            with pytest.raises(RealtimeRefused, match="output audio is pcm24k, not pcmu") as caught:
+            with pytest.raises(RealtimeRefused, match="output audio is audio/opus, not pcmu") as caught:
                 await connection_to(server.provider, ear).open(SessionConfig(output_format="pcmu"))
-        assert caught.value.fatal
+        assert caught.value.fatal and caught.value.settings
         assert ear.events == []
 
     async def test_settings_refused(self, peer):

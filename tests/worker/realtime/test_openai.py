@@ -33,7 +33,7 @@ from worker.realtime.base import (
     Unknown,
 )
 from worker.realtime.openai import TOOL_CALLS, OpenAICodec
-from worker.realtime.openai_wire import OLD_NAMES
+from worker.realtime.openai_wire import OLD_NAMES, wire_format
 
 SERVER_EVENTS = get_args(get_args(RealtimeServerEvent)[0])
 PLACE: dict[str, Any] = {"event_id": "event_1", "response_id": "resp_1", "item_id": "item_1", "output_index": 0}
@@ -289,31 +289,53 @@ class TestFormats:
         assert codec.decode(json.dumps(updated)) == [SessionReady("sess_1", ours, ours)]
 
     @pytest.mark.parametrize(
-        ("theirs", "named"),
+        ("ours", "theirs", "named"),
         [
-            ({"type": "audio/pcm", "rate": 24000}, "pcm24k"),
-            ({"type": "audio/pcm", "rate": 16000}, "pcm16k"),
-            ({"type": "audio/pcm", "rate": 8000}, "audio/pcm at 8000 Hz"),
-            ({"type": "audio/opus"}, "audio/opus"),
-            ("g711_alaw", "pcma"),
+            ("pcmu", {"type": "audio/pcm", "rate": 8000}, "audio/pcm at 8000 Hz"),
+            ("pcmu", {"type": "audio/opus"}, "audio/opus"),
+            ("pcmu", None, "not told"),
+            ("pcm24k", {"type": "audio/pcmu"}, "pcmu"),
+            ("pcm24k", "g711_alaw", "pcma"),
+            ("pcm24k", {"type": "audio/pcm", "rate": 16000}, "pcm16k"),
         ],
     )
     @pytest.mark.parametrize("side", ["input", "output"])
-    def test_not_as_asked_for_is_fatal(self, theirs, named, side):
+    def test_what_can_not_be_used_is_fatal(self, ours, theirs, named, side):
         codec = OpenAICodec()
-        codec.session_update(SessionConfig(input_format="pcmu", output_format="pcmu"))
-        pcmu = {"type": "audio/pcmu"}
-        both = session(theirs, pcmu) if side == "input" else session(pcmu, theirs)
+        codec.session_update(SessionConfig(input_format=ours, output_format=ours))
+        good = dict(wire_format(ours))
+        both = session(theirs, good) if side == "input" else session(good, theirs)
         (error,) = codec.decode(json.dumps({"type": "session.updated", "session": both}))
         assert (error.code, error.fatal, error.request) == ("format_mismatch", True, "session_update")
-        assert f"the {side} audio is {named}, not pcmu" in error.message
+        assert f"the {side} audio is {named}, not {ours}" in error.message
+
+    @pytest.mark.parametrize("theirs", ["pcm24k", "pcma"])
+    @pytest.mark.parametrize("side", ["input", "output"])
+    def test_in_the_place_of_g711_another_format_may_come(self, theirs, side):
+        """Each direction by itself. Once the session has begun nothing may change any more."""
+        codec = OpenAICodec()
+        codec.session_update(SessionConfig(input_format="pcmu", output_format="pcmu"))
+        said = {"input": "pcmu", "output": "pcmu", side: theirs}
+        updated = {"type": "session.updated", "session": session(*(dict(wire_format(one)) for one in said.values()))}
+        assert codec.decode(json.dumps(updated)) == [SessionReady("sess_1", said["input"], said["output"])]
+        assert codec.decode(json.dumps(updated)) == []
+        pcmu = dict(wire_format("pcmu"))
+        (error,) = codec.decode(json.dumps({"type": "session.updated", "session": session(pcmu, pcmu)}))
+        assert error.code == "format_mismatch" and f"the {side} audio is pcmu, not {theirs}" in error.message
+
+    def test_half_a_sample_waits_in_pcm_that_came_in_the_place_of_g711(self):
+        codec = OpenAICodec()
+        codec.session_update(SessionConfig(input_format="pcmu", output_format="pcmu"))
+        codec.decode(json.dumps({"type": "session.updated", "session": session(PCM24K, PCM24K)}))
+        events = [event for audio in (b"abc", b"d") for event in codec.decode(json.dumps(delta(audio)))]
+        assert [event.audio for event in events] == [b"ab", b"cd"]
 
     def test_formats_of_the_beta(self):
         codec = OpenAICodec()
         codec.session_update(SessionConfig(input_format="pcmu", output_format="pcmu"))
         old = {"id": "sess_1", "input_audio_format": "g711_ulaw", "output_audio_format": "pcm16"}
-        (error,) = codec.decode(json.dumps({"type": "session.updated", "session": old}))
-        assert error.code == "format_mismatch"
+        events = codec.decode(json.dumps({"type": "session.updated", "session": old}))
+        assert events == [SessionReady("sess_1", "pcmu", "pcm24k")]
 
     def test_ready_comes_once_per_session(self):
         codec = OpenAICodec()
