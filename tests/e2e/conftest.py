@@ -19,6 +19,9 @@ from parts.services import OwnDesk, RedisServer, ToolWorker, Worker
 from parts.wire import Rtp, Sipp
 
 SHOP = Path(__file__).parent / "parts" / "shop.py"
+WORKSHOP = SHOP.with_name("workshop.py")
+SHOP_KEY = "quite-a-plain-word"
+"""A secret that doesn't look like one."""
 
 SCRIPTED_AGENT = """
 goodbye = "Goodbye, and thank you."
@@ -27,6 +30,13 @@ instructions = "Be brief."
 modules = ["{shop}"]
 """
 """No greeting: a scene begins in silence."""
+
+WORKSHOP_AGENT = """
+goodbye = "Goodbye, and thank you."
+[tools]
+modules = ["{workshop}"]
+exposure = "direct"
+"""
 
 SPOKEN_AGENT = """
 greeting = "Hello, this is the order desk. How can I help you?"
@@ -138,6 +148,44 @@ def start_desk(provider: Provider, scripted_agent: Path) -> Iterator[Callable[..
 @pytest.fixture
 def own_desk(start_desk: Callable[..., OwnDesk]) -> OwnDesk:
     return start_desk()
+
+
+@pytest.fixture(scope="session")
+def workshop_desk(provider_server: Provider, folder: Path) -> Iterator[OwnDesk]:
+    (own := folder / "ws").mkdir()
+    agent = own / "agent.toml"
+    agent.write_text(WORKSHOP_AGENT.format(workshop=WORKSHOP))
+    desk = OwnDesk(own, agent, provider_server.url, secrets={"SHOP_KEY": SHOP_KEY})
+    desk.start_tool_worker()
+    yield desk
+    assert desk.worker.alive and all(one.alive for one in desk.tool_workers), desk.worker.text()
+    assert desk.stop() == 0, desk.worker.text()
+
+
+@pytest.fixture
+def workshop(workshop_desk: OwnDesk, provider: Provider) -> OwnDesk:
+    """A worker with the tools of parts/workshop.py and two tool workers, shared; the test plays the provider."""
+    workshop_desk.worker.forget_calls()
+    return workshop_desk
+
+
+@pytest.fixture
+def shop_key() -> str:
+    """The secret of the workshop's tools."""
+    return SHOP_KEY
+
+
+@pytest.fixture
+def dial_workshop(
+    dial: Callable[[str], Call], workshop: OwnDesk, provider: Provider
+) -> Callable[[], tuple[Call, Session, str]]:
+    """Call the workshop: the caller's side, the provider's side, the worker's call id."""
+
+    def start() -> tuple[Call, Session, str]:
+        call = dial(workshop.worker.uri)
+        return call, provider.session(), workshop.worker.next_call()
+
+    return start
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import re
 import subprocess
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,9 @@ class RedisServer:
 class ToolWorker(Program):
     """`offhook tool-worker` on the tools of an agent file."""
 
-    def __init__(self, redis_url: str, agent: Path, shop: Path) -> None:
-        env = environment(REDIS_URL=redis_url, OFFHOOK_AGENT=agent, SHOP_FOLDER=shop, OFFHOOK_LOG_FORMAT="json")
-        super().__init__([*OFFHOOK, "tool-worker"], env)
+    def __init__(self, redis_url: str, agent: Path, shop: Path, **settings: Any) -> None:
+        own = {"REDIS_URL": redis_url, "OFFHOOK_AGENT": agent, "SHOP_FOLDER": shop, "OFFHOOK_LOG_FORMAT": "json"}
+        super().__init__([*OFFHOOK, "tool-worker"], environment(**own, **settings))
 
     def ready(self) -> ToolWorker:
         self.line("^tool worker ready")
@@ -186,15 +187,22 @@ class RealtimeServer(Program):
 
 
 class OwnDesk:
-    """A worker, a tool worker and a Redis of one scene's own, to be killed."""
+    """A worker, a tool worker and a Redis of one scene's own, to be killed.
 
-    def __init__(self, folder: Path, agent: Path, provider_url: str, **settings: Any) -> None:
+    secrets: of the tools, by name.
+    """
+
+    def __init__(
+        self, folder: Path, agent: Path, provider_url: str, *, secrets: Mapping[str, str] | None = None, **settings: Any
+    ) -> None:
         self.folder = folder
         self.agent = agent
+        self._secrets = {"OFFHOOK_TOOL_SECRETS": ",".join(secrets), **secrets} if secrets else {}
         self.redis = RedisServer(folder)
         self.redis.start()
-        self.tool_workers = [ToolWorker(self.redis.url, agent, folder)]
+        self.tool_workers = [ToolWorker(self.redis.url, agent, folder, **self._secrets)]
         own = {
+            **self._secrets,
             "REDIS_URL": self.redis.url,
             "OFFHOOK_AGENT": agent,
             "OFFHOOK_REALTIME": "gateway",
@@ -203,17 +211,35 @@ class OwnDesk:
             **settings,
         }
         self.worker = Worker(folder / "recordings", **own)
-        self.tool_worker.ready()
-        self.worker.ready()
+        try:
+            self.tool_worker.ready()
+            self.worker.ready()
+        except BaseException:
+            self.stop()  # nobody has it yet who would
+            raise
 
     def start_tool_worker(self) -> None:
         """Another one, as a supervisor would."""
-        self.tool_workers.append(ToolWorker(self.redis.url, self.agent, self.folder).ready())
+        self.tool_workers.append(ToolWorker(self.redis.url, self.agent, self.folder, **self._secrets).ready())
 
     @property
     def tool_worker(self) -> ToolWorker:
         """The latest."""
         return self.tool_workers[-1]
+
+    def marks(self, name: str) -> list[tuple[int, float]]:
+        """The runs that a tool has marked: process and time (s), in order."""
+        path = self.folder / name
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [(int(pid), float(at)) for pid, at in (line.split() for line in lines)]
+
+    def begun(self, name: str) -> int:
+        """Wait until a tool that waits at a gate runs; returns its process."""
+        return until(lambda: self.marks(f"{name}.started"), lambda: f"{name} runs\n{self.tool_worker.text()}")[-1][0]
+
+    def open(self, name: str, gate: str = "open") -> None:
+        """Let a tool that waits at a gate go on."""
+        (self.folder / f"{name}.{gate}").touch()
 
     def stop(self) -> int:
         code = self.worker.stop()
