@@ -24,7 +24,7 @@ import structlog
 
 from worker.children import Child, ChildSpec, LineSink, to_stderr
 from worker.errors import HostError
-from worker.settings import Settings, child_environment, reveal, search_path
+from worker.settings import Settings, child_environment, reveal, search_path, variable_of
 
 log = structlog.get_logger(__name__)
 
@@ -119,6 +119,10 @@ async def ping_redis(url: str, timeout_s: float = 2.0) -> str | None:
     finally:
         await client.aclose()
     return None
+
+
+def _is_sip(variable: str) -> bool:
+    return variable.upper().startswith("OFFHOOK_SIP_")
 
 
 def reachable_port(url: str) -> tuple[str, int]:
@@ -216,7 +220,10 @@ class Embedded:
             self.sink(name, line)
 
     def _environment(self, *, keep_secrets: bool, **extra: str) -> dict[str, str]:
-        """What our own programs are started with: the settings as they are here, wherever they came from."""
+        """What our own programs are started with: the settings as they are here, wherever they came from.
+
+        Of the environment's settings only those count that are set here, too: the demo has none of them.
+        """
         settings, given = self.settings, dict(self.extra_environment)
         given.setdefault("OFFHOOK_REALTIME", settings.realtime)
         given.setdefault("OFFHOOK_LOG_LEVEL", settings.log_level)
@@ -224,9 +231,12 @@ class Embedded:
         given.setdefault("OFFHOOK_LOG_FORMAT", "console" if on_terminal else settings.log_format)
         if settings.agent is not None:
             given.setdefault("OFFHOOK_AGENT", str(settings.agent.resolve()))
-        kept = child_environment(keep_secrets=keep_secrets, **{**given, **extra})
+        given |= extra
+        unset = {variable_of(name) for name in Settings.model_fields if name not in settings.model_fields_set}
+        kept = child_environment(keep_secrets=keep_secrets)
         # SIP is the worker's own: a registrar without its password, which no child gets, would be a wrong setting.
-        return {name: value for name, value in kept.items() if not name.startswith("OFFHOOK_SIP_")}
+        kept = {name: value for name, value in kept.items() if name.upper() not in unset and not _is_sip(name)}
+        return {**kept, **given}
 
     async def _start(self, spec: ChildSpec) -> str | None:
         child = self.children[spec.name] = Child(spec, sink=self._pass_on)

@@ -9,7 +9,7 @@ from worker import embedded
 from worker.children import Child
 from worker.embedded import Embedded, ping_redis, private_folder, reachable_port, redis_program, redis_spec
 from worker.errors import ChildFailed, HostError
-from worker.settings import load_settings
+from worker.settings import Settings, load_settings
 
 SYSTEM_REDIS = shutil.which("redis-server")
 
@@ -117,6 +117,29 @@ async def test_everything_comes_up_with_nothing_configured(monkeypatch: pytest.M
     finally:
         await services.stop()
     assert list(tmp_path.iterdir()) == [] and services.children == {}
+
+
+async def test_the_demo_s_services_come_up_whatever_the_environment_says(monkeypatch, tmp_path: Path) -> None:
+    """`offhook demo` has settings of its own; a machine where a worker is set up must not break it."""
+    monkeypatch.setattr(embedded.tempfile, "tempdir", str(tmp_path))
+    environment = {
+        "OFFHOOK_REALTIME": "openai",  # without its key no program of ours would start
+        "OFFHOOK_AGENT": "/nowhere/agent.toml",
+        "OFFHOOK_TOOL_SECRETS": "NOT_SET_ANYWHERE",
+        "OFFHOOK_SIP_PORT": "seven",
+        "OFFHOOK_BACKLOG_TELL_SECONDS": "many",
+        "REDIS_URL": "nonsense",
+        "offhook_http": "nonsense",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    said: list[str] = []
+    services = Embedded(Settings.model_construct(), sink=lambda name, line: said.append(line))
+    try:
+        await services.start()
+        assert set(services.children) == {"redis", "tool-worker", "realtime-server"}, said
+    finally:
+        await services.stop()
 
 
 def test_host_and_port_of_a_url() -> None:

@@ -196,6 +196,16 @@ def test_children_get_no_secret_that_is_not_theirs(monkeypatch: pytest.MonkeyPat
     assert tools["OPENAI_API_KEY"] == "x" and "OFFHOOK_SIP_PASSWORD" not in tools
 
 
+def test_what_is_named_for_the_tools_goes_to_them_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OFFHOOK_TOOL_SECRETS", "SHOP_KEY, CRM_KEY")
+    for name in ("SHOP_KEY", "CRM_KEY", "SHOP_URL", "offhook_sip_password", "openai_api_key"):
+        monkeypatch.setenv(name, "x")
+    bare, tools = child_environment(keep_secrets=False), child_environment(keep_secrets=True)
+    assert not {"SHOP_KEY", "CRM_KEY", "openai_api_key", "offhook_sip_password"} & set(bare)
+    assert bare["SHOP_URL"] == "x"
+    assert {"SHOP_KEY", "CRM_KEY", "openai_api_key"} <= set(tools) and "offhook_sip_password" not in tools
+
+
 def test_every_setting_says_what_is_allowed_and_has_a_name() -> None:
     for field, info in Settings.model_fields.items():
         assert info.description, field
