@@ -16,7 +16,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import firwin
 
 __all__ = ["Resampler"]
 
@@ -52,6 +51,8 @@ class _Design:
 
 @lru_cache(maxsize=16)
 def _design(from_hz: int, to_hz: int) -> _Design:
+    from scipy.signal import firwin  # here, not above: loading it takes as long as all the rest of a worker's start
+
     common = math.gcd(from_hz, to_hz)
     up, down = to_hz // common, from_hz // common
     high_hz = from_hz * up  # where every sample of both sides has a place: input n at n * up, output k at k * down

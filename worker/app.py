@@ -30,6 +30,7 @@ from worker.session import CallInfo, CallSession, Services
 from worker.settings import Settings
 from worker.switchboard import Observe, Switchboard
 from worker.usual import UsualTimes, filled
+from worker.voice import prepare as prepare_audio
 
 __all__ = ["App"]
 
@@ -87,7 +88,7 @@ class App:
         tools = {agent.tools.modules: load_tools(agent.tools.modules) for agent in self.agents.agents()}
         secrets = settings.secrets_for_tools()
         check_tools(self.agents, tools)
-        await self._embedded.start()
+        await asyncio.gather(self._embedded.start(), asyncio.to_thread(prepare_audio, PHONE_HZ))
         await asyncio.to_thread(prepare_canned, self.agents, tools, PHONE_HZ)
         self._provider = settings.provider(self._embedded.realtime_url)
         await asyncio.to_thread(prepare, self._provider)

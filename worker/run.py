@@ -1,4 +1,7 @@
-"""Runs a worker as the command line asks: `serve` until a signal, `dial` until the call ends."""
+"""Runs a worker as the command line asks: `serve` until a signal, `dial` until the call ends.
+
+The agent file is read before the rest is imported, which takes two seconds: who has mistyped a key waits for none of it.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,16 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvloop
 
 from worker.agent import load_agent_file
-from worker.app import App
 from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.app import App
 
 __all__ = ["dial", "run_loop", "serve", "until_stopped"]
 
@@ -27,8 +32,14 @@ def run_loop(main: Coroutine[Any, Any, Any]) -> Any:
 
 def serve(settings: Settings) -> None:
     """Answer calls until SIGTERM or SIGINT. Raises OffhookError or SipStartError when it can't start."""
-    app = App(settings, load_agent_file(settings.agent))
-    run_loop(until_stopped(app, _say_address))
+    run_loop(until_stopped(_app(settings), _say_address))
+
+
+def _app(settings: Settings) -> App:
+    agents = load_agent_file(settings.agent)
+    from worker.app import App
+
+    return App(settings, agents)
 
 
 def _say_address(app: App) -> None:
@@ -42,7 +53,7 @@ def _say_address(app: App) -> None:
 
 def dial(settings: Settings, uri: str) -> None:
     """Call `uri`; ends with the call, or drains it at a signal."""
-    app = App(settings, load_agent_file(settings.agent))
+    app = _app(settings)
 
     async def one_call() -> None:
         await app.start()

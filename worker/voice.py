@@ -10,7 +10,7 @@ from telephony import g711
 from telephony.resample import Resampler
 from worker.realtime.base import RATE_HZ, AudioFormat
 
-__all__ = ["Downlink", "Uplink", "session_format"]
+__all__ = ["Downlink", "Uplink", "prepare", "session_format"]
 
 STREAMS = 4
 """Items that may come at once: an answer while a filler is still on its way, and to spare."""
@@ -26,6 +26,13 @@ def session_format(audio: Literal["pcm", "g711"], codec: str) -> AudioFormat:
     G.711 goes through in the call's own law; a law is not changed for another, nor G.722 for G.711: that is PCM's.
     """
     return OWN_FORMAT.get(codec, "pcm24k") if audio == "g711" else "pcm24k"
+
+
+def prepare(phone_hz: int) -> None:
+    """Have every filter at hand before a call wants it. Blocks for a second, most of it to load what designs them."""
+    for session_hz in {*RATE_HZ.values()} - {phone_hz}:
+        Resampler(phone_hz, session_hz)
+        Resampler(session_hz, phone_hz)
 
 
 class Uplink:

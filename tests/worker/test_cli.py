@@ -72,6 +72,22 @@ def test_an_unknown_command_is_refused(run) -> None:
     assert code == 2 and "No such command" in errors
 
 
+def test_a_wrong_key_of_the_agent_file_is_told_before_anything_heavy_is_loaded(tmp_path: Path) -> None:
+    agent = tmp_path / "agent.toml"
+    agent.write_text('greting = "Hello."\n')
+    code = (
+        "import sys; from worker.run import serve; from worker.settings import load_settings\n"
+        "try: serve(load_settings())\n"
+        "except Exception as error: print(error)\n"
+        "print(*{'openai', 'scipy', 'numpy', 'pjsua2'} & set(sys.modules))"
+    )
+    environment = {**os.environ, "OFFHOOK_AGENT": str(agent)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=Path(cli.__file__).parents[1], capture_output=True, text=True
+    )
+    assert done.stdout.splitlines() == [f"{agent}: greting: there is no such key; did you mean greeting?", ""]
+
+
 @pytest.mark.parametrize("command", ["serve", "tool-worker", "check", "tools"])
 def test_a_wrong_setting_stops_any_command_with_one_line(run, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     monkeypatch.setenv("OFFHOOK_SIP_PORT", "99999")

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from telephony import g711
+from telephony import g711, resample
 from telephony.pcm import level_dbfs
 from worker.realtime.base import RATE_HZ, SAMPLE_BYTES, AudioFormat
-from worker.voice import STREAMS, Downlink, Uplink, session_format
+from worker.voice import STREAMS, Downlink, Uplink, prepare, session_format
 
 FORMATS: list[AudioFormat] = ["pcm24k", "pcm16k", "pcmu", "pcma"]
 
@@ -138,3 +138,12 @@ def test_the_same_format_again_changes_nothing() -> None:
     again = first + up.convert(tone(8000)[1600:])
     a, b = (np.frombuffer(x[: min(len(whole), len(again))], dtype="<i2").astype(int) for x in (whole, again))
     assert np.max(np.abs(a - b)) <= 1
+
+
+def test_no_filter_is_designed_in_a_call() -> None:
+    prepare(8000)
+    designed = resample._design.cache_info().misses
+    for session in FORMATS:
+        Uplink(8000, session)
+        Downlink(8000, session).convert("item", bytes(960))
+    assert resample._design.cache_info().misses == designed
