@@ -18,19 +18,20 @@ from telephony.bridge import Bridge
 from tools.catalog import Catalog
 from worker import turn_events as turn
 from worker.agent import Agent
-from worker.canned import CannedFillers, CannedVoice, is_canned
+from worker.agent_voice import AgentVoice
+from worker.canned import CannedFillers, CannedVoice
+from worker.conversation import Conversation
 from worker.digits import DigitBuffer
 from worker.link import Link
 from worker.metrics import Metrics
 from worker.minutes import Minutes
 from worker.playout import Playout
 from worker.realtime import base
-from worker.realtime.history import History
-from worker.records import CallOutcome, Recorder, Who
+from worker.records import CallOutcome, Recorder
 from worker.sounds import APOLOGY, load_prompt
 from worker.tool_calls import ToolCalls
 from worker.tool_offer import ToolOffer
-from worker.turns import PLACEHOLDER, TurnMachine, say_exactly
+from worker.turns import TurnMachine
 from worker.usual import UsualTimes
 from worker.voice import Downlink, Uplink
 
@@ -42,8 +43,6 @@ RECYCLE_BEFORE_S = 300.0
 """A session is replaced so long before the provider's limit, as soon as nobody speaks and nothing is open."""
 APOLOGY_BOUND_S = 15.0
 """The apology takes 6 s. Where its playout stands still (a held call), the call ends without it."""
-UNHEARD = 64
-"""Items of responses in flight that may be kept in mind."""
 LEAVING: dict[str, CallOutcome] = {"drain": "drained", "limit": "limit", "agent": "completed"}
 
 
@@ -95,15 +94,11 @@ class CallSession:
         self.offer = offer
         self._playout = Playout(bridge, recorder)
         self._uplink = Uplink(bridge.rate_hz, link.input_format)
-        self._downlink = Downlink(bridge.rate_hz, link.output_format)
         self._digits = DigitBuffer()
-        self._history = History()
+        self._conversation = Conversation(link, offer.catalog)
         self._answered: float | None = None
         self._opened = 0.0
         self._media = False
-        self._asked: dict[str, turn.StartTool] = {}
-        self._unheard: dict[str, str] = {}
-        self._entries = 0
         self._warned = False
         self._looked = 0.0
         self._leaving: CallOutcome | None = None
@@ -112,7 +107,19 @@ class CallSession:
         self._reason = ""
         self._fault = ""
         self._log = log.bind(call_id=info.call_id)
-        self._minutes = Minutes(recorder, self._history, self._playout, services.metrics, self._log, self._clock)
+        history = self._conversation.history
+        self._minutes = Minutes(recorder, history, self._playout, services.metrics, self._log, self._clock)
+        self._voice = AgentVoice(
+            machine,
+            self._playout,
+            self._downlink,
+            self._conversation,
+            self._minutes,
+            recorder,
+            services.metrics,
+            self._clock,
+            self._feed,
+        )
         self._tools = ToolCalls(
             info.call_id,
             info.caller,
@@ -133,13 +140,13 @@ class CallSession:
             )
         self._commands: dict[type[Any], Callable[[Any], None]] = {
             turn.StartTool: self._start_tool,
-            turn.SendOutput: self._answer,
-            turn.SendResult: self._tell_result,
-            turn.RequestResponse: self._request_response,
+            turn.SendOutput: self._conversation.answer,
+            turn.SendResult: self._conversation.tell_result,
+            turn.RequestResponse: self._conversation.request_response,
             turn.SpeakFiller: self._speak_filler,
             turn.PlayTone: lambda command: self._playout.play_tone(),
-            turn.CancelResponse: self._cancel_response,
-            turn.StopPlayout: lambda command: self._stop_playout(command.barge_in),
+            turn.CancelResponse: self._conversation.cancel_response,
+            turn.StopPlayout: lambda command: self._voice.stop(barge_in=command.barge_in),
             turn.Apologise: self._apologise_for,
             turn.HangUp: lambda command: self._leave(LEAVING.get(command.reason, "completed"), command.reason),
         }
@@ -238,10 +245,7 @@ class CallSession:
     def _typed(self, digits: str | None) -> None:
         if digits is None:
             return
-        text = f"The caller typed on the keypad: {digits}"
-        self._entries += 1
-        self._history.caller_said(f"keypad:{self._entries}", text)  # a session that is to come is told of it then
-        self._link.send(self._link.codec.message("user", text))
+        self._conversation.typed(digits)
         self._feed(turn.CallerTyped())
 
     # --- from the provider --------------------------------------------------------------------------------------------
@@ -249,7 +253,7 @@ class CallSession:
     def on_provider_event(self, event: base.RealtimeEvent) -> None:
         """Take one event of the realtime session; audio goes straight to the playout."""
         if isinstance(event, base.AudioDelta):
-            self._audio(event)
+            self._voice.take(event)
             return
         self._minutes.note(event)
         if isinstance(event, base.AudioDone):
@@ -261,36 +265,12 @@ class CallSession:
             name, arguments = self.offer.catalog.view.unwrap(event.name, event.arguments)
             event = replace(event, name=name, arguments=arguments)
         elif isinstance(event, base.ResponseDone):
-            self._take_back_unheard(event)
+            self._voice.response_done(event)
         elif isinstance(event, base.ConnectionLost):
-            self._unheard.clear()
+            self._voice.session_lost()
         elif isinstance(event, base.ProviderError) and event.fatal:
             self.fail(f"realtime provider: {event.code}: {event.message}")
         self._feed(event)
-
-    def _audio(self, event: base.AudioDelta) -> None:
-        if not self.machine.wants_audio(event.response_id):
-            self._not_heard(event)
-            return
-        who: Who = "filler" if self.machine.fillers.speaks(event.response_id) else "agent"
-        pcm = self._downlink.convert(event.item_id, event.audio)
-        if self._playout.play(event.item_id, pcm, who):
-            if who == "agent":
-                self._minutes.agent_heard()
-            self._feed(turn.AudioStarted(event.response_id, event.item_id))
-
-    def _not_heard(self, event: base.AudioDelta) -> None:
-        """Audio that came too late to be played. Where nothing of its item was, the model must not take it for said."""
-        if not self._playout.known(event.item_id) and len(self._unheard) < UNHEARD:
-            self._unheard[event.item_id] = event.response_id
-            self._minutes.cut(event.item_id, 0, 1)
-
-    def _take_back_unheard(self, event: base.ResponseDone) -> None:
-        """Take what nobody heard of a response out of the conversation, now that no more of it comes."""
-        for item_id in [item for item, response in self._unheard.items() if response == event.response_id]:
-            del self._unheard[item_id]
-            if event.metadata.get("purpose") != turn.Purpose.FILLER:  # a filler is no part of the conversation
-                self._link.send(self._link.codec.delete_item(item_id))
 
     def fail(self, reason: str) -> None:
         """The session can't be had any more: the caller hears an apology, then the call ends."""
@@ -304,11 +284,7 @@ class CallSession:
 
     def _replay(self) -> list[base.Frame]:
         """What a new session has to be told: the conversation so far as text, and the calls that are open."""
-        codec = self._link.codec
-        frames = [codec.message(entry.role, entry.text) for entry in self._history.entries()]
-        calls, view = self.machine.pending.unanswered(), self.offer.catalog.view
-        wrapped = [(call.tool_call_id, *view.wrap(call.name, call.arguments)) for call in calls]
-        return frames + [codec.tool_call_item(*call) for call in wrapped]
+        return self._conversation.replay(self.machine.pending.unanswered())
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
@@ -328,70 +304,20 @@ class CallSession:
     def _do(self, command: turn.Command) -> None:
         self._commands[type(command)](command)
 
-    def _request_response(self, command: turn.RequestResponse) -> None:
-        metadata = {"purpose": command.purpose.value}
-        tools = () if command.instructions is not None else None  # words that are given leave nothing to call
-        request = base.ResponseRequest(instructions=command.instructions, metadata=metadata, tools=tools)
-        self._link.send(self._link.codec.create_response(request))
-
-    def _cancel_response(self, command: turn.CancelResponse) -> None:
-        if not is_canned(command.response_id):
-            self._link.send(self._link.codec.cancel_response(command.response_id))
-
     def _apologise_for(self, command: turn.Apologise) -> None:
         self._reason = command.reason
         self.fail(command.reason)
 
     def _start_tool(self, command: turn.StartTool) -> None:
-        self._asked[command.tool_call_id] = command
+        self._conversation.tool_asked(command)
         self._tools.start(command)
-
-    def _answer(self, command: turn.SendOutput) -> None:
-        """Give a tool call its output."""
-        self._link.send(self._link.codec.tool_output(command.tool_call_id, command.output))
-        if command.output != PLACEHOLDER:
-            self._keep(command.tool_call_id, command.output)
-
-    def _keep(self, tool_call_id: str, output: str) -> None:
-        """Keep a tool's answer for a session that is to come."""
-        asked = self._asked.pop(tool_call_id, None)
-        if asked is not None:
-            self._history.tool_answered(tool_call_id, asked.name, asked.arguments, output)
-
-    def _tell_result(self, command: turn.SendResult) -> None:
-        """Tell the outcome of a call that was answered with a placeholder."""
-        text = f"The result of {command.name}, which was pending ({command.tool_call_id}): {command.output}"
-        self._keep(command.tool_call_id, command.output)
-        self._link.send(self._link.codec.message("system", text))
 
     def _speak_filler(self, command: turn.SpeakFiller) -> None:
         self._services.metrics.fillers_total.inc()
         if self._canned is not None:
             self._canned.speak(command)
-            return
-        text = say_exactly(command.text)
-        request = base.ResponseRequest(
-            instructions=text, input_text=text, out_of_band=True, metadata=command.metadata, tools=()
-        )
-        self._link.send(self._link.codec.create_response(request))
-
-    def _stop_playout(self, barge_in: bool) -> None:
-        """Silence now; then tell the provider what of it was heard."""
-        began = self._clock()
-        cuts = self._playout.flush(began)
-        done = self._clock()
-        if barge_in and cuts:  # without any, the last of it was sent just now
-            self.recorder.barge_in(began * 1000, cuts[0].heard_ms, (done - began) * 1000)
-            self._services.metrics.barge_in.observe(done - began)
-        codec = self._link.codec
-        for cut in cuts:
-            self._minutes.cut(cut.item_id, cut.heard_ms, cut.received_ms)
-            if self._playout.who(cut.item_id) == "filler":
-                continue
-            if cut.heard_ms <= 0:
-                self._link.send(codec.delete_item(cut.item_id))
-            else:
-                self._link.send(codec.truncate(cut.item_id, min(cut.heard_ms, cut.received_ms)))
+        else:
+            self._conversation.request_filler(command)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 

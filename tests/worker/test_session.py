@@ -21,8 +21,8 @@ from tools import tool
 from tools.catalog import Catalog
 from tools.inline import InlineRunner
 from worker import link as link_module
-from worker import session as session_module
 from worker.agent import Agent
+from worker.agent_voice import UNHEARD
 from worker.factory import make_session
 from worker.metrics import Metrics
 from worker.realtime import base
@@ -384,7 +384,7 @@ async def test_audio_that_came_after_the_caller_had_begun_is_taken_out_of_the_co
     [gone] = await rig.arrived()
     assert (gone["type"], gone["item_id"]) == ("conversation.item.delete", "item-r1")
     assert level_dbfs(rig.run(400)) < -90
-    assert [entry.text for entry in rig.session._history.entries()] == []
+    assert [entry.text for entry in rig.session._conversation.history.entries()] == []
 
 
 async def test_late_audio_of_an_item_that_was_heard_in_part_does_not_delete_it(rig: Rig) -> None:
@@ -462,7 +462,7 @@ async def test_a_tool_that_runs_across_a_lost_session_runs_once_and_is_answered_
     await rig.asks("r1", "t1", "order_status", order="427")
     await rig.service.cut()
     await rig.service.sessions(2)
-    await rig.until(lambda: rig.session.machine._connected, "a new session")
+    await rig.until(lambda: rig.session.machine.state.connected, "a new session")
     first = (await rig.arrived())[0]["item"]
     assert (first["type"], first["call_id"], json.loads(first["arguments"])) == (
         "function_call",
@@ -480,7 +480,7 @@ async def test_an_outcome_that_comes_between_two_sessions_is_sent_after_its_call
     monkeypatch.setattr(link_module, "reconnect_delays", lambda spread: [0.3] * 6)
     await rig.asks("r1", "t1", "order_status", order="427")
     await rig.service.cut()
-    await rig.until(lambda: not rig.session.machine._connected, "the loss")
+    await rig.until(lambda: not rig.session.machine.state.connected, "the loss")
     rig.shop.gate.set()
     await rig.until(lambda: rig.session.machine.pending.held(), "the outcome")
     assert len(rig.service.sockets) == 1
@@ -854,14 +854,14 @@ async def test_a_session_is_replaced_before_the_providers_limit_between_turns_al
     rig.now += 3400.0
     rig.session._answered = rig.now  # not the call's own limit
     rig.session.poll(rig.now)
-    assert rig.session.machine._connected, "not while a tool runs"
+    assert rig.session.machine.state.connected, "not while a tool runs"
     rig.shop.gate.set()
     await rig.output("t1")
     await rig.service.got("response.create")
     await rig.speaks("r2", 200, "tool_result")
     rig.run(700)  # behind the tone
     await rig.service.sessions(2)
-    await rig.until(lambda: rig.session.machine._connected, "the new session")
+    await rig.until(lambda: rig.session.machine.state.connected, "the new session")
     rig.run(1000)
     assert len(rig.service.sockets) == 2, "once"
 
@@ -885,7 +885,7 @@ async def test_digits_become_one_item_and_are_answered(rig: Rig) -> None:
 async def test_digits_typed_while_there_is_no_session_reach_the_next(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link_module, "reconnect_delays", lambda spread: [0.3] * 6)
     await rig.service.cut()
-    await rig.until(lambda: not rig.session.machine._connected, "the loss")
+    await rig.until(lambda: not rig.session.machine.state.connected, "the loss")
     for digit in "42#":
         rig.session.digit(digit)
     await rig.service.sessions(2)
@@ -926,11 +926,11 @@ async def test_a_fault_of_our_own_hangs_up_at_once_and_once(rig: Rig) -> None:
 async def test_memory_of_responses_that_nobody_heard_is_bounded(rig: Rig) -> None:
     await rig.created("r1")
     await rig.caller_starts()
-    for number in range(session_module.UNHEARD + 20):
+    for number in range(UNHEARD + 20):
         await rig.service.say("response.output_audio.delta", response_id="r1", item_id=f"i{number}", delta=sound(20))
     await rig.taken()
-    assert len(rig.session._unheard) == session_module.UNHEARD
+    assert len(rig.session._voice._unheard) == UNHEARD
     await rig.service.cut()
     await rig.service.sessions(2)
-    await rig.until(lambda: rig.session.machine._connected, "a new session")
-    assert not rig.session._unheard
+    await rig.until(lambda: rig.session.machine.state.connected, "a new session")
+    assert not rig.session._voice._unheard

@@ -252,11 +252,11 @@ async def test_a_call_of_ours_is_neither_rung_nor_answered(office: Office) -> No
     office.line.bridges["o1"] = Bridge(8000)
     office.line.invited.set_result("o1")
     session = await office.board.dial("sip:bob@example.org")
-    await office.until(lambda: session.machine._connected, "the session")
+    await office.until(lambda: session.machine.state.connected, "the session")
     office.board.on_event(phone.CallProgress("o1", 180, "Ringing"))
     office.board.on_event(phone.CallConfirmed("o1"))
     office.board.on_event(phone.MediaActive("o1", "PCMU", 8000))
-    assert session.machine._media and office.line.asked == []
+    assert session.machine.state.media and office.line.asked == []
     assert session.info.dialled == "sip:bob@example.org"
 
 
@@ -269,7 +269,7 @@ async def test_an_answer_that_comes_before_the_dial_has_returned_is_not_lost(off
     office.board.on_event(phone.CallConfirmed("o1"))
     office.board.on_event(phone.MediaActive("o1", "PCMU", 8000))
     session = await dialling
-    assert session.machine._media and session._answered is not None
+    assert session.machine.state.media and session._answered is not None
     assert not office.board._early and not office.board._dials
 
 

@@ -12,8 +12,9 @@ from worker.fillers import FillerConfig
 from worker.floor import Floor, Slot
 from worker.patience import SilenceConfig
 from worker.realtime import base
+from worker.tool_turns import INTERRUPTED, PLACEHOLDER
 from worker.turn_events import Purpose
-from worker.turns import END_CALL, INTERRUPTED, PLACEHOLDER, TONE, TurnConfig, TurnMachine
+from worker.turns import END_CALL, TONE, TurnConfig, TurnMachine
 
 FILLERS = FillerConfig(
     texts=("One moment.", "Still looking."),
@@ -297,7 +298,7 @@ def test_filler_after_the_grace_then_in_other_words_at_intervals(scene: Scene) -
     said = [first.text]
     for number in range(3):
         while not (said_now := [c for c in scene.wait(0.1) if isinstance(c, turn.SpeakFiller)]):
-            scene.played() if scene.machine._playing == TONE else None
+            scene.played() if scene.machine.state.playing == TONE else None
         said.append(start_filler(scene, f"g{number}").text)
         scene.played()
         assert said_now[0].text == said[-1]

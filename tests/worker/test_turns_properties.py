@@ -15,7 +15,8 @@ from worker.fillers import FillerConfig
 from worker.floor import Slot
 from worker.patience import SilenceConfig
 from worker.realtime import base
-from worker.turns import END_CALL, PLACEHOLDER, TONE, TurnConfig, TurnMachine
+from worker.tool_turns import PLACEHOLDER
+from worker.turns import END_CALL, TONE, TurnConfig, TurnMachine
 
 
 class Calls(RuleBasedStateMachine):

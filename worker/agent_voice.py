@@ -1,0 +1,93 @@
+"""The agent's voice: what of the provider's audio the caller hears, and what the provider is told of that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from worker.conversation import Conversation
+from worker.metrics import Metrics
+from worker.minutes import Minutes
+from worker.playout import Playout
+from worker.realtime import base
+from worker.records import Recorder, Who
+from worker.turn_events import AudioStarted, Purpose
+from worker.turns import TurnMachine
+from worker.voice import Downlink
+
+__all__ = ["UNHEARD", "AgentVoice"]
+
+UNHEARD = 64
+"""Items of responses in flight that may be kept in mind."""
+
+
+class AgentVoice:
+    """Takes a call's audio to its playout, as far as the turn machine wants it, and stops it."""
+
+    def __init__(
+        self,
+        machine: TurnMachine,
+        playout: Playout,
+        downlink: Downlink,
+        conversation: Conversation,
+        minutes: Minutes,
+        recorder: Recorder,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        feed: Callable[[object], None],
+    ) -> None:
+        self._machine = machine
+        self._playout = playout
+        self._downlink = downlink
+        self._conversation = conversation
+        self._minutes = minutes
+        self._recorder = recorder
+        self._metrics = metrics
+        self._clock = clock
+        self._feed = feed
+        self._unheard: dict[str, str] = {}
+
+    def take(self, event: base.AudioDelta) -> None:
+        """Queue a piece of speech, unless nobody wants it any more."""
+        if not self._machine.wants_audio(event.response_id):
+            self._not_heard(event)
+            return
+        who: Who = "filler" if self._machine.fillers.speaks(event.response_id) else "agent"
+        pcm = self._downlink.convert(event.item_id, event.audio)
+        if self._playout.play(event.item_id, pcm, who):
+            if who == "agent":
+                self._minutes.agent_heard()
+            self._feed(AudioStarted(event.response_id, event.item_id))
+
+    def _not_heard(self, event: base.AudioDelta) -> None:
+        """Audio that came too late to be played. Where nothing of its item was, the model must not take it for said."""
+        if not self._playout.known(event.item_id) and len(self._unheard) < UNHEARD:
+            self._unheard[event.item_id] = event.response_id
+            self._minutes.cut(event.item_id, 0, 1)
+
+    def response_done(self, event: base.ResponseDone) -> None:
+        """Take what nobody heard of a response out of the conversation, now that no more of it comes."""
+        for item_id in [item for item, response in self._unheard.items() if response == event.response_id]:
+            del self._unheard[item_id]
+            if event.metadata.get("purpose") != Purpose.FILLER:  # a filler is no part of the conversation
+                self._conversation.not_heard(item_id)
+
+    def session_lost(self) -> None:
+        """Nothing more comes of any response."""
+        self._unheard.clear()
+
+    def stop(self, *, barge_in: bool) -> None:
+        """Silence now; then tell the provider what of it was heard."""
+        began = self._clock()
+        cuts = self._playout.flush(began)
+        done = self._clock()
+        if barge_in and cuts:  # without any, the last of it was sent just now
+            self._recorder.barge_in(began * 1000, cuts[0].heard_ms, (done - began) * 1000)
+            self._metrics.barge_in.observe(done - began)
+        for cut in cuts:
+            self._minutes.cut(cut.item_id, cut.heard_ms, cut.received_ms)
+            if self._playout.who(cut.item_id) == "filler":
+                continue
+            if cut.heard_ms <= 0:
+                self._conversation.not_heard(cut.item_id)
+            else:
+                self._conversation.heard_until(cut.item_id, min(cut.heard_ms, cut.received_ms))

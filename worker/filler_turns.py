@@ -1,0 +1,97 @@
+"""The fillers' part of the turn machine: when the caller waits in silence, and what is asked for then. Pure."""
+
+from __future__ import annotations
+
+from worker.fillers import Filler
+from worker.realtime import base
+from worker.turn_events import CancelResponse, Command, PlayTone, Purpose, SpeakFiller
+from worker.turn_state import TONE, TurnState
+
+__all__ = ["FillerTurns"]
+
+
+class FillerTurns:
+    """Asks for fillers and the tone, and gives them up for whoever has something to say."""
+
+    def __init__(self, state: TurnState) -> None:
+        self._state = state
+
+    def started(self, event: base.ResponseStarted) -> list[Command]:
+        """A filler's response was created."""
+        filler = self._state.fillers.current
+        if filler is None or event.metadata.get("number") != str(filler.number):
+            # Given up before the server had created it.
+            self._state.slot.discard(event.response_id)
+            return [CancelResponse(event.response_id)]
+        filler.response_id = event.response_id
+        return []
+
+    def give_up(self) -> list[Command]:
+        """Take the filler in flight back; what it has queued for playout is the playout's matter."""
+        filler = self._state.fillers.drop()
+        if filler is None or filler.response_id is None:
+            return []
+        self._state.slot.discard(filler.response_id)
+        return [] if filler.generated else [CancelResponse(filler.response_id)]
+
+    def give_up_unheard(self) -> list[Command]:
+        """The model is about to speak: a filler that has not begun would be a second voice."""
+        filler = self._state.fillers.current
+        return self.give_up() if filler is not None and filler.item_id is None else []
+
+    def expire(self, now: float) -> list[Command]:
+        """Give up a filler that the provider owes us for too long."""
+        bound = self._state.fillers.bound()
+        return self.give_up() if bound is not None and bound <= now else []
+
+    def fill(self, now: float) -> list[Command]:
+        """Ask for what is due: a sentence, the tone, or nothing."""
+        if not self._may_fill():
+            return []
+        commands: list[Command] = []
+        if self._may_speak() and self._sentence_due() <= now:
+            commands += self._ask(now)
+        due = self._state.fillers.tone_due()
+        if due is not None and due <= now:
+            # A tone is no voice: the floor stays nobody's. Its end comes as PlayoutChanged.
+            self._state.playing = TONE
+            commands.append(PlayTone())
+        return commands
+
+    def wakes(self) -> list[float | None]:
+        """When something of this is due (s)."""
+        times = [self._state.fillers.bound()]
+        if self._may_fill():
+            times.append(self._state.fillers.tone_due())
+            if self._may_speak():
+                times.append(self._sentence_due())
+        return times
+
+    def _may_fill(self) -> bool:
+        """Whether the caller waits in silence, for a tool or for a new session."""
+        state = self._state
+        waiting = bool(state.pending.running()) or not state.connected
+        return waiting and state.quiet and state.media and state.ending is None
+
+    def _may_speak(self) -> bool:
+        state = self._state
+        free = state.slot.free and not state.owed and state.fillers.current is None
+        return state.config.fillers.spoken and state.connected and free and bool(state.pending.running())
+
+    def _sentence_due(self) -> float:
+        tools = self._state.pending.running()
+        return self._state.fillers.sentence_due(tools[0].name, news=any(tool.news for tool in tools))
+
+    def _ask(self, now: float) -> list[Command]:
+        tools = self._state.pending.running()
+        news = next((tool for tool in tools if tool.news), None)
+        waiting = [(tool.name, tool.fillers) for tool in tools]
+        asked: tuple[Filler, str] | None = self._state.fillers.ask(waiting, now, news.news if news else None)
+        if news is not None:
+            news.news = None
+        if asked is None:
+            return []
+        for tool in tools:
+            tool.fillers += 1
+        metadata = {"purpose": Purpose.FILLER.value, "number": str(asked[0].number)}
+        return [SpeakFiller(asked[1], metadata, tuple(tool.tool_call_id for tool in tools))]
