@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -11,13 +12,16 @@ import tempfile
 import time
 import urllib.request
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rig.child import cpu_s
+
 ROOT = Path(__file__).parents[3]
-START_S = 30.0
-TICKS = os.sysconf("SC_CLK_TCK")
+ANSWER_S = 5.0
+"""A worker that is over its limit may need so long for /metrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +43,8 @@ class Usage:
         """The share of a core of each thread since then, the largest first."""
         span = self.at - before.at
         shares = []
-        for thread, (name, cpu_s) in self.threads.items():
-            shares.append((name, (cpu_s - before.threads.get(thread, ("", 0.0))[1]) / span))
+        for thread, (name, used_s) in self.threads.items():
+            shares.append((name, (used_s - before.threads.get(thread, ("", 0.0))[1]) / span))
         return sorted(shares, key=lambda share: -share[1])
 
 
@@ -49,18 +53,36 @@ def usage(pid: int) -> Usage:
     threads = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
         try:
-            threads[int(task.name)] = _cpu(task / "stat")
+            threads[int(task.name)] = _thread(task)
         except OSError:
             continue  # it has just ended
-    _, cpu_s = _cpu(Path(f"/proc/{pid}/stat"))
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return Usage(time.monotonic(), cpu_s, threads, pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
+    return Usage(time.monotonic(), cpu_s(pid), threads, pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
 
 
-def _cpu(stat: Path) -> tuple[str, float]:
-    head, _, rest = stat.read_text().rpartition(")")
-    fields = rest.split()
-    return head.partition("(")[2], (int(fields[11]) + int(fields[12])) / TICKS
+def _thread(task: Path) -> tuple[str, float]:
+    return (task / "comm").read_text().strip(), int((task / "schedstat").read_text().split()[0]) / 1e9
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process has started, and those they have."""
+    parent = {}
+    for one in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has just ended
+            parent[int(one.name)] = int((one / "stat").read_text().rpartition(")")[2].split()[1])
+    found, look = [], [pid]
+    while look:
+        above = look.pop()
+        below = [child for child, its in parent.items() if its == above]
+        found += below
+        look += below
+    return found
+
+
+def pin(pid: int, core: int) -> None:
+    """Keep a process with all its threads on a core."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(task.name), {core})
 
 
 def own_build(path: str, into: Path) -> Path:
@@ -75,8 +97,22 @@ def own_build(path: str, into: Path) -> Path:
 class Worker:
     """`python -m worker serve` on free ports of loopback; its files go with it."""
 
-    def __init__(self, realtime_url: str, *, pjsua2: str | None = None, agent: str = "", record: bool = False) -> None:
-        """`agent`: the text of its agent file. `record`: keep recordings and records."""
+    def __init__(
+        self,
+        realtime_url: str,
+        *,
+        pjsua2: str | None = None,
+        agent: str = "",
+        record: bool = False,
+        python: str = sys.executable,
+        root: Path = ROOT,
+        extra: Mapping[str, str] | None = None,
+        cores: tuple[int, int] | None = None,
+    ) -> None:
+        """`agent`: the text of its agent file. `record`: keep recordings and records. `root`: where its code lies.
+
+        `extra`: environment variables. `cores`: its own, and that of the programs it brings along.
+        """
         self._folder = tempfile.TemporaryDirectory(prefix="offhook-bench-")
         self.folder = Path(self._folder.name)
         self.log_file = self.folder / "worker.log"
@@ -99,18 +135,23 @@ class Worker:
         if agent:
             (self.folder / "agent.toml").write_text(agent)
             environment["OFFHOOK_AGENT"] = str(self.folder / "agent.toml")
-        if pjsua2:
-            site = own_build(pjsua2, self.folder / "pjsua2")
-            environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH"))))
+        site = own_build(pjsua2, self.folder / "pjsua2") if pjsua2 else ""
+        path = [str(part) for part in (root, site, os.environ.get("PYTHONPATH")) if part]
+        environment |= {"PYTHONPATH": os.pathsep.join(path), **(extra or {})}
         with self.log_file.open("wb") as log:
-            command = [sys.executable, "-m", "worker", "serve"]
+            command = [python, "-m", "worker", "serve"]
             self.process = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+                command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
             )
         self.pid = self.process.pid
         self.target = self.status_url = ""
         try:
+            if cores is not None:
+                os.sched_setaffinity(self.pid, {cores[0]})  # what it starts has it from there
             self._wait()
+            if cores is not None:
+                for pid in descendants(self.pid):
+                    pin(pid, cores[1])
         except BaseException:
             self.stop()
             raise
@@ -144,9 +185,12 @@ class Worker:
         return f"{told['build']}, {told['limit']} calls"
 
     def metrics(self) -> dict[str, float]:
-        """What /metrics says, by series."""
-        with urllib.request.urlopen(self.status_url + "/metrics", timeout=5) as reply:
-            lines = reply.read().decode().splitlines()
+        """What /metrics says, by series; nothing when it does not answer."""
+        try:
+            with urllib.request.urlopen(self.status_url + "/metrics", timeout=ANSWER_S) as reply:
+                lines = reply.read().decode().splitlines()
+        except TimeoutError:
+            return {}
         return {key: float(value) for key, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}
 
     def stop(self) -> None:

@@ -1,0 +1,137 @@
+"""The whole load: a worker on a core of its own, and on another all that stands around it, hundreds of calls deep."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rig.bench import AGENT
+from rig.child import cpu_s
+from rig.cores import Cores, cores
+from rig.load_server import Appended, LoadServer
+from rig.rtp_load import RtpLoad, Taken
+from rig.sipp import Sipp
+from rig.variant import Variant
+from rig.worker import Usage, Worker
+
+WORKER_CORE, LOAD_CORE = 0, 1
+GIVE_UP_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """All that was measured in a span of time."""
+
+    begin: Usage
+    end: Usage
+    cores_begin: Cores
+    cores_end: Cores
+    metrics_begin: dict[str, float]
+    metrics_end: dict[str, float]
+    heard: Taken
+    appended: Appended
+    signalling_cpu: float
+    """The share of a core that sipp used."""
+    beside_cpu: float
+    """The share that this process used."""
+
+
+@dataclass(slots=True)
+class Load:
+    """What runs."""
+
+    worker: Worker
+    server: LoadServer
+    rtp: RtpLoad
+    folder: Path
+    sipps: list[Sipp] = field(default_factory=list)
+
+    def dial(self, calls: int, per_second: float, **options: int) -> Sipp:
+        """Begin calls at a rate."""
+        one = Sipp(
+            self.worker.target,
+            self.rtp.port,
+            self.folder,
+            calls=calls,
+            per_second=per_second,
+            core=LOAD_CORE,
+            **options,
+        )
+        self.sipps.append(one)
+        return one
+
+    def up(self) -> int:
+        """Calls with audio and a session."""
+        return min(self.rtp.streams()[0], self.server.connections()[0])
+
+    def reach(self, calls: int, per_second: float) -> int:
+        """Dial until so many calls are up; returns how many are when that is so, or when no more come."""
+        more = calls - self.up()
+        if more > 0:
+            self.dial(more, per_second)
+        give_up = time.monotonic() + max(0, more) / per_second + GIVE_UP_S
+        while self.up() < calls and time.monotonic() < give_up:
+            time.sleep(0.2)
+        return self.up()
+
+    def clear(self) -> None:
+        """End all calls, and wait until the worker has none left."""
+        for one in self.sipps:
+            one.hang_up()
+        self.sipps.clear()
+        give_up = time.monotonic() + GIVE_UP_S
+        while time.monotonic() < give_up:
+            if self.worker.metrics().get("offhook_calls_active") == 0 and not self.up():
+                return
+            time.sleep(0.2)
+
+    def measure(self, seconds: float) -> Window:
+        """Watch for so long."""
+        before = self.worker.metrics()
+        time.sleep(0.2)  # what asking has cost is not the calls'
+        self.server.begin()
+        self.rtp.begin()
+        sipp_s, own_s = self._sipp_s(), cpu_s(0)
+        machine, begin = cores(), self.worker.usage()
+        time.sleep(seconds)
+        end, machine_end = self.worker.usage(), cores()
+        sipp_s, own_s = self._sipp_s() - sipp_s, cpu_s(0) - own_s
+        heard, appended = self.rtp.end(), self.server.end()
+        span = end.at - begin.at
+        after = self.worker.metrics()
+        return Window(begin, end, machine, machine_end, before, after, heard, appended, sipp_s / span, own_s / span)
+
+    def _sipp_s(self) -> float:
+        return sum(one.cpu_s() for one in self.sipps)
+
+
+@contextlib.contextmanager
+def loading(variant: Variant, commits: Path, *, agent: str = AGENT) -> Iterator[Load]:
+    """Start a worker of this variant and what it needs; end all of it. `commits`: where the code of commits is put."""
+    code = variant.code(commits)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="offhook-load-")))
+        server = LoadServer(LOAD_CORE)
+        stack.callback(server.stop)
+        rtp = RtpLoad(LOAD_CORE)
+        stack.callback(rtp.stop)
+        worker = Worker(
+            server.url,
+            pjsua2=variant.pjsua2 or None,
+            agent=agent,
+            python=variant.python,
+            root=code,
+            extra=variant.settings(),
+            cores=(WORKER_CORE, LOAD_CORE),
+        )
+        stack.callback(worker.stop)
+        load = Load(worker, server, rtp, folder)
+        try:
+            yield load
+        finally:
+            for one in load.sipps:
+                one.stop()
