@@ -94,6 +94,7 @@ class CallSession:
         self.offer = offer
         self._playout = Playout(bridge, recorder)
         self._uplink = Uplink(bridge.rate_hz, link.input_format)
+        self._downlink = Downlink(bridge.rate_hz, link.output_format)
         self._digits = DigitBuffer()
         self._conversation = Conversation(link, offer.catalog)
         self._answered: float | None = None
