@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from tools import Needs, ToolContext, ToolError, tool
 
@@ -177,3 +179,47 @@ def sold_out() -> None:
 def articles(count: int) -> list[dict[str, Any]]:
     """List articles: many."""
     return [{"article": f"Ä{number}", "price": number} for number in range(count)]
+
+
+@tool(mode="inline", timeout=20)
+def articles_here(count: int) -> list[dict[str, Any]]:
+    """List articles: many, within the worker."""
+    return [{"article": f"Ä{number}", "price": number} for number in range(count)]
+
+
+@dataclass
+class Parcel:
+    """What JSON holds as an object."""
+
+    weight: float
+    labels: tuple[str, ...]
+
+
+GIFTS: dict[str, Any] = {
+    "parcel": Parcel(1.5, ("fragile", "Ä")),
+    "nothing": None,
+    "text": "wrapped",
+    "date": {"days": ["Monday", date(2026, 1, 1)]},
+    "set": {"sizes": {1, 2}},
+    "no number": {"price": float("nan")},
+    "bytes": [b"wrapped"],
+    "key": {"prices": {(1, 2): 3}},
+}
+
+
+@tool(mode="queued", timeout=20)
+def give(kind: str) -> Any:
+    """Return one of many things."""
+    return GIFTS[kind]
+
+
+@tool(mode="inline", timeout=20)
+def give_here(kind: str) -> Any:
+    """Return one of many things, within the worker."""
+    return GIFTS[kind]
+
+
+@tool(mode="queued", timeout=20)
+def order_lamps(colour: Literal["red", "green"], count: int, day: date | None = None) -> dict[str, Any]:
+    """Order lamps."""
+    return {"colour": colour, "count": count, "orders": mark("lamps")}
