@@ -403,6 +403,6 @@ class Codec(Protocol):
         """Take an item out of the conversation (nothing of it was heard)."""
         ...
 
-    def decode(self, raw: str | bytes) -> list[RealtimeEvent]:
+    def decode(self, raw: str | bytes | bytearray | memoryview) -> list[RealtimeEvent]:
         """The events of one frame, often none. Never raises for the frame's content."""
         ...

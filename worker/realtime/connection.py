@@ -1,9 +1,9 @@
-"""The shell around a codec: a realtime connection of the `openai` SDK, its reader and its writer.
+"""The shell around a codec: a realtime connection of the `openai` SDK.
 
-The SDK connects and authenticates; frames go past its typed layer (`recv_bytes`, `send_raw`). Its automatic
+The SDK connects, authenticates and closes; messages go past it, straight to and from the socket. Its automatic
 reconnect is not used, since it lands in a blank session: after `ConnectionLost` the owner calls `open` again
-and tells the new session what was said. **The reader awaits nothing but the socket**, and `on_event` is called
-by it synchronously: whatever takes time belongs in a task of the owner's.
+and tells the new session what was said. **What comes in is handed on in the socket's own callback**, and nothing
+there waits: whatever takes time belongs in a task of the owner's.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 from openai import AsyncOpenAI, OpenAIError
-from websockets.exceptions import ConnectionClosed
 
 from worker.realtime.base import (
     Codec,
@@ -34,6 +33,7 @@ from worker.realtime.base import (
 from worker.realtime.outbox import Outbox
 from worker.realtime.provider import Provider
 from worker.realtime.refusal import close_is_fatal, close_of, refused_close, refused_connect
+from worker.realtime.socket import Bytes, RealtimeSocket
 
 if TYPE_CHECKING:
     from openai.resources.realtime.realtime import AsyncRealtimeConnection
@@ -98,9 +98,9 @@ class RealtimeConnection:
         self._on_event = on_event
         self._log = log.bind(call_id=call_id, provider=provider.name)
         self._outbox = Outbox() if outbox is None else outbox
-        self._wake = asyncio.Event()
         self._sdk: AsyncRealtimeConnection | None = None
-        self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self._socket: RealtimeSocket | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._ready: asyncio.Future[SessionReady] | None = None
         self._is_open = False
         self._fatal = False
@@ -140,12 +140,9 @@ class RealtimeConnection:
                 self._sdk = await self._connect()
                 if attempt != self._attempt:
                     raise RealtimeRefused(CLOSED_BY_US)
-                self._outbox.put(update)
-                self._wake.set()
-                self._tasks = (
-                    asyncio.create_task(self._read(self._sdk), name="realtime-reader"),
-                    asyncio.create_task(self._write(self._sdk), name="realtime-writer"),
-                )
+                assert self._socket is not None
+                self._socket.when_lost(self._gone)
+                self._put(update)
                 ready = await self._ready
         except TimeoutError:
             await self.close()
@@ -161,18 +158,13 @@ class RealtimeConnection:
     def append(self, pcm: bytes) -> None:
         """Queue the caller's audio; without a session it is dropped, in overflow the oldest waiting is."""
         if self._is_open and pcm:
-            self._outbox.put_audio(self._codec.append(pcm))
-            self._wake.set()
+            frame = self._codec.append(pcm)
+            if not self._send_now(frame):
+                self._outbox.put_audio(frame)
 
     def send(self, frame: Frame) -> bool:
         """Queue a frame that must arrive; False when there is no session to send it to."""
-        if not self._is_open:
-            return False
-        if not self._outbox.put(frame):
-            self._fail(TOO_SLOW, "the provider stopped reading")
-            return False
-        self._wake.set()
-        return True
+        return self._is_open and self._put(frame)
 
     async def close(self) -> None:
         """End the session, if there is one; what is still queued is not sent. No `ConnectionLost` follows."""
@@ -181,21 +173,18 @@ class RealtimeConnection:
         if self._ready is not None and not self._ready.done():
             self._ready.set_exception(RealtimeRefused(CLOSED_BY_US))
             self._ready.exception()  # it need not be awaited any more
-        tasks, self._tasks = self._tasks, ()
         sdk, self._sdk = self._sdk, None
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        if self._socket is not None:
+            self._socket.deaf()
+            self._socket = None
         if sdk is not None:
-            with contextlib.suppress(Exception):  # it may be closed already, or half so
-                await sdk.close()
+            await _closed(sdk, 1000)
         self._outbox.clear()
 
     async def _connect(self) -> AsyncRealtimeConnection:
         try:
             connecting = _client(self._provider).realtime.connect(
-                model=self._provider.model, websocket_connection_options=_options(self._provider)
+                model=self._provider.model, websocket_connection_options=_options(self._provider, self._attach)
             )
             return await connecting.enter()
         except TimeoutError:
@@ -203,48 +192,57 @@ class RealtimeConnection:
         except Exception as exc:
             raise refused_connect(self._provider, exc, fatal=isinstance(exc, OpenAIError)) from exc
 
-    async def _read(self, sdk: AsyncRealtimeConnection) -> None:
+    def _attach(self, *args: Any, **options: Any) -> RealtimeSocket:
+        """Make the socket of a connection that begins: its first message may come with the handshake's end."""
+        if self._socket is not None:
+            self._socket.deaf()  # it was redirected
+        self._socket = RealtimeSocket(*args, **options)
+        self._socket.on_message, self._socket.on_writable = self._message, self._flush
+        return self._socket
+
+    def _put(self, frame: Frame) -> bool:
+        if self._send_now(frame):
+            return True
+        if self._outbox.put(frame):
+            return True
+        self._fail(TOO_SLOW, "the provider stopped reading")
+        return False
+
+    def _send_now(self, frame: Frame) -> bool:
+        """Write a frame, unless others wait that came before it, or the provider reads too slowly."""
+        return self._socket is not None and not self._outbox and self._socket.send_now(frame)
+
+    def _flush(self) -> None:
+        """The provider has caught up: send what waited."""
+        while self._socket is not None and (frame := self._outbox.peek()) is not None and self._socket.send_now(frame):
+            self._outbox.pop()
+
+    def _message(self, raw: Bytes) -> None:
         try:
-            while self._failure is None:
-                for event in self._codec.decode(await sdk.recv_bytes()):
+            for event in self._codec.decode(raw):
+                if self._failure is None:
                     self._take(event)
-            code, reason = self._failure
-        except ConnectionClosed as exc:
-            code, reason = self._failure or close_of(exc)
         except Exception:
             self._log.exception("realtime_reader_failed")
-            code, reason = OUR_BUG
-        self._lost(code, reason)
-        with contextlib.suppress(Exception):
-            await sdk.close()
-
-    async def _write(self, sdk: AsyncRealtimeConnection) -> None:
-        try:
-            while True:
-                frame = self._outbox.pop()
-                if frame is None:
-                    self._wake.clear()
-                    await self._wake.wait()
-                else:
-                    await sdk.send_raw(frame.decode())  # bytes would go out as a binary message
-        except ConnectionClosed:
-            pass  # the reader reports it
-        except Exception:
-            self._log.exception("realtime_writer_failed")
             self._fail(*OUR_BUG)
+
+    def _gone(self) -> None:
+        """The connection has ended without our `close()`."""
+        assert self._socket is not None
+        self._lost(*(self._failure or close_of(self._socket.protocol.close_exc)))
 
     def _take(self, event: RealtimeEvent) -> None:
         if isinstance(event, ProviderError):
             event = replace(event, message=self._provider.scrub(event.message))
             self._fatal = self._fatal or event.fatal
-            if event.code == EXPIRED:
-                self._failure = (1001, EXPIRED)
             if self._refuses(event):
                 return
         elif isinstance(event, SessionReady) and self._ready is not None and not self._ready.done():
             self._is_open = True
             self._ready.set_result(event)
         self._emit(event)
+        if isinstance(event, ProviderError) and event.code == EXPIRED:
+            self._fail(1001, EXPIRED)
 
     def _refuses(self, error: ProviderError) -> bool:
         """Turn an error into open()'s exception, if it means that the session won't be as asked for."""
@@ -257,8 +255,6 @@ class RealtimeConnection:
 
     def _lost(self, code: int, reason: str) -> None:
         was_open, self._is_open = self._is_open, False
-        for task in self._tasks[1:2]:
-            task.cancel()  # the writer has nobody to write to
         if self._ready is not None and not self._ready.done():
             self._ready.set_exception(refused_close(self._provider, code, reason))
         if not was_open:
@@ -269,11 +265,17 @@ class RealtimeConnection:
         self._emit(ConnectionLost(code, reason, fatal))
 
     def _fail(self, code: int, reason: str) -> None:
-        """Give the connection up; the reader reports it."""
-        if self._failure is None and self._sdk is not None:
-            self._failure = (code, reason)
-            closing = asyncio.create_task(self._sdk.close(code=1000), name="realtime-closer")
-            self._tasks = (*self._tasks, closing)
+        """Give the connection up. Its loss is told at once: the peer need not answer our close."""
+        if self._failure is not None or self._socket is None or self._sdk is None:
+            return
+        self._failure = (code, reason)
+        self._closing = asyncio.create_task(self._give_up(self._socket, self._sdk), name="realtime-closer")
+
+    async def _give_up(self, socket: RealtimeSocket, sdk: AsyncRealtimeConnection) -> None:
+        if socket is self._socket:
+            socket.deaf()
+            self._gone()
+        await _closed(sdk, 1000)
 
     def _emit(self, event: RealtimeEvent) -> None:
         try:
@@ -282,8 +284,15 @@ class RealtimeConnection:
             self._log.exception("realtime_event_handler_failed", event_type=type(event).__name__)
 
 
-def _options(provider: Provider) -> WebSocketConnectionOptions:
+async def _closed(sdk: AsyncRealtimeConnection, code: int) -> None:
+    """Close a connection that may be closed already, or half so."""
+    with contextlib.suppress(Exception):
+        await sdk.close(code=code)
+
+
+def _options(provider: Provider, attach: Callable[..., RealtimeSocket]) -> WebSocketConnectionOptions:
     options: dict[str, Any] = {
+        "create_connection": attach,
         "compression": None,  # base64 of noise does not shrink: deflate costs 60 % more CPU for nothing
         "max_size": FRAME_BYTES,
         "ping_interval": PING_S,

@@ -162,7 +162,7 @@ class OpenAICodec:
 
     # --- decoding
 
-    def decode(self, raw: str | bytes) -> list[RealtimeEvent]:
+    def decode(self, raw: str | bytes | bytearray | memoryview) -> list[RealtimeEvent]:
         """Decode one frame. Never raises for its content."""
         try:
             message = orjson.loads(raw)

@@ -43,6 +43,10 @@ class Outbox:
         self._frames.append((False, frame))
         return True
 
+    def peek(self) -> Frame | None:
+        """Return the next frame and leave it where it is, None when there is none."""
+        return self._frames[0][1] if self._frames else None
+
     def pop(self) -> Frame | None:
         """Return the next frame, None when there is none."""
         if not self._frames:

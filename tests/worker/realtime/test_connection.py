@@ -311,13 +311,24 @@ class TestSending:
         assert numbers[-waiting:] == list(range(number - waiting, number)), "the newest survive"
 
     async def test_control_frames_piling_up_end_the_connection(self, peer, until):
-        ear = Ear()
-        async with peer(greet_and_listen) as server:
-            connection = connection_to(server.provider, ear, outbox=Outbox(control_frames=4))
+        ear, reads, outbox = Ear(), asyncio.Event(), Outbox(control_frames=4)
+
+        async def scene(server, ws):
+            await server.greet(ws)
+            await reads.wait()
+
+        async with peer(scene, max_queue=1, max_size=None) as server:
+            connection = connection_to(server.provider, ear, outbox=outbox)
             await connection.open(CONFIG)
+            for _ in range(2000):
+                connection.append(bytes(96_000))
+                await asyncio.sleep(0)
+                if outbox:
+                    break
             frame = connection.codec.cancel_response()
             assert [connection.send(frame) for _ in range(5)] == [True] * 4 + [False]
             await until(lambda: ear.of(ConnectionLost), "the loss is told")
+            reads.set()
             await connection.close()
         assert ear.of(ConnectionLost) == [ConnectionLost(1013, "the provider stopped reading", False)]
 
