@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import pytest
 from parts import sound
 from parts.caller import Call
 from parts.program import command_line, kill, until
 from parts.provider import ANSWER_HZ, FILLER_HZ, WORDS_HZ, Opening, Provider, Session
-from parts.services import OwnDesk
+from parts.services import OwnDesk, RealtimeServer, Worker
 
 Dial = Callable[[], tuple[Call, Session, str]]
 
@@ -106,6 +108,69 @@ def test_the_caller_asks_what_is_pending_and_has_it_cancelled(dial_workshop: Dia
     used = [(one["tool"], one["status"]) for one in workshop.worker.record(call_id)["tool_calls"]]
     assert used == [("gated", "cancelled"), ("gated", "ok"), ("pay", "cancelled")]
     assert session.outputs(runs) == session.outputs(waits) == session.outputs(other) == 1
+
+
+DIALOGUE = """
+[[turn]]
+hears = ["can you help me"]
+[[turn.call]]
+tool = "gated"
+arguments = { name = "voice" }
+[[turn.call.answer]]
+when = { status = "cancelled" }
+say = "The order was not placed."
+
+[[turn]]
+hears = ["what are you doing"]
+[[turn.call]]
+tool = "pending_jobs"
+[[turn.call.answer]]
+when = { pending = "*" }
+say = "I am still at work for you."
+
+[[turn]]
+hears = ["please stop it"]
+[[turn.call]]
+tool = "cancel_job"
+arguments = { job = "gated" }
+[[turn.call.answer]]
+when = { status = "cancelled" }
+say = "Good, I have stopped it."
+"""
+
+
+@pytest.fixture
+def speaks(workshop: OwnDesk, folder: Path) -> Iterator[Worker]:
+    """A worker with the workshop's tools that one can talk to."""
+    path = folder / "stop-dialogue.toml"
+    path.write_text(DIALOGUE)
+    server = RealtimeServer(path).ready()
+    worker: Worker | None = None
+    try:
+        worker = workshop.start_worker(OFFHOOK_REALTIME_URL=server.url)
+        yield worker
+        assert worker.stop() == 0, worker.text()
+    finally:
+        if worker is not None:
+            worker.stop()
+        server.stop()
+
+
+def test_it_is_cancelled_by_voice(speaks: Worker, workshop: OwnDesk, dial: Callable[[str], Call]) -> None:
+    call = dial(speaks.uri)
+    call_id = speaks.next_call()
+    speaks.wait_log("realtime_session_ready", call_id=call_id)
+    call.say("can you help me")
+    pid = workshop.begun("voice")
+    call.say("what are you doing")
+    asked_ms = call.now_ms
+    call.hears_said("I am still at work for you.", after=asked_ms - 1000)
+    call.say("please stop it")
+    call.hears_said("Good, I have stopped it.", after=asked_ms)
+    until(lambda: not command_line(pid), "its process is gone")
+    call.hang_up()
+    [used] = speaks.record(call_id)["tool_calls"]
+    assert (used["tool"], used["status"]) == ("gated", "cancelled") and not workshop.marks("voice.ended")
 
 
 def test_what_a_tool_reports_is_said(dial_workshop: Dial, workshop: OwnDesk) -> None:

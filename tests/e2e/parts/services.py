@@ -201,7 +201,7 @@ class OwnDesk:
         self.redis = RedisServer(folder)
         self.redis.start()
         self.tool_workers = [ToolWorker(self.redis.url, agent, folder, **self._secrets)]
-        own = {
+        self._settings = {
             **self._secrets,
             "REDIS_URL": self.redis.url,
             "OFFHOOK_AGENT": agent,
@@ -210,13 +210,17 @@ class OwnDesk:
             "SHOP_FOLDER": folder,
             **settings,
         }
-        self.worker = Worker(folder / "recordings", **own)
+        self.worker = Worker(folder / "recordings", **self._settings)
         try:
             self.tool_worker.ready()
             self.worker.ready()
         except BaseException:
             self.stop()  # nobody has it yet who would
             raise
+
+    def start_worker(self, **settings: Any) -> Worker:
+        """One more worker with the same tools and tool workers, and other settings; its starter ends it."""
+        return Worker(self.folder / "recordings", **{**self._settings, **settings}).ready()
 
     def start_tool_worker(self) -> None:
         """Another one, as a supervisor would."""
