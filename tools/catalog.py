@@ -224,6 +224,9 @@ class Catalog:
             *(self.cancel(call_id, c.request.tool_call_id) for c in ending),
             *(self._orphans.leave(_orphan(c, _channel(c)), c.task) for c in left if self._orphans),
         )
+        for call in ending:
+            if call.queued and self._orphans and not call.cancelled and not call.task.done():
+                self._orphans.stop_later(call.request.job_id, call.task)
         return tuple(call.request for call in staying)
 
     async def late_results(self, call_id: str) -> builtins.list[LateResult]:

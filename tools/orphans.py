@@ -7,6 +7,7 @@ should no tool worker be there to do it. What the caller was promised before is 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 
 import structlog
@@ -20,6 +21,7 @@ from tools.store.late import Orphan
 log = structlog.get_logger(__name__)
 
 CLOSE_S = 5.0
+AGAIN_S = 0.5  # between two tries to reach a Redis that is away
 
 
 class Orphans:
@@ -30,6 +32,7 @@ class Orphans:
         self._queued = queued
         self._promises = Promises(queued)
         self._settling: set[asyncio.Task[None]] = set()
+        self._stopping: set[asyncio.Task[None]] = set()
 
     async def promise(self, orphan: Orphan) -> bool:
         """Promise that a tool's end will be told after the call. False where that can't be written down."""
@@ -52,11 +55,26 @@ class Orphans:
         else:
             self._promises.let_lapse(orphan.job_id)
 
+    def stop_later(self, job_id: str, task: asyncio.Task[Outcome]) -> None:
+        """Redis is away, and a queued tool call is to be cancelled: do it once Redis is back, if it still runs then."""
+        stopping = asyncio.create_task(self._stop(job_id, task), name=f"stop-{job_id}")
+        self._stopping.add(stopping)
+        stopping.add_done_callback(self._stopping.discard)
+
     async def aclose(self) -> None:
         """Wait until the ends that have come are written down."""
+        for stopping in self._stopping:
+            stopping.cancel()
         if self._settling:
             await asyncio.wait(self._settling, timeout=CLOSE_S)
         await self._promises.aclose()
+
+    async def _stop(self, job_id: str, task: asyncio.Task[Outcome]) -> None:
+        while not task.done():
+            await asyncio.sleep(AGAIN_S)
+            with contextlib.suppress(QueueUnavailable):
+                await self._queued.cancel(job_id)
+                return
 
     async def _mark(self, orphan: Orphan) -> bool:
         try:

@@ -153,6 +153,21 @@ async def test_what_only_finishes_is_kept_and_told_to_nobody(workers, catalog, r
     assert receiver.heard == []
 
 
+async def test_a_job_that_can_t_be_cancelled_while_redis_is_away_is_cancelled_when_it_is_back(
+    workers, catalog, request_for, tmp_path, redis_server
+) -> None:
+    workers.start()
+    waiting = asyncio.create_task(catalog.run(request_for("slow", '{"seconds": 6}')))
+    await started(tmp_path / "slow.started")
+    redis_server.kill()
+    await catalog.hang_up("call")
+    assert not waiting.done()
+    await asyncio.to_thread(redis_server.start)
+    assert (await waiting).status == "cancelled"
+    await catalog.aclose()
+    assert not (tmp_path / "slow.ended").exists()
+
+
 async def test_an_inline_tool_that_outlives_its_call_is_kept_and_told_too(
     workers, runner, request_for, receiver
 ) -> None:

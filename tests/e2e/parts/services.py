@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import signal
 import subprocess
 import urllib.error
 import urllib.request
@@ -48,6 +49,15 @@ class RedisServer:
     def job(self, job_id: str) -> Job:
         """A job as rq has it."""
         return Job.fetch(job_id, connection=self.client, serializer=JSONSerializer)
+
+    def freeze(self) -> None:
+        """Let it hang: it takes connections and answers nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         if self._process is not None:

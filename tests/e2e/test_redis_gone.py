@@ -1,0 +1,135 @@
+"""Redis goes away under several phone calls at once, and comes back: nobody has to start anything again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from parts.caller import Call
+from parts.program import until
+from parts.provider import ANSWER_HZ, Provider, Session
+from parts.services import OwnDesk
+
+from tools import names
+
+PARTS = Path(__file__).parent / "parts"
+Talk = tuple[Call, Session, str]
+
+AGENT = """
+goodbye = "Goodbye."
+[tools]
+modules = ["{parts}/shop.py", "{parts}/errands.py"]
+"""
+
+
+@pytest.fixture(scope="module")
+def shared_desk(folder: Path, provider_server: Provider) -> Iterator[OwnDesk]:
+    (own := folder / "gone").mkdir()
+    (agent := own / "agent.toml").write_text(AGENT.format(parts=PARTS))
+    desk = OwnDesk(own, agent, provider_server.url, OFFHOOK_MAX_CALLS=4)
+    yield desk
+    assert desk.worker.alive and desk.tool_worker.alive and len(desk.tool_workers) == 1, desk.worker.text()
+    assert desk.stop() == 0, desk.worker.text()
+
+
+@pytest.fixture
+def desk(shared_desk: OwnDesk, provider: Provider) -> OwnDesk:
+    shared_desk.worker.forget_calls()
+    return shared_desk
+
+
+@pytest.fixture
+def call_up(desk: OwnDesk, provider: Provider, dial: Callable[[str], Call]) -> Callable[[], Talk]:
+    def start() -> Talk:
+        call = dial(desk.worker.uri)
+        return call, provider.session(), desk.worker.next_call()
+
+    return start
+
+
+def begun(desk: OwnDesk, name: str) -> bool:
+    return (desk.folder / f"{name}.started").exists()
+
+
+def open_gate(desk: OwnDesk, name: str) -> None:
+    (desk.folder / f"{name}.open").touch()
+
+
+def goes_on_without(talk: Talk) -> str:
+    """A caller's quick tool works, a slow one is declined in words; both are heard. Returns the declined one's id."""
+    call, session, _ = talk
+    asked_ms = call.listen().now_ms
+    assert session.output(session.calls("here", {"word": "still"})) == {"word": "still"}
+    call.hears_tone(ANSWER_HZ, 400, after=asked_ms)
+    asked_ms = call.listen().now_ms
+    refused = session.calls("add", {"left": 2, "right": 3})
+    outcome = session.output(refused)
+    assert outcome["status"] == "unavailable" and "can't be reached" in outcome["error"]
+    call.hears_tone(ANSWER_HZ, 400, after=asked_ms)
+    return refused
+
+
+@pytest.mark.parametrize("how", ["killed", "hanging"])
+def test_three_callers_when_redis_goes_and_comes(desk: OwnDesk, call_up: Callable[[], Talk], how: str) -> None:
+    redis, worker = desk.redis, desk.worker
+    talks = [call_up() for _ in range(3)]
+    (one, first, _), (other, second, _), _ = talks
+    runs = first.calls("pack", {"name": f"{how}-runs"})
+    until(lambda: begun(desk, f"{how}-runs"), "the first caller's job runs")
+    waits = second.calls("pack", {"name": f"{how}-waits"})
+    job = f"{talks[1][2]}-{waits}"
+    until(
+        lambda: redis.client.lrange(names.queue_key("tools"), 0, -1) == [job.encode()], "the second's is in the queue"
+    )
+
+    (redis.kill if how == "killed" else redis.freeze)()
+    refused = [goes_on_without(talk) for talk in talks]
+    until(lambda: not worker.part("redis")["ok"], "the worker knows")
+    assert worker.get("/healthz")[0] == 200
+    talks.append(call_up())
+    goes_on_without(talks[-1])
+    open_gate(desk, f"{how}-runs")
+    open_gate(desk, f"{how}-waits")
+    until((desk.folder / f"{how}-runs.ended").exists, "the job ends while nobody can be told")
+    assert first.outputs(runs) == second.outputs(waits) == 0
+    assert not begun(desk, f"{how}-waits")
+
+    back_ms = one.listen().now_ms, other.listen().now_ms
+    (redis.start if how == "killed" else redis.thaw)()
+    assert first.output(runs) == {"done": f"{how}-runs"}, "the tool worker kept it"
+    one.hears_tone(ANSWER_HZ, 400, after=back_ms[0])
+    assert second.output(waits) == {"done": f"{how}-waits"}, "Redis kept it"
+    other.hears_tone(ANSWER_HZ, 400, after=back_ms[1])
+    until(lambda: worker.part("redis")["ok"], "the worker knows that it is back")
+    for _, session, _ in talks:
+        assert session.output(session.calls("add", {"left": 20, "right": 3})) == {"result": 23}
+    for (_, session, _), tool in zip(talks, refused, strict=False):
+        assert session.outputs(tool) == 1
+    assert first.outputs(runs) == second.outputs(waits) == 1
+    for name in (f"{how}-runs", f"{how}-waits"):
+        assert (desk.folder / f"{name}.started").read_text() == "run\n"
+    for call, _, call_id in talks:
+        call.hang_up()
+        record = worker.record(call_id)
+        assert record["outcome"] == "completed" and record["errors"] == []
+
+
+def test_a_caller_hangs_up_meanwhile(desk: OwnDesk, call_up: Callable[[], Talk]) -> None:
+    """What each tool declares for that holds as soon as Redis is back."""
+    call, session, call_id = call_up()
+    looks = f"{call_id}-{session.calls('browse', {'name': 'looks'})}"
+    until(lambda: begun(desk, "looks"), "a job runs that is to be cancelled")
+    packs = session.calls("pack", {"name": "packs"})
+    unseen = f"{call_id}-{session.calls('browse', {'name': 'unseen'})}"
+    until(lambda: desk.redis.client.llen(names.queue_key("tools")) == 2, "two jobs wait")
+    desk.redis.kill()
+    call.hang_up()
+    assert desk.worker.record(call_id)["outcome"] == "completed"
+    desk.worker.wait_log("tool_not_cancelled", call_id=call_id)
+    desk.redis.start()
+    until(lambda: desk.redis.job(looks).get_status() == "stopped", lambda: desk.redis.job(looks).get_status())
+    until(lambda: desk.redis.job(unseen).get_status() == "canceled", lambda: desk.redis.job(unseen).get_status())
+    open_gate(desk, "packs")
+    until(lambda: desk.redis.client.hexists(names.late_key(call_id), packs), "the other's result is kept")
+    assert not (desk.folder / "looks.ended").exists() and not begun(desk, "unseen")
