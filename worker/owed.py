@@ -25,7 +25,7 @@ class Owed:
 
     _wanted: dict[Purpose, str | None] = field(default_factory=dict)
     _asked: tuple[Purpose, str | None] | None = None
-    """What was asked for last; None where the server answers by itself."""
+    """What was asked for and has not ended; None where the server answers by itself, or nothing is to come."""
     _not_before: float = 0.0
     _failures: int = 0
 
@@ -37,7 +37,7 @@ class Owed:
 
     @property
     def asked(self) -> bool:
-        """Whether the last response was asked for by us, and not the server's own."""
+        """Whether the response that is to come was asked for by us, and is wanted still."""
         return self._asked is not None
 
     def want(self, purpose: Purpose, text: str | None = None) -> None:
@@ -49,9 +49,11 @@ class Owed:
         self._wanted = {purpose: say_exactly(text), **self._wanted}
 
     def drop(self, *purposes: Purpose) -> None:
-        """Nothing is owed for these any more."""
+        """Nothing is owed for these any more, nor will be if they were asked for and don't come."""
         for purpose in purposes:
             self._wanted.pop(purpose, None)
+        if self._asked is not None and self._asked[0] in purposes:
+            self._asked = None
 
     def want_again(self) -> None:
         """What was asked for last was not said: it is owed still."""
@@ -74,6 +76,10 @@ class Owed:
     def succeeded(self) -> None:
         """A response did not fail: the provider can speak."""
         self._failures = 0
+
+    def ended(self) -> None:
+        """What was asked for has ended, said or interrupted: it is not said again for what happens later."""
+        self._asked = None
 
     def take(self, now: float, *, only: Purpose | None = None) -> RequestResponse | None:
         """Take what is to be asked for now: a goodbye before all else; `only` that purpose, if it is given."""

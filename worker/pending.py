@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
-__all__ = ["PendingTool", "PendingTools"]
+__all__ = ["MOST_CALLS", "PendingTool", "PendingTools"]
+
+MOST_CALLS = 4096
+"""Tool calls of one phone call. None of their ids is forgotten before its end: the second request for an inline tool of
+hours ago would run it again. What goes past that (a model in a loop) is answered and not run."""
+REMEMBERED = 64
 
 
 @dataclass(slots=True)
@@ -33,6 +39,8 @@ class PendingTools:
 
     _open: dict[str, PendingTool] = field(default_factory=dict)
     _seen: set[str] = field(default_factory=set)
+    _refused: deque[str] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    """Ids past the limit: only that their duplicates aren't answered twice."""
     _generating: set[str] = field(default_factory=set)
 
     def __bool__(self) -> bool:
@@ -40,12 +48,19 @@ class PendingTools:
 
     def add(self, tool: PendingTool) -> bool:
         """Take a call in; False if this tool call id was taken before (a duplicate event never runs a tool twice)."""
-        if tool.tool_call_id in self._seen:
+        if tool.tool_call_id in self._seen or tool.tool_call_id in self._refused:
             return False
-        self._seen.add(tool.tool_call_id)
+        if len(self._seen) < MOST_CALLS:
+            self._seen.add(tool.tool_call_id)
+        else:
+            self._refused.append(tool.tool_call_id)
         self._open[tool.tool_call_id] = tool
         self._generating.add(tool.response_id)
         return True
+
+    def refused(self, tool_call_id: str) -> bool:
+        """Whether this call is past the limit: it has to be answered, and must not be run."""
+        return tool_call_id in self._refused
 
     def get(self, tool_call_id: str) -> PendingTool | None:
         """The open call of this id."""

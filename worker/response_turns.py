@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from worker.filler_turns import FillerTurns
 from worker.floor import Floor, Slot, SlotEdge
 from worker.realtime import base
@@ -11,6 +13,9 @@ from worker.turn_state import TurnState
 
 __all__ = ["ResponseTurns"]
 
+REMEMBERED = 64
+"""Responses of which something was heard: it counts until they are done, and a call has one or two in flight."""
+
 
 class ResponseTurns:
     """Asks for the responses that are owed and follows the provider's through the slot."""
@@ -19,11 +24,11 @@ class ResponseTurns:
         self._state = state
         self._fillers = fillers
         self._tools = tools
-        self._spoke: set[str] = set()
+        self._spoke: deque[str] = deque(maxlen=REMEMBERED)
 
     def heard(self, response_id: str) -> None:
         """Audio of this response was queued for playout."""
-        self._spoke.add(response_id)
+        self._spoke.append(response_id)
 
     def started(self, event: base.ResponseStarted, now: float) -> list[Command]:
         """A response was created."""
@@ -59,6 +64,8 @@ class ResponseTurns:
         if event.status == "failed" and not given_up:
             return self._failed(event.error_code or event.reason, now)
         state.owed.succeeded()
+        if state.slot.free:
+            state.owed.ended()
         return []
 
     def provider_error(self, event: base.ProviderError, now: float) -> list[Command]:

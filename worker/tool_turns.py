@@ -11,6 +11,7 @@ from worker.turn_state import END_CALL, TurnState
 __all__ = ["INTERRUPTED", "PLACEHOLDER", "PLACEHOLDER_S", "ToolTurns"]
 
 INTERRUPTED = '{"status":"not_started","reason":"The caller interrupted. Call it again if it is still wanted."}'
+TOO_MANY = '{"status":"not_started","error":"No more tools can be used in this call: too many were."}'
 PLACEHOLDER_S = 0.4
 """A tool that took so long is answered with a placeholder, where the model can't speak while a call is open."""
 PLACEHOLDER = '{"status":"pending"}'
@@ -38,6 +39,9 @@ class ToolTurns:
         if state.slot.discarded(event.response_id):
             # The caller spoke while this was generated: it may not be what they want any more.
             tool.output = INTERRUPTED
+            return self._answer(tool)
+        if state.pending.refused(event.tool_call_id) and event.name != END_CALL:
+            tool.output = TOO_MANY
             return self._answer(tool)
         if event.name == END_CALL:
             tool.output = '{"status":"ending"}'

@@ -147,15 +147,14 @@ class TurnMachine:
     def _connection_lost(self, event: base.ConnectionLost, now: float) -> list[Command]:
         state = self.state
         state.connected = False
-        owed = state.slot.lost(now)
+        if state.slot.lost(now):
+            state.owed.want_again()
         self._tools.session_lost()
         state.fillers.drop()
         if state.floor is Floor.CALLER:
             # No speech_stopped will come for what was said into the lost session.
             state.move_floor(FloorEdge.CALLER_STOPPED)
-            owed = True
-        if owed:
-            state.owed.want_again()
+            state.owed.want(Purpose.RESUME)
         return []
 
     def _notice_wanted(self, event: NoticeWanted, now: float) -> list[Command]:
@@ -215,6 +214,7 @@ class TurnMachine:
 
     def _caller_typed(self, event: CallerTyped, now: float) -> list[Command]:
         self.state.patience.heard()
+        self.state.owed.drop(Purpose.SILENCE)
         self.state.owed.want(Purpose.RESUME)
         return []
 

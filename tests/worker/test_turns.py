@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from worker import pending
 from worker import turn_events as turn
 from worker.ending import GOODBYE_BOUND_S, HANG_UP_PAD_S
 from worker.fillers import FillerConfig
 from worker.floor import Floor, Slot
 from worker.patience import SilenceConfig
 from worker.realtime import base
-from worker.tool_turns import INTERRUPTED, PLACEHOLDER
+from worker.response_turns import REMEMBERED
+from worker.tool_turns import INTERRUPTED, PLACEHOLDER, TOO_MANY
 from worker.turn_events import Purpose
 from worker.turns import END_CALL, TONE, TurnConfig, TurnMachine
 
@@ -107,6 +111,48 @@ def test_greeting_falls_away_when_the_caller_speaks_first() -> None:
     scene.feed(base.SpeechStarted("c1", 0))
     assert scene.caller_stops() == []
     assert scene.machine.slot.state is Slot.REQUESTED  # the server answers the caller's turn by itself
+
+
+@pytest.mark.parametrize("server_responds", [True, False])
+@pytest.mark.parametrize("fault", ["lost", "refused"])
+def test_a_greeting_that_the_caller_spoke_into_is_never_asked_for_again(server_responds: bool, fault: str) -> None:
+    scene = Scene(greeting="Hello.", server_responds=server_responds)
+    scene.connect()
+    scene.caller_speaks()  # asked for, not yet created
+    if fault == "lost":
+        scene.feed(base.ConnectionLost(1006, "cut", False))
+        scene.connect()
+    else:
+        error = base.ProviderError("conversation_already_has_active_response", "busy", request="create_response")
+        scene.feed(error)
+        scene.caller_stops()
+        scene.feed(base.ResponseDone("other", "completed"))
+    scene.respond("r1")
+    scene.played()
+    scene.wait(30)
+    asked = [c.purpose for c in scene.commands if isinstance(c, turn.RequestResponse)]
+    assert asked.count(Purpose.GREETING) == 1
+
+
+def test_a_greeting_that_was_heard_is_not_said_for_the_fault_of_a_later_answer() -> None:
+    scene = Scene(greeting="Hello.")
+    scene.connect()
+    scene.respond("r1", "greeting")
+    scene.played()
+    scene.caller_speaks()
+    scene.caller_stops()
+    scene.feed(base.ResponseStarted("r2", {}))
+    scene.feed(base.ConnectionLost(1006, "cut", False))
+    assert scene.connect() == [turn.RequestResponse(Purpose.RESUME, None)]
+
+
+def test_a_notice_that_was_said_is_not_said_again_in_place_of_an_answer(scene: Scene) -> None:
+    scene.feed(turn.NoticeWanted("One minute left."))
+    scene.respond("r1", "notice")
+    scene.played()
+    scene.feed(base.ResponseStarted("r2", {}))  # the provider's own idea
+    scene.feed(base.ConnectionLost(1006, "cut", False))
+    assert scene.connect() == [turn.RequestResponse(Purpose.RESUME, None)]
 
 
 def test_machine_asks_for_the_response_itself_where_the_server_does_not() -> None:
@@ -205,6 +251,45 @@ def test_several_calls_of_a_response_are_answered_together(scene: Scene) -> None
     ]
 
 
+@given(
+    order=st.permutations(["t1", "t2", "t3", "t4", "done"]),
+    pauses=st.lists(st.floats(0, 6), min_size=5, max_size=5),
+    talks=st.booleans(),
+)
+@settings(deadline=None, max_examples=60)
+def test_whatever_the_order_calls_of_one_response_are_answered_by_one_response(
+    order: list[str], pauses: list[float], talks: bool
+) -> None:
+    scene = Scene(talks_while_call_pending=talks)
+    scene.connect()
+    scene.feed(base.ResponseStarted("r1", {}))
+    calls = ["t1", "t2", "t3", "t4"]
+    for call in calls:
+        scene.call_tool(call=call)
+    for number, (event, pause) in enumerate(zip(order, pauses, strict=True)):
+        scene.wait(pause)
+        commands = scene.feed(
+            base.ResponseDone("r1", "completed") if event == "done" else turn.ToolFinished(event, "1")
+        )
+        asked = [c for c in commands if isinstance(c, turn.RequestResponse)]
+        assert asked == ([] if number < 4 else [turn.RequestResponse(Purpose.TOOL_RESULT, None)])
+    scene.feed(*(base.ItemCreated("i", "function_call_output", "") for _ in range(8)))
+    scene.respond("r2", "tool_result")
+    scene.played()
+    scene.wait(60)
+    assert kinds(scene.commands).count(turn.RequestResponse) == 1
+
+
+def test_past_the_limit_a_tool_call_is_answered_once_and_not_run(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pending, "MOST_CALLS", 2)
+    scene.feed(base.ResponseStarted("r1", {}))
+    for call in ("t1", "t2"):
+        assert kinds(scene.call_tool(call=call)) == [turn.StartTool]
+        scene.feed(turn.ToolFinished(call, "1"))
+    assert scene.call_tool(call="t3") == [turn.SendOutput("t3", TOO_MANY)]
+    assert [scene.call_tool(call=call) for call in ("t1", "t2", "t3")] == [[], [], []], "hours later, too"
+
+
 def test_result_before_the_end_of_its_response_waits_for_the_slot(scene: Scene) -> None:
     scene.feed(base.ResponseStarted("r1", {}))
     scene.call_tool()
@@ -272,6 +357,13 @@ def test_failed_response_is_tried_again_and_then_apologised_for(scene: Scene) ->
     scene.feed(base.ResponseStarted("f3", {}))
     assert scene.feed(base.ResponseDone("f3", "failed", "boom", "server_error")) == [turn.Apologise("server_error")]
     assert scene.feed(turn.Tick()) == []
+
+
+def test_memory_of_what_was_heard_is_bounded(scene: Scene) -> None:
+    for number in range(REMEMBERED + 20):
+        scene.respond(f"r{number}")
+        scene.played()
+    assert len(scene.machine._responses._spoke) == REMEMBERED
 
 
 # --- fillers --------------------------------------------------------------------------------------------------------
