@@ -134,6 +134,7 @@ def serve(
     *references: str,
     log: str | None = None,
     folder: str | None = None,
+    simple: bool = False,
     secrets: Mapping[str, str] | None = None,
     notify: NotifySettings | None = None,
 ) -> None:
@@ -152,4 +153,6 @@ def serve(
     if folder:
         os.chdir(folder)
     settings = QueueSettings(url=url)
-    run_tool_worker(settings, references, on_ready=lambda: Path(ready).touch(), secrets=secrets, notify=notify)
+    run_tool_worker(
+        settings, references, simple=simple, on_ready=lambda: Path(ready).touch(), secrets=secrets, notify=notify
+    )

@@ -19,6 +19,7 @@ from tools import names
 from tools.context import ToolContext
 from tools.errors import InvalidArguments, ToolError
 from tools.finished import finished
+from tools.leash import leash
 from tools.outcome import Outcome, failure, raised, returned
 from tools.schema import values_of
 from tools.spec import ToolSpec
@@ -48,7 +49,10 @@ class Kit:
 
 
 def attempt(kit: Kit, payload: Mapping[str, Any], job: Job) -> Outcome:
-    """Run a tool call's job once, and return its outcome. Raises `TryAgain`; nothing else for the tool's fault."""
+    """Run a tool call's job once, and return its outcome.
+
+    Raises `TryAgain`, and `ToolStopped` where it was stopped in the middle; nothing else for the tool's fault.
+    """
     spec = kit.tools.get(str(payload.get("tool")))
     if refused := _refused(spec, payload, job):
         return refused
@@ -100,9 +104,10 @@ def _run(kit: Kit, spec: ToolSpec, arguments: dict[str, Any], payload: Mapping[s
         arguments[spec.signature.context] = _context(kit, spec, payload, job)
     began = time.monotonic()
     try:
-        value = spec.function(**arguments)
-        if spec.is_async:
-            value = asyncio.run(value)
+        with leash.around_tool():
+            value = spec.function(**arguments)
+            if spec.is_async:
+                value = asyncio.run(value)
     except JobTimeoutException:
         return failure("unknown" if spec.effects == "once" else "timeout", detail="time-out in the tool worker")
     except (Exception, SystemExit) as error:

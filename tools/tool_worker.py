@@ -1,4 +1,4 @@
-"""A tool worker: a process that takes tool calls off the queue and runs each in a fork of itself.
+"""A tool worker: a process that takes tool calls off the queue and runs each in a fork of itself, or (simple) itself.
 
 The tools are imported once, before the first fork (a start takes some 10 ms then, instead of an import each time).
 It needs neither pjsua2 nor a WebSocket library. SIGTERM lets the job in hand finish; a second one does not.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,18 +18,21 @@ from typing import Any
 import structlog
 from redis import Redis
 from redis.backoff import ExponentialBackoff
+from redis.client import Pipeline
 from redis.exceptions import RedisError
 from redis.retry import Retry
-from rq import Queue, Worker
+from rq import Queue, SimpleWorker, Worker, worker_registration
 from rq.exceptions import StopRequested
 from rq.job import Job
 from rq.serializers import JSONSerializer
+from rq.worker import BaseWorker, WorkerStatus
 
 from tools import jobs, notices
 from tools.client import QueueSettings
 from tools.due import put_back_due
 from tools.errors import QueueUnavailable
 from tools.jobs import OffhookJob
+from tools.leash import GRACE_S, ToolStopped, leash
 from tools.loading import load_tools
 from tools.notify import Channels, NotDelivered, NotifySettings
 from tools.running import TryAgain
@@ -38,7 +43,10 @@ log = structlog.get_logger(__name__)
 PATIENCE_S = 120.0  # how long a running job and its worker wait for a Redis that has gone away
 STOP_PATIENCE_S = 1.0
 TELL_S = 1.0
-MAINTENANCE_S = 60  # RQ's default of 600 leaves the job of a killed worker `started` for as long
+MONITOR_S = 5  # RQ's default is 30
+LIFE_S = 30  # a worker or a job that has said nothing for so long is dead; several times MONITOR_S
+SETTLE_S = 2.0 * MONITOR_S
+MAINTENANCE_S = 15  # RQ's default of 600 leaves the job of a machine that is gone `started` for as long
 
 
 class PatientRetry(Retry):
@@ -51,6 +59,8 @@ class PatientRetry(Retry):
         """Take the time in s after which a command fails."""
         super().__init__(ExponentialBackoff(cap=0.5, base=0.02), -1)
         self.patience_s = patience_s
+        self.failed_at = time.monotonic()
+        """When Redis was last not to be reached, or this began (s, monotonic)."""
         self.stopping = False
 
     def __deepcopy__(self, _memo: object) -> PatientRetry:
@@ -68,6 +78,7 @@ class PatientRetry(Retry):
         def failed(error: Exception, *rest: Any) -> None:
             nonlocal told
             fail(error, *rest)
+            self.failed_at = time.monotonic()
             waited = time.monotonic() - began
             if waited > TELL_S and not told:
                 told = True
@@ -80,8 +91,8 @@ class PatientRetry(Retry):
         return super().call_with_retry(do, failed, *args, **kwargs)
 
 
-class ToolWorker(Worker):
-    """RQ's forking worker, which loses no job when it stops, and keeps the calls' arguments out of its logs."""
+class _OurWorker(BaseWorker):
+    """What RQ's workers do otherwise here: they lose no job when they stop, and log no call's arguments."""
 
     max_connection_wait_time = 1.0  # RQ's doubles up to 60 s, so that a Redis that is back finds nobody
     log_result_lifespan = False
@@ -99,6 +110,7 @@ class ToolWorker(Worker):
             serializer=JSONSerializer,
             default_result_ttl=settings.result_ttl_s,
             maintenance_interval=MAINTENANCE_S,
+            job_monitoring_interval=MONITOR_S,
             log_job_description=False,
         )
 
@@ -127,15 +139,91 @@ class ToolWorker(Worker):
             raise StopRequested
         put_back_due(self.queues[0], time.time())
         notices.lapse(self.connection, self.queues[0].name, time.time())
+        if time.monotonic() - self._patience.failed_at < SETTLE_S:
+            return False  # those who could not reach Redis either have yet to say that they live
         return bool(super().should_run_maintenance_tasks)
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
+        """Say that this worker lives: who says nothing for `LIFE_S` is dead. RQ would wait for eight minutes."""
+        super().heartbeat(LIFE_S, pipeline)
+        if not self.is_horse:  # somebody may have taken us for dead while we could not reach Redis
+            worker_registration.register(self, pipeline)
+
+    def get_heartbeat_ttl(self, job: Job) -> int:
+        """How long the job in hand is taken to live after each heartbeat, in s."""
+        return LIFE_S
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         """Log that a job could not be run at all. RQ's own line has the arguments in it."""
         kind = exc_info[0].__name__ if exc_info and exc_info[0] else "unknown"
         if kind in (TryAgain.__name__, NotDelivered.__name__):
             log.info("job_waits_for_another_try", job_id=job.id, tries_left=job.retries_left)
-            return
-        log.error("job_failed", job_id=job.id, error=kind, exc_info=exc_info)
+        elif kind == ToolStopped.__name__:
+            log.warning("job_stopped", job_id=job.id, why="its tool worker died" if leash.cut else "cancelled")
+        else:
+            log.error("job_failed", job_id=job.id, error=kind, exc_info=exc_info)
+
+
+class ToolWorker(_OurWorker, Worker):
+    """Runs each job in a fork of itself, which gives up when this process is dead."""
+
+    def main_work_horse(self, job: Job, queue: Queue) -> None:
+        """Run the job, in the fork."""
+        assert self.pid is not None
+        leash.tie(self.pid)
+        super().main_work_horse(job, queue)
+
+    def perform_job(self, job: Job, queue: Queue) -> bool:
+        """Run the job, in the fork; where the worker has died meanwhile, say so in its place."""
+        done = bool(super().perform_job(job, queue))
+        if leash.cut:
+            self.register_death()  # type: ignore[no-untyped-call]
+        return done
+
+
+class SimpleToolWorker(_OurWorker, SimpleWorker):
+    """Runs each job in its own process: it starts sooner, and a tool that can't be stopped takes the process with it.
+
+    A second thread says that it lives while a job runs, and gives up on a tool whose time is long over: then the job
+    is written down as failed, and the process ends for its supervisor to start another one.
+    """
+
+    def bootstrap(self, *args: Any, **kwargs: Any) -> None:
+        """Get ready to stop tools, then as every worker."""
+        leash.install()
+        super().bootstrap(*args, **kwargs)
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        """Run one job to its end."""
+        self.prepare_execution(job)
+        done = threading.Event()
+        leash.overdue = lambda: self._give_up(job, queue)
+        watch = threading.Thread(target=self._watch, args=(job, queue, done), name="tool-watch", daemon=True)
+        watch.start()
+        try:
+            self.perform_job(job, queue)
+        finally:
+            done.set()
+        self.set_state(WorkerStatus.IDLE)
+
+    def kill_horse(self, sig: signal.Signals = signal.SIGKILL) -> None:
+        """Stop the tool that runs: RQ's word for it, from the thread that takes its commands."""
+        leash.pull()
+
+    def _watch(self, job: Job, queue: Queue, done: threading.Event) -> None:
+        give_up = time.monotonic() + float(job.timeout or 0) + GRACE_S
+        while not done.wait(MONITOR_S):
+            if job.timeout and time.monotonic() > give_up:
+                self._give_up(job, queue)
+            with contextlib.suppress(Exception):  # it ends in this moment, or Redis is away
+                self.maintain_heartbeats(job)
+
+    def _give_up(self, job: Job, queue: Queue) -> None:
+        log.error("tool_hangs", job_id=job.id, mend="start this tool worker without --simple: then a fork is killed")
+        with contextlib.suppress(Exception):
+            self.handle_job_failure(job, queue, exc_string="The tool did not stop; its tool worker gave up.")
+            self.register_death()  # type: ignore[no-untyped-call]
+        os._exit(os.EX_SOFTWARE)
 
 
 def run_tool_worker(
@@ -143,15 +231,17 @@ def run_tool_worker(
     tool_refs: Sequence[str],
     *,
     burst: bool = False,
+    simple: bool = False,
     on_ready: Callable[[], None] | None = None,
     secrets: Mapping[str, str] | None = None,
     notify: NotifySettings | None = None,
 ) -> list[ToolSpec]:
     """Run tool calls until SIGTERM or SIGINT, or (burst) until the queue is empty. Blocks; for a process' main thread.
 
-    secrets: by name, for the tools that ask for them. notify: where ends of tool calls are told whose caller has hung
-    up. Logs `tool_worker_ready` and calls `on_ready` once it takes jobs. Returns the tools that it had. Raises
-    `ToolDefinitionError` for what can't be loaded or lacks a secret, `QueueUnavailable` where Redis can't be reached.
+    simple: without a fork for each job. secrets: by name, for the tools that ask for them. notify: where ends of tool
+    calls are told whose caller has hung up. Logs `tool_worker_ready` and calls `on_ready` once it takes jobs. Returns
+    the tools that it had. Raises `ToolDefinitionError` for what can't be loaded or lacks a secret, `QueueUnavailable`
+    where Redis can't be reached.
     """
     specs = load_tools(tool_refs)
     jobs.install(specs, secrets, Channels(notify))
@@ -162,7 +252,7 @@ def run_tool_worker(
             on_ready()
 
     try:
-        worker = ToolWorker(settings, ready)
+        worker = (SimpleToolWorker if simple else ToolWorker)(settings, ready)
     except (RedisError, OSError) as error:
         raise QueueUnavailable(
             f"Redis can't be reached ({type(error).__name__}): start it, or mend its address"

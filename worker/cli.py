@@ -99,6 +99,12 @@ def dial(
 @app.command("tool-worker")
 def tool_worker(
     burst: Annotated[bool, typer.Option("--burst", help="End when the queue is empty.")] = False,
+    simple: Annotated[
+        bool,
+        typer.Option(
+            "--simple", help="Run tools in this process, not in a fork each: sooner, but one that hangs ends it."
+        ),
+    ] = False,
 ) -> None:
     """Run the agent's queued tools, for any number of workers; REDIS_URL says where the queue is."""
     settings = _start("tool-worker")
@@ -114,6 +120,7 @@ def tool_worker(
         settings.queue_settings(),
         load_agent_file(settings.agent).tool_modules(),
         burst=burst,
+        simple=simple,
         on_ready=lambda: print("tool worker ready", flush=True),
         secrets=settings.secrets_for_tools(),
         notify=settings.notify_settings(),

@@ -1,6 +1,6 @@
 """Runs a worker as the command line asks: `serve` until a signal, `dial` until the call ends.
 
-The agent file is read before the rest is imported, which takes two seconds: who has mistyped a key waits for none of it.
+The agent file is read before the rest is imported, which takes two seconds: who has mistyped a key waits for none.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ def run_loop(main: Coroutine[Any, Any, Any]) -> Any:
 
 def serve(settings: Settings) -> None:
     """Answer calls until SIGTERM or SIGINT. Raises OffhookError or SipStartError when it can't start."""
-    run_loop(until_stopped(_app(settings), _say_address))
+    run_loop(until_stopped(_app(settings, calls_back=True), _say_address))
 
 
-def _app(settings: Settings) -> App:
+def _app(settings: Settings, *, calls_back: bool = False) -> App:
     agents = load_agent_file(settings.agent)
     from worker.app import App
 
-    return App(settings, agents)
+    return App(settings, agents, calls_back=calls_back)
 
 
 def _say_address(app: App) -> None:

@@ -1,6 +1,6 @@
 """How long a tool call takes to run on an idle tool worker, and its result to come back.
 
-    .venv/bin/python tests/bench/tool_latency.py [--calls 300] [--pending 50] [--polling]
+    .venv/bin/python tests/bench/tool_latency.py [--calls 300] [--pending 50] [--polling] [--simple]
 
 Starts a redis-server and a tool worker of its own (Unix socket, append-only file on) and sends tool calls one after
 another. Both sides use this machine's clock. Prints ms:
@@ -8,7 +8,8 @@ another. Both sides use this machine's clock. Prints ms:
 - tool call -> job running: from Catalog.run to the first line of the tool, in the worker's fork
 - result ready -> awaited result: from the tool's return to the outcome in the hands of the awaiting task
 
---pending: so many other jobs are waited for meanwhile, by the same blocked read. --polling: the fallback.
+--pending: so many other jobs are waited for meanwhile, by the same blocked read. --polling: the fallback. --simple: a
+tool worker that runs tools in its own process.
 """
 
 from __future__ import annotations
@@ -94,6 +95,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=300)
     parser.add_argument("--pending", type=int, default=0)
     parser.add_argument("--polling", action="store_true")
+    parser.add_argument("--simple", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="offhook-bench-") as folder:
         socket, ready = Path(folder) / "r.sock", Path(folder) / "ready"
@@ -103,7 +105,7 @@ def main() -> None:
             "from tools.queued import QueueSettings\n"
             "from tools.tool_worker import run_tool_worker\n"
             "run_tool_worker(QueueSettings(url=sys.argv[1]), [sys.argv[2]],"
-            " on_ready=lambda: pathlib.Path(sys.argv[3]).touch())"
+            " simple=bool(sys.argv[4]), on_ready=lambda: pathlib.Path(sys.argv[3]).touch())"
         )
         url = f"unix://{socket}"
         redis = subprocess.Popen([redis_program(), *flags], stdout=subprocess.DEVNULL)
@@ -112,6 +114,7 @@ def main() -> None:
             wait_for(socket)
             with open(Path(folder) / "worker.log", "wb") as out:
                 command = [sys.executable, "-c", code, url, f"{Path(__file__).resolve()}:stamp", str(ready)]
+                command.append("simple" if options.simple else "")
                 worker = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out)
             wait_for(ready)
             asyncio.run(measure(url, options.calls, options.pending, options.polling))

@@ -79,7 +79,9 @@ class ToolWorkers:
         path = self.folder / "worker.log"
         return path.read_text() if path.exists() else ""
 
-    def start(self, *tools: str, wait: bool = True, notify: NotifySettings | None = None) -> Child:
+    def start(
+        self, *tools: str, wait: bool = True, notify: NotifySettings | None = None, simple: bool = False
+    ) -> Child:
         ready = self.folder / f"ready{len(self.processes)}"
         references = tools or (str(SHOP),)
         log = str(self.folder / "worker.log")
@@ -91,6 +93,7 @@ class ToolWorkers:
             folder=str(self.folder),
             secrets={"SHOP_KEY": "sk-shop-77", "OTHER_KEY": "not for shops"},
             notify=notify,
+            simple=simple,
         )
         self.processes.append(process)
         if wait:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from datetime import datetime
@@ -58,6 +59,15 @@ def stubborn(name: str = "stubborn") -> None:
             time.sleep(60)
         except BaseException:
             mark(f"{name}.swallowed")
+
+
+@tool(mode="queued", timeout=8)
+async def slow_later(seconds: float, name: str = "slow_later") -> float:
+    """Take some time, with await."""
+    mark(f"{name}.started")
+    await asyncio.sleep(seconds)
+    mark(f"{name}.ended")
+    return seconds
 
 
 @tool(mode="queued", timeout=8)

@@ -94,7 +94,7 @@ class Storm:
         self.workers.start(wait=False)
 
     async def kill_worker(self) -> None:
-        """The job's fork lives on without its worker."""
+        """The job's fork gives up: a tool that is stopped in the middle, whose result nobody takes for undone."""
         os.kill(self.a_worker().pid, signal.SIGKILL)
         self.workers.start(wait=False)
 

@@ -54,9 +54,7 @@ def test_the_same_tool_twice_is_one_tool(file: Path) -> None:
 
 def test_what_is_wrong_in_a_file_is_told_with_the_file_s_path(file: Path) -> None:
     assert {spec.source for spec in load_tools([str(file)])} == {f"{file}:refund", f"{file}:greet"}
-    with pytest.raises(
-        ToolDefinitionError, match=rf"no refnud in {re.escape(str(file))}; did you mean refund"
-    ):
+    with pytest.raises(ToolDefinitionError, match=rf"no refnud in {re.escape(str(file))}; did you mean refund"):
         load_tools([f"{file}:refnud"])
 
 

@@ -1,0 +1,97 @@
+"""Stops a tool in the middle, from outside its own code: when it is to be cancelled, or its tool worker has died.
+
+A job's fork whose tool worker is dead could not be stopped any more, and nobody would look after it. It is told of the
+death (Linux: prctl(2), PR_SET_PDEATHSIG; elsewhere a thread looks each second whose child it is) and raises
+`ToolStopped` in the tool's own code, so that RQ writes the job down as failed and whoever waits for it knows at once.
+Outside the tool's code nothing is raised: a result that is being written is written to its end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+SIGNAL = signal.SIGUSR1
+GRACE_S = 5.0
+"""A tool that swallows `ToolStopped`, or does not come back from somebody's library, has so long."""
+LOOK_S = 1.0
+
+
+class ToolStopped(BaseException):
+    """What the tool was about to do is not to be done any more. No `Exception`, which tools like to catch."""
+
+
+def kill_group() -> None:
+    """SIGKILL this process, and what the tool has started: RQ gives each fork a process group."""
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+class Leash:
+    """What the tools of this process are held by. `overdue`: what is done about one that does not stop in time."""
+
+    def __init__(self) -> None:
+        """Begin with nothing installed: then nothing is ever raised."""
+        self.cut = False
+        """The tool worker that forked this process is dead."""
+        self.overdue: Callable[[], None] = kill_group
+        self._worker: int | None = None
+        self._runs = 0
+        self._in_tool = False
+
+    def install(self) -> None:
+        """Take the signal. For the main thread, which is where tools run."""
+        signal.signal(SIGNAL, self._pulled)
+
+    def tie(self, worker: int) -> None:
+        """Tie this process, a fork of process `worker`, to it. For the main thread."""
+        self._worker = worker
+        self.install()
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(SIGNAL))
+        else:
+            threading.Thread(target=self._look, args=(worker,), daemon=True).start()
+        self.cut = os.getppid() != worker  # it died before the wish
+
+    def pull(self) -> None:
+        """Stop the tool that runs, if one does. For any thread."""
+        os.kill(os.getpid(), SIGNAL)
+
+    @contextlib.contextmanager
+    def around_tool(self) -> Iterator[None]:
+        """Around the tool's own code: here, and only here, `ToolStopped` is raised."""
+        if self.cut:
+            raise ToolStopped
+        self._runs += 1
+        self._in_tool = True
+        try:
+            yield
+        finally:
+            self._in_tool = False
+
+    def _pulled(self, _number: int, _frame: FrameType | None) -> None:
+        self.cut = self._worker is not None and os.getppid() != self._worker
+        if self._in_tool:
+            threading.Thread(target=self._insist, args=(self._runs,), daemon=True).start()
+            raise ToolStopped
+
+    def _insist(self, run: int) -> None:
+        time.sleep(GRACE_S)
+        if self._in_tool and self._runs == run:
+            self.overdue()
+
+    def _look(self, worker: int) -> None:
+        while os.getppid() == worker:
+            time.sleep(LOOK_S)
+        self.pull()
+
+
+leash = Leash()
+"""This process'."""
