@@ -52,7 +52,8 @@ def climb(load: Load, steps: Sequence[int], seconds: float, per_second: float) -
     now = load.worker.usage()
     say(f"  no call: {100 * now.cores_since(idle):.2f} % of a core, {now.rss_mb:.1f} MB")
     for calls in steps:
-        load.reach(calls, per_second)
+        if load.reach(calls, per_second) < calls:
+            say(f"  NOT ALL CALLS CAME UP: {load.why()}")
         time.sleep(WARM_UP_S)
         at_mb = load.worker.usage().rss_mb
         yield step(load.measure(seconds), calls, now.rss_mb, at_mb)
@@ -94,8 +95,8 @@ def table(steps: Sequence[Step]) -> None:
         down, up = (d.lost + d.silent + d.damaged + d.jumps for d in (one.down, one.up))
         say(
             f"{one.calls:>5}  {one.cpu:11.1f}  {one.cpu_per_call:8.3f}  {one.memory_per_call_mb:7.2f}"
-            f"  {one.off_p50:4.2f}  {one.off_p99:5.2f}  {one.off_p999:8.2f}  {one.within:9.3f}  {down:8}  {up:6}  {one.uplink:8.2f}"
-            f"  {one.loop_lag_p99:6g}{'  BUT' if one.doubts else ''}"
+            f"  {one.off_p50:4.2f}  {one.off_p99:5.2f}  {one.off_p999:8.2f}  {one.within:9.3f}  {down:8}  {up:6}"
+            f"  {one.uplink:8.2f}  {one.loop_lag_p99:6g}{'  BUT' if one.doubts else ''}"
         )
 
 

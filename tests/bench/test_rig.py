@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import socket
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +13,13 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from rig import audio, sip
+from rig import audio, sip, ws
 from rig.figures import quantile
+from rig.load_figures import beat, numbered
+from rig.load_server import APPEND_END, APPEND_HEAD, audio_bytes
+from rig.mmsg import Outgoing, Receiver, udp
+from rig.tones import AGENT_HZ, CALLER_HZ, Gauge, Verdict, judge, tone
+from rig.variant import Variant
 
 
 def test_ulaw_takes_the_nearest_step() -> None:
@@ -55,3 +63,144 @@ def test_sip_round_trip() -> None:
     assert answer is not None and (answer.status, answer.method) == (200, "INVITE")
     assert answer.one("call-id") == dialog.call_id
     assert sip.parse(b"\r\n\r\n") is None
+
+
+# --- what density.py measures with
+
+
+def pieces(rate_hz: int = 8000, count: int = 200) -> np.ndarray:
+    """A tone as the telephone carries it, in pieces of 20 ms."""
+    samples = tone(AGENT_HZ, rate_hz).astype(np.float32)
+    if rate_hz == 8000:
+        samples = audio.linear(audio.ulaw(samples)).astype(np.float32)
+    return np.resize(samples, (count, rate_hz // 50))
+
+
+def judged(audio_: np.ndarray, number: list[int] | None = None, rate_hz: int = 8000) -> Verdict:
+    numbers = np.arange(len(audio_)) if number is None else np.array(number)
+    return judge(np.zeros(len(audio_), np.int64), numbers, Gauge(AGENT_HZ, rate_hz).measure(audio_))
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 24000])
+def test_a_tone_that_came_whole_has_no_fault(rate_hz: int) -> None:
+    assert judged(pieces(rate_hz, 600), rate_hz=rate_hz) == Verdict(600, 0, 0, 0, 0)
+
+
+def test_silence_is_told_from_loss() -> None:
+    whole = pieces()
+    whole[7] = 0
+    assert judged(whole) == Verdict(200, 0, 1, 0, 0)
+    kept = [number for number in range(200) if number not in (50, 51)]
+    assert judged(pieces()[kept], kept) == Verdict(198, 2, 0, 0, 0)
+
+
+@pytest.mark.parametrize("skipped", [*range(1, 18), 50])
+def test_audio_that_was_left_out_is_a_jump(skipped: int) -> None:
+    whole = pieces()
+    assert judged(np.concatenate([whole[:100], whole[100 + skipped :]])).jumps == 1
+    assert judged(np.concatenate([whole[:100], whole[100 - skipped :]])).jumps == 1
+
+
+@pytest.mark.parametrize("hurt", ["gap", "click", "soft", "another"])
+def test_a_piece_that_is_not_the_tone_is_damaged(hurt: str) -> None:
+    whole = pieces()
+    if hurt == "gap":
+        whole[9, 70:78] = 0
+    elif hurt == "click":
+        whole[9, 3:6] = 16000
+    elif hurt == "soft":
+        whole[9] *= 0.7
+    else:
+        whole[9] = tone(CALLER_HZ, 8000)[:160]
+    verdict = judged(whole)
+    assert verdict.damaged + verdict.silent == 1 and verdict.lost == 0
+
+
+def test_streams_are_judged_apart_and_in_any_order() -> None:
+    one, other = pieces()[:50], pieces()[100:150]
+    measured = Gauge(AGENT_HZ, 8000).measure(np.concatenate([one, other]))
+    mixed = np.random.default_rng(1).permutation(100)
+    stream, number = np.repeat([3, 4], 50)[mixed], np.tile(np.arange(50), 2)[mixed]
+    assert judge(stream, number, measured[mixed]) == Verdict(100, 0, 0, 0, 0)
+
+
+def test_packets_are_numbered_over_the_end_of_the_sequence() -> None:
+    stream = np.array([1, 2, 1, 2, 1, 1])
+    sequence = np.array([65534, 7, 65535, 9, 1, 0])
+    order, number = numbered(stream, sequence)
+    assert stream[order].tolist() == [1, 1, 1, 1, 2, 2] and number.tolist() == [0, 1, 3, 2, 0, 2]
+
+
+def test_lateness_is_against_the_stream_s_own_beat() -> None:
+    stream, number = np.repeat([5, 6], 11), np.tile(np.arange(11), 2)
+    at = number * 20.0 + np.repeat([100.0, 104.0], 11)
+    at[3] += 7
+    off = beat(at, stream, number)
+    assert off[3] == pytest.approx(7) and np.delete(off, 3).max() < 1e-9
+
+
+@pytest.mark.parametrize(("step", "sizes"), [(1, (1, 125, 126, 3000)), (1000, (70000, 5)), (1 << 20, (1, 70000, 126))])
+def test_frames_are_cut_wherever_the_stream_was_cut(step: int, sizes: tuple[int, ...]) -> None:
+    texts = [bytes(range(256)) * (size // 256) + b"a" * (size % 256) for size in sizes]
+    stream = b"".join(client_frame(text) for text in texts)
+    frames, found = ws.Frames(), []
+    for at in range(0, len(stream), step):
+        for kind, data, mask, begin, end in frames.feed(stream[at : at + step]):
+            assert kind == ws.TEXT
+            found.append(ws.unmasked(data[begin:end], mask))
+    assert found == texts
+
+
+def client_frame(payload: bytes, mask: bytes = b"\x11\xa2\x03\x94") -> bytes:
+    head = ws.frame(payload)[: -len(payload)]
+    return bytes([head[0], head[1] | 0x80]) + head[2:] + mask + ws.unmasked(payload, mask)
+
+
+def test_the_handshake_is_the_one_of_the_standard() -> None:
+    request = b"GET / HTTP/1.1\r\nHost: x\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    assert b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in ws.accept(request)  # RFC 6455, 1.3
+    with pytest.raises(ValueError, match="Sec-WebSocket-Key"):
+        ws.accept(b"GET / HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize("size", [318, 319, 320, 1920])
+def test_appended_audio_is_counted_without_decoding(size: int) -> None:
+    frame = client_frame(APPEND_HEAD + base64.b64encode(bytes(size)) + APPEND_END)
+    ((_, data, mask, begin, end),) = ws.Frames().feed(frame)
+    assert audio_bytes(data, mask, begin, end) == size
+
+
+def test_many_packets_go_and_come_with_the_kernel_s_time() -> None:
+    with udp(sip.OWN) as sender, udp(sip.OWN) as receiver:
+        before = time.time_ns()
+        packets = Outgoing(sender, sip.OWN, 64, 172)
+        packets.data[:40, 0] = np.arange(40)
+        packets.port[:40] = receiver.getsockname()[1]
+        assert packets.send(40) == 40
+        batch = Receiver(receiver).take()
+        assert batch is not None and batch.data[:, 0].tolist() == list(range(40))
+        assert set(batch.port.tolist()) == {sender.getsockname()[1]} and set(batch.size.tolist()) == {172}
+        assert before <= batch.at.min() and batch.at.max() <= time.time_ns()
+        assert Receiver(receiver).take() is None
+
+
+def test_a_closed_port_does_not_keep_the_others_from_being_sent() -> None:
+    with udp(sip.OWN) as sender, udp(sip.OWN) as receiver, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
+        gone.bind((sip.OWN, 0))
+        closed = gone.getsockname()[1]
+        gone.close()
+        packets = Outgoing(sender, sip.OWN, 8, 172)
+        for _ in range(3):
+            packets.port[:3] = [receiver.getsockname()[1], closed, receiver.getsockname()[1]]
+            packets.send(3)
+        batch = Receiver(receiver).take()
+        assert batch is not None and len(batch.at) == 6
+
+
+def test_a_variant_is_made_of_words() -> None:
+    made = Variant().but(["ref=HEAD", "format=pcmu", "OFFHOOK_MAX_CALLS=7"])
+    assert made.ref == "HEAD" and made.settings() == {"OFFHOOK_REALTIME_AUDIO": "g711", "OFFHOOK_MAX_CALLS": "7"}
+    with pytest.raises(ValueError, match="NAME=VALUE"):
+        made.but(["HEAD"])
+    with pytest.raises(ValueError, match="no format"):
+        made.but(["format=opus"])

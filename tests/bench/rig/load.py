@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rig.bench import AGENT
+from rig.agent import AGENT
 from rig.child import cpu_s
 from rig.cores import Cores, cores
 from rig.load_server import Appended, LoadServer
@@ -77,6 +77,17 @@ class Load:
         while self.up() < calls and time.monotonic() < give_up:
             time.sleep(0.2)
         return self.up()
+
+    def why(self) -> str:
+        """What is known of calls that did not come up."""
+        told = [one.outcome() for one in self.sipps]
+        parts = [
+            f"RTP streams {self.rtp.streams()[0]}, sessions {self.server.connections()[0]}",
+            f"sipp made {sum(one.created for one in told)}: up {sum(one.up for one in told)},"
+            f" failed {sum(one.failed for one in told)}, refused {sum(one.refused for one in told)}",
+            *(one.errors.partition("\n")[0] for one in told if one.errors),
+        ]
+        return "; ".join(parts)
 
     def clear(self) -> None:
         """End all calls, and wait until the worker has none left."""

@@ -29,7 +29,8 @@ RESPONSE, ITEM = "resp_load", "item_load"
 DELTA_MS, AHEAD_MS = 100, 500
 TICK_MS = 2.5
 SLOTS = int(DELTA_MS / TICK_MS)
-ENVELOPE = len('{"type":"input_audio_buffer.append","audio":""}')
+APPEND_HEAD, APPEND_END = b'{"type":"input_audio_buffer.append","audio":"', b'"}'
+ENVELOPE = len(APPEND_HEAD + APPEND_END)
 SHORTEST = 200
 """Bytes of a frame with audio; all others are looked into."""
 CHECKED = 32
@@ -96,7 +97,7 @@ def _event(kind: str, **fields: Any) -> bytes:
     return ws.frame(orjson.dumps({"type": kind, "event_id": "event_load", **fields}))
 
 
-def _audio_bytes(data: bytes, mask: bytes, begin: int, end: int) -> int:
+def audio_bytes(data: bytes, mask: bytes, begin: int, end: int) -> int:
     """How much audio lies in an append, without decoding it: base64 ends in = for each byte that it has not."""
     last = end - 3  # before "}
     missing = 0
@@ -133,10 +134,9 @@ def _session(number: int, settings: dict[str, Any]) -> bytes:
 class _Server:
     """The child process."""
 
-    def __init__(self, pipe: Connection) -> None:
+    def __init__(self, pipe: Connection, listener: socket.socket) -> None:
         self.pipe = pipe
-        self.listener = socket.create_server((OWN, 0), backlog=1024)
-        self.listener.setblocking(False)
+        self.listener = listener
         self.poll = select.epoll()
         self.poll.register(self.listener.fileno(), select.EPOLLIN)
         self.starting: dict[int, _Conn] = {}
@@ -168,9 +168,9 @@ class _Server:
 
     # --- commands
 
-    def do_url(self) -> str:
-        """Where the worker is to connect."""
-        return f"ws://{OWN}:{self.listener.getsockname()[1]}/v1"
+    def do_leave(self) -> None:
+        """Take no more connections: another process listens on the same socket from now on."""
+        self.poll.unregister(self.listener.fileno())
 
     def do_connections(self) -> tuple[int, int]:
         """How many sessions are up, and how many connections there have been."""
@@ -297,7 +297,7 @@ class _Server:
     def _take(self, conn: _Conn, data: bytes) -> None:
         for kind, whole, mask, begin, end in conn.frames.feed(data):
             if kind == ws.TEXT and end - begin >= SHORTEST and whole[begin + 9] ^ mask[1] == ord("i"):
-                conn.audio += _audio_bytes(whole, mask, begin, end)
+                conn.audio += audio_bytes(whole, mask, begin, end)
                 if self.window is not None and (conn.number + self.turn) % self.every == 0:
                     self._check(conn, orjson.loads(ws.unmasked(whole[begin:end], mask)))
             elif kind == ws.TEXT:
@@ -335,16 +335,28 @@ class _Server:
         return 8.0 if rate_hz == 8000 else rate_hz * 2 / 1000
 
 
-def _main(pipe: Connection) -> None:
-    _Server(pipe).run()
+def _main(pipe: Connection, listener: socket.socket) -> None:
+    _Server(pipe, listener).run()
 
 
 class LoadServer(Child):
     """The parent's hold on it."""
 
     def __init__(self, core: int | None = None) -> None:
-        super().__init__(_main, core=core)
-        self.url: str = self.ask("url")
+        self.listener = socket.create_server((OWN, 0), backlog=1024)
+        self.listener.setblocking(False)
+        self.url = f"ws://{OWN}:{self.listener.getsockname()[1]}/v1"
+        super().__init__(_main, self.listener, core=core, first=True)
+
+    def hand_over(self) -> socket.socket:
+        """Keep the sessions that are up; whoever gets this socket accepts all that come from now on."""
+        self.ask("leave")
+        return self.listener
+
+    def stop(self) -> None:
+        """End the process, and listen no more."""
+        super().stop()
+        self.listener.close()
 
     def begin(self) -> None:
         """Begin a window."""

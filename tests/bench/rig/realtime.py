@@ -9,6 +9,7 @@ import asyncio
 import base64
 import contextlib
 import itertools
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -256,11 +257,12 @@ class RealtimeServer:
         self._server: Server | None = None
         self.url = ""
 
-    async def start(self) -> None:
-        """Listen on a free port."""
+    async def start(self, listener: socket.socket | None = None) -> None:
+        """Listen on a free port, or take over a socket that listens already."""
         session_noise(NOISE_MS)
         options: dict[str, Any] = {"compression": None, "max_size": 1 << 24, "ping_interval": None, "close_timeout": 1}
-        self._server = await serve(self._serve, "127.0.0.1", 0, **options)
+        where: dict[str, Any] = {"host": "127.0.0.1", "port": 0} if listener is None else {"sock": listener}
+        self._server = await serve(self._serve, **where, **options)
         port = next(iter(self._server.sockets)).getsockname()[1]
         self.url = f"ws://127.0.0.1:{port}/v1"
 
