@@ -70,12 +70,15 @@ def make_app(settings: QueueSettings) -> Flask:
     return app
 
 
-def run_dashboard(settings: QueueSettings, port: int, on_ready: Callable[[str], None]) -> None:
-    """Show it until interrupted; port 0 takes a free one. `on_ready` gets its URL. Raises OSError for a busy port."""
+def run_dashboard(settings: QueueSettings, port: int, on_ready: Callable[[str], None], host: str = HOST) -> None:
+    """Show it until interrupted; port 0 takes a free one. `on_ready` gets its URL. Raises OSError for a busy port.
+
+    host: where to listen. It is another one in a container only, whose port is published on 127.0.0.1.
+    """
     app = make_app(settings)
-    with socket.create_server((HOST, port)) as listening:  # with a port of its own, werkzeug exits where it is busy
+    with socket.create_server((host, port)) as listening:  # with a port of its own, werkzeug exits where it is busy
         found = listening.getsockname()[1]
-        server = make_server(HOST, found, app, threaded=True, request_handler=_Quiet, fd=listening.fileno())
+        server = make_server(host, found, app, threaded=True, request_handler=_Quiet, fd=listening.fileno())
         on_ready(f"http://{HOST}:{found}")
         server.serve_forever()
 
