@@ -138,9 +138,13 @@ def test_finish_keeps_the_result_with_the_call(
     kept = {"tool": "pack", "summary": "put an order together", "status": "ok", "result": {"done": "packed"}}
     assert late.items() >= {"call_id": call_id, "tool_call_id": tool_call, "delivered_at": None, **kept}.items()
     assert 0 < late["hung_up_at"] <= late["ended_at"] <= time.time()
-    assert (errands.folder / "packed.started").read_text() == "run\n"
+    assert runs(errands, "packed") == 1
     assert errands.receiver.of(call_id) == [], "nobody wants to know"
     assert offhook("tools", "late", "nobody", REDIS_URL=errands.redis.url)[:2] == (0, "")
+
+
+def runs(errands: Errands, name: str) -> int:
+    return len((errands.folder / f"{name}.started").read_text().splitlines())
 
 
 def is_told_once(errands: Errands, call_id: str, tool_call: str, answers: list[int]) -> dict[str, Any]:
@@ -170,7 +174,7 @@ def test_finish_and_notify_tells_until_it_is_taken(
     record = worker.record(call_id)
     who = {"caller": record["caller"], "dialled": record["dialled"], "call_id": call_id, "tool_call_id": tool_call}
     assert told.items() >= {"tool": "book", "status": "ok", "result": {"done": "booked"}, **who}.items()
-    assert (errands.folder / "booked.started").read_text() == "run\n"
+    assert runs(errands, "booked") == 1
     assert SECRET not in "\n".join([*worker.err, *errands.tool_worker.err])
 
 

@@ -9,25 +9,16 @@ import pytest
 from parts.caller import Call
 from parts.program import until
 from parts.provider import ANSWER_HZ, Provider, Session
-from parts.services import OwnDesk
+from parts.services import OwnDesk, errand_desk
 
 from tools import names
 
-PARTS = Path(__file__).parent / "parts"
 Talk = tuple[Call, Session, str]
-
-AGENT = """
-goodbye = "Goodbye."
-[tools]
-modules = ["{parts}/shop.py", "{parts}/errands.py"]
-"""
 
 
 @pytest.fixture(scope="module")
 def shared_desk(folder: Path, provider_server: Provider) -> Iterator[OwnDesk]:
-    (own := folder / "gone").mkdir()
-    (agent := own / "agent.toml").write_text(AGENT.format(parts=PARTS))
-    desk = OwnDesk(own, agent, provider_server.url, OFFHOOK_MAX_CALLS=4)
+    desk = errand_desk(folder / "gone", provider_server.url, OFFHOOK_MAX_CALLS=4)
     yield desk
     assert desk.worker.alive and desk.tool_worker.alive and len(desk.tool_workers) == 1, desk.worker.text()
     assert desk.stop() == 0, desk.worker.text()
@@ -46,14 +37,6 @@ def call_up(desk: OwnDesk, provider: Provider, dial: Callable[[str], Call]) -> C
         return call, provider.session(), desk.worker.next_call()
 
     return start
-
-
-def begun(desk: OwnDesk, name: str) -> bool:
-    return (desk.folder / f"{name}.started").exists()
-
-
-def open_gate(desk: OwnDesk, name: str) -> None:
-    (desk.folder / f"{name}.open").touch()
 
 
 def goes_on_without(talk: Talk) -> str:
@@ -76,7 +59,7 @@ def test_three_callers_when_redis_goes_and_comes(desk: OwnDesk, call_up: Callabl
     talks = [call_up() for _ in range(3)]
     (one, first, _), (other, second, _), _ = talks
     runs = first.calls("pack", {"name": f"{how}-runs"})
-    until(lambda: begun(desk, f"{how}-runs"), "the first caller's job runs")
+    desk.begun(f"{how}-runs")
     waits = second.calls("pack", {"name": f"{how}-waits"})
     job = f"{talks[1][2]}-{waits}"
     until(
@@ -89,11 +72,11 @@ def test_three_callers_when_redis_goes_and_comes(desk: OwnDesk, call_up: Callabl
     assert worker.get("/healthz")[0] == 200
     talks.append(call_up())
     goes_on_without(talks[-1])
-    open_gate(desk, f"{how}-runs")
-    open_gate(desk, f"{how}-waits")
+    desk.open(f"{how}-runs")
+    desk.open(f"{how}-waits")
     until((desk.folder / f"{how}-runs.ended").exists, "the job ends while nobody can be told")
     assert first.outputs(runs) == second.outputs(waits) == 0
-    assert not begun(desk, f"{how}-waits")
+    assert not desk.marks(f"{how}-waits.started")
 
     back_ms = one.listen().now_ms, other.listen().now_ms
     (redis.start if how == "killed" else redis.thaw)()
@@ -108,7 +91,7 @@ def test_three_callers_when_redis_goes_and_comes(desk: OwnDesk, call_up: Callabl
         assert session.outputs(tool) == 1
     assert first.outputs(runs) == second.outputs(waits) == 1
     for name in (f"{how}-runs", f"{how}-waits"):
-        assert (desk.folder / f"{name}.started").read_text() == "run\n"
+        assert len(desk.marks(f"{name}.started")) == 1
     for call, _, call_id in talks:
         call.hang_up()
         record = worker.record(call_id)
@@ -119,7 +102,7 @@ def test_a_caller_hangs_up_meanwhile(desk: OwnDesk, call_up: Callable[[], Talk])
     """What each tool declares for that holds as soon as Redis is back."""
     call, session, call_id = call_up()
     looks = f"{call_id}-{session.calls('browse', {'name': 'looks'})}"
-    until(lambda: begun(desk, "looks"), "a job runs that is to be cancelled")
+    desk.begun("looks")
     packs = session.calls("pack", {"name": "packs"})
     unseen = f"{call_id}-{session.calls('browse', {'name': 'unseen'})}"
     until(lambda: desk.redis.client.llen(names.queue_key("tools")) == 2, "two jobs wait")
@@ -130,6 +113,6 @@ def test_a_caller_hangs_up_meanwhile(desk: OwnDesk, call_up: Callable[[], Talk])
     desk.redis.start()
     until(lambda: desk.redis.job(looks).get_status() == "stopped", lambda: desk.redis.job(looks).get_status())
     until(lambda: desk.redis.job(unseen).get_status() == "canceled", lambda: desk.redis.job(unseen).get_status())
-    open_gate(desk, "packs")
+    desk.open("packs")
     until(lambda: desk.redis.client.hexists(names.late_key(call_id), packs), "the other's result is kept")
-    assert not (desk.folder / "looks.ended").exists() and not begun(desk, "unseen")
+    assert not desk.marks("looks.ended") and not desk.marks("unseen.started")

@@ -61,6 +61,12 @@ class Session:
         """What was received and sent, in one order: ("<", message) and (">", message)."""
         self.answers = True
         """Whether a response.create is answered with a tone by itself."""
+        self.wedges = False
+        """Whether it generates nothing at all, as Gemini does, while a function call of its own has no answer."""
+        self.refuses_open_calls = False
+        """Whether it refuses to respond in the conversation while a function call has no output."""
+        self.open_calls: set[str] = set()
+        """The function calls without an output."""
         self.open = True
         self._loop = loop
         self._numbers = 0
@@ -103,7 +109,7 @@ class Session:
             item = {"id": self.new("item"), "object": "realtime.item", "status": "completed", **message["item"]}
             self.send("conversation.item.added", previous_item_id=None, item=item)
             self.send("conversation.item.done", previous_item_id=None, item=item)
-        elif message["type"] == "response.create" and self.answers:
+        elif message["type"] == "response.create" and self.answers and not (self.wedges and self.unanswered()):
             self.answer(message)
 
     # --- what the client said
@@ -136,6 +142,19 @@ class Session:
         """How often a function call was answered."""
         items = [message["item"] for message in self.got("conversation.item.create")]
         return sum(item.get("call_id") == call_id and item["type"] == "function_call_output" for item in items)
+
+    def unanswered(self) -> list[str]:
+        """The function calls that have no answer: made here, or told of by the client to a new session."""
+        found: dict[str, None] = {}
+        for way, message in list(self.timeline):
+            item = message.get("item", {})
+            if way == ">" and message["type"] == "response.function_call_arguments.done":
+                found[message["call_id"]] = None
+            elif way == "<" and item.get("type") == "function_call":
+                found[item["call_id"]] = None
+            elif way == "<" and item.get("type") == "function_call_output":
+                found.pop(item["call_id"], None)
+        return list(found)
 
     def texts(self) -> list[tuple[str, str]]:
         """The text items that the client made: role and text."""
@@ -178,6 +197,7 @@ class Session:
         done = {"response_id": response_id, "item_id": item_id, "call_id": call_id, "name": name, "arguments": text}
         self.send("response.function_call_arguments.done", output_index=0, **done)
         whole = {**item, "arguments": text, "status": "completed"}
+        self.open_calls.add(call_id)
         self.send("response.output_item.done", response_id=response_id, output_index=0, item=whole)
         return call_id
 
@@ -249,6 +269,8 @@ class Provider:
         """How the next connections are met, one after the other; then as the service does."""
         self.always: Opening | None = None
         """How every connection is met that `openings` says nothing of."""
+        self.wedges = False
+        """How new sessions are about function calls that have no answer: see there."""
         self.sessions: list[Session] = []
         self.connections = 0
         self.keys: list[str] = []
@@ -307,6 +329,7 @@ class Provider:
         for event in opening.first:
             await connection.send(json.dumps(event))
         session = Session(connection, self._loop)
+        session.wedges = self.wedges
         created = {"id": session.new("sess"), "type": "realtime", "object": "realtime.session"}
         await connection.send(json.dumps({"type": "session.created", "session": created}))
         update = await connection.recv()
@@ -333,3 +356,4 @@ class Provider:
         self._taken = len(self.sessions)
         self.openings.clear()
         self.always = None
+        self.wedges = False
