@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from worker.errors import AgentFileError
+from worker.later import OFFERS, Way
 from worker.usual import ABOUT
 
 T = TypeVar("T")
@@ -123,6 +124,43 @@ def _of_language(by_language: Mapping[str, T], language: str) -> T | None:
     return found.get(tag, found.get(tag.partition("-")[0]))
 
 
+class AgentLater(_Table):
+    """What the caller is offered where a tool takes long, and how the caller is called back.
+
+    Only what this installation can do is offered: see OFFHOOK_CALL_BACK_URI and OFFHOOK_NOTIFY_HOOKS.
+    """
+
+    offer_after: float = Field(
+        default=30.0, ge=0, description="s that a queued tool has run, or will by all that is known; 0: never offered"
+    )
+    ways: tuple[Way, ...] = Field(default=("call_back", "send"), description="what is offered: call_back, send")
+    words: dict[str, str] = Field(
+        default_factory=dict, description="the offer, by what is possible: both, call_back, send; empty: none is made"
+    )
+    words_by_language: dict[str, dict[str, str]] = Field(
+        default_factory=dict, description="the same for an agent that speaks this language"
+    )
+    call_back_to: tuple[str, ...] = Field(default=("*",), description="patterns of the callers who may be called back")
+    opening: str | None = Field(default=None, description="the first words of a call back; left out: by the language")
+    ring_seconds: float = Field(default=45.0, ge=5, le=180, description="s that a call back rings")
+    pauses: tuple[Annotated[float, Field(ge=1, le=86400)], ...] = Field(
+        default=(60.0, 300.0, 900.0, 3600.0), description="s before each further try where nobody was reached"
+    )
+
+    @field_validator("words")
+    @classmethod
+    def _known_offers(cls, words: dict[str, str]) -> dict[str, str]:
+        for key in words:
+            if key not in OFFERS:
+                raise ValueError(f"there is no {key}: allowed are {', '.join(OFFERS)}")
+        return words
+
+    @field_validator("words_by_language")
+    @classmethod
+    def _known_offers_each(cls, words: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+        return {language: cls._known_offers(some) for language, some in words.items()}
+
+
 class AgentLimits(_Table):
     """Time limits of a call."""
 
@@ -162,6 +200,7 @@ class Agent(_Table):
     tools: AgentTools = AgentTools()
     fillers: AgentFillers = AgentFillers()
     limits: AgentLimits = AgentLimits()
+    later: AgentLater = AgentLater()
 
     @property
     def tools_key(self) -> tuple[tuple[str, ...], float]:

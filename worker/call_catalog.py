@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tools import more
-from tools.catalog import Catalog, OnProgress, OnStarted, ToolRequest
+from tools.catalog import Catalog, OnProgress, OnStarted, Promised, ToolRequest
 from tools.outcome import Outcome, failure
 from tools.spec import ToolSpec
 from worker.exposure import ToolView, view_of
@@ -80,6 +80,14 @@ class CallCatalog:
     async def cancel(self, call_id: str, tool_call_id: str) -> bool:
         """Stop a tool call that runs; see `Catalog.cancel`."""
         return await self._catalog.cancel(call_id, tool_call_id)
+
+    async def promise(self, call_id: str, tool_call_id: str, channel: str) -> Promised:
+        """Promise that a tool's end will be told after the call; see `Catalog.promise`."""
+        return await self._catalog.promise(call_id, tool_call_id, channel)
+
+    async def told(self, call_id: str, tool_call_id: str) -> None:
+        """The caller has heard how a tool ended; see `Catalog.told`."""
+        await self._catalog.told(call_id, tool_call_id)
 
     async def hang_up(self, call_id: str) -> tuple[ToolRequest, ...]:
         """Do with the running tools what each declares for a hang-up; see `Catalog.hang_up`."""

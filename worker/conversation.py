@@ -30,6 +30,7 @@ class Conversation:
         self._catalog = catalog
         self._asked: dict[str, turn.StartTool] = {}
         self._typed = 0
+        self._offers = 0
 
     # --- responses ----------------------------------------------------------------------------------------------------
 
@@ -85,6 +86,12 @@ class Conversation:
         self._typed += 1
         self.history.caller_said(f"keypad:{self._typed}", text)  # a session that is to come is told of it then
         self._link.send(self._link.codec.message("user", text))
+
+    def offered(self, command: turn.OfferSpoken) -> None:
+        """The caller was asked something beside the conversation, and will answer in it."""
+        self._offers += 1
+        self.history.agent_said(f"offer:{self._offers}", command.text)
+        self._link.send(self._link.codec.message("assistant", command.text))
 
     def not_heard(self, item_id: str) -> None:
         """Take an item out of which the caller heard nothing."""

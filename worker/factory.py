@@ -13,19 +13,21 @@ from telephony.bridge import Bridge
 from tools.catalog import Catalog
 from tools.errors import ToolDefinitionError
 from tools.spec import ToolSpec
+from tools.store.late import LateResult
 from worker.agent import Agent, AgentFile
 from worker.call_catalog import CallCatalog
+from worker.call_functions import CALL_FUNCTIONS, TELL_LATER, tell_later_function
 from worker.canned import CannedVoice
 from worker.exposure import DESCRIBE_TOOL, LIST_TOOLS, RUN_TOOL, ToolView
-from worker.fillers import FillerConfig
+from worker.fillers import FillerConfig, Offer
+from worker.later import LaterWays, Way, offer_words, opening_words
 from worker.link import Link
 from worker.local.voice import voice_of
 from worker.patience import SilenceConfig
 from worker.realtime.base import SessionConfig
-from worker.realtime.connection import Provider
+from worker.realtime.connection import Provider, RealtimeConnection
 from worker.records import Recorder
 from worker.session import CallInfo, CallSession, Services
-from worker.tool_calls import CALL_FUNCTIONS
 from worker.tool_hook import load_hook
 from worker.tool_offer import ToolOffer
 from worker.tool_policy import ToolPolicy
@@ -48,6 +50,11 @@ log = structlog.get_logger(__name__)
 TRANSCRIPTION_MODEL = "gpt-4o-mini-transcribe"
 """Writes down the caller's words where the agent file names no other (provider.audio.input.transcription.model)."""
 
+CALLED_BACK = """\
+This is a call back: in an earlier call you promised this caller to call when the tool had ended that they waited for \
+({what}). Whoever answers the telephone hears first: "{opening}" Tell them then what came of it; it stands below."""
+"""Told to the model at the beginning of a call back."""
+
 END_CALL_FUNCTION: Mapping[str, Any] = {
     "type": "function",
     "name": END_CALL,
@@ -63,25 +70,60 @@ def make_session(
     bridge: Bridge,
     services: Services,
     hang_up: Callable[[str], None],
+    brings: LateResult | None = None,
+    connect: Callable[..., RealtimeConnection] = RealtimeConnection,
 ) -> CallSession:
-    """Return the session of a new call; it starts nothing by itself."""
+    """Return the session of a new call; it starts nothing by itself.
+
+    brings: what the caller is called back for; it is told after the opening, which stands in the greeting's place.
+    connect: makes the connection to the provider, another one in scenes.
+    """
     tools = agent.tools
     catalog = CallCatalog(services.catalog, tool_policy(agent))
+    later = services.later.channels_for(agent.later.ways, info.caller, agent.later.call_back_to)
+
+    def configured() -> SessionConfig:
+        return session_config(agent, catalog.view, later)
+
     wanted = session_format(provider.audio, bridge.codec)
-    config = replace(session_config(agent, catalog.view), input_format=wanted, output_format=wanted)
-    link = Link(provider, config, info.call_id)
+    config = replace(configured(), input_format=wanted, output_format=wanted)
+    link = Link(provider, config, info.call_id, connect)
     offer = ToolOffer(
         catalog,
         link,
-        lambda: session_config(agent, catalog.view),
+        configured,
         log.bind(call_id=info.call_id),
         hook=None if tools.hook is None else load_hook(tools.hook),
         asked=(info.dialled, info.caller, agent.name),
         again_s=tools.hook_seconds,
     )
-    machine = TurnMachine(turn_config(agent, services.catalog, services.usual))
-    recorder = Recorder(info.call_id, services.clock() * 1000, info.caller, info.dialled)
-    return CallSession(info, agent, bridge, link, machine, recorder, services, hang_up, offer, canned_voice(agent))
+    turns = turn_config(agent, services.catalog, services.usual, later)
+    if brings is not None:
+        turns = replace(turns, greeting=opening(agent) or None)
+    recorder = Recorder(info.call_id, services.clock() * 1000, info.caller, info.dialled, calls_back=info.calls_back)
+    session = CallSession(
+        info,
+        agent,
+        bridge,
+        link,
+        TurnMachine(turns),
+        recorder,
+        services,
+        hang_up,
+        offer,
+        canned_voice(agent),
+        later,
+    )
+    if brings is not None:
+        orphan = brings.orphan
+        note = CALLED_BACK.format(what=orphan.summary, opening=opening(agent))
+        session.bring(orphan.tool_call_id, orphan.tool, orphan.arguments or "{}", brings.output, note)
+    return session
+
+
+def opening(agent: Agent) -> str:
+    """Return the first words of a call back."""
+    return opening_words(agent.language) if agent.later.opening is None else agent.later.opening
 
 
 def canned_voice(agent: Agent) -> CannedVoice | None:
@@ -93,13 +135,22 @@ def canned_voice(agent: Agent) -> CannedVoice | None:
     return CannedVoice(agent.fillers.voice or own, {text: Path(file) for text, file in agent.fillers.wav.items()})
 
 
-def prepare_canned(agents: AgentFile, tools: Mapping[tuple[str, ...], Iterable[ToolSpec]], rate_hz: int) -> None:
-    """Have every canned filler at hand, before a call wants it. Blocks; raises HostError with the remedy."""
+def prepare_canned(
+    agents: AgentFile,
+    tools: Mapping[tuple[str, ...], Iterable[ToolSpec]],
+    rate_hz: int,
+    later: LaterWays = LaterWays(),  # noqa: B008
+) -> None:
+    """Have every canned filler at hand, before a call wants it. Blocks; raises HostError with the remedy.
+
+    later: what may be offered beside them.
+    """
     for agent in agents.agents():
         if (voice := canned_voice(agent)) is not None:
             fillers = filler_config(agent, tools[agent.tools.modules])
             own = (text for some in fillers.tool_texts.values() for text in some)
-            voice.prepare((text for text in (*fillers.texts, *own) if ABOUT not in text), rate_hz)
+            offers = (words for ways in later.combinations(agent.later.ways) if (words := _offer(agent, ways)))
+            voice.prepare((text for text in (*fillers.texts, *own, *offers) if ABOUT not in text), rate_hz)
 
 
 def tool_policy(agent: Agent) -> ToolPolicy:
@@ -123,17 +174,22 @@ def check_tools(agents: AgentFile, tools: Mapping[tuple[str, ...], Iterable[Tool
     for agent in agents.agents():
         if agent.tools.hook is not None:
             load_hook(agent.tools.hook)
-    taken = {END_CALL, LIST_TOOLS, DESCRIBE_TOOL, RUN_TOOL, *(one["name"] for one in CALL_FUNCTIONS)}
+    taken = {END_CALL, LIST_TOOLS, DESCRIBE_TOOL, RUN_TOOL, TELL_LATER, *(one["name"] for one in CALL_FUNCTIONS)}
     for spec in (spec for specs in tools.values() for spec in specs):
         if spec.name in taken:
             raise ToolDefinitionError(f"{spec.source}: {spec.name} is a function of every call: rename the tool")
 
 
-def session_config(agent: Agent, view: ToolView) -> SessionConfig:
-    """Return what the provider is told of the agent, and of the tools that the call is offered at the moment."""
+def session_config(agent: Agent, view: ToolView, later: Mapping[Way, str] | None = None) -> SessionConfig:
+    """Return what the provider is told of the agent, and of the tools that the call is offered at the moment.
+
+    later: the ways by which this caller may hear of a tool after the call.
+    """
     functions: list[Mapping[str, Any]] = list(view.functions)
     if any(spec.queued for spec in view.specs.values()):
         functions += CALL_FUNCTIONS
+        if later:
+            functions.append(tell_later_function(later))
     if agent.tools.end_call:
         functions.append(END_CALL_FUNCTION)
     return SessionConfig(
@@ -163,23 +219,40 @@ def filler_config(
     )
 
 
-def turn_config(agent: Agent, catalog: Catalog, usual: UsualTimes | None = None) -> TurnConfig:
-    """Return what the turn machine is told of the agent; `usual`: how long tools take."""
+def turn_config(
+    agent: Agent, catalog: Catalog, usual: UsualTimes | None = None, later: Mapping[Way, str] | None = None
+) -> TurnConfig:
+    """Return what the turn machine is told of the agent.
+
+    usual: how long tools take. later: the ways by which this caller may hear of a tool after the call.
+    """
+
+    def queued(tool: str) -> bool:
+        spec = catalog.spec(tool)
+        return spec is not None and catalog.mode_of(spec) == "queued"
+
+    def expected_s(tool: str) -> float | None:
+        return None if usual is None else usual.all_s(tool, queued=queued(tool))
 
     def fill(text: str, tool: str) -> str | None:
-        spec = catalog.spec(tool)
-        queued = spec is not None and catalog.mode_of(spec) == "queued"
-        return filled(text, None if usual is None else usual.all_s(tool, queued=queued), agent.language)
+        return filled(text, expected_s(tool), agent.language)
 
+    words, after_s = _offer(agent, later or ()), agent.later.offer_after
+    offer = Offer(text=words, after_s=after_s, possible=queued, expected_s=expected_s) if words and after_s else None
     detection = _turn_detection(agent.provider)
     return TurnConfig(
         greeting=agent.greeting or None,
         goodbye=agent.goodbye,
-        fillers=filler_config(agent, catalog.specs(), fill),
+        fillers=replace(filler_config(agent, catalog.specs(), fill), offer=offer),
         server_responds=bool(detection.get("create_response", True)),
         server_interrupts=bool(detection.get("interrupt_response", True)),
         silence=SilenceConfig(seconds=agent.limits.silence_seconds, prompts=agent.limits.silence_prompts),
     )
+
+
+def _offer(agent: Agent, ways: Iterable[Way]) -> str | None:
+    """The words of the offer by these ways."""
+    return offer_words(ways, agent.later.words, agent.later.words_by_language, agent.language)
 
 
 def _turn_detection(options: Mapping[str, Any]) -> Mapping[str, Any]:

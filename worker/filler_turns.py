@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from worker.fillers import Filler
+from worker.pending import PendingTool
 from worker.realtime import base
-from worker.turn_events import CancelResponse, Command, PlayTone, Purpose, SpeakFiller
+from worker.turn_events import CancelResponse, Command, OfferSpoken, PlayTone, Purpose, SpeakFiller
 from worker.turn_state import TONE, TurnState
 
 __all__ = ["FillerTurns"]
@@ -25,6 +26,16 @@ class FillerTurns:
             return [CancelResponse(event.response_id)]
         filler.response_id = event.response_id
         return []
+
+    def heard(self, item_id: str) -> list[Command]:
+        """The first audio of the filler in flight is queued for playout."""
+        state, filler = self._state, self._state.fillers.current
+        state.fillers.heard(item_id)
+        if filler is None or not filler.offered_for:
+            return []
+        for tool in state.pending.running():
+            tool.offered = tool.offered or tool.tool_call_id in filler.offered_for
+        return [OfferSpoken(filler.text)]
 
     def give_up(self) -> list[Command]:
         """Take the filler in flight back; what it has queued for playout is the playout's matter."""
@@ -84,14 +95,28 @@ class FillerTurns:
 
     def _ask(self, now: float) -> list[Command]:
         tools = self._state.pending.running()
-        news = next((tool for tool in tools if tool.news), None)
-        waiting = [(tool.name, tool.fillers) for tool in tools]
-        asked: tuple[Filler, str] | None = self._state.fillers.ask(waiting, now, news.news if news else None)
-        if news is not None:
-            news.news = None
+        asked = self._offer(tools, now) or self._sentence(tools, now)
         if asked is None:
             return []
         for tool in tools:
             tool.fillers += 1
-        metadata = {"purpose": Purpose.FILLER.value, "number": str(asked[0].number)}
-        return [SpeakFiller(asked[1], metadata, tuple(tool.tool_call_id for tool in tools))]
+        metadata = {"purpose": Purpose.FILLER.value, "number": str(asked.number)}
+        return [SpeakFiller(asked.text, metadata, tuple(tool.tool_call_id for tool in tools))]
+
+    def _sentence(self, tools: list[PendingTool], now: float) -> Filler | None:
+        news = next((tool for tool in tools if tool.news), None)
+        waiting = [(tool.name, tool.fillers) for tool in tools]
+        asked = self._state.fillers.ask(waiting, now, news.news if news else None)
+        if news is not None:
+            news.news = None
+        return asked
+
+    def _offer(self, tools: list[PendingTool], now: float) -> Filler | None:
+        """The offer to tell it later, where a tool takes too long that it was not made for yet."""
+        offer = self._state.config.fillers.offer
+        if offer is None:
+            return None
+        late = [tool for tool in tools if not tool.offered and offer.possible(tool.name)]
+        if not any(offer.due(tool.name, now - tool.started_at, tool.fillers) for tool in late):
+            return None
+        return self._state.fillers.offer(offer.text, tuple(tool.tool_call_id for tool in late), now)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["Filler", "FillerConfig", "FillerVoice"]
+__all__ = ["Filler", "FillerConfig", "FillerVoice", "Offer"]
 
 DEFAULT_TEXTS = (
     "One moment, please.",
@@ -25,6 +25,24 @@ CREATED_BOUND_S = 5.0
 GENERATED_BOUND_S = 20.0
 """One that the provider has not ended by then is given up too: it would keep all later ones from being said."""
 REMEMBERED = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What a caller is asked once for each tool that takes long: whether to be told of it after the call."""
+
+    text: str
+    after_s: float
+    """How long a tool runs, or will by all that is known, before it is offered (s)."""
+    possible: Callable[[str], bool]
+    """Whether the end of a tool of this name can be told later."""
+    expected_s: Callable[[str], float | None] = lambda tool: None
+    """How long a tool usually takes, its time in the queue included (s)."""
+
+    def due(self, tool: str, ran_s: float, fillers: int) -> bool:
+        """Whether it is due for a tool that runs for so long, and has had so many fillers: one word comes before it."""
+        expected_s = self.expected_s(tool) or 0.0
+        return ran_s >= self.after_s or (fillers > 0 and expected_s >= self.after_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +71,8 @@ class FillerConfig:
     """Whether there are sentences at all; without, there is only the tone."""
     fill: Callable[[str, str], str | None] = lambda text, tool: text
     """Fills a text for a tool's name in; None where what has to stand in it isn't known: it is passed over."""
+    offer: Offer | None = None
+    """None: there is nothing to offer."""
 
 
 @dataclass(slots=True)
@@ -61,6 +81,9 @@ class Filler:
 
     number: int
     asked_at: float
+    text: str
+    offered_for: tuple[str, ...] = ()
+    """Where it is the offer: the tool calls that it is made for."""
     response_id: str | None = None
     item_id: str | None = None
     generated: bool = False
@@ -117,7 +140,7 @@ class FillerVoice:
 
     # --- words --------------------------------------------------------------------------------------------------------
 
-    def ask(self, tools: Iterable[tuple[str, int]], now: float, news: str | None = None) -> tuple[Filler, str] | None:
+    def ask(self, tools: Iterable[tuple[str, int]], now: float, news: str | None = None) -> Filler | None:
         """Begin the next filler for tools that run, each with its name and how many fillers it has had.
 
         News of a tool's progress comes first, then a tool's own words, each once; then the next of the list. None
@@ -128,10 +151,20 @@ class FillerVoice:
         text = self._words(own, waiting[0][0] if waiting else "")
         if text is None:
             return None
+        return self._begin(text, now)
+
+    def offer(self, text: str, tool_call_ids: tuple[str, ...], now: float) -> Filler:
+        """Begin the offer as the next filler."""
+        self._last_text = text
+        filler = self._begin(text, now)
+        filler.offered_for = tool_call_ids
+        return filler
+
+    def _begin(self, text: str, now: float) -> Filler:
         self._asked += 1
         self._in_a_row += 1
-        self.current = Filler(self._asked, now)
-        return self.current, text
+        self.current = Filler(self._asked, now, text)
+        return self.current
 
     def _own(self, tool: str, had: int) -> str | None:
         texts = self.config.tool_texts.get(tool, ())

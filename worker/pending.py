@@ -31,6 +31,8 @@ class PendingTool:
     """How far it is, by its own word."""
     news: str | None = None
     """What of that was not spoken yet."""
+    offered: bool = False
+    """The caller was offered, or promised, to hear of it after the call."""
 
 
 @dataclass(slots=True)

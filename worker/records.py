@@ -50,6 +50,7 @@ class ToolCallRecord(BaseModel):
     wait_ms: int | None = None
     run_ms: int | None = None
     fillers: int = 0
+    promised: str | None = Field(default=None, description="what the caller was promised: call_back or send")
 
 
 class BargeInRecord(BaseModel):
@@ -80,6 +81,7 @@ class CallRecord(BaseModel):
     errors: list[str] = Field(default=[], description="what went wrong on the way, in order")
     caller: str = ""
     dialled: str = ""
+    calls_back: str | None = Field(default=None, description="the call whose caller this one calls back")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,14 @@ class ToolEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class ResultTold:
+    """The caller begins to hear what came of a tool call."""
+
+    at_ms: int
+    tool_call_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class BargedIn:
     """The caller spoke over the agent."""
 
@@ -160,7 +170,9 @@ class Ended:
     record: CallRecord
 
 
-RecordEvent = Answered | TurnStarted | TurnText | TurnEnded | ToolStarted | ToolEnded | BargedIn | Noted | Ended
+RecordEvent = (
+    Answered | TurnStarted | TurnText | TurnEnded | ToolStarted | ToolEnded | ResultTold | BargedIn | Noted | Ended
+)
 Observer = Callable[[RecordEvent], None]
 
 
@@ -197,6 +209,7 @@ class Recorder:
     invited_ms: float
     caller: str = ""
     dialled: str = ""
+    calls_back: str | None = None
     recording: str | None = None
     errors: list[str] = field(default_factory=list)
     heard_by_caller: list[str] = field(default_factory=list)
@@ -295,6 +308,15 @@ class Recorder:
         self._measure(now_ms)
         self._tell(ToolEnded(self._at(now_ms), tool_call_id, call.model_copy()))
 
+    def promised(self, tool_call_id: str, way: str) -> None:
+        """The caller was promised to hear later how a tool call ends (unknown ids are ignored)."""
+        if tool_call_id in self._tools:
+            self._tools[tool_call_id].promised = way
+
+    def result_told(self, now_ms: float, tool_call_id: str) -> None:
+        """The caller begins to hear how a tool call ended."""
+        self._tell(ResultTold(self._at(now_ms), tool_call_id))
+
     def filler_spoken(self) -> None:
         """A filler began: it counts for every tool call that is pending."""
         for tool_call_id in self._pending:
@@ -342,6 +364,7 @@ class Recorder:
             errors=self.errors,
             caller=self.caller,
             dialled=self.dialled,
+            calls_back=self.calls_back,
         )
 
     def _said(self, key: str) -> str:

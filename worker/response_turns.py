@@ -13,6 +13,8 @@ from worker.turn_state import TurnState
 
 __all__ = ["ResponseTurns"]
 
+WORDS_GIVEN = (Purpose.GREETING, Purpose.NOTICE, Purpose.SILENCE, Purpose.GOODBYE)
+"""Responses that say what they were given, and answer nothing."""
 REMEMBERED = 64
 """Responses of which something was heard: it counts until they are done, and a call has one or two in flight."""
 
@@ -26,9 +28,10 @@ class ResponseTurns:
         self._tools = tools
         self._spoke: deque[str] = deque(maxlen=REMEMBERED)
 
-    def heard(self, response_id: str) -> None:
+    def heard(self, response_id: str) -> list[Command]:
         """Audio of this response was queued for playout."""
         self._spoke.append(response_id)
+        return self._tools.heard(response_id)
 
     def started(self, event: base.ResponseStarted, now: float) -> list[Command]:
         """A response was created."""
@@ -41,10 +44,12 @@ class ResponseTurns:
             # Created while the caller speaks: nobody would hear it. What it should have said stays in the conversation.
             state.slot.cancel(now)
             return [CancelResponse(event.response_id)]
-        state.owed.drop(Purpose.RESUME)
-        if self._tools.all_acknowledged:
-            # Every output that was sent is in the conversation that this response answers.
-            state.owed.drop(Purpose.TOOL_RESULT)
+        if purpose not in WORDS_GIVEN:
+            state.owed.drop(Purpose.RESUME)
+            self._tools.response_started(event.response_id)
+            if self._tools.all_acknowledged:
+                # Every output that was sent is in the conversation that this response answers.
+                state.owed.drop(Purpose.TOOL_RESULT)
         if state.ending is not None and purpose == Purpose.GOODBYE:
             state.ending.response_id = event.response_id
         return self._fillers.give_up_unheard()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from worker.agent_voice import AgentVoice
 from worker.canned import CannedFillers, CannedVoice
 from worker.conversation import Conversation
 from worker.digits import DigitBuffer
+from worker.later import LaterWays, Way
 from worker.link import Link
 from worker.metrics import Metrics
 from worker.minutes import Minutes
@@ -48,11 +49,15 @@ LEAVING: dict[str, CallOutcome] = {"drain": "drained", "limit": "limit", "agent"
 
 @dataclass(frozen=True, slots=True)
 class CallInfo:
-    """Who calls whom: `caller` and `dialled` are the user parts of the SIP addresses."""
+    """Who calls whom: `caller` and `dialled` are the user parts of the SIP addresses.
+
+    calls_back: the id of the call whose caller this one calls back; `caller` and `dialled` are that call's then.
+    """
 
     call_id: str
     caller: str
     dialled: str
+    calls_back: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,7 @@ class Services:
     metrics: Metrics
     clock: Callable[[], float] = time.monotonic
     usual: UsualTimes = field(default_factory=UsualTimes)
+    later: LaterWays = LaterWays()
 
 
 class CallSession:
@@ -80,7 +86,9 @@ class CallSession:
         hang_up: Callable[[str], None],
         offer: ToolOffer,
         canned: CannedVoice | None = None,
+        later: Mapping[Way, str] | None = None,
     ) -> None:
+        """Take the parts; `later`: the ways by which this caller may hear of a tool after the call."""
         self.info = info
         self.agent = agent
         self.machine = machine
@@ -133,6 +141,7 @@ class CallSession:
             self._log,
             self._clock,
             self._feed,
+            later or {},
         )
         self._canned: CannedFillers | None = None
         if canned is not None:
@@ -145,6 +154,8 @@ class CallSession:
             turn.SendResult: self._conversation.tell_result,
             turn.RequestResponse: self._conversation.request_response,
             turn.SpeakFiller: self._speak_filler,
+            turn.OfferSpoken: self._conversation.offered,
+            turn.ResultsTold: self._tools.told,
             turn.PlayTone: lambda command: self._playout.play_tone(),
             turn.CancelResponse: self._conversation.cancel_response,
             turn.StopPlayout: lambda command: self._voice.stop(barge_in=command.barge_in),
@@ -165,6 +176,15 @@ class CallSession:
         self._opened = self._clock()
         await self.offer.begin()
         await self._link.open()
+
+    def bring(self, tool_call_id: str, tool: str, arguments: str, output: str, note: str) -> None:
+        """Begin with what came of a tool call of an earlier call, to be told after the greeting.
+
+        arguments, output: JSON text. note: tells the model what it is about. To be called before `open`.
+        """
+        self._conversation.history.noted("brought", note)
+        self._conversation.tool_asked(turn.StartTool(tool_call_id, tool, arguments))
+        self.machine.bring(tool_call_id, tool, arguments, output)
 
     def start_media(self) -> bool:
         """Audio flows both ways. False if it did already (a re-INVITE)."""

@@ -16,9 +16,12 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from worker.errors import SettingsError
+from worker.later import CALLER, LaterWays
 from worker.values import (
+    CallBackUri,
     Directory,
     File,
+    Hooks,
     HttpAddress,
     HttpUrl,
     Ip,
@@ -141,6 +144,16 @@ class Settings(BaseSettings):
     notify_secret: SecretStr | None = Field(
         default=None, description="the secret that these messages are signed with (HMAC-SHA256)"
     )
+    notify_hooks: Hooks = Field(
+        default_factory=dict,
+        description="a list with commas of channel=module:function, such as sms=shop.hooks:send_sms; the channels send"
+        " and call_back are for what a caller was promised",
+    )
+    call_back_uri: CallBackUri | None = Field(
+        default=None,
+        description="a sip: URI with {caller} in its user part, such as sip:{caller}@trunk.example.com"
+        " (left out: through the registrar, where there is one)",
+    )
     tool_secrets: Annotated[tuple[str, ...], NoDecode, Words] = Field(
         default=(), description="a list with commas of environment variables that tools may ask for by name"
     )
@@ -237,7 +250,17 @@ class Settings(BaseSettings):
         """Return where a tool worker tells of what ended after its call."""
         from tools.notify import NotifySettings
 
-        return NotifySettings(url=reveal(self.notify_url), secret=reveal(self.notify_secret))
+        return NotifySettings(
+            url=reveal(self.notify_url), secret=reveal(self.notify_secret), hooks=dict(self.notify_hooks)
+        )
+
+    def later_ways(self) -> LaterWays:
+        """Return by what ways a caller may hear later what a tool takes long for."""
+        uri, hooks, webhook = self.call_back_uri, self.notify_hooks, self.notify_url and self.notify_secret
+        if uri is None and self.sip_registrar is not None:
+            uri = f"sip:{CALLER}@{self.sip_registrar.removeprefix('sip:')}"
+        send = "send" if "send" in hooks else "default" if "default" in hooks or webhook else None
+        return LaterWays(send=send, hook="call_back" in hooks, uri=uri)
 
     def realtime_endpoint(self, url: str | None = None) -> tuple[str, str | None, dict[str, str]]:
         """Return the WebSocket base URL, the key and further headers; `url` is the local server's."""

@@ -138,15 +138,18 @@ class Switchboard:
 
     # --- one call -----------------------------------------------------------------------------------------------------
 
-    async def dial(self, uri: str) -> CallSession:
-        """Call somebody; the agent speaks once they answer. Raises SipRequestError for a URI that can't be called."""
+    async def dial(self, uri: str, make: MakeSession | None = None) -> CallSession:
+        """Call somebody; the agent speaks once they answer. Raises SipRequestError for a URI that can't be called.
+
+        make: makes the session, where it is not to be one as any other.
+        """
         self._dials += 1
         try:
             call_id = await asyncio.wrap_future(self._endpoint.invite(uri))
             bridge = self._endpoint.bridge(call_id)
             if bridge is None:
                 raise ConnectionError(f"{uri}: the call ended before it began")
-            session = self._begin(call_id, "", uri, bridge, "", outbound=True)
+            session = self._begin(call_id, "", uri, bridge, "", outbound=True, make=make)
             for early_id, event in tuple(self._early):
                 if early_id == call_id:
                     self.on_event(event)
@@ -157,9 +160,18 @@ class Switchboard:
         return session
 
     def _begin(
-        self, call_id: str, caller: str, dialled: str, bridge: Bridge, sip_call_id: str, *, outbound: bool = False
+        self,
+        call_id: str,
+        caller: str,
+        dialled: str,
+        bridge: Bridge,
+        sip_call_id: str,
+        *,
+        outbound: bool = False,
+        make: MakeSession | None = None,
     ) -> CallSession:
-        session = self._make_session(call_id, caller, dialled, bridge, lambda reason: self._hang_up(call_id))
+        made = make or self._make_session
+        session = made(call_id, caller, dialled, bridge, lambda reason: self.hang_up(call_id))
         observer = self._observe(session)
         if observer is not None:
             session.recorder.subscribe(observer)
@@ -192,7 +204,7 @@ class Switchboard:
             opened.cancel()
         except Exception:
             log.exception("call_broke", call_id=call_id)
-            self._hang_up(call_id)
+            self.hang_up(call_id)
         finally:
             await self._finish(call)
 
@@ -242,7 +254,8 @@ class Switchboard:
         except OSError as error:
             log.error("recording_not_written", call_id=call_id, reason=str(error))
 
-    def _hang_up(self, call_id: str) -> None:
+    def hang_up(self, call_id: str) -> None:
+        """End a call, whatever its state; one that is over is left alone."""
         if call_id in self._calls:
             self._endpoint.hang_up(call_id)
 
@@ -261,7 +274,7 @@ class Switchboard:
             return
         log.warning("calls_cut", calls=len(self._calls))
         for call_id in tuple(self._calls):
-            self._hang_up(call_id)
+            self.hang_up(call_id)
         await self.all_ended(CUT_S)
 
     async def all_ended(self, bound_s: float) -> bool:

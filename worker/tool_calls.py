@@ -1,7 +1,4 @@
-"""Runs the tool calls of one phone call, and tells its record, the metrics and the log how each went.
-
-Two functions belong to the call itself and are no tools: the caller may ask what is pending, and have it cancelled.
-"""
+"""Runs the tool calls of one phone call, and tells its record, the metrics and the log how each went."""
 
 from __future__ import annotations
 
@@ -13,37 +10,15 @@ from typing import Any
 from tools.catalog import ToolRequest
 from tools.outcome import Outcome, failure
 from worker.call_catalog import CallCatalog
+from worker.call_functions import CallFunctions
+from worker.later import Way
 from worker.metrics import Metrics
-from worker.pending import PendingTool, PendingTools
+from worker.pending import PendingTools
 from worker.records import Recorder
-from worker.turn_events import StartTool, ToolFinished, ToolProgress
+from worker.turn_events import ResultsTold, StartTool, ToolFinished, ToolProgress
 from worker.usual import UsualTimes
 
-__all__ = ["CALL_FUNCTIONS", "CANCEL_JOB", "PENDING_JOBS", "ToolCalls"]
-
-PENDING_JOBS = "pending_jobs"
-CANCEL_JOB = "cancel_job"
-_NOTHING: Mapping[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
-CALL_FUNCTIONS: tuple[Mapping[str, Any], ...] = (
-    {
-        "type": "function",
-        "name": PENDING_JOBS,
-        "description": "Tell which of this call's tools are still at work, and for how long. For when the caller asks.",
-        "parameters": _NOTHING,
-    },
-    {
-        "type": "function",
-        "name": CANCEL_JOB,
-        "description": "Stop a tool that is still at work. Only when the caller asks for it.",
-        "parameters": {
-            "type": "object",
-            "properties": {"job": {"type": "string", "description": "Its id or name, as pending_jobs gives it."}},
-            "required": ["job"],
-            "additionalProperties": False,
-        },
-    },
-)
-"""What the model can be offered beside the agent's tools."""
+__all__ = ["ToolCalls"]
 
 
 class ToolCalls:
@@ -62,12 +37,14 @@ class ToolCalls:
         log: Any,
         clock: Callable[[], float],
         feed: Callable[[object], None],
+        later: Mapping[Way, str],
     ) -> None:
+        """Take the parts; `later`: the ways by which this caller may hear of a tool after the call."""
         self._call_id = call_id
         self._caller = caller
         self._dialled = dialled
         self._catalog = catalog
-        self._pending = pending
+        self._own = CallFunctions(call_id, catalog, pending, recorder, clock, later, log)
         self._recorder = recorder
         self._metrics = metrics
         self._usual = usual
@@ -81,6 +58,14 @@ class ToolCalls:
         task = asyncio.get_running_loop().create_task(self._run(command))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def told(self, command: ResultsTold) -> None:
+        """The caller begins to hear how these ended: nothing is owed of them any more. Returns at once."""
+        for tool_call_id in command.tool_call_ids:
+            self._recorder.result_told(self._clock() * 1000, tool_call_id)
+            task = asyncio.get_running_loop().create_task(self._catalog.told(self._call_id, tool_call_id))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def hang_up(self) -> None:
         """The call is over: do with each tool that still runs what it declares for that."""
@@ -96,8 +81,8 @@ class ToolCalls:
             if found is not None:
                 self._feed(ToolFinished(command.tool_call_id, found))
                 return
-            if command.name in (PENDING_JOBS, CANCEL_JOB):
-                output = await self._own_function(command)
+            if command.name in self._own:
+                output = await self._own.answer(command)
                 self._feed(ToolFinished(command.tool_call_id, json.dumps(output)))
                 return
             outcome = await self._run_tool(command)
@@ -158,38 +143,3 @@ class ToolCalls:
     def _label(self, name: str) -> str:
         """The tool's name for metrics and logs: what a model made up is not repeated."""
         return name if self._catalog.spec(name) is not None else "(unknown)"
-
-    # --- the call's own functions -------------------------------------------------------------------------------------
-
-    async def _own_function(self, command: StartTool) -> dict[str, Any]:
-        if command.name == PENDING_JOBS:
-            return {"pending": [self._described(tool) for tool in self._others(command)]}
-        wanted = _job_of(command.arguments)
-        found = [tool for tool in self._others(command) if wanted in (tool.tool_call_id, tool.name)]
-        if not found:
-            known = [self._described(tool) for tool in self._others(command)]
-            return {"status": "not_found", "error": "Nothing of that id or name is at work.", "pending": known}
-        stopped = [tool.name for tool in found if await self._catalog.cancel(self._call_id, tool.tool_call_id)]
-        return {"status": "cancelled" if stopped else "too_late", "cancelled": stopped}
-
-    def _others(self, command: StartTool) -> list[PendingTool]:
-        own = (PENDING_JOBS, CANCEL_JOB)
-        return [t for t in self._pending.running() if t.tool_call_id != command.tool_call_id and t.name not in own]
-
-    def _described(self, tool: PendingTool) -> dict[str, Any]:
-        spec = self._catalog.spec(tool.name)
-        return {
-            "job": tool.tool_call_id,
-            "tool": tool.name,
-            "what": (spec.summary if spec is not None else None) or tool.name,
-            "seconds": round(self._clock() - tool.started_at),
-            "progress": tool.progress,
-        }
-
-
-def _job_of(arguments: str) -> str:
-    try:
-        value = json.loads(arguments)
-    except ValueError:
-        return ""
-    return str(value.get("job", "")) if isinstance(value, dict) else ""

@@ -5,7 +5,16 @@ from __future__ import annotations
 from worker.ending import Ending
 from worker.pending import PendingTool
 from worker.realtime import base
-from worker.turn_events import Command, Purpose, SendOutput, SendResult, StartTool, ToolFinished, ToolProgress
+from worker.turn_events import (
+    Command,
+    Purpose,
+    ResultsTold,
+    SendOutput,
+    SendResult,
+    StartTool,
+    ToolFinished,
+    ToolProgress,
+)
 from worker.turn_state import END_CALL, TurnState
 
 __all__ = ["INTERRUPTED", "PLACEHOLDER", "PLACEHOLDER_S", "ToolTurns"]
@@ -24,6 +33,8 @@ class ToolTurns:
     def __init__(self, state: TurnState) -> None:
         self._state = state
         self._unacknowledged = 0
+        self._untold: list[str] = []
+        self._telling: dict[str, list[str]] = {}
 
     @property
     def all_acknowledged(self) -> bool:
@@ -67,8 +78,25 @@ class ToolTurns:
             tool.progress = tool.news = event.text
         return []
 
+    def bring(self, tool_call_id: str, name: str, arguments: str, output: str) -> None:
+        """Take in a tool call of an earlier conversation: the first session is told of it, and then its outcome."""
+        pending, response_id = self._state.pending, f"brought:{tool_call_id}"
+        pending.add(PendingTool(tool_call_id, name, arguments, response_id, 0.0, output=output, offered=True))
+        pending.response_done(response_id)
+
+    def response_started(self, response_id: str) -> None:
+        """A response of the model's own words began: it answers what is in the conversation."""
+        if self._untold and self.all_acknowledged:
+            self._telling[response_id], self._untold = self._untold, []
+
+    def heard(self, response_id: str) -> list[Command]:
+        """The caller begins to hear a response."""
+        told = self._telling.pop(response_id, None)
+        return [] if told is None else [ResultsTold(tuple(told))]
+
     def response_done(self, response_id: str, *, given_up: bool) -> None:
         """A response makes no more calls: its answer is owed if all of them have theirs."""
+        self._untold += self._telling.pop(response_id, [])  # nothing of it was heard
         if self._state.pending.response_done(response_id) and not given_up:
             self._state.owed.want(Purpose.TOOL_RESULT)
 
@@ -86,6 +114,9 @@ class ToolTurns:
         """What the lost session was told is gone with it."""
         self._state.pending.session_lost()
         self._unacknowledged = 0
+        for untold in self._telling.values():
+            self._untold += untold
+        self._telling.clear()
 
     def hold_places(self, now: float) -> list[Command]:
         """Where the model can't speak while a call is open, close those that take long: their outcomes follow."""
@@ -113,6 +144,7 @@ class ToolTurns:
             return []
         state.pending.answer(tool.tool_call_id)
         self._unacknowledged += not tool.placeholder
+        self._untold.append(tool.tool_call_id)
         given_up = state.slot.discarded(tool.response_id) and tool.output == INTERRUPTED
         if tool.name != END_CALL and not given_up and state.pending.complete(tool.response_id):
             state.owed.want(Purpose.TOOL_RESULT)

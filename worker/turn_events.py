@@ -19,10 +19,12 @@ __all__ = [
     "HangUp",
     "MediaReady",
     "NoticeWanted",
+    "OfferSpoken",
     "PlayTone",
     "PlayoutChanged",
     "Purpose",
     "RequestResponse",
+    "ResultsTold",
     "SendOutput",
     "SendResult",
     "SpeakFiller",
@@ -171,6 +173,20 @@ class SpeakFiller:
 
 
 @dataclass(frozen=True, slots=True)
+class OfferSpoken:
+    """The caller hears the offer to be told later: the model has to know, for it gets the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResultsTold:
+    """The caller begins to hear the model's words on how these tool calls ended."""
+
+    tool_call_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PlayTone:
     """Play the soft tone."""
 
@@ -209,6 +225,8 @@ Command = (
     | SendResult
     | RequestResponse
     | SpeakFiller
+    | OfferSpoken
+    | ResultsTold
     | PlayTone
     | CancelResponse
     | StopPlayout

@@ -85,6 +85,10 @@ class TurnMachine:
         self.wake = None if self.over else self._next_wake(now)
         return commands
 
+    def bring(self, tool_call_id: str, name: str, arguments: str, output: str) -> None:
+        """Begin with a tool call of an earlier conversation that has its outcome, and is to be told in this one."""
+        self._tools.bring(tool_call_id, name, arguments, output)
+
     # --- how things stand ---------------------------------------------------------------------------------------------
 
     @property
@@ -223,12 +227,12 @@ class TurnMachine:
     def _audio_started(self, event: AudioStarted, now: float) -> list[Command]:
         state = self.state
         if state.fillers.speaks(event.response_id):
-            state.fillers.heard(event.item_id)
+            commands = self._fillers.heard(event.item_id)
         else:
-            self._responses.heard(event.response_id)
+            commands = self._responses.heard(event.response_id)
         if state.playing in (None, TONE):
-            return self._playout_changed(PlayoutChanged(event.item_id), now)
-        return []
+            commands += self._playout_changed(PlayoutChanged(event.item_id), now)
+        return commands
 
     def _playout_changed(self, event: PlayoutChanged, now: float) -> list[Command]:
         state = self.state

@@ -15,6 +15,10 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
 
+CALL_BACK_URI = re.compile(
+    r"sip:[A-Za-z0-9+._-]*\{caller\}@([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(;[a-z-]+=[A-Za-z0-9.-]+)*"
+)
+HOOK = re.compile(r"(?P<channel>[a-z][a-z0-9_]*)=(?P<function>[A-Za-z_][\w.]*:[A-Za-z_]\w*)")
 HOST_NAME = re.compile(r"(?=.{1,253}$)(?!\d+(\.\d+)*$)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 SIP_SERVER = re.compile(r"(sip:)?(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(;[a-z]+=[a-z]+)*")
 
@@ -52,6 +56,22 @@ def _sip_server(value: str) -> str:
     if not SIP_SERVER.fullmatch(value.strip()):
         raise ValueError
     return value.strip()
+
+
+def _call_back_uri(value: str) -> str:
+    if not CALL_BACK_URI.fullmatch(value.strip()):
+        raise ValueError
+    return value.strip()
+
+
+def _hooks(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    found = [HOOK.fullmatch(word.strip()) for word in value.split(",") if word.strip()]
+    hooks = {match["channel"]: match["function"] for match in found if match}
+    if len(hooks) != len(found):  # one is none, or two are of one channel
+        raise ValueError
+    return hooks
 
 
 def _listen(value: object) -> object:
@@ -107,6 +127,10 @@ Networks = Annotated[tuple[str, ...], NoDecode, Words, AfterValidator(_networks)
 """IP addresses, networks (CIDR) and host names, with commas."""
 SipServer = Annotated[str, AfterValidator(_sip_server)]
 """A host, or a sip: URI without a user part."""
+CallBackUri = Annotated[str, AfterValidator(_call_back_uri)]
+"""A sip: URI with {caller} in its user part, and without headers."""
+Hooks = Annotated[dict[str, str], NoDecode, BeforeValidator(_hooks)]
+"""channel=module:function, with commas."""
 Listen = Annotated[HttpAddress | None, NoDecode, BeforeValidator(_listen)]
 """host:port, or None for "off"."""
 PortRange = Annotated[tuple[int, int], NoDecode, BeforeValidator(_port_range)]

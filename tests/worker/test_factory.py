@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from tools import tool
 from tools.catalog import Catalog
 from tools.errors import ToolDefinitionError
 from tools.inline import InlineRunner
+from tools.store.late import LateResult, Orphan
 from worker.agent import Agent, AgentFile, load_agent_file
+from worker.call_functions import CALL_FUNCTIONS, TELL_LATER
+from worker.canned import CannedVoice
 from worker.errors import AgentFileError, HostError
 from worker.exposure import REGISTRY, Exposure, ToolView, view_of
 from worker.factory import (
@@ -25,11 +29,11 @@ from worker.factory import (
     session_config,
     turn_config,
 )
+from worker.later import OPENINGS, WORDS, LaterWays, Way
 from worker.metrics import Metrics
 from worker.realtime.openai import OpenAICodec
 from worker.realtime.provider import Provider
 from worker.session import CallInfo, Services
-from worker.tool_calls import CALL_FUNCTIONS
 from worker.turns import END_CALL
 from worker.usual import UsualTimes
 
@@ -217,3 +221,77 @@ async def test_a_session_starts_nothing_by_itself() -> None:
     record = session.recorder.ended(6000.0, "failed")
     assert (record.call_id, record.caller, record.dialled, record.answered_ms) == ("c1", "alice", "427", None)
     assert hang_ups == [] and session.machine.wake is None
+
+
+# --- told later ---------------------------------------------------------------------------------------------------
+
+
+def test_the_model_can_promise_what_is_possible() -> None:
+    config = session_config(Agent(), view(order_status), {"send": "default"})
+    [function] = [one for one in config.tools if one["name"] == TELL_LATER]
+    assert function["parameters"]["properties"]["how"]["enum"] == ["send"]
+    assert OpenAICodec().session_update(config)
+    assert TELL_LATER not in names(Agent(), order_status)
+    assert TELL_LATER not in [one["name"] for one in session_config(Agent(), view(current_time), {"send": "x"}).tools]
+
+
+def test_no_tool_takes_its_name() -> None:
+    @tool
+    def tell_later() -> None:
+        """Another one."""
+
+    with pytest.raises(ToolDefinitionError, match="tell_later is a function of every call"):
+        check_tools(AgentFile(Path("a.toml"), Agent()), {(): [tell_later.__tool__]})  # type: ignore[attr-defined]
+
+
+def test_the_machine_offers_it_for_what_is_queued(monkeypatch: pytest.MonkeyPatch) -> None:
+    tools = catalog(order_status, current_time)
+    monkeypatch.setattr(tools, "mode_of", lambda spec: spec.mode)  # as with a queue
+    usual = UsualTimes()
+    usual.heard("order_status", 50.0)
+    offer = turn_config(Agent(later={"offer_after": 9}), tools, usual, {"send": "default"}).fillers.offer
+    assert offer is not None and (offer.after_s, offer.text) == (9.0, WORDS["en"]["send"])
+    assert (offer.possible("order_status"), offer.possible("current_time")) == (True, False)
+    assert (offer.expected_s("order_status"), offer.expected_s("current_time")) == (50.0, None)
+
+
+@pytest.mark.parametrize(
+    ("own", "later"), [({"offer_after": 0}, {"send": "x"}), ({}, {}), ({"words": {"send": ""}}, {"send": "x"})]
+)
+def test_the_machine_offers_nothing_otherwise(own: dict[str, Any], later: dict[Way, str]) -> None:
+    assert turn_config(Agent(later=own), catalog(order_status), None, later).fillers.offer is None
+
+
+def test_canned_offers_are_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared: list[str] = []
+    monkeypatch.setattr(CannedVoice, "prepare", lambda self, texts, rate_hz: prepared.extend(texts))
+    agents = AgentFile(Path("a.toml"), Agent(fillers={"mode": "canned", "texts": ("Wait.",)}))
+    prepare_canned(agents, {(): []}, 8000, LaterWays(send="default", uri="sip:{caller}@trunk"))
+    assert prepared == ["Wait.", *(WORDS["en"][key] for key in ("call_back", "send", "both"))]
+
+
+@pytest.mark.parametrize(("own", "opening"), [({}, OPENINGS["de"]), ({"opening": "Ich bin es."}, "Ich bin es.")])
+async def test_a_call_back_opens_and_tells(own: dict[str, Any], opening: str) -> None:
+    orphan = Orphan(
+        call_id="first",
+        tool_call_id="fc",
+        job_id="first-fc",
+        tool="order_status",
+        summary="order status",
+        caller="0301",
+        dialled="427",
+        hung_up_at=1.0,
+        channel="call_back",
+        arguments='{"order":"4"}',
+    )
+    result = LateResult(orphan=orphan, status="ok", output='{"status":"shipped"}', ended_at=2.0)
+    agent = Agent(greeting="Guten Tag.", language="de", later=own)
+    services = Services(catalog(order_status), Metrics())
+    info = CallInfo("second", "0301", "427", calls_back="first")
+    provider = Provider(name="local", url="ws://127.0.0.1:1", key="x", model="m")
+    session = make_session(info, agent, provider, Bridge(8000), services, lambda reason: None, result)
+    assert session.machine.state.config.greeting == opening
+    [note, call] = [json.loads(frame)["item"] for frame in session._replay()]
+    assert note["role"] == "system" and "order status" in note["content"][0]["text"] and opening in str(note)
+    assert (call["type"], call["name"], call["call_id"]) == ("function_call", "order_status", "fc")
+    assert session.recorder.ended(1.0, "completed").calls_back == "first"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.fillers import CREATED_BOUND_S, GENERATED_BOUND_S, REMEMBERED, FillerConfig, FillerVoice
+from worker.fillers import CREATED_BOUND_S, GENERATED_BOUND_S, REMEMBERED, FillerConfig, FillerVoice, Offer
 
 CONFIG = FillerConfig(
     texts=("One moment.", "Still looking.", "Not long now."),
@@ -29,7 +29,7 @@ def voice() -> FillerVoice:
 
 def ask(voice: FillerVoice, *tools: tuple[str, int], now: float = 101.0) -> str | None:
     asked = voice.ask(tools or (("clock", 0),), now)
-    return None if asked is None else asked[1]
+    return None if asked is None else asked.text
 
 
 # --- when ---------------------------------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ def test_each_filler_has_a_number_of_its_own(voice: FillerVoice) -> None:
     for _ in range(3):
         asked = voice.ask([("clock", 0)], 101.0)
         assert asked is not None
-        numbers.append(asked[0].number)
+        numbers.append(asked.number)
     assert len(set(numbers)) == 3
 
 
@@ -197,3 +197,22 @@ def test_a_text_that_can_not_be_filled_is_passed_over() -> None:
     assert ask(voice, ("orders", 0)) is None, "unknown for orders, and the rest was just said"
     known["orders"] = "an hour"
     assert ask(voice, ("orders", 0)) == "Up to an hour."
+
+
+# --- the offer ----------------------------------------------------------------------------------------------------
+
+
+def test_the_offer_is_due_when_a_tool_takes_too_long_or_will_by_all_that_is_known() -> None:
+    usual = {"slow": 40.0, "quick": 2.0}
+    offer = Offer(text="Shall I call you back?", after_s=30.0, possible=lambda tool: True, expected_s=usual.get)
+    assert [offer.due("new", ran_s, 9) for ran_s in (29.9, 30.0)] == [False, True]
+    assert [offer.due("slow", 1.0, fillers) for fillers in (0, 1)] == [False, True]  # a word of the tool's own first
+    assert not offer.due("quick", 1.0, 1)
+
+
+def test_the_offer_is_a_filler_like_the_others(voice: FillerVoice) -> None:
+    ask(voice)
+    filler = voice.offer("Shall I call you back?", ("t1",), 105.0)
+    assert (filler.text, filler.offered_for, filler.number) == ("Shall I call you back?", ("t1",), 2)
+    assert voice.current is filler and voice.bound() == 105.0 + CREATED_BOUND_S
+    assert voice.sentence_due("clock") == 108.0  # the second interval

@@ -5,6 +5,7 @@ import pytest
 
 from tools.backlog import Backlog
 from worker.errors import SettingsError
+from worker.later import LaterWays
 from worker.settings import (
     Settings,
     child_environment,
@@ -248,3 +249,33 @@ def test_every_secret_is_known_to_the_log(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("OFFHOOK_TOOL_SECRETS", "SHOP_KEY")
     monkeypatch.setenv("OFFHOOK_SIP_PASSWORD", "line seven")
     assert sorted(load_settings().secret_values()) == ["line seven", "open sesame"]
+
+
+def test_what_can_be_told_after_a_call_follows_from_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ways(**variables: str) -> LaterWays:
+        with monkeypatch.context() as patch:
+            for name, value in variables.items():
+                patch.setenv(f"OFFHOOK_{name}", value)
+            return load_settings().later_ways()
+
+    registrar = {"SIP_REGISTRAR": "sip:pbx:5080;transport=tcp", "SIP_USERNAME": "line7", "SIP_PASSWORD": "sesame"}
+    webhook = {"NOTIFY_URL": "https://shop/ends", "NOTIFY_SECRET": "whsec"}
+    assert ways() == LaterWays()
+    assert ways(**registrar) == LaterWays(uri="sip:{caller}@pbx:5080;transport=tcp")
+    assert ways(**registrar, CALL_BACK_URI="sip:{caller}@trunk") == LaterWays(uri="sip:{caller}@trunk")
+    assert ways(**webhook) == LaterWays(send="default")
+    assert ways(**webhook, NOTIFY_HOOKS="send=shop:sms") == LaterWays(send="send")
+    assert ways(NOTIFY_HOOKS="call_back=shop:dial") == LaterWays(hook=True)
+    assert ways(NOTIFY_HOOKS="sms=shop:sms") == LaterWays(), "a channel for tools that name it"
+
+
+def test_hooks_go_to_the_tool_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OFFHOOK_NOTIFY_HOOKS", "send=shop.hooks:sms")
+    assert load_settings().notify_settings().hooks == {"send": "shop.hooks:sms"}
+    [line] = lines(monkeypatch, OFFHOOK_NOTIFY_HOOKS="send")
+    assert line.startswith("OFFHOOK_NOTIFY_HOOKS=send is not allowed: it takes a list with commas of channel=module")
+
+
+def test_a_call_back_needs_the_caller_in_its_uri(monkeypatch: pytest.MonkeyPatch) -> None:
+    [line] = lines(monkeypatch, OFFHOOK_CALL_BACK_URI="sip:agent@trunk")
+    assert "it takes a sip: URI with {caller} in its user part" in line

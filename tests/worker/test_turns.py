@@ -303,7 +303,8 @@ def test_result_while_the_caller_speaks_is_folded_into_the_next_turn(scene: Scen
     assert scene.feed(turn.ToolFinished("t1", "1")) == [turn.SendOutput("t1", "1")]
     scene.feed(base.ItemCreated("i", "function_call_output", ""))
     scene.caller_stops()
-    assert scene.respond("r2") == []  # the server's own response had the output in its conversation
+    # the server's own response had the output in its conversation
+    assert scene.respond("r2") == [turn.ResultsTold(("t1",))]
     assert scene.wait(30) == []
 
 

@@ -57,6 +57,10 @@ class History:
         """Take the agent's words, all of them; `cut` says how many were heard, before or after this."""
         self._item(item_id, "assistant").text = text.strip()
 
+    def noted(self, key: str, text: str) -> None:
+        """Take a note of ours; a later one of the same key takes its place."""
+        self._item(key, "system").text = text
+
     def tool_answered(self, tool_call_id: str, name: str, arguments: str, output: str) -> None:
         """A tool call has its answer: a session that does not know it would make the call again."""
         if len(output) > OUTPUT_CHARS:
