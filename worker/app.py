@@ -184,6 +184,7 @@ class App:
 
     async def stop(self) -> None:
         """End everything; calls that are still up are hung up."""
+        gc.unfreeze()  # the library's objects go on its own thread, cycles and all
         if self._endpoint is not None:
             await asyncio.to_thread(self._endpoint.stop)
         if self._board is not None:
