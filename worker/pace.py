@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import ParamSpec, Protocol, TypeVar
 
 import structlog
+
+from worker.voice import Uplink, convert_all
 
 __all__ = ["BATCH_MS", "Pacer"]
 
 log = structlog.get_logger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 TICK_S = 0.010
 SLOTS = 4
@@ -22,8 +27,17 @@ BATCH_MS = 40
 class Paced(Protocol):
     """What the pacer drives; no method may block."""
 
-    def pump(self, now: float) -> None:
-        """Send what the caller has said since the last time (once in 40 ms)."""
+    @property
+    def uplink(self) -> Uplink:
+        """How its audio is converted."""
+        ...
+
+    def take(self) -> bytes:
+        """Return what the caller has said since the last time (once in 40 ms): 16-bit PCM, b"" for nothing."""
+        ...
+
+    def append(self, audio: bytes) -> None:
+        """Send that, as converted."""
         ...
 
     def poll(self, now: float) -> None:
@@ -65,18 +79,28 @@ class Pacer:
             if now - due > SLOTS * TICK_S:
                 due = now
             slot = (slot + 1) % SLOTS
-            for call in tuple(self._slots[slot]):
-                self._drive(call, now, pump=True)
-            for call in tuple(self._slots[(slot + SLOTS // 2) % SLOTS]):
-                self._drive(call, now, pump=False)
+            self._pump(tuple(self._slots[slot]))
+            for polled in (slot, (slot + SLOTS // 2) % SLOTS):
+                for call in tuple(self._slots[polled]):
+                    self._guarded(call, call.poll, now)
 
-    def _drive(self, call: Paced, now: float, *, pump: bool) -> None:
+    def _pump(self, calls: tuple[Paced, ...]) -> None:
+        """Move the audio of these calls, converted all at once."""
+        taken = [(call, pcm) for call in calls if (pcm := self._guarded(call, call.take))]
+        try:
+            converted = convert_all([(call.uplink, pcm) for call, pcm in taken])
+        except ValueError:  # somebody's is no audio: it is found among the others
+            converted = [self._guarded(call, call.uplink.convert, pcm) or b"" for call, pcm in taken]
+        for (call, _), audio in zip(taken, converted, strict=True):
+            if audio:
+                self._guarded(call, call.append, audio)
+
+    def _guarded(self, call: Paced, do: Callable[P, T], *args: P.args, **options: P.kwargs) -> T | None:
         """One call's turn. Its fault is its own end, and no other call's."""
         try:
-            if pump:
-                call.pump(now)
-            call.poll(now)
+            return do(*args, **options)
         except Exception:
             log.exception("call_not_driven")
             self.remove(call)
             call.broke()
+            return None

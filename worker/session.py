@@ -101,7 +101,7 @@ class CallSession:
         self._hang_up = hang_up
         self.offer = offer
         self._playout = Playout(bridge, recorder)
-        self._uplink = Uplink(bridge.rate_hz, link.input_format)
+        self.uplink = Uplink(bridge.rate_hz, link.input_format)
         self._downlink = Downlink(bridge.rate_hz, link.output_format)
         self._digits = DigitBuffer()
         self._conversation = Conversation(link, offer.catalog)
@@ -220,12 +220,17 @@ class CallSession:
 
     # --- paced --------------------------------------------------------------------------------------------------------
 
-    def pump(self, now: float) -> None:
-        """Send what the caller has said since the last time."""
+    def take(self) -> bytes:
+        """Return what the caller has said since the last time: 16-bit PCM at the bridge's rate."""
         pcm = self.bridge.take()
-        if pcm and self._media:
-            self._minutes.sent_ms += len(pcm) / (2 * self.bridge.rate_hz) * 1000
-            self._link.append(self._uplink.convert(pcm))
+        if not self._media:
+            return b""
+        self._minutes.sent_ms += len(pcm) / (2 * self.bridge.rate_hz) * 1000
+        return pcm
+
+    def append(self, audio: bytes) -> None:
+        """Send the caller's audio, in the session's format."""
+        self._link.append(audio)
 
     def poll(self, now: float) -> None:
         """Look at the playout, the digits, the limits and the machine's clock."""
@@ -280,7 +285,7 @@ class CallSession:
         if isinstance(event, base.AudioDone):
             self._playout.end_item(event.item_id)
         elif isinstance(event, base.SessionReady):
-            self._uplink.use(event.input_format)
+            self.uplink.use(event.input_format)
             self._downlink.use(event.output_format)
         elif isinstance(event, base.ToolCallRequested):
             name, arguments = self.offer.catalog.view.unwrap(event.name, event.arguments)

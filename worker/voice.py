@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from telephony import g711
-from telephony.resample import Resampler
+from telephony.resample import Resampler, process_all
 from worker.realtime.base import RATE_HZ, AudioFormat
 
-__all__ = ["Downlink", "Uplink", "prepare", "session_format"]
+__all__ = ["Downlink", "Uplink", "convert_all", "prepare", "session_format"]
 
 STREAMS = 4
 """Items that may come at once: an answer while a filler is still on its way, and to spare."""
@@ -49,14 +49,25 @@ class Uplink:
             return
         self._session = session
         rate_hz = RATE_HZ[session]
-        self._resampler = Resampler(self._phone_hz, rate_hz) if rate_hz != self._phone_hz else None
-        self._encode = {"pcmu": g711.ulaw_encode, "pcma": g711.alaw_encode}.get(session)
+        self.resampler = Resampler(self._phone_hz, rate_hz) if rate_hz != self._phone_hz else None
+        self.encode = {"pcmu": g711.ulaw_encode, "pcma": g711.alaw_encode}.get(session)
 
     def convert(self, pcm: bytes) -> bytes:
         """Convert the next piece, of any length in whole samples."""
-        if self._resampler is not None:
-            pcm = self._resampler.process(pcm)
-        return pcm if self._encode is None else self._encode(pcm)
+        return convert_all([(self, pcm)])[0]
+
+
+def convert_all(pieces: Sequence[tuple[Uplink, bytes]]) -> list[bytes]:
+    """Convert the next pieces of several calls: a third of what they cost one by one."""
+    work = [(number, uplink.resampler) for number, (uplink, _) in enumerate(pieces) if uplink.resampler is not None]
+    done = [pcm for _, pcm in pieces]
+    resampled = process_all([(resampler, done[number]) for number, resampler in work])
+    for (number, _), pcm in zip(work, resampled, strict=True):
+        done[number] = pcm
+    return [
+        audio if uplink.encode is None else uplink.encode(audio)
+        for (uplink, _), audio in zip(pieces, done, strict=True)
+    ]
 
 
 class Downlink:

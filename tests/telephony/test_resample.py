@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from telephony.resample import Resampler
+from telephony.resample import Resampler, process_all
 
 RATIOS = [(8000, 24000), (24000, 8000), (16000, 24000), (24000, 16000), (8000, 16000), (16000, 8000)]
 each_ratio = pytest.mark.parametrize(("from_hz", "to_hz"), RATIOS)
@@ -157,3 +159,30 @@ def test_half_a_sample_is_an_error(rates: tuple[int, int]) -> None:
 def test_rates_are_positive(rates: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="rates are positive"):
         Resampler(*rates)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(RATIOS), st.lists(st.sampled_from([0, 33, 160, 320, 480, 640]), max_size=6)),
+        max_size=6,
+    ),
+    st.randoms(use_true_random=False),
+)
+@settings(max_examples=60, deadline=None)
+def test_streams_together_give_what_each_gives_alone(
+    streams: list[tuple[tuple[int, int], list[int]]], rng: Random
+) -> None:
+    alone, together = ([Resampler(*ratio) for ratio, _ in streams] for _ in range(2))
+    for turn in range(max((len(lengths) for _, lengths in streams), default=0)):
+        here = [number for number, (_, lengths) in enumerate(streams) if turn < len(lengths)]
+        pieces = [rng.randbytes(2 * streams[number][1][turn]) for number in here]
+        wanted = [alone[number].process(pcm) for number, pcm in zip(here, pieces, strict=True)]
+        found = process_all([(together[number], pcm) for number, pcm in zip(here, pieces, strict=True)])
+        assert [len(pcm) for pcm in found] == [len(pcm) for pcm in wanted]
+        for one, other in zip(found, wanted, strict=True):
+            assert not len(one) or np.abs(samples(one).astype(int) - samples(other)).max() <= 1
+
+
+def test_half_a_sample_among_many_is_refused() -> None:
+    with pytest.raises(ValueError, match="161 bytes"):
+        process_all([(Resampler(8000, 24000), bytes(160)), (Resampler(8000, 24000), bytes(161))])

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from worker.pace import BATCH_MS, SLOTS, TICK_S, Pacer
+from worker.voice import Uplink
 
 Until = Callable[..., Awaitable[None]]
 
@@ -20,11 +21,19 @@ class Call:
         self.steps: list[str] = []
         self.breaks = 0
         self.fault = fault
+        self.uplink = Uplink(8000, "pcm24k")
 
-    def pump(self, now: float) -> None:
-        self.steps.append("pump")
-        if self.fault == "pump":
-            raise ValueError("half a sample")
+    def take(self) -> bytes:
+        self.steps.append("take")
+        if self.fault == "take":
+            raise ValueError("no bridge")
+        return bytes(639 if self.fault == "audio" else 640)
+
+    def append(self, audio: bytes) -> None:
+        assert len(audio) == 1920
+        self.steps.append("append")
+        if self.fault == "append":
+            raise ValueError("no session")
 
     def poll(self, now: float) -> None:
         self.steps.append("poll")
@@ -53,10 +62,10 @@ async def test_each_call_is_pumped_once_and_polled_twice_a_round(until: Until) -
     pacer, calls = Pacer(), [Call() for _ in range(SLOTS + 1)]
     for call in calls:
         pacer.add(call)
-    await drive(pacer, until, lambda: all(len(call.steps) >= 12 for call in calls))
+    await drive(pacer, until, lambda: all(len(call.steps) >= 16 for call in calls))
     for call in calls:
-        whole = call.steps[call.steps.index("pump") :][:9]
-        assert whole == ["pump", "poll", "poll"] * 3
+        whole = call.steps[call.steps.index("take") :][:12]
+        assert whole == ["take", "append", "poll", "poll"] * 3
 
 
 async def test_calls_are_spread_over_the_slots() -> None:
@@ -81,13 +90,22 @@ async def test_a_removed_call_is_driven_no_more(until: Until) -> None:
     assert gone.steps == []
 
 
-@pytest.mark.parametrize("fault", ["pump", "poll"])
+@pytest.mark.parametrize("fault", ["take", "append", "poll"])
 async def test_a_call_that_raises_ends_alone(until: Until, fault: str) -> None:
     pacer, bad, good = Pacer(), Call(fault), Call()
     pacer.add(bad)
     pacer.add(good)
     await drive(pacer, until, lambda: bool(bad.breaks) and len(good.steps) >= 9)
     assert bad.breaks == 1 and bad.steps.count(fault) == 1
+
+
+async def test_what_is_no_audio_ends_its_call_alone(until: Until) -> None:
+    pacer, bad, good = Pacer(), Call("audio"), [Call() for _ in range(2 * SLOTS)]
+    for call in (bad, *good):
+        pacer.add(call)
+    await drive(pacer, until, lambda: bool(bad.breaks) and all(len(call.steps) >= 9 for call in good))
+    assert bad.breaks == 1 and "append" not in bad.steps
+    assert not any(call.breaks for call in good)
 
 
 async def test_lag_is_told_each_tick_and_never_negative(until: Until) -> None:
@@ -100,14 +118,15 @@ async def test_a_blocked_loop_is_seen_as_lag_and_not_made_up_for(until: Until) -
     lags: list[float] = []
 
     class Blocks(Call):
-        def pump(self, now: float) -> None:
-            super().pump(now)
-            if self.steps.count("pump") == 1:
+        def take(self) -> bytes:
+            pcm = super().take()
+            if self.steps.count("take") == 1:
                 time.sleep(0.3)  # the loop is held up by something else
+            return pcm
 
     call = Blocks()
     pacer = Pacer(lags.append)
     pacer.add(call)
-    await drive(pacer, until, lambda: call.steps.count("pump") >= 3)
+    await drive(pacer, until, lambda: call.steps.count("take") >= 3)
     late = lags.index(max(lags))
     assert lags[late + 1] < lags[late] / 2, "the missed ticks are run one after the other"

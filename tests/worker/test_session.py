@@ -140,7 +140,8 @@ class Rig:
             heard += self.bridge.pull()
             self.now += 0.02
             if number % 2:
-                self.session.pump(self.now)
+                if pcm := self.session.take():
+                    self.session.append(self.session.uplink.convert(pcm))
             self.session.poll(self.now)
         self.heard += heard
         return heard

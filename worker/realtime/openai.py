@@ -1,17 +1,17 @@
 """The codec of OpenAI's GA realtime protocol, also spoken by Azure, gateways and the local server. Pure.
 
-The two hot messages are shaped for speed, measured for 40 ms up and 100 ms down at 24 kHz: an append is put
-together by hand (2.3 us, nearly all base64), a delta costs one orjson.loads (2 us) and its base64 (12 us).
+The two hot messages are shaped for speed, measured for 40 ms up and 100 ms down at 24 kHz: an append is put together
+by hand (0.4 us), a delta costs one orjson.loads (2 us) and its base64 (0.7 us; the standard library's takes 12).
 """
 
 from __future__ import annotations
 
-import binascii
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, cast
 
 import orjson
+import pybase64
 
 from worker.realtime.base import (
     G711,
@@ -104,7 +104,7 @@ class OpenAICodec:
 
     def append(self, pcm: bytes) -> Frame:
         """Encode the caller's audio, without an event id: nothing can be done about its errors."""
-        return _APPEND_HEAD + binascii.b2a_base64(pcm, newline=False) + _APPEND_TAIL
+        return _APPEND_HEAD + pybase64.b64encode(pcm) + _APPEND_TAIL
 
     def tool_output(self, tool_call_id: str, output: str) -> Frame:
         """Encode the answer to a tool call."""
@@ -184,7 +184,7 @@ class OpenAICodec:
         return [] if kind in IGNORED else [Unknown(kind[:MESSAGE_CHARS])]
 
     def _audio_delta(self, message: Json) -> list[RealtimeEvent]:
-        audio = binascii.a2b_base64(message["delta"], strict_mode=True)  # RFC 4648, 3.3
+        audio = pybase64.b64decode(message["delta"], validate=True)  # RFC 4648, 3.3
         item_id = word(message, "item_id")
         if not item_id:
             return [bad_frame("audio of no item can't be played")]
