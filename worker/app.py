@@ -19,7 +19,10 @@ from tools.catalog import Catalog
 from tools.inline import InlineRunner
 from tools.loading import load_tools
 from tools.queued import QueuedRunner
+from tools.store.call_backs import CallBack
+from tools.store.late import LateResult
 from worker.agent import Agent, AgentFile
+from worker.call_backs import CallBacks
 from worker.embedded import Embedded
 from worker.factory import check_tools, make_session, prepare_canned
 from worker.http import HttpEndpoint, Part, start_http
@@ -27,6 +30,7 @@ from worker.metrics import Metrics
 from worker.pace import Pacer
 from worker.queue_watch import FINE, QueueWatch
 from worker.realtime.connection import Provider, prepare
+from worker.records import Observer
 from worker.session import CallInfo, CallSession, Services
 from worker.settings import Settings
 from worker.switchboard import Observe, Switchboard
@@ -53,8 +57,12 @@ class App:
         *,
         observe: Observe = lambda session: None,
         embedded: Embedded | None = None,
+        calls_back: bool = False,
     ) -> None:
-        """`observe` is called for every new call; what it returns is told the call's edges."""
+        """`observe` is called for every new call; what it returns is told the call's edges.
+
+        calls_back: whether this worker calls back those whom any worker has promised it.
+        """
         self.settings = settings
         self.agents = agents
         self.metrics = Metrics()
@@ -69,6 +77,9 @@ class App:
         self._provider: Provider | None = None
         self._catalogs: dict[tuple[tuple[str, ...], float], Catalog] = {}
         self._usual = UsualTimes()
+        self._later = settings.later_ways()
+        self._calls_back = calls_back
+        self._call_backs: CallBacks | None = None
         self._endpoint: Endpoint | None = None
         self._board: Switchboard | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -90,7 +101,7 @@ class App:
         secrets = settings.secrets_for_tools()
         check_tools(self.agents, tools)
         await asyncio.gather(self._embedded.start(), asyncio.to_thread(prepare_audio, PHONE_HZ))
-        await asyncio.to_thread(prepare_canned, self.agents, tools, PHONE_HZ)
+        await asyncio.to_thread(prepare_canned, self.agents, tools, PHONE_HZ, self._later)
         self._provider = settings.provider(self._embedded.realtime_url)
         await asyncio.to_thread(prepare, self._provider)
         self._queue = QueuedRunner(settings.queue_settings(self._embedded.redis_url))
@@ -132,16 +143,44 @@ class App:
         # moves audio. They stay to the end anyhow: it need not look at them again.
         gc.collect()
         gc.freeze()
+        if self._calls_back and self._later.uri is not None:
+            self._call_backs = self._make_call_backs(self._board, self._queue, self._later.uri)
+            self._spawn(self._call_backs.run())
         return self.info
+
+    def _make_call_backs(self, board: Switchboard, queue: QueuedRunner, uri: str) -> CallBacks:
+        async def dial(uri: str, found: CallBack, observer: Observer) -> CallSession:
+            def make(call_id: str, _: str, __: str, bridge: Bridge, hang_up: Callable[[str], None]) -> CallSession:
+                orphan = found.result.orphan
+                info = CallInfo(call_id, orphan.caller, orphan.dialled, calls_back=orphan.call_id)
+                session = self._make(info, bridge, hang_up, found.result)
+                session.recorder.subscribe(observer)
+                return session
+
+            return await board.dial(uri, make)
+
+        def room(beginning: int) -> bool:
+            limit = self.info.limit if self.info is not None else 0
+            free = limit - len(board) - beginning
+            return not self.draining and free > (1 if limit > 1 else 0)  # one line is left to those who call us
+
+        agent_for = self.agents.agent_for
+        return CallBacks(queue, uri, agent_for, self.metrics, dial=dial, hang_up=board.hang_up, room=room)
+
+    def _make(
+        self, info: CallInfo, bridge: Bridge, hang_up: Callable[[str], None], brings: LateResult | None = None
+    ) -> CallSession:
+        assert self._provider is not None
+        agent = self.agents.agent_for(info.dialled)
+        services = Services(self._catalogs[agent.tools_key], self.metrics, usual=self._usual, later=self._later)
+        return make_session(info, agent, self._provider, bridge, services, hang_up, brings)
 
     def _session(
         self, call_id: str, caller: str, dialled: str, bridge: Bridge, hang_up: Callable[[str], None]
     ) -> CallSession:
-        assert self._provider is not None
-        agent: Agent = self.agents.agent_for(dialled)
+        session = self._make(CallInfo(call_id, caller, dialled), bridge, hang_up)
+        agent: Agent = session.agent
         catalog = self._catalogs[agent.tools_key]
-        services = Services(catalog, self.metrics, usual=self._usual)
-        session = make_session(CallInfo(call_id, caller, dialled), agent, self._provider, bridge, services, hang_up)
         judged = self._watch.judged if self._watch is not None else FINE
         if judged.answer != "ok" and catalog.queues():
             words = (filled(text, judged.wait_s, agent.language) for text in agent.limits.busy)
@@ -179,6 +218,8 @@ class App:
         self.metrics.draining.set(1)
         self._endpoint.accepting = False
         self._endpoint.unregister()
+        if self._call_backs is not None:
+            self._call_backs.stop()
         log.info("draining", calls=len(self._board), bound_s=bound_s)
         await self._board.drain(bound_s)
 
@@ -189,6 +230,8 @@ class App:
             await asyncio.to_thread(self._endpoint.stop)
         if self._board is not None:
             await self._board.all_ended(2.0)
+        if self._call_backs is not None:
+            await self._call_backs.aclose()
         if self.http is not None:
             await self.http.stop()
         for task in self._tasks:
