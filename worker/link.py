@@ -39,13 +39,19 @@ SHORT_S = 10.0
 class Link:
     """Keeps a session open for one call. Lost sessions are replaced: whole settings, then what `replay` gives."""
 
-    def __init__(self, provider: Provider, config: SessionConfig, call_id: str) -> None:
+    def __init__(
+        self,
+        provider: Provider,
+        config: SessionConfig,
+        call_id: str,
+        connect: Callable[..., RealtimeConnection] = RealtimeConnection,
+    ) -> None:
         self.codec: Codec = OpenAICodec()
         self._config = config
         self._told = config
         self._formats = (config.input_format, config.output_format)
         self._call_id = call_id
-        self._connection = RealtimeConnection(provider, self.codec, self._take, call_id=call_id)
+        self._connection = connect(provider, self.codec, self._take, call_id=call_id)
         self._on_event: Callable[[RealtimeEvent], None] = lambda event: None
         self._replay: Callable[[], list[Frame]] = list
         self._on_gone: Callable[[str], None] = lambda reason: None
