@@ -63,10 +63,6 @@ class Session:
         """Whether a response.create is answered with a tone by itself."""
         self.wedges = False
         """Whether it generates nothing at all, as Gemini does, while a function call of its own has no answer."""
-        self.refuses_open_calls = False
-        """Whether it refuses to respond in the conversation while a function call has no output."""
-        self.open_calls: set[str] = set()
-        """The function calls without an output."""
         self.open = True
         self._loop = loop
         self._numbers = 0
@@ -197,7 +193,6 @@ class Session:
         done = {"response_id": response_id, "item_id": item_id, "call_id": call_id, "name": name, "arguments": text}
         self.send("response.function_call_arguments.done", output_index=0, **done)
         whole = {**item, "arguments": text, "status": "completed"}
-        self.open_calls.add(call_id)
         self.send("response.output_item.done", response_id=response_id, output_index=0, item=whole)
         return call_id
 
