@@ -14,6 +14,10 @@ __all__ = ["Cut", "Playout"]
 
 PROMPT = "prompt"
 """Item id of a recorded prompt."""
+PAUSE_MS = 240
+"""Silence between a filler and the answer that follows it: two sentences, and not one breath. Whole frames."""
+PAUSE = "pause:"
+"""Item ids of these pauses begin so, and end with the item that they precede."""
 REMEMBERED = 64
 
 
@@ -40,6 +44,10 @@ class Playout:
         self._told: str | None = None
         """What the machine takes for playing: from the first audio of an item on, and a tone at once."""
         self._tones = 0
+        self._filler: str | None = None
+        """The last voice that was queued, if it is a filler's."""
+        self._filler_ended_ms: int | None = None
+        """When the last of it was sent, by the playout clock; None while it is still to be sent."""
 
     @property
     def playing(self) -> str | None:
@@ -51,9 +59,15 @@ class Playout:
         return item_id in self._voices
 
     def play(self, item_id: str, pcm: bytes, who: Who) -> bool:
-        """Queue audio of an item (16-bit PCM at the bridge's rate). True if it is the item's first."""
+        """Queue audio of an item (16-bit PCM at the bridge's rate). True if it is the item's first.
+
+        The agent's first words after a filler come after a pause, which is no part of their item.
+        """
         first = item_id not in self._voices
         if first:
+            if who == "agent":
+                self._pause_before(item_id)
+            self._filler, self._filler_ended_ms = item_id if who == "filler" else None, None
             self._remember(item_id, who)
             if self._told in (None, TONE):
                 self._told = item_id
@@ -87,8 +101,12 @@ class Playout:
         item_id = self._bridge.playing()
         if item_id is not None and item_id.startswith(TONE + ":"):
             item_id = TONE
-        if item_id != self._now_playing:
-            self._move(item_id, now)
+        pausing = item_id is not None and item_id.startswith(PAUSE)
+        sounding = None if pausing else item_id
+        if sounding != self._now_playing:
+            self._move(sounding, now)
+        if item_id is not None and pausing:
+            item_id = item_id.removeprefix(PAUSE)  # to the machine the voice behind it has the word already
         if item_id == TONE:
             return False, item_id  # the machine knows, and may know already of the voice behind it
         changed, self._told = item_id != self._told, item_id
@@ -102,7 +120,7 @@ class Playout:
             if flushed.item_id in self._voices and not flushed.complete
         ]
         self._move(None, now)
-        self._told = None
+        self._told = self._filler = None
         return cuts
 
     def who(self, item_id: str) -> Who | None:
@@ -112,6 +130,8 @@ class Playout:
     def _move(self, item_id: str | None, now: float) -> None:
         now_ms = now * 1000
         before, self._now_playing = self._now_playing, item_id
+        if self._filler is not None and self._filler in (before, item_id):
+            self._filler_ended_ms = self._bridge.clock_ms if before == self._filler else None
         if item_id == TONE:
             self._recorder.sound_started(now_ms, TONE)
         elif item_id is not None:
@@ -123,6 +143,17 @@ class Playout:
             self._recorder.sound_ended(now_ms, TONE)
         elif before is not None:
             self._recorder.turn_ended(now_ms, before)
+
+    def _pause_before(self, item_id: str) -> None:
+        """Queue what is left of the pause after the filler that was the last voice, if it was one."""
+        if self._filler is None:
+            return
+        ended_ms = self._filler_ended_ms
+        left_ms = PAUSE_MS if ended_ms is None else PAUSE_MS - (self._bridge.clock_ms - ended_ms)
+        if left_ms > 0:
+            key = PAUSE + item_id
+            self._bridge.play(key, bytes(self._bridge.frame_bytes * -(-left_ms // self._bridge.ptime_ms)))
+            self._bridge.end_item(key)
 
     def _remember(self, item_id: str, who: Who) -> None:
         self._voices[item_id] = who

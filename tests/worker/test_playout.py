@@ -6,7 +6,7 @@ import pytest
 
 from telephony.bridge import Bridge
 from worker import records
-from worker.playout import PROMPT, REMEMBERED, Cut, Playout
+from worker.playout import PAUSE_MS, PROMPT, REMEMBERED, Cut, Playout
 from worker.records import Recorder
 from worker.sounds import soft_tone
 from worker.turns import TONE
@@ -75,8 +75,9 @@ def test_the_next_item_is_told_when_it_is_heard(line: Line) -> None:
     line.playout.end_item("f1")
     line.playout.play("i1", pcm(60), "agent")
     line.playout.end_item("i1")
-    assert line.pass_ms(200) == ["i1", None]
-    assert line.turns() == [("filler", 20, 60), ("agent", 60, 120)]  # told at the first poll, after a frame
+    assert line.pass_ms(440) == ["i1", None]
+    # told at the first poll, after a frame; the record has the answer from where it is heard
+    assert line.turns() == [("filler", 20, 60), ("agent", 60 + PAUSE_MS, 120 + PAUSE_MS)]
 
 
 def test_an_item_whose_audio_comes_to_nothing_is_taken_back(line: Line) -> None:
@@ -199,3 +200,89 @@ def test_memory_of_items_is_bounded_and_the_latest_stay(line: Line) -> None:
         line.pass_ms(20)
     assert not line.playout.known("i0") and line.playout.known(f"i{REMEMBERED * 3 - 1}")
     assert len(line.playout._voices) == len(line.playout._order) == REMEMBERED
+
+
+# --- the pause between a filler and the answer ------------------------------------------------------------------------
+
+
+def silences(heard: bytes) -> list[int]:
+    """The spans of silence between sounds, in ms."""
+    sound = [bool(heard[at : at + 2].strip(b"\x00")) for at in range(0, len(heard), 2)]
+    first, last = sound.index(True), len(sound) - sound[::-1].index(True)
+    spans = "".join("x" if one else " " for one in sound[first:last]).split("x")
+    return [round(len(span) / 8) for span in spans if span]
+
+
+def test_an_answer_behind_a_filler_leaves_a_pause_that_is_no_part_of_it(line: Line) -> None:
+    line.playout.play("f1", pcm(105), "filler")  # not even a whole number of frames
+    line.playout.end_item("f1")
+    line.playout.play("i1", pcm(100), "agent")
+    line.playout.play("i1", pcm(100), "agent")
+    line.playout.end_item("i1")
+    assert line.pass_ms(600) == ["i1", None]
+    assert silences(line.heard) == [PAUSE_MS]
+    assert (line.bridge.heard_ms("i1"), line.bridge.received_ms("i1")) == (200, 200)
+    [filler, agent] = line.turns()
+    assert (filler[0], agent[0]) == ("filler", "agent")
+    assert agent[1] - filler[2] == pytest.approx(PAUSE_MS, abs=20)
+
+
+def test_an_answer_soon_after_a_filler_waits_for_the_rest_of_the_pause(line: Line) -> None:
+    line.playout.play("f1", pcm(100), "filler")
+    line.playout.end_item("f1")
+    line.pass_ms(100 + 160)
+    line.playout.play("i1", pcm(100), "agent")
+    line.pass_ms(300)
+    assert len(silences(line.heard)) == 1
+    assert PAUSE_MS <= silences(line.heard)[0] <= PAUSE_MS + 20
+
+
+@pytest.mark.parametrize("before", ["a filler of long ago", "a tone", "the agent", "a flush"])
+def test_what_follows_no_filler_waits_for_nothing(line: Line, before: str) -> None:
+    line.playout.play("f1", pcm(100), "filler")
+    line.playout.end_item("f1")
+    if before == "a flush":
+        line.pass_ms(60)
+        line.playout.flush(line.now)
+    elif before == "the agent":
+        line.playout.play("i0", pcm(20), "agent")
+        line.pass_ms(600)
+    else:
+        line.pass_ms(100 + PAUSE_MS + 20)
+        if before == "a tone":
+            line.playout.play_tone()
+            line.pass_ms(600)
+    line.playout.play("i1", pcm(20), "agent")
+    assert line.bridge.pull() == pcm(20)
+
+
+def test_a_filler_that_ran_dry_and_went_on_is_followed_by_the_whole_pause(line: Line) -> None:
+    line.playout.play("f1", pcm(100), "filler")
+    line.pass_ms(500)
+    line.playout.play("f1", pcm(100), "filler")
+    line.pass_ms(60)
+    line.playout.play("i1", pcm(100), "agent")
+    line.pass_ms(600)
+    assert silences(line.heard)[-1] == PAUSE_MS
+
+
+def test_speech_into_the_pause_cuts_the_answer_that_nobody_heard_and_not_the_pause(line: Line) -> None:
+    line.playout.play("f1", pcm(60), "filler")
+    line.playout.end_item("f1")
+    line.playout.play("i1", pcm(500), "agent")
+    line.pass_ms(160)
+    assert line.playout.flush(line.now) == [Cut("i1", 0, 500)]
+    assert line.pass_ms(100) == []
+    assert not line.heard[-1600:].strip(b"\x00")
+
+
+def test_the_caller_hears_no_longer_a_silence_for_it_while_a_tool_runs(line: Line) -> None:
+    line.recorder.tool_call_started(0.0, "t1", "order_status", "queued")
+    line.playout.play("f1", pcm(60), "filler")
+    line.playout.end_item("f1")
+    line.playout.play("i1", pcm(60), "agent")
+    line.playout.end_item("i1")
+    line.pass_ms(500)
+    line.recorder.tool_call_finished(line.now * 1000, "t1", "ok")
+    record = line.recorder.ended(line.now * 1000, "completed")
+    assert record.longest_tool_silence_ms == pytest.approx(PAUSE_MS, abs=20)

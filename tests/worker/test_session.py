@@ -25,6 +25,7 @@ from worker.agent import Agent
 from worker.agent_voice import UNHEARD
 from worker.factory import make_session
 from worker.metrics import Metrics
+from worker.playout import PAUSE_MS
 from worker.realtime import base
 from worker.session import APOLOGY_BOUND_S, CallInfo, CallSession, Services
 
@@ -581,6 +582,25 @@ async def test_while_a_tool_runs_the_caller_hears_a_filler_then_the_answer_and_n
     record = rig.record()
     assert record.tool_calls[0].fillers == 1
     assert [turn.who for turn in record.turns if turn.who != "caller"] == ["filler", "agent"]
+
+
+async def test_the_pause_between_a_filler_and_the_answer_is_not_heard_of_the_answer(rig: Rig) -> None:
+    await rig.asks("r1", "t1", "order_status", order="427")
+    rig.run(540)
+    request = await rig.service.got("response.create")
+    await rig.created("f1", **request["response"]["metadata"])
+    await rig.audio("f1", 300)
+    await rig.tell("response.output_audio.done", response_id="f1", item_id="item-f1")
+    await rig.done("f1", metadata=request["response"]["metadata"])
+    rig.shop.gate.set()
+    await rig.output("t1")
+    await rig.created("r2", "tool_result")
+    await rig.audio("r2", 2000)
+    rig.run(300 + PAUSE_MS + 400)
+    await rig.caller_starts("c2")
+    [cut] = [m for m in await rig.arrived() if m["type"] == "conversation.item.truncate"]
+    assert (cut["item_id"], cut["audio_end_ms"]) == ("item-r2", 400)
+    assert rig.record().barge_ins[0].heard_ms == 400
 
 
 async def test_silence_while_a_tool_runs_is_bridged_by_the_tone(rig: Rig) -> None:
