@@ -125,6 +125,8 @@ class Bridge:
         """The caller's frames that were dropped because nobody took them in time."""
         self.refused_out_ms = 0.0
         """The agent's audio that was refused because the queue was full."""
+        self.edges = 0
+        """Grows whenever `playing` may tell something else than before: who looks often looks at this first."""
         self.pushed_frames = 0
         self.pulled_frames = 0
         self._silence = bytes(self.frame_bytes)
@@ -178,8 +180,10 @@ class Bridge:
                 item.dry = False
                 self._queued -= want
                 frame = frame + item.take(want) if frame else item.take(want)
-                if not item.left and not last:
-                    self._leave()
+                if item.left < self.frame_bytes:
+                    self.edges += 1
+                    if not item.left and not last:
+                        self._leave()
                 return frame
             if last and not item.ended:
                 # Less than a frame waits for more: a gap in mid item is heard, half a frame and a gap is heard twice.
@@ -192,6 +196,7 @@ class Bridge:
                 want -= part
                 self._queued -= part
                 frame += item.take(part)
+                self.edges += 1
                 if last:
                     break  # the next pull lets it go: until then a flush says that it was complete
             self._leave()
@@ -199,6 +204,7 @@ class Bridge:
 
     def _leave(self) -> None:
         self._queue.popleft().queued = False
+        self.edges += 1
 
     # --- the loop -----------------------------------------------------------------------------------------------------
 
@@ -217,6 +223,7 @@ class Bridge:
         """
         if len(pcm) & 1:
             raise ValueError(f"{len(pcm)} bytes are no whole number of 16-bit samples: cut the audio at even offsets")
+        self.edges += 1
         if not pcm:
             return True
         with self._lock:
@@ -243,6 +250,7 @@ class Bridge:
             item = self._items.get(item_id)
             if item is not None:
                 item.ended = True
+                self.edges += 1
 
     def flush(self) -> list[Flushed]:
         """Drop everything that was not pulled yet: from now on pulls return silence, until more is played.
@@ -255,6 +263,7 @@ class Bridge:
             flushed = [self._flushed(item) for item in queue]
             dropped = [item.cut() for item in queue]
             self._queued = 0
+            self.edges += 1
             for item in self._items.values():
                 item.refused = False
         del dropped  # minutes of audio may be freed: not within the lock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 __all__ = ["DigitBuffer"]
 
@@ -28,9 +29,14 @@ class DigitBuffer:
         self._last = now
         return None
 
+    @property
+    def due(self) -> float:
+        """When the caller will have paused long enough (s); infinite where nothing is typed."""
+        return self._last + PAUSE_S if self._digits else inf
+
     def poll(self, now: float) -> str | None:
         """Return the whole text when the caller has paused long enough."""
-        return self._take() if self._digits and now - self._last >= PAUSE_S else None
+        return self._take() if now >= self.due else None
 
     def _take(self) -> str | None:
         digits, self._digits = self._digits, ""

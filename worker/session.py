@@ -40,6 +40,8 @@ __all__ = ["CallInfo", "CallSession", "Services"]
 
 log = structlog.get_logger(__name__)
 
+LOOK_S = 1.0
+"""Time limits are looked after so often."""
 RECYCLE_BEFORE_S = 300.0
 """A session is replaced so long before the provider's limit, as soon as nobody speaks and nothing is open."""
 APOLOGY_BOUND_S = 15.0
@@ -110,6 +112,8 @@ class CallSession:
         self._media = False
         self._warned = False
         self._looked = 0.0
+        self._edges = -1
+        self._due = 0.0
         self._leaving: CallOutcome | None = None
         self._leave_by = float("inf")
         self._hung_up = False
@@ -200,6 +204,7 @@ class CallSession:
     def digit(self, digit: str) -> None:
         """The caller typed a digit."""
         self._typed(self._digits.add(digit, self._clock()))
+        self._due = min(self._due, self._digits.due)
 
     def say_goodbye(self, reason: str) -> None:
         """End the call politely: say the agent's goodbye, then hang up."""
@@ -233,7 +238,11 @@ class CallSession:
         self._link.append(audio)
 
     def poll(self, now: float) -> None:
-        """Look at the playout, the digits, the limits and the machine's clock."""
+        """Look at the playout, the digits, the limits and the machine's clock, where there may be something to see."""
+        edges = self.bridge.edges
+        if edges == self._edges and now < self._due:
+            return
+        self._edges = edges
         changed, playing = self._playout.poll(now)
         if changed:
             self._feed(turn.PlayoutChanged(playing))
@@ -244,10 +253,12 @@ class CallSession:
         if now >= self._leave_by:
             self._end()
         self._typed(self._digits.poll(now))
-        self._limits(now)
-        if now - self._looked >= 1.0:
+        if now - self._looked >= LOOK_S:
             self._looked = now
+            self._limits(now)
             self._services.metrics.callback_lateness.observe(self.bridge.worst_lateness_s())
+        self._due = min(self._looked + LOOK_S, self._leave_by, self._digits.due)
+        self._wake_up()
 
     def broke(self) -> None:
         """A fault of ours: nothing drives this call any more, so it is hung up at once."""
@@ -326,6 +337,13 @@ class CallSession:
                 slot=machine.slot.state.value,
             )
             self._do(command)
+        self._wake_up()
+
+    def _wake_up(self) -> None:
+        """Look again when the machine wants to."""
+        wake = self.machine.wake
+        if wake is not None and wake < self._due:
+            self._due = wake
 
     def _do(self, command: turn.Command) -> None:
         self._commands[type(command)](command)

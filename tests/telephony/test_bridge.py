@@ -348,6 +348,7 @@ class BridgeAgainstModel(RuleBasedStateMachine):
         self.bridge = small()
         self.model = Model(in_limit=5, out_limit=120)
         self.mark = 0
+        self.told: tuple[int, str | None] = (0, None)
 
     def sound(self, samples: int) -> bytes:
         self.mark += samples
@@ -365,6 +366,7 @@ class BridgeAgainstModel(RuleBasedStateMachine):
             first, _ = self.model.sendable()
             assert self.bridge.playing() == (first and first.item_id)
             assert self.bridge.pull() == self.model.pull()
+            self.nothing_else_plays_without_an_edge()
 
     @rule(item_id=items)
     def end_item(self, item_id: str) -> None:
@@ -389,6 +391,11 @@ class BridgeAgainstModel(RuleBasedStateMachine):
     def take(self) -> None:
         assert self.bridge.take() == b"".join(self.model.waiting)
         self.model.waiting.clear()
+
+    @invariant()
+    def nothing_else_plays_without_an_edge(self) -> None:
+        told, self.told = self.told, (self.bridge.edges, self.bridge.playing())
+        assert told[0] != self.told[0] or told[1] == self.told[1]
 
     @invariant()
     def the_counts_agree(self) -> None:
