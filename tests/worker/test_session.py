@@ -880,7 +880,7 @@ async def test_a_session_is_replaced_before_the_providers_limit_between_turns_al
     await rig.output("t1")
     await rig.service.got("response.create")
     await rig.speaks("r2", 200, "tool_result")
-    rig.run(700)  # behind the tone
+    rig.run(1200)  # behind the tone, and past the next look
     await rig.service.sessions(2)
     await rig.until(lambda: rig.session.machine.state.connected, "the new session")
     rig.run(1000)
