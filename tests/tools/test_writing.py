@@ -18,20 +18,21 @@ BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
 
 
 def test_the_page_shows_a_tool_in_twenty_lines() -> None:
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 5
     assert len(BLOCKS[0].strip().splitlines()) <= 20
 
 
 @pytest.fixture
 def shop(tmp_path: Path) -> list[ToolSpec]:
     path = tmp_path / "shop.py"
-    path.write_text("\n\n".join([BLOCKS[0], BLOCKS[2], BLOCKS[3] + "    return {'key': key}\n"]), "utf-8")
+    path.write_text("\n\n".join([BLOCKS[0], BLOCKS[3], BLOCKS[4] + "    return {'key': key}\n"]), "utf-8")
     return load_tools([str(path)])
 
 
-def test_its_tests_pass(shop: list[ToolSpec]) -> None:
+@pytest.mark.parametrize("block", [1, 2])
+def test_its_tests_pass(shop: list[ToolSpec], block: int) -> None:
     tests: dict[str, Any] = {"order_status": shop[0].function}
-    exec(compile(BLOCKS[1], str(PAGE), "exec"), tests)
+    exec(compile(BLOCKS[block], str(PAGE), "exec"), tests)
     found = [value for name, value in tests.items() if name.startswith("test_")]
     assert len(found) == 2
     for test in found:
