@@ -107,6 +107,8 @@ def test_a_tool_that_takes_too_long_is_excused_then_stopped(dial_workshop: Dial,
     call.hears_tone(ANSWER_HZ, 500)
     [(pid, _)] = workshop.marks("overlong.started")
     until(lambda: not command_line(pid), "its process is gone")
+    job = workshop.redis.job(f"{call_id}-{overlong}")
+    until(lambda: job.get_status() == "stopped", lambda: f"stopped by the call, not {job.get_status()}")
     workshop.open("overlong")
     assert session.output(session.calls("meet", {"name": "after", "others": []})) == {"met": "after"}
     assert not workshop.marks("overlong.ended"), "it was stopped, not just given up"
