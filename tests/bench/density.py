@@ -30,7 +30,7 @@ from typing import Any
 
 from rig.figures import again, machine
 from rig.load import LOAD_CORE, Load, loading
-from rig.load_figures import Direction, Step, step
+from rig.load_figures import Step, step
 from rig.variant import Variant
 
 STEPS = "1,10,50,100,150,200,300,350,400"
@@ -59,44 +59,15 @@ def climb(load: Load, steps: Sequence[int], seconds: float, per_second: float) -
         yield step(load.measure(seconds), calls, now.rss_mb, at_mb)
 
 
-def told(one: Direction) -> str:
-    """A direction in words."""
-    faults = f"lost {one.lost}, silent {one.silent}, damaged {one.damaged}, jumps {one.jumps}"
-    return f"{one.pieces} x 20 ms: {faults}"
-
-
-def show(one: Step) -> None:
-    """A step in five lines."""
-    short = "" if one.calls == one.wanted else f" (of {one.wanted} WANTED)"
-    threads = ", ".join(f"{name} {share:.1f}" for name, share in one.threads.items())
-    say(
-        f"  {one.calls:>3} calls{short}: {one.cpu_per_call:.3f} % of a core per call, {one.cpu:.1f} % in all"
-        f" ({threads}); {one.memory_per_call_mb:.2f} MB per call"
-    )
-    say(
-        f"      RTP off its beat by p50 {one.off_p50:.2f}, p99 {one.off_p99:.2f}, p99.9 {one.off_p999:.2f},"
-        f" max {one.off_max:.1f} ms; within 3 ms: {one.within:.3f} %"
-    )
-    say(f"      heard by callers: {told(one.down)}; calls or sessions that ended: {one.ended}")
-    say(f"      by the provider: {told(one.up)}; {one.uplink:.2f} % of real time, at least {one.uplink_least:.2f} %")
-    load = ", ".join(f"{name} {share:g} %" for name, share in one.load_cpu.items())
-    say(
-        f"      callbacks late p99 <= {one.callback_late_p99:g} ms, loop lag p99 <= {one.loop_lag_p99:g} ms;"
-        f" the load: {load}; sends late p99 {one.load_late_p99:.2f} ms"
-    )
-    for doubt in one.doubts:
-        say(f"      BUT {doubt}")
-
-
 def table(steps: Sequence[Step]) -> None:
     """All steps, one line each."""
     say("\ncalls  % of a core  per call  MB/call  p50    p99   p99.9 ms  in 3 ms %  down bad  up bad  uplink %  lag ms")
     for one in steps:
-        down, up = (d.lost + d.silent + d.damaged + d.jumps for d in (one.down, one.up))
         say(
             f"{one.calls:>5}  {one.cpu:11.1f}  {one.cpu_per_call:8.3f}  {one.memory_per_call_mb:7.2f}"
-            f"  {one.off_p50:4.2f}  {one.off_p99:5.2f}  {one.off_p999:8.2f}  {one.within:9.3f}  {down:8}  {up:6}"
-            f"  {one.uplink:8.2f}  {one.loop_lag_p99:6g}{'  BUT' if one.doubts else ''}"
+            f"  {one.off_p50:4.2f}  {one.off_p99:5.2f}  {one.off_p999:8.2f}  {one.within:9.3f}"
+            f"  {one.down.bad:8}  {one.up.bad:6}  {one.uplink:8.2f}  {one.loop_lag_p99:6g}"
+            f"{'  BUT' if one.doubts else ''}"
         )
 
 
@@ -168,7 +139,7 @@ def run(options: argparse.Namespace, chosen: dict[str, Variant], commits: Path) 
                 here = []
                 for one in climb(load, steps, options.seconds, options.per_second):
                     here.append(one)
-                    show(one)
+                    say("\n".join(one.lines()))
                 load.clear()
                 underruns = sum(over["underruns"] for over in load.worker.log("call_ended"))
                 dropped = sum(over["dropped_in_frames"] for over in load.worker.log("call_ended"))

@@ -1,6 +1,6 @@
 """The longest silence that a caller hears while a tool runs, in calls with random scenes.
 
-    uv run python tests/bench/silence.py [--calls 20] [--at-once 4] [--seed N]
+    uv run python tests/bench/silence.py [--calls 20] [--at-once 4] [--seed N] [--beside 200]
 
 Each call goes to a real worker over SIP; the realtime server plays a scene: the model calls one or two tools that take
 0.1 to 6 s (one tool worker runs those of all calls, so they wait too), sometimes says something before, is asked for
@@ -25,7 +25,7 @@ import numpy as np
 import orjson
 import uvloop
 from rig.audio import FRAME, linear
-from rig.bench import AGENT, Bench, running
+from rig.bench import Bench, bench_with
 from rig.caller import Heard
 from rig.figures import again, machine, row
 from rig.realtime import ClientEvent, Session
@@ -198,9 +198,10 @@ async def main() -> None:
     parser.add_argument("--at-once", type=int, default=4, help="the wheel of pjsua2 carries 4")
     parser.add_argument("--seed", type=int, default=random.randrange(10_000))
     parser.add_argument("--pjsua2", default=os.environ.get("OFFHOOK_TEST_PJSUA2"))
+    parser.add_argument("--beside", type=int, default=0, help="further calls that are up meanwhile (see density.py)")
     options = parser.parse_args()
     print(again("silence.py"), f"(seed {options.seed})")
-    async with running(options.pjsua2, agent=AGENT, record=True) as bench:
+    async with bench_with(options.beside, options.pjsua2, record=True) as bench:
         print(f"{machine()}; {bench.worker.build()}\n")
         dialling, room = asyncio.Lock(), asyncio.Semaphore(options.at_once)
 

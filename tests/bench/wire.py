@@ -1,6 +1,7 @@
 """What a call is like from outside: a whole worker between a SIP caller and a realtime server, timed on the wire.
 
-    uv run python tests/bench/wire.py [turns] [audio] [tools] [load] [--trials 40] [--calls 1,4] [--seconds 10]
+    uv run python tests/bench/wire.py [turns] [audio] [tools] [fillers] [load] [--trials 40] [--beside 200]
+        [--calls 1,4] [--seconds 10]
 
 Everything is loopback: a real worker process, a caller on plain sockets in a process of its own (RTP stamped by the
 kernel), a realtime server in this one. The agent's audio is noise whose place is found again in what is received.
@@ -9,11 +10,13 @@ kernel), a realtime server in this one. The agent's audio is noise whose place i
   heard ms of the truncate against the place in the item where the last packet ended
 - audio: an item's first delta sent -> its first RTP packet; a packet of the caller's sent -> its append received
 - tools: tool call sent -> its job running; result ready -> its output and the response.create received
+- fillers: tool call sent -> the filler asked for, and heard
 - load: CPU of the worker process (/proc/PID/stat, without its child processes), memory, RTP send times, with audio
   both ways all the time
 
---pjsua2 WHEEL_OR_FOLDER (or OFFHOOK_TEST_PJSUA2) runs it on another build; --during COMMAND runs a command within each
-load step, {pid} standing for the worker's, {calls} for the step's calls.
+--beside N runs all this while N further calls, full of audio, are up (see density.py; that takes two cores and a build
+of pjsua2 that carries them). --pjsua2 WHEEL_OR_FOLDER (or OFFHOOK_TEST_PJSUA2) runs it on another build; --during
+COMMAND runs a command within each load step, {pid} standing for the worker's, {calls} for the step's calls.
 """
 
 from __future__ import annotations
@@ -29,13 +32,15 @@ import numpy as np
 import orjson
 import uvloop
 from rig.audio import FRAME, Onsets, place_of
-from rig.bench import Bench, running
+from rig.bench import Bench, bench_with
 from rig.caller import Heard
 from rig.figures import again, machine, quantile, row
 from rig.realtime import NOISE_MS, Session, append_audio, endless_frames
 from rig.worker import bucket_quantile
 
-PARTS = ("turns", "audio", "tools", "load")
+PARTS = ("turns", "audio", "tools", "fillers", "load")
+FILLED_S = 1.2
+"""How long the tool takes behind a filler: it is over before a second one is due."""
 AUDIO_CALLS, AUDIO_ROUNDS = 4, 6
 WARM_UP_S = 3.0
 MS = 1_000_000
@@ -170,6 +175,40 @@ async def tools(bench: Bench, trials: int) -> None:
     print(row("    result ready -> response.create received", create_ms, goal="p99 15"))
 
 
+# --- fillers
+
+
+async def fillers(bench: Bench, trials: int) -> None:
+    line, session = await bench.call()
+    asked_ms, heard_ms, silent_ms = [], [], []
+    for _ in range(trials):
+        await session.speech_started()
+        await session.speech_stopped()
+        response = await session.begin_response()
+        _, at = await session.call_tool(response, "wait_for", {"seconds": FILLED_S})
+        await session.end_response(response)
+        asked = await session.wait("response.create", after=at)
+        metadata = asked.body["response"].get("metadata")
+        filler = await session.begin_response(metadata)
+        speech = await session.speak(filler, 300)
+        await session.end_response(filler, metadata=metadata)
+        output = await session.wait("conversation.item.create", after=asked.at)
+        wanted = await session.wait("response.create", after=output.at)
+        heard = await bench.caller.ask("peek", number=line)
+        first = first_after(heard, speech.sent_at[0])
+        asked_ms.append((asked.at - at) / MS)
+        heard_ms.append((first - speech.sent_at[0]) / MS)
+        silent_ms.append((first - at) / MS)
+        answer = await session.begin_response(wanted.body["response"].get("metadata"))
+        await session.speak(answer, 100)
+        await session.end_response(answer)
+        await asyncio.sleep(random.uniform(0.3, 0.4))
+    await bench.caller.hang_up(line)
+    print(row("(g) tool call sent -> filler asked for (grace 500 ms)", asked_ms))
+    print(row("    filler's first delta sent -> its first packet", heard_ms))
+    print(row("    tool call sent -> filler's first packet", silent_ms, goal="1200"))
+
+
 # --- load
 
 
@@ -261,13 +300,14 @@ async def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="of each step of load")
     parser.add_argument("--pjsua2", default=os.environ.get("OFFHOOK_TEST_PJSUA2"))
     parser.add_argument("--during", default="")
+    parser.add_argument("--beside", type=int, default=0, help="calls that are up meanwhile, full of audio both ways")
     options = parser.parse_args()
     parts = options.parts or PARTS
     if unknown := set(parts) - set(PARTS):
         parser.error(f"there is no {', '.join(unknown)}; the parts are {', '.join(PARTS)}")
     steps = [int(step) for step in options.calls.split(",")]
     print(again("wire.py"))
-    async with running(options.pjsua2) as bench:
+    async with bench_with(options.beside, options.pjsua2) as bench:
         print(f"{machine()}; {bench.worker.build()}\n")
         if "turns" in parts:
             await turns(bench, options.trials)
@@ -275,6 +315,8 @@ async def main() -> None:
             await audio(bench, options.trials)
         if "tools" in parts:
             await tools(bench, options.trials)
+        if "fillers" in parts:
+            await fillers(bench, options.trials)
         if "load" in parts:
             await load(bench, steps, options.seconds, options.during)
         print(f"\n{machine()}")

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import tempfile
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rig.agent import AGENT
 from rig.audio import SILENT, phone_noise, pulses
 from rig.caller import Caller
-from rig.load import Load
+from rig.load import LOAD_CORE, loading
+from rig.load_figures import step
 from rig.realtime import RealtimeServer, Session
+from rig.variant import Variant
 from rig.worker import Worker
 
 PULSE_FRAMES = 17
 """A pulse each 340 ms: no multiple of the 40 ms in which a worker may gather audio."""
+CALLS_PER_S = 20.0
 LOOPS: dict[str, Sequence[bytes]] = {"silence": [SILENT]}
 
 
@@ -61,13 +67,31 @@ async def running(pjsua2: str | None = None, *, agent: str = AGENT, record: bool
 
 
 @contextlib.asynccontextmanager
-async def running_beside(load: Load) -> AsyncIterator[Bench]:
-    """Start the rest beside calls that are up: further ones of the same worker are the bench's."""
-    server = RealtimeServer()
-    await server.start(load.server.hand_over())
-    caller = _caller()
-    try:
-        yield Bench(server, caller, load.worker)
-    finally:
-        caller.stop()
-        await server.stop()
+async def running_beside(calls: int, pjsua2: str | None = None, *, record: bool = False) -> AsyncIterator[Bench]:
+    """The same while so many further calls are up in the same worker, all of them full of audio both ways.
+
+    The worker has core 0 to itself, all else is on core 1. Says at the end how those calls fared.
+    """
+    os.sched_setaffinity(0, {LOAD_CORE})
+    with tempfile.TemporaryDirectory() as commits:
+        with loading(Variant(pjsua2=pjsua2 or ""), Path(commits), record=record) as load:
+            idle = load.worker.usage().rss_mb
+            up = await asyncio.to_thread(load.reach, calls, CALLS_PER_S)
+            print(f"beside {up} calls" + (f", NOT {calls}: {load.why()}" if up < calls else ""))
+            server, caller = RealtimeServer(), _caller()
+            await server.start(load.server.hand_over())
+            try:
+                began = await asyncio.to_thread(load.begin)
+                yield Bench(server, caller, load.worker)
+                window = await asyncio.to_thread(load.end, began)
+                told = step(window, calls, idle, window.begin.rss_mb).lines()
+                print("\nthe calls beside:", *told, sep="\n")
+            finally:
+                caller.stop()
+                await server.stop()
+                await asyncio.to_thread(load.clear)
+
+
+def bench_with(beside: int, pjsua2: str | None, *, record: bool = False) -> AbstractAsyncContextManager[Bench]:
+    """A bench with so many calls beside it, if any."""
+    return running_beside(beside, pjsua2, record=record) if beside else running(pjsua2, record=record)

@@ -17,10 +17,9 @@ PR_SET_TIMERSLACK = 29
 class Child:
     """Runs `main(pipe, *arguments)` in a new process; `main` answers each command with `answer`."""
 
-    def __init__(
-        self, main: Callable[..., None], *arguments: Any, core: int | None = None, first: bool = False
-    ) -> None:
-        """`core`: where it stays. `first`: it goes before all others there, where the system allows that."""
+    def __init__(self, main: Callable[..., None], *arguments: Any, core: int | None = None, first: int = 0) -> None:
+        """`core`: where it stays. `first`: 1 or more: it goes before all others there, the higher before the
+        lower, where the system allows that (man 7 sched: SCHED_FIFO)."""
         context = mp.get_context("spawn")
         self._pipe, child = context.Pipe()
         whole = (main, child, core, first, arguments)
@@ -66,12 +65,12 @@ def cpu_s(pid: int) -> float:
 
 
 def _main(
-    main: Callable[..., None], pipe: Connection, core: int | None, first: bool, arguments: tuple[Any, ...]
+    main: Callable[..., None], pipe: Connection, core: int | None, first: int, arguments: tuple[Any, ...]
 ) -> None:
     if core is not None:
         os.sched_setaffinity(0, {core})
     if first:
         with contextlib.suppress(PermissionError):
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(first))
     ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, 1000, 0, 0, 0)
     main(pipe, *arguments)

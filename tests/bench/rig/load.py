@@ -40,6 +40,17 @@ class Window:
     """The share that this process used."""
 
 
+@dataclass(frozen=True, slots=True)
+class Began:
+    """How all stood when a window began."""
+
+    metrics: dict[str, float]
+    sipp_s: float
+    own_s: float
+    cores: Cores
+    usage: Usage
+
+
 @dataclass(slots=True)
 class Load:
     """What runs."""
@@ -102,26 +113,33 @@ class Load:
 
     def measure(self, seconds: float) -> Window:
         """Watch for so long."""
-        before = self.worker.metrics()
+        began = self.begin()
+        time.sleep(seconds)
+        return self.end(began)
+
+    def begin(self) -> Began:
+        """Begin to watch."""
+        metrics = self.worker.metrics()
         time.sleep(0.2)  # what asking has cost is not the calls'
         self.server.begin()
         self.rtp.begin()
-        sipp_s, own_s = self._sipp_s(), cpu_s(0)
-        machine, begin = cores(), self.worker.usage()
-        time.sleep(seconds)
-        end, machine_end = self.worker.usage(), cores()
-        sipp_s, own_s = self._sipp_s() - sipp_s, cpu_s(0) - own_s
+        return Began(metrics, self._sipp_s(), cpu_s(0), cores(), self.worker.usage())
+
+    def end(self, began: Began) -> Window:
+        """What was seen since then."""
+        end, machine = self.worker.usage(), cores()
+        span = end.at - began.usage.at
+        sipp, beside = (self._sipp_s() - began.sipp_s) / span, (cpu_s(0) - began.own_s) / span
         heard, appended = self.rtp.end(), self.server.end()
-        span = end.at - begin.at
-        after = self.worker.metrics()
-        return Window(begin, end, machine, machine_end, before, after, heard, appended, sipp_s / span, own_s / span)
+        metrics = self.worker.metrics()
+        return Window(began.usage, end, began.cores, machine, began.metrics, metrics, heard, appended, sipp, beside)
 
     def _sipp_s(self) -> float:
         return sum(one.cpu_s() for one in self.sipps)
 
 
 @contextlib.contextmanager
-def loading(variant: Variant, commits: Path, *, agent: str = AGENT) -> Iterator[Load]:
+def loading(variant: Variant, commits: Path, *, agent: str = AGENT, record: bool = False) -> Iterator[Load]:
     """Start a worker of this variant and what it needs; end all of it. `commits`: where the code of commits is put."""
     code = variant.code(commits)
     with contextlib.ExitStack() as stack:
@@ -134,6 +152,7 @@ def loading(variant: Variant, commits: Path, *, agent: str = AGENT) -> Iterator[
             server.url,
             pjsua2=variant.pjsua2 or None,
             agent=agent,
+            record=record,
             python=variant.python,
             root=code,
             extra=variant.settings(),

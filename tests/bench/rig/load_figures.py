@@ -29,6 +29,16 @@ class Direction:
     jumps: int
     """Audio left out, or said twice."""
 
+    @property
+    def bad(self) -> int:
+        """All faults."""
+        return self.lost + self.silent + self.damaged + self.jumps
+
+    def words(self) -> str:
+        """All of it."""
+        faults = f"lost {self.lost}, silent {self.silent}, damaged {self.damaged}, jumps {self.jumps}"
+        return f"{self.pieces} x 20 ms: {faults}"
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -71,6 +81,25 @@ class Step:
     load_late_p99: float
     """How late they sent."""
     doubts: list[str]
+
+    def lines(self) -> list[str]:
+        """All of it in words."""
+        short = "" if self.calls == self.wanted else f" (of {self.wanted} WANTED)"
+        threads = ", ".join(f"{name} {share:.1f}" for name, share in self.threads.items())
+        load = ", ".join(f"{name} {share:g} %" for name, share in self.load_cpu.items())
+        return [
+            f"  {self.calls:>3} calls{short}: {self.cpu_per_call:.3f} % of a core per call, {self.cpu:.1f} % in all"
+            f" ({threads}); {self.memory_per_call_mb:.2f} MB per call",
+            f"      RTP off its beat by p50 {self.off_p50:.2f}, p99 {self.off_p99:.2f}, p99.9 {self.off_p999:.2f},"
+            f" max {self.off_max:.1f} ms; within 3 ms: {self.within:.3f} %",
+            f"      heard by callers: {self.down.words()}; calls or sessions that ended: {self.ended}",
+            f"      by the provider: {self.up.words()}; {self.uplink:.2f} % of real time, at least"
+            f" {self.uplink_least:.2f} %",
+            f"      callbacks late p99 <= {self.callback_late_p99:g} ms, loop lag p99 <= {self.loop_lag_p99:g} ms;"
+            f" underruns {'unknown' if self.underruns is None else self.underruns}; the load: {load}; sends late p99"
+            f" {self.load_late_p99:.2f} ms",
+            *(f"      BUT {doubt}" for doubt in self.doubts),
+        ]
 
 
 def step(window: Window, wanted: int, idle_mb: float, at_mb: float) -> Step:

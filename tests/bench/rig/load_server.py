@@ -346,7 +346,7 @@ class LoadServer(Child):
         self.listener = socket.create_server((OWN, 0), backlog=1024)
         self.listener.setblocking(False)
         self.url = f"ws://{OWN}:{self.listener.getsockname()[1]}/v1"
-        super().__init__(_main, self.listener, core=core, first=True)
+        super().__init__(_main, self.listener, core=core, first=1)
 
     def hand_over(self) -> socket.socket:
         """Keep the sessions that are up; whoever gets this socket accepts all that come from now on."""

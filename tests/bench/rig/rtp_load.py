@@ -244,7 +244,7 @@ class RtpLoad(Child):
     """The parent's hold on it."""
 
     def __init__(self, core: int | None = None) -> None:
-        super().__init__(_main, core=core, first=True)
+        super().__init__(_main, core=core, first=2)
         self.port: int = self.ask("port")
 
     def begin(self) -> None:

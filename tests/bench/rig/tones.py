@@ -74,11 +74,6 @@ class Verdict:
     jumps: int
     """Between neighbours that are whole in themselves: audio left out, or said twice."""
 
-    @property
-    def bad(self) -> int:
-        """All faults."""
-        return self.lost + self.silent + self.damaged + self.jumps
-
 
 def judge(stream: NDArray[np.int64], number: NDArray[np.int64], measured: Measured) -> Verdict:
     """Judge pieces of many streams; `number` counts the pieces of a stream, with holes where pieces were lost.
