@@ -26,6 +26,7 @@ from tools.schema import Signature, signature_of
 
 Mode = Literal["inline", "queued", "auto"]
 OnHangup = Literal["cancel", "finish", "finish_and_notify"]
+OnBargeIn = Literal["keep", "cancel"]
 Effects = Literal["any", "once", "idempotent"]
 
 ATTRIBUTE = "__tool__"
@@ -46,6 +47,7 @@ class ToolSpec:
     timeout_s: the call waits this long at most, the time in the queue included; then the tool is stopped.
     filler: what may be said while it runs, in turn. grace_s: silence before the first; None: the agent's.
     on_hangup: what happens to a running call of it when the caller hangs up.
+    on_barge_in: "cancel" where it is of no use any more once the caller has said something else while it runs.
     effects: "once" where it must not be taken for undone when its end is unknown, such as a payment; "idempotent"
     where running it twice is as good as once, so that it may be tried again.
     retries: how often it is tried again after it raised (anything but a ToolError) or died, with growing pauses of
@@ -65,6 +67,7 @@ class ToolSpec:
     filler: tuple[str, ...] = ()
     grace_s: float | None = None
     on_hangup: OnHangup = "finish"
+    on_barge_in: OnBargeIn = "keep"
     effects: Effects = "any"
     retries: int = 0
     backoff_s: float = 1.0
@@ -129,6 +132,7 @@ def tool(
     filler: str | Sequence[str] = (),
     grace: float | None = None,
     on_hangup: OnHangup = "finish",
+    on_barge_in: OnBargeIn = "keep",
     effects: Effects = "any",
     retries: int = 0,
     backoff: float = 1.0,
@@ -184,7 +188,8 @@ def spec_of(
     for label, seconds in (("timeout", timeout), ("grace", grace), ("backoff", backoff), ("cache", cache)):
         if seconds is not None and not 0 < seconds <= 24 * 3600:
             raise ToolDefinitionError(f"{where}: {label}={seconds!r} is wrong: give seconds, more than 0")
-    for label, allowed in (("mode", Mode), ("on_hangup", OnHangup), ("effects", Effects)):
+    kinds = (("mode", Mode), ("on_hangup", OnHangup), ("on_barge_in", OnBargeIn), ("effects", Effects))
+    for label, allowed in kinds:
         if label in choices and choices[label] not in get_args(allowed):
             choice = ", ".join(get_args(allowed))
             raise ToolDefinitionError(f"{where}: {label}={choices[label]!r} is wrong: it is one of {choice}")

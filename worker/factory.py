@@ -244,6 +244,7 @@ def turn_config(
         greeting=agent.greeting or None,
         goodbye=agent.goodbye,
         fillers=replace(filler_config(agent, catalog.specs(), fill), offer=offer),
+        cancelled_by_barge_in=frozenset(spec.name for spec in catalog.specs() if spec.on_barge_in == "cancel"),
         server_responds=bool(detection.get("create_response", True)),
         server_interrupts=bool(detection.get("interrupt_response", True)),
         silence=SilenceConfig(seconds=agent.limits.silence_seconds, prompts=agent.limits.silence_prompts),

@@ -25,6 +25,8 @@ class PendingTool:
     fillers: int = 0
     output: str | None = None
     """The outcome that waits to be sent, while there is no session to send it to."""
+    cancelled: bool = False
+    """It was told to stop, for the caller has said something meanwhile."""
     placeholder: bool = False
     """The call was answered with a placeholder; its outcome follows as a message."""
     progress: str | None = None

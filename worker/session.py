@@ -154,6 +154,7 @@ class CallSession:
             )
         self._commands: dict[type[Any], Callable[[Any], None]] = {
             turn.StartTool: self._start_tool,
+            turn.CancelTool: self._tools.cancel,
             turn.SendOutput: self._conversation.answer,
             turn.SendResult: self._conversation.tell_result,
             turn.RequestResponse: self._conversation.request_response,

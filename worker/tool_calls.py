@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from tools.catalog import ToolRequest
@@ -15,10 +15,17 @@ from worker.later import Way
 from worker.metrics import Metrics
 from worker.pending import PendingTools
 from worker.records import Recorder
-from worker.turn_events import ResultsTold, StartTool, ToolFinished, ToolProgress
+from worker.turn_events import CancelTool, ResultsTold, StartTool, ToolFinished, ToolProgress
 from worker.usual import UsualTimes
 
 __all__ = ["ToolCalls"]
+
+
+SPOKEN_INTO = failure(
+    "cancelled",
+    "The caller spoke while it ran, so it was stopped before it had a result. Call it again if it is still wanted.",
+)
+"""What the model gets of a tool with on_barge_in="cancel"."""
 
 
 class ToolCalls:
@@ -52,20 +59,26 @@ class ToolCalls:
         self._clock = clock
         self._feed = feed
         self._tasks: set[asyncio.Task[None]] = set()
+        self._spoken_into: set[str] = set()
 
     def start(self, command: StartTool) -> None:
         """Run a tool call; returns at once."""
-        task = asyncio.get_running_loop().create_task(self._run(command))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._begin(self._run(command))
+
+    def cancel(self, command: CancelTool) -> None:
+        """Stop a tool call into which the caller has spoken; returns at once, its outcome comes as any other."""
+        self._begin(self._cancel(command.tool_call_id))
 
     def told(self, command: ResultsTold) -> None:
         """The caller begins to hear how these ended: nothing is owed of them any more. Returns at once."""
         for tool_call_id in command.tool_call_ids:
             self._recorder.result_told(self._clock() * 1000, tool_call_id)
-            task = asyncio.get_running_loop().create_task(self._catalog.told(self._call_id, tool_call_id))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._begin(self._catalog.told(self._call_id, tool_call_id))
+
+    def _begin(self, body: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(body)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def hang_up(self) -> None:
         """The call is over: do with each tool that still runs what it declares for that."""
@@ -74,6 +87,11 @@ class ToolCalls:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _cancel(self, tool_call_id: str) -> None:
+        self._spoken_into.add(tool_call_id)
+        stopped = await self._catalog.cancel(self._call_id, tool_call_id)
+        self._log.info("tool_cancelled" if stopped else "tool_not_cancelled", tool_call_id=tool_call_id, by="barge-in")
 
     async def _run(self, command: StartTool) -> None:
         try:
@@ -138,7 +156,10 @@ class ToolCalls:
             status=outcome.status,
             detail=outcome.detail,
         )
-        self._feed(ToolFinished(command.tool_call_id, outcome.output))
+        spoken_into = command.tool_call_id in self._spoken_into
+        self._spoken_into.discard(command.tool_call_id)
+        output = SPOKEN_INTO.output if spoken_into and outcome.status == "cancelled" else outcome.output
+        self._feed(ToolFinished(command.tool_call_id, output))
 
     def _label(self, name: str) -> str:
         """The tool's name for metrics and logs: what a model made up is not repeated."""

@@ -14,6 +14,7 @@ __all__ = [
     "AudioStarted",
     "CallerTyped",
     "CancelResponse",
+    "CancelTool",
     "Command",
     "GoodbyeWanted",
     "HangUp",
@@ -139,6 +140,13 @@ class StartTool:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelTool:
+    """Stop a tool that runs, for the caller has said something meanwhile. Its outcome comes as ToolFinished."""
+
+    tool_call_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class SendOutput:
     """Answer a tool call in the conversation. Given exactly once a tool call."""
 
@@ -221,6 +229,7 @@ class HangUp:
 
 Command = (
     StartTool
+    | CancelTool
     | SendOutput
     | SendResult
     | RequestResponse

@@ -32,6 +32,8 @@ class TurnConfig:
     server_interrupts: bool = True
     """The server cancels its response when the caller begins to speak (interrupt_response)."""
     silence: SilenceConfig = SilenceConfig()
+    cancelled_by_barge_in: frozenset[str] = frozenset()
+    """Tools that are stopped when the caller says something while they run."""
     talks_while_call_pending: bool = True
     """The model may respond while a tool call is open. False: a call that takes long is answered with a placeholder."""
 

@@ -18,6 +18,7 @@ from worker.ending import Ending
 from worker.filler_turns import FillerTurns
 from worker.fillers import FillerVoice
 from worker.floor import Floor, FloorEdge, Slot, SlotEdge
+from worker.interruptions import Interruptions
 from worker.pending import PendingTools
 from worker.realtime import base
 from worker.response_turns import ResponseTurns
@@ -54,6 +55,7 @@ class TurnMachine:
         self._fillers = FillerTurns(self.state)
         self._tools = ToolTurns(self.state)
         self._responses = ResponseTurns(self.state, self._fillers, self._tools)
+        self._interruptions = Interruptions(self.state)
         self._handlers: dict[type[Any], Callable[[Any, float], list[Command]]] = {
             MediaReady: self._media_ready,
             AudioStarted: self._audio_started,
@@ -68,6 +70,8 @@ class TurnMachine:
             base.ConnectionLost: self._connection_lost,
             base.SpeechStarted: self._speech_started,
             base.SpeechStopped: self._speech_stopped,
+            base.CallerTranscript: self._interruptions.transcribed,
+            base.CallerTranscriptFailed: self._interruptions.not_transcribed,
             base.ResponseStarted: self._responses.started,
             base.ResponseDone: self._responses.done,
             base.ToolCallRequested: self._tools.requested,
@@ -154,6 +158,7 @@ class TurnMachine:
         if state.slot.lost(now):
             state.owed.want_again()
         self._tools.session_lost()
+        self._interruptions.session_lost()
         state.fillers.drop()
         if state.floor is Floor.CALLER:
             # No speech_stopped will come for what was said into the lost session.
@@ -190,6 +195,7 @@ class TurnMachine:
                 commands.append(CancelResponse(response_id))
         state.owed.drop(Purpose.GREETING, Purpose.SILENCE)
         state.patience.heard()
+        self._interruptions.speech_started(event, now)
         self._speech_into_goodbye(speaking)
         return commands
 
@@ -209,6 +215,7 @@ class TurnMachine:
         state.move_floor(FloorEdge.CALLER_STOPPED)
         state.fillers.sound_ended(now, words=True)
         state.fillers.start_over()
+        self._interruptions.speech_stopped(event, now)
         if state.config.server_responds:
             state.owed.server_answers()
             state.slot.move(SlotEdge.REQUEST, now)
@@ -261,7 +268,7 @@ class TurnMachine:
             if state.ending.due() <= now:
                 state.over = True
                 return [*commands, HangUp(state.ending.reason)]
-        commands += self._tools.hold_places(now)
+        commands += self._interruptions.expire(now) + self._tools.hold_places(now)
         self._prompt(now)
         return commands + self._responses.request(now) + self._fillers.fill(now)
 
@@ -282,7 +289,8 @@ class TurnMachine:
         return state.patience.due(state.fillers.wordless_since) if state.idle and state.media else None
 
     def _next_wake(self, now: float) -> float | None:
-        times = [*self._responses.wakes(now), *self._fillers.wakes(), *self._tools.wakes(), self._prompt_due()]
+        parts = (self._responses.wakes(now), self._fillers.wakes(), self._tools.wakes(), self._interruptions.wakes())
+        times = [*(time for part in parts for time in part), self._prompt_due()]
         if self.state.ending is not None:
             times.append(self.state.ending.due())
         return min((time for time in times if time is not None), default=None)

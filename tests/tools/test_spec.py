@@ -49,6 +49,7 @@ def test_options_are_kept() -> None:
     ("options", "message"),
     [
         ({"mode": "que"}, "mode='que' is wrong: it is one of inline, queued, auto"),
+        ({"on_barge_in": "stop"}, "on_barge_in='stop' is wrong: it is one of keep, cancel"),
         ({"on_hangup": "drop"}, "on_hangup='drop' is wrong: it is one of cancel, finish, finish_and_notify"),
         ({"effects": "twice"}, "effects='twice' is wrong"),
         ({"timeout": 0}, "timeout=0 is wrong: give seconds, more than 0"),

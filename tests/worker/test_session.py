@@ -75,7 +75,7 @@ class Shop:
             await asyncio.Event().wait()
             return ""
 
-        @tool(mode="inline", on_hangup="cancel")
+        @tool(mode="inline", on_hangup="cancel", on_barge_in="cancel")
         async def quote() -> str:
             """Of no use without the caller."""
             shop.runs.append("quote")
@@ -439,6 +439,21 @@ async def test_barge_in_while_a_tool_runs_loses_neither_tool_nor_result(rig: Rig
     assert "shipped" in await rig.output("t1")
     await rig.service.got("response.create")
     assert rig.shop.runs == ["427"]
+
+
+async def test_words_of_the_caller_cancel_a_tool_that_asks_for_that_and_the_model_is_told(rig: Rig) -> None:
+    await rig.asks("r1", "t1", "quote")
+    await rig.asks("r2", "t2", "order_status", order="427")
+    await rig.caller_starts("c2")
+    await rig.caller_stops("c2")
+    heard = "conversation.item.input_audio_transcription.completed"
+    await rig.tell(heard, item_id="c2", transcript="and by train?")
+    output = json.loads(await rig.output("t1"))
+    assert output["status"] == "cancelled" and "The caller spoke" in output["error"]
+    assert rig.shop.runs == ["quote", "427"] and rig.shop.cancelled == 1, "order_status goes on"
+    rig.shop.gate.set()
+    assert "shipped" in await rig.output("t2")
+    assert {call.tool: call.status for call in rig.record().tool_calls} == {"quote": "cancelled", "order_status": "ok"}
 
 
 async def test_a_result_that_a_lost_session_took_with_it_is_told_to_the_next_one(rig: Rig) -> None:

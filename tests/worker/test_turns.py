@@ -13,6 +13,7 @@ from worker import turn_events as turn
 from worker.ending import GOODBYE_BOUND_S, HANG_UP_PAD_S
 from worker.fillers import FillerConfig
 from worker.floor import Floor, Slot
+from worker.interruptions import SPEECHES, WORDS_S
 from worker.patience import SilenceConfig
 from worker.realtime import base
 from worker.response_turns import REMEMBERED
@@ -65,11 +66,11 @@ class Scene:
     def played(self) -> list[turn.Command]:
         return self.feed(turn.PlayoutChanged(None))
 
-    def caller_speaks(self) -> list[turn.Command]:
-        return self.feed(base.SpeechStarted("c1", 0))
+    def caller_speaks(self, item: str = "c1") -> list[turn.Command]:
+        return self.feed(base.SpeechStarted(item, 0))
 
-    def caller_stops(self) -> list[turn.Command]:
-        return self.feed(base.SpeechStopped("c1", 900))
+    def caller_stops(self, item: str = "c1") -> list[turn.Command]:
+        return self.feed(base.SpeechStopped(item, 900))
 
     def call_tool(self, response_id: str = "r1", call: str = "t1", name: str = "order_status") -> list[turn.Command]:
         return self.feed(base.ToolCallRequested(response_id, f"fc-{call}", call, name, "{}"))
@@ -322,6 +323,105 @@ def test_barge_in_does_not_cancel_a_tool(scene: Scene) -> None:
     scene.caller_stops()
     scene.respond("r2")
     assert turn.SendOutput("t1", "1") in scene.feed(turn.ToolFinished("t1", "1"))
+
+
+@pytest.fixture
+def fickle_scene() -> Scene:
+    """A tool that is of no use once the caller has said something else."""
+    scene = Scene(cancelled_by_barge_in=frozenset({"quote"}))
+    scene.connect()
+    scene.caller_speaks()
+    scene.caller_stops()
+    scene.feed(base.ResponseStarted("r1", {}))
+    scene.call_tool(call="t1", name="quote")
+    scene.call_tool(call="t2")
+    scene.feed(base.ResponseDone("r1", "completed"))
+    scene.wait(0.3)
+    scene.commands.clear()
+    return scene
+
+
+def cancelled(scene: Scene) -> list[turn.Command]:
+    return [command for command in scene.commands if isinstance(command, turn.CancelTool)]
+
+
+def test_words_while_it_runs_cancel_a_tool_that_asks_for_that_and_no_other(fickle_scene: Scene) -> None:
+    scene = fickle_scene
+    scene.caller_speaks("c2")
+    scene.caller_stops("c2")
+    assert cancelled(scene) == [], "not before it is known that these are words"
+    assert turn.CancelTool("t1") in scene.feed(base.CallerTranscript("c2", "and by train?"))
+    scene.feed(base.CallerTranscript("c2", "and by train?"))
+    scene.caller_speaks("c3")
+    scene.caller_stops("c3")
+    scene.feed(base.CallerTranscript("c3", "or by bus?"))
+    assert cancelled(scene) == [turn.CancelTool("t1")], "once"
+    assert turn.SendOutput("t1", "cancelled") in scene.feed(turn.ToolFinished("t1", "cancelled"))
+
+
+def test_a_cough_cancels_nothing(fickle_scene: Scene) -> None:
+    scene = fickle_scene
+    scene.caller_speaks("c2")
+    scene.caller_stops("c2")
+    scene.feed(base.CallerTranscript("c2", " ..."))
+    scene.wait(10)
+    assert cancelled(scene) == []
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_turn_whose_words_nobody_knows_is_taken_for_words(fickle_scene: Scene, told: bool) -> None:
+    scene = fickle_scene
+    scene.caller_speaks("c2")
+    scene.wait(20)  # the end of the turn counts, however long it is
+    assert cancelled(scene) == []
+    scene.caller_stops("c2")
+    if told:
+        scene.feed(base.CallerTranscriptFailed("c2", "no"))
+    else:
+        scene.wait(WORDS_S - 0.01)
+        assert cancelled(scene) == []
+        scene.wait(0.02)
+    assert cancelled(scene) == [turn.CancelTool("t1")]
+
+
+def test_only_what_was_said_while_it_ran_counts(fickle_scene: Scene) -> None:
+    scene = fickle_scene
+    scene.feed(base.CallerTranscript("c1", "what does it cost?"))  # the question itself
+    scene.wait(10)
+    assert cancelled(scene) == []
+    scene.caller_speaks("c2")
+    scene.feed(base.ResponseStarted("r2", {"purpose": "notice"}))
+    scene.feed(turn.ToolFinished("t1", "12"))
+    scene.caller_stops("c2")
+    scene.feed(base.CallerTranscript("c2", "and by train?"))
+    assert cancelled(scene) == [], "it has its result"
+
+
+def test_a_tool_that_began_after_the_words_is_not_cancelled_by_them(fickle_scene: Scene) -> None:
+    scene = fickle_scene
+    scene.caller_speaks("c2")
+    scene.caller_stops("c2")
+    scene.wait(0.5)
+    scene.feed(base.ResponseStarted("r2", {}))
+    scene.call_tool("r2", "t3", "quote")
+    scene.feed(base.CallerTranscript("c2", "and by train?"))
+    assert cancelled(scene) == [turn.CancelTool("t1")]
+
+
+def test_speech_into_a_session_that_was_lost_cancels_nothing(fickle_scene: Scene) -> None:
+    scene = fickle_scene
+    scene.caller_speaks("c2")
+    scene.caller_stops("c2")
+    scene.feed(base.ConnectionLost(1006, "cut", False))
+    scene.connect()
+    scene.wait(10)
+    assert cancelled(scene) == []
+
+
+def test_turns_that_wait_for_their_words_are_bounded(fickle_scene: Scene) -> None:
+    for number in range(SPEECHES + 5):
+        fickle_scene.caller_speaks(f"c{number}")
+    assert len(fickle_scene.machine._interruptions._speeches) == SPEECHES
 
 
 def test_tool_call_of_a_discarded_response_is_answered_and_not_run(scene: Scene) -> None:

@@ -26,6 +26,8 @@ class Calls(RuleBasedStateMachine):
         super().__init__()
         self.machine = TurnMachine(self.config)
         self.placeholders: set[str] = set()  # of this session
+        self.stopped: set[str] = set()
+        self.speeches = 0
         self.now = 0.0
         self.serial = 0
         self.connected = False
@@ -51,11 +53,20 @@ class Calls(RuleBasedStateMachine):
             case turn.StartTool():
                 assert command.tool_call_id not in self.started, "a tool was started twice"
                 self.started.append(command.tool_call_id)
+            case turn.CancelTool():
+                self.stop_tool(command)
             case turn.SendOutput():
                 self.take_output(command)
             case turn.SendResult():
                 assert self.connected and command.tool_call_id in self.placeholders, "a result for no placeholder"
                 self.answer(command.tool_call_id)
+            case turn.HangUp() | turn.Apologise():
+                self.hung_up += 1
+            case _:
+                self.speak(command)
+
+    def speak(self, command: turn.Command) -> None:
+        match command:
             case turn.RequestResponse():
                 assert self.connected and not self.speaking, "a response was requested over the caller"
                 in_band = [m for m in self.active.values() if m.get("purpose") != "filler"]
@@ -71,10 +82,14 @@ class Calls(RuleBasedStateMachine):
                 self.cancelled.add(command.response_id)
             case turn.StopPlayout():
                 self.queue.clear()
-            case turn.HangUp() | turn.Apologise():
-                self.hung_up += 1
 
     refused_or_expired = False
+
+    def stop_tool(self, command: turn.CancelTool) -> None:
+        assert self.config.cancelled_by_barge_in, "a tool was cancelled that does not ask for that"
+        assert command.tool_call_id in set(self.started) - set(self.answered), "nothing to cancel"
+        assert command.tool_call_id not in self.stopped, "a tool was cancelled twice"
+        self.stopped.add(command.tool_call_id)
 
     def take_output(self, command: turn.SendOutput) -> None:
         assert self.connected, "an output was sent without a session"
@@ -169,7 +184,8 @@ class Calls(RuleBasedStateMachine):
         for response_id, metadata in self.active.items():
             if metadata.get("purpose") != "filler" and self.config.server_interrupts:
                 self.cancelled.add(response_id)
-        self.feed(base.SpeechStarted("c", 0))
+        self.speeches += 1
+        self.feed(base.SpeechStarted(f"c{self.speeches}", 0))
 
     @precondition(lambda self: self.speaking)
     @rule()
@@ -182,7 +198,13 @@ class Calls(RuleBasedStateMachine):
         if self.config.server_responds:
             self.requested = [m for m in self.requested if m.get("purpose") == "filler"]
             self.requested.insert(0, {})
-        self.feed(base.SpeechStopped("c", 0))
+        self.feed(base.SpeechStopped(f"c{self.speeches}", 0))
+
+    @precondition(lambda self: self.connected and self.speeches and not self.speaking)
+    @rule(ago=st.integers(0, 2), text=st.sampled_from(["and by train?", "", None]))
+    def transcribe(self, ago: int, text: str | None) -> None:
+        item_id = f"c{max(1, self.speeches - ago)}"
+        self.feed(base.CallerTranscriptFailed(item_id, "no") if text is None else base.CallerTranscript(item_id, text))
 
     # --- the rest of the world ----------------------------------------------------------------------------------------
 
@@ -287,6 +309,7 @@ class ClosedCalls(Calls):
     config = TurnConfig(
         goodbye="Bye.",
         talks_while_call_pending=False,
+        cancelled_by_barge_in=frozenset({"order_status"}),
         server_responds=False,
         server_interrupts=False,
         silence=SilenceConfig(seconds=20.0),
