@@ -9,7 +9,7 @@ from typing import Annotated
 import pytest
 
 from tools import Needs, ToolContext, ToolDefinitionError, ToolError, tool
-from worker.agent import Agent
+from worker.agent import Agent, AgentFileError
 from worker.scene import Call, Scene, SceneFailed
 
 done: list[str] = []
@@ -326,3 +326,8 @@ async def test_in_an_async_test_it_says_what_to_do() -> None:
 def test_what_is_no_tool_is_refused_with_words() -> None:
     with pytest.raises(ToolDefinitionError, match="is no tool: put @tool"):
         Scene(print)
+
+
+def test_an_agent_that_can_not_begin_leaves_nothing_open() -> None:
+    with pytest.raises(AgentFileError, match="write \"module:function\""):
+        Scene(agent=Agent(tools={"hook": "nonsense"})).__enter__()
