@@ -47,6 +47,11 @@ class Caller(_endpoint_process().Process):  # type: ignore[misc]
         self.tapes[call_id] = self.bridge(call_id).tap = Tape()
         return call_id
 
+    def do_answer(self, call_id: str, status: int = 200, headers: dict[str, str] | None = None) -> None:
+        if status == 200:
+            self.tapes[call_id] = self.bridge(call_id).tap = Tape()
+        super().do_answer(call_id, status, headers)
+
     def do_listen(self, call_id: str, since: int) -> dict[str, Any]:
         """What was heard and said since that byte, and whether something is still to be said."""
         tape, bridge = self.tapes[call_id], self.endpoint.bridge(call_id)
