@@ -304,6 +304,7 @@ class Switchboard:
                 "dialled": call.session.info.dialled,
                 "seconds": round(now - call.started, 1),
                 "codec": call.codec,
+                "underruns": call.session.bridge.underruns,
                 **call.session.status(),
             }
             for call_id, call in self._calls.items()

@@ -164,6 +164,7 @@ async def test_media_before_the_confirmation_and_after_it(office: Office) -> Non
     office.board.on_event(phone.MediaActive("b", "PCMA", 8000))  # a re-INVITE
     [first, _] = office.board.status()
     assert (first["call_id"], first["codec"], first["floor"]) == ("a", "PCMA", "nobody")
+    assert first["underruns"] == 0
 
 
 async def test_a_caller_who_gives_up_while_it_rings(peer: Any, until: Until, tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ class Window:
     cores_end: Cores
     metrics_begin: dict[str, float]
     metrics_end: dict[str, float]
+    underruns: int | None
+    """In calls that are still up at the end; None: this worker does not say."""
     heard: Taken
     appended: Appended
     signalling_cpu: float
@@ -45,6 +47,7 @@ class Began:
     """How all stood when a window began."""
 
     metrics: dict[str, float]
+    underruns: int | None
     sipp_s: float
     own_s: float
     cores: Cores
@@ -119,11 +122,11 @@ class Load:
 
     def begin(self) -> Began:
         """Begin to watch."""
-        metrics = self.worker.metrics()
+        metrics, underruns = self.worker.metrics(), self.worker.underruns()
         time.sleep(0.2)  # what asking has cost is not the calls'
         self.server.begin()
         self.rtp.begin()
-        return Began(metrics, self._sipp_s(), cpu_s(0), cores(), self.worker.usage())
+        return Began(metrics, underruns, self._sipp_s(), cpu_s(0), cores(), self.worker.usage())
 
     def end(self, began: Began) -> Window:
         """What was seen since then."""
@@ -131,8 +134,21 @@ class Load:
         span = end.at - began.usage.at
         sipp, beside = (self._sipp_s() - began.sipp_s) / span, (cpu_s(0) - began.own_s) / span
         heard, appended = self.rtp.end(), self.server.end()
-        metrics = self.worker.metrics()
-        return Window(began.usage, end, began.cores, machine, began.metrics, metrics, heard, appended, sipp, beside)
+        metrics, underruns = self.worker.metrics(), self.worker.underruns()
+        known = underruns is not None and began.underruns is not None
+        return Window(
+            begin=began.usage,
+            end=end,
+            cores_begin=began.cores,
+            cores_end=machine,
+            metrics_begin=began.metrics,
+            metrics_end=metrics,
+            underruns=max(0, underruns - began.underruns) if known else None,
+            heard=heard,
+            appended=appended,
+            signalling_cpu=sipp,
+            beside_cpu=beside,
+        )
 
     def _sipp_s(self) -> float:
         return sum(one.cpu_s() for one in self.sipps)

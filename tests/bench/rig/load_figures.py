@@ -134,7 +134,7 @@ def step(window: Window, wanted: int, idle_mb: float, at_mb: float) -> Step:
         uplink_least=float(per_ms.min(initial=1000)),
         callback_late_p99=1000 * bucket_quantile(after, "offhook_callback_lateness_seconds", 0.99, before),
         loop_lag_p99=1000 * bucket_quantile(after, "offhook_loop_lag_seconds", 0.99, before),
-        underruns=None,
+        underruns=window.underruns,
         ended=heard.ended + appended.ended,
         load_cpu=load_cpu(window),
         load_late_p99=quantile(heard.send_late_ms, 0.99) if len(heard.send_late_ms) else float("nan"),

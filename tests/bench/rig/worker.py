@@ -184,6 +184,16 @@ class Worker:
         told = self.log("sip_listening")[0]
         return f"{told['build']}, {told['limit']} calls"
 
+    def underruns(self) -> int | None:
+        """How often playout ran dry in the calls in progress; None when it does not say."""
+        try:
+            with urllib.request.urlopen(self.status_url + "/calls", timeout=ANSWER_S) as reply:
+                found = json.load(reply)
+        except TimeoutError:
+            return None
+        calls = found["calls"] if isinstance(found, dict) else found
+        return sum(one["underruns"] for one in calls) if all("underruns" in one for one in calls) else None
+
     def metrics(self) -> dict[str, float]:
         """What /metrics says, by series; nothing when it does not answer."""
         try:
