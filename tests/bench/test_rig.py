@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import socket
 import sys
 import time
 from pathlib import Path
@@ -184,17 +183,13 @@ def test_many_packets_go_and_come_with_the_kernel_s_time() -> None:
         assert Receiver(receiver).take() is None
 
 
-def test_a_closed_port_does_not_keep_the_others_from_being_sent() -> None:
-    with udp(sip.OWN) as sender, udp(sip.OWN) as receiver, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
-        gone.bind((sip.OWN, 0))
-        closed = gone.getsockname()[1]
-        gone.close()
+def test_a_packet_that_can_t_be_sent_does_not_keep_the_others() -> None:
+    with udp(sip.OWN) as sender, udp(sip.OWN) as receiver:
         packets = Outgoing(sender, sip.OWN, 8, 172)
-        for _ in range(3):
-            packets.port[:3] = [receiver.getsockname()[1], closed, receiver.getsockname()[1]]
-            packets.send(3)
+        packets.port[:3] = [receiver.getsockname()[1], 0, receiver.getsockname()[1]]  # there is no port 0: EINVAL
+        packets.send(3)
         batch = Receiver(receiver).take()
-        assert batch is not None and len(batch.at) == 6
+        assert batch is not None and len(batch.at) == 2
 
 
 def test_a_variant_is_made_of_words() -> None:
