@@ -119,7 +119,7 @@ class CallFunctions:
         if "unavailable" in went.values():
             words = "This can't be promised at the moment. The caller may wait, or call again later."
             return {"status": "unavailable", "error": words}
-        return {"status": "too_late", "error": "It is over already: its result comes at once."}
+        return {"status": "too_late", "error": "It is over, or will be in a moment: its result comes in this call."}
 
     async def _promise(self, tool: PendingTool, way: Way) -> str:
         went = await self._catalog.promise(self._call_id, tool.tool_call_id, self._later[way])

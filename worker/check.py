@@ -51,6 +51,7 @@ async def find(settings: Settings) -> list[Finding]:
     checks: list[Callable[[Settings], Awaitable[list[Finding]]]] = [
         check_settings,
         check_agent,
+        check_later,
         check_sip,
         check_redis,
         check_realtime,
@@ -89,6 +90,16 @@ async def check_agent(settings: Settings) -> list[Finding]:
         ]
     queued = sum(spec.queued for spec in specs)
     return [Finding("ok", "agent", text), Finding("ok", "tools", f"{len(specs)}, {queued} of them queued")]
+
+
+async def check_later(settings: Settings) -> list[Finding]:
+    """What a caller may be told after the call, and how; the hooks are the tool workers' to import."""
+    found = settings.later_ways()
+    back = "the hook call_back" if found.hook else found.uri
+    ways = [f"call back by {back}"] if back else []
+    ways += ["send by the webhook" if found.send == "default" else "send by the hook send"] if found.send else []
+    mend = "set OFFHOOK_CALL_BACK_URI, OFFHOOK_NOTIFY_URL or OFFHOOK_NOTIFY_HOOKS"
+    return [Finding("ok", "later", ", ".join(ways))] if ways else [Finding("note", "later", "offers nothing", mend)]
 
 
 async def check_sip(settings: Settings) -> list[Finding]:

@@ -188,8 +188,8 @@ def session_config(agent: Agent, view: ToolView, later: Mapping[Way, str] | None
     functions: list[Mapping[str, Any]] = list(view.functions)
     if any(spec.queued for spec in view.specs.values()):
         functions += CALL_FUNCTIONS
-        if later:
-            functions.append(tell_later_function(later))
+    if later and any(spec.mode != "inline" for spec in view.specs.values()):
+        functions.append(tell_later_function(later))
     if agent.tools.end_call:
         functions.append(END_CALL_FUNCTION)
     return SessionConfig(
@@ -231,6 +231,10 @@ def turn_config(
         spec = catalog.spec(tool)
         return spec is not None and catalog.mode_of(spec) == "queued"
 
+    def possible(tool: str) -> bool:
+        spec = catalog.spec(tool)
+        return queued(tool) and spec is not None and spec.on_barge_in == "keep"  # the caller's "yes" would cancel it
+
     def expected_s(tool: str) -> float | None:
         return None if usual is None else usual.all_s(tool, queued=queued(tool))
 
@@ -238,7 +242,7 @@ def turn_config(
         return filled(text, expected_s(tool), agent.language)
 
     words, after_s = _offer(agent, later or ()), agent.later.offer_after
-    offer = Offer(text=words, after_s=after_s, possible=queued, expected_s=expected_s) if words and after_s else None
+    offer = Offer(text=words, after_s=after_s, possible=possible, expected_s=expected_s) if words and after_s else None
     detection = _turn_detection(agent.provider)
     return TurnConfig(
         greeting=agent.greeting or None,

@@ -10,6 +10,7 @@ from worker.check import (
     Finding,
     check_agent,
     check_http,
+    check_later,
     check_realtime,
     check_redis,
     check_settings,
@@ -70,6 +71,14 @@ async def test_a_tool_that_does_not_load_is_told(settings, tmp_path: Path) -> No
     found = await check_agent(settings(OFFHOOK_AGENT=str(path)))
     assert levels(found) == [("ok", "agent"), ("wrong", "tools")]
     assert "nowhere" in found[1].text and all_wrong_have_a_remedy(found)
+
+
+async def test_what_can_be_told_after_a_call_is_shown(settings) -> None:
+    assert levels(await check_later(settings())) == [("note", "later")]
+    [found] = await check_later(
+        settings(OFFHOOK_CALL_BACK_URI="sip:{caller}@trunk", OFFHOOK_NOTIFY_HOOKS="send=shop.hooks:sms")
+    )
+    assert (found.level, found.text) == ("ok", "call back by sip:{caller}@trunk, send by the hook send")
 
 
 async def test_a_redis_that_does_not_answer_is_told_without_its_password(settings, free_port: int) -> None:

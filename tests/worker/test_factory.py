@@ -232,7 +232,12 @@ def test_the_model_can_promise_what_is_possible() -> None:
     assert function["parameters"]["properties"]["how"]["enum"] == ["send"]
     assert OpenAICodec().session_update(config)
     assert TELL_LATER not in names(Agent(), order_status)
-    assert TELL_LATER not in [one["name"] for one in session_config(Agent(), view(current_time), {"send": "x"}).tools]
+
+    @tool(mode="inline")
+    def at_once() -> None:
+        """Take no time."""
+
+    assert TELL_LATER not in [one["name"] for one in session_config(Agent(), view(at_once), {"send": "x"}).tools]
 
 
 def test_no_tool_takes_its_name() -> None:
@@ -245,13 +250,17 @@ def test_no_tool_takes_its_name() -> None:
 
 
 def test_the_machine_offers_it_for_what_is_queued(monkeypatch: pytest.MonkeyPatch) -> None:
-    tools = catalog(order_status, current_time)
+    @tool(mode="queued", on_barge_in="cancel")
+    def quote() -> None:
+        """Cancelled by the caller's next word."""
+
+    tools = catalog(order_status, current_time, quote)
     monkeypatch.setattr(tools, "mode_of", lambda spec: spec.mode)  # as with a queue
     usual = UsualTimes()
     usual.heard("order_status", 50.0)
     offer = turn_config(Agent(later={"offer_after": 9}), tools, usual, {"send": "default"}).fillers.offer
     assert offer is not None and (offer.after_s, offer.text) == (9.0, WORDS["en"]["send"])
-    assert (offer.possible("order_status"), offer.possible("current_time")) == (True, False)
+    assert [offer.possible(name) for name in ("order_status", "current_time", "quote")] == [True, False, False]
     assert (offer.expected_s("order_status"), offer.expected_s("current_time")) == (50.0, None)
 
 
