@@ -56,6 +56,11 @@ class _Running:
     promised: str | None = None
     cancelled: bool = False
 
+    @property
+    def outlives(self) -> bool:
+        """Whether it runs, and would go on after a hang-up."""
+        return not self.task.done() and (self.spec.on_hangup != "cancel" or self.promised is not None)
+
 
 class Catalog:
     """The tools that are offered, with the two ways to run them. For the event loop's thread."""
@@ -216,9 +221,8 @@ class Catalog:
         promised so; then also the end of one that is over, but was not told yet.
         """
         calls = [c for c in self._calls.values() if c.request.call_id == call_id]
-        running = [c for c in calls if not c.task.done()]
-        ending = [c for c in running if c.spec.on_hangup == "cancel" and not c.promised]
-        staying = [c for c in running if c not in ending]
+        staying = [c for c in calls if c.outlives]
+        ending = [c for c in calls if not c.task.done() and not c.outlives]
         left = [*staying, *(c for c in calls if c.task.done() and c.promised)] if self._orphans else []
         await asyncio.gather(
             *(self.cancel(call_id, c.request.tool_call_id) for c in ending),
@@ -228,6 +232,10 @@ class Catalog:
             if call.queued and self._orphans and not call.cancelled and not call.task.done():
                 self._orphans.stop_later(call.request.job_id, call.task)
         return tuple(call.request for call in staying)
+
+    def outliving(self, call_id: str) -> tuple[ToolRequest, ...]:
+        """Return the tool calls that run now and would go on after a hang-up."""
+        return tuple(c.request for c in self._calls.values() if c.request.call_id == call_id and c.outlives)
 
     async def late_results(self, call_id: str) -> builtins.list[LateResult]:
         """Return how the tools ended that outlived a call. Raises `QueueUnavailable`."""

@@ -89,6 +89,10 @@ class CallCatalog:
         """The caller has heard how a tool ended; see `Catalog.told`."""
         await self._catalog.told(call_id, tool_call_id)
 
+    def outliving(self, call_id: str) -> tuple[ToolRequest, ...]:
+        """Return the tool calls that would go on after a hang-up; see `Catalog.outliving`."""
+        return self._catalog.outliving(call_id)
+
     async def hang_up(self, call_id: str) -> tuple[ToolRequest, ...]:
         """Do with the running tools what each declares for a hang-up; see `Catalog.hang_up`."""
         return await self._catalog.hang_up(call_id)

@@ -46,7 +46,11 @@ class ToolCallRecord(BaseModel):
     mode: str
     start_ms: int = 0
     job_id: str | None = None
-    status: str = "pending"
+    status: str = Field(
+        default="pending",
+        description="its outcome's; continues: it outlives the call, and its result is kept with the late results;"
+        " pending: the call is not over yet",
+    )
     wait_ms: int | None = None
     run_ms: int | None = None
     fillers: int = 0
@@ -165,7 +169,7 @@ class Noted:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The call is over; `record` is whole now."""
+    """The call is over; `record` is whole now, but for tools that still run: a ToolEnded follows for each."""
 
     record: CallRecord
 
@@ -297,9 +301,9 @@ class Recorder:
         wait_ms: float | None = None,
         run_ms: float | None = None,
     ) -> None:
-        """A tool call has its outcome (unknown ids are ignored)."""
+        """A tool call has its outcome, or goes on without the call. Only the first counts; unknown ids are ignored."""
         call = self._tools.get(tool_call_id)
-        if call is None:
+        if call is None or tool_call_id not in self._pending:
             return
         call.status, call.job_id = status, job_id or call.job_id
         call.wait_ms = None if wait_ms is None else round(wait_ms)
@@ -307,6 +311,10 @@ class Recorder:
         self._pending.discard(tool_call_id)
         self._measure(now_ms)
         self._tell(ToolEnded(self._at(now_ms), tool_call_id, call.model_copy()))
+
+    def pending(self) -> list[str]:
+        """Return the ids of the tool calls that have no outcome."""
+        return [tool_call_id for tool_call_id in self._tools if tool_call_id in self._pending]
 
     def promised(self, tool_call_id: str, way: str) -> None:
         """The caller was promised to hear later how a tool call ends (unknown ids are ignored)."""
@@ -334,7 +342,7 @@ class Recorder:
         self._tell(Noted(self._at(now_ms), text))
 
     def ended(self, now_ms: float, outcome: CallOutcome, reason: str = "") -> CallRecord:
-        """The call is over. Further calls give the same record."""
+        """The call is over. Further calls give the same record; what becomes of tools that still ran gets in yet."""
         if self._record is None:
             for key in list(self._turns):
                 self.turn_ended(now_ms, key)
@@ -355,7 +363,7 @@ class Recorder:
             answered_ms=None if answered is None else round(answered - self.invited_ms),
             duration_ms=0 if answered is None else round(now_ms - answered),
             turns=sorted(turns, key=lambda turn: turn.start_ms),
-            tool_calls=list(self._tools.values()),
+            tool_calls=list(self._tools.values()),  # these very objects
             barge_ins=self._barge_ins,
             longest_tool_silence_ms=round(self._silence.longest_ms),
             heard_by_caller=self.heard_by_caller,

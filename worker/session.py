@@ -387,10 +387,15 @@ class CallSession:
         pending = [tool.name for tool in self.machine.pending.unanswered()]
         return {"floor": self.machine.floor.value, "response": self.machine.slot.state.value, "tools_pending": pending}
 
+    async def end_tools(self) -> None:
+        """The call is over: its tools end or go on, as each declares, and the record says which. In half a second."""
+        self.machine.over = True  # nobody is there to hear of it
+        await self._tools.hang_up()
+
     async def close(self) -> None:
         """Give back what the call held; a tool that is not to be cancelled goes on without the caller."""
         self.offer.end()
         if self._canned is not None:
             self._canned.end()
         await self._link.close()
-        await self._tools.hang_up()
+        await self._tools.close()

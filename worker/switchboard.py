@@ -224,6 +224,7 @@ class Switchboard:
 
     async def _close(self, call: LiveCall) -> None:
         session, call_id = call.session, call.session.info.call_id
+        await session.end_tools()  # before the record, which tells of them; it waits for no Redis that is away
         record = session.recorder.ended(time.monotonic() * 1000, "failed", "internal error")
         self._metrics.calls_total.labels(record.outcome).inc()
         self._metrics.playout_underruns_total.inc(session.bridge.underruns)

@@ -21,6 +21,8 @@ from worker.usual import UsualTimes
 __all__ = ["ToolCalls"]
 
 
+HANG_UP_S = 0.5
+"""So long a call's record waits to hear what became of its tools: Redis tells within milliseconds, or is away."""
 SPOKEN_INTO = failure(
     "cancelled",
     "The caller spoke while it ran, so it was stopped before it had a result. Call it again if it is still wanted.",
@@ -59,11 +61,13 @@ class ToolCalls:
         self._clock = clock
         self._feed = feed
         self._tasks: set[asyncio.Task[None]] = set()
+        self._runs: dict[str, asyncio.Task[None]] = {}
+        self._hanging_up: asyncio.Task[None] | None = None
         self._spoken_into: set[str] = set()
 
     def start(self, command: StartTool) -> None:
         """Run a tool call; returns at once."""
-        self._begin(self._run(command))
+        self._runs[command.tool_call_id] = self._begin(self._run(command))
 
     def cancel(self, command: CancelTool) -> None:
         """Stop a tool call into which the caller has spoken; returns at once, its outcome comes as any other."""
@@ -75,15 +79,40 @@ class ToolCalls:
             self._recorder.result_told(self._clock() * 1000, tool_call_id)
             self._begin(self._catalog.told(self._call_id, tool_call_id))
 
-    def _begin(self, body: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, body: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(body)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def hang_up(self) -> None:
-        """The call is over: do with each tool that still runs what it declares for that."""
-        for request in await self._catalog.hang_up(self._call_id):
-            self._log.info("tool_goes_on", tool=request.name, tool_call_id=request.tool_call_id)
+        """The call is over: do with each tool that still runs what it declares for that, and tell the record.
+
+        Takes `HANG_UP_S` at most; a second time it does nothing. `close` waits for what takes longer.
+        """
+        if self._hanging_up is not None:
+            return
+        going = {request.tool_call_id: request for request in self._catalog.outliving(self._call_id)}
+        self._hanging_up = asyncio.get_running_loop().create_task(self._apply_policies())
+        for tool_call_id, request in going.items():
+            self._log.info("tool_goes_on", tool=request.name, tool_call_id=tool_call_id)
+            self._recorder.tool_call_finished(self._clock() * 1000, tool_call_id, "continues")
+        stopping = [task for tool_call_id, task in self._runs.items() if tool_call_id not in going]
+        await asyncio.wait({self._hanging_up, *stopping}, timeout=HANG_UP_S)
+        for tool_call_id in self._recorder.pending():  # nobody knows whether it was stopped
+            self._recorder.tool_call_finished(self._clock() * 1000, tool_call_id, "unknown")
+
+    async def _apply_policies(self) -> None:
+        try:
+            await self._catalog.hang_up(self._call_id)
+        except Exception:
+            self._log.exception("hang_up_broke")
+
+    async def close(self) -> None:
+        """Hang up, and wait for nothing any more: tools that go on do so without this call."""
+        await self.hang_up()
+        if self._hanging_up is not None:
+            await self._hanging_up
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -94,6 +123,12 @@ class ToolCalls:
         self._log.info("tool_cancelled" if stopped else "tool_not_cancelled", tool_call_id=tool_call_id, by="barge-in")
 
     async def _run(self, command: StartTool) -> None:
+        try:
+            await self._answer(command)
+        finally:
+            del self._runs[command.tool_call_id]
+
+    async def _answer(self, command: StartTool) -> None:
         try:
             found = self._catalog.view.answer(command.name, command.arguments)
             if found is not None:

@@ -944,6 +944,45 @@ async def test_at_hang_up_each_tool_does_as_it_declares(rig: Rig) -> None:
     assert not rig.session._tools._tasks
 
 
+async def test_the_record_says_of_each_tool_that_ran_at_hang_up_what_became_of_it(rig: Rig) -> None:
+    await rig.asks("r1", "t1", "order_status", order="427")
+    await rig.asks("r2", "t2", "quote")
+    await rig.asks("r3", "t3", "breaks")
+    await rig.output("t3")
+    rig.session.hung_up("caller", "200")
+    record = rig.record()
+    await rig.session.end_tools()
+    expected = {"order_status": "continues", "quote": "cancelled", "breaks": "failed"}
+    assert {call.tool: call.status for call in record.tool_calls} == expected
+    assert rig.record() is record
+    sent = len(await rig.arrived())
+    rig.shop.gate.set()
+    await rig.session.end_tools()
+    assert len(await rig.arrived()) == sent, "nobody is there to be answered"
+    assert {call.tool: call.status for call in record.tool_calls} == expected
+
+
+async def test_a_redis_that_does_not_answer_holds_up_no_record(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = asyncio.Event()
+
+    async def hanging(self: Catalog, call_id: str) -> tuple[()]:
+        await answer.wait()
+        return ()
+
+    monkeypatch.setattr(Catalog, "hang_up", hanging)
+    await rig.asks("r1", "t1", "order_status", order="427")
+    await rig.asks("r2", "t2", "quote")
+    rig.session.hung_up("caller", "200")
+    await rig.session.end_tools()
+    statuses = {call.tool: call.status for call in rig.record().tool_calls}
+    assert statuses == {"order_status": "continues", "quote": "unknown"}, "whether it was stopped is not known"
+    closing = asyncio.create_task(rig.session.close())
+    await asyncio.sleep(0)
+    assert not closing.done()
+    answer.set()
+    await closing
+
+
 async def test_close_leaves_no_session_and_no_task_behind(rig: Rig) -> None:
     await rig.asks("r1", "t1", "order_status", order="427")
     await rig.session.close()

@@ -20,6 +20,7 @@ from structlog.testing import capture_logs
 from telephony import events as phone
 from telephony.bridge import Bridge
 from telephony.endpoint import Endpoint
+from tools import tool
 from tools.catalog import Catalog
 from tools.inline import InlineRunner
 from worker import link as link_module
@@ -150,6 +151,40 @@ async def test_a_call_rings_is_answered_once_there_is_a_session_and_leaves_its_r
     assert len(office.board) == 0 and office.metrics.calls_active._value.get() == 0
     assert office.outcomes() == {"completed": 1}
     assert all(session not in slot for slot in office.pacer._slots)
+
+
+async def test_the_record_on_disk_says_what_became_of_the_tools_that_ran_at_the_hang_up(
+    office: Office, service: Any, tmp_path: Path
+) -> None:
+    @tool(mode="inline", on_hangup="cancel")
+    async def quote() -> str:
+        """Of no use without the caller."""
+        await asyncio.Event().wait()
+        return ""
+
+    @tool(mode="inline", timeout=0.5)
+    async def order_status() -> str:
+        """Goes on."""
+        await asyncio.Event().wait()
+        return ""
+
+    inline = InlineRunner()
+    catalog = Catalog([quote.__tool__, order_status.__tool__], inline=inline)  # type: ignore[attr-defined]
+    office._services = Services(catalog, office.metrics)
+    session = await office.up()
+    await service.say("response.created", response={"id": "r1", "status": "in_progress", "metadata": {}})
+    for name in ("quote", "order_status"):
+        item = {"id": name, "type": "function_call", "status": "completed", "call_id": name, "name": name}
+        await service.say("response.output_item.done", response_id="r1", item={**item, "arguments": "{}"})
+    await office.until(lambda: len(catalog.pending("c1")) == 2, "both tools run")
+    office.ends()
+    assert await office.board.all_ended(5.0)
+    record = json.loads((tmp_path / "c1.json").read_text())
+    statuses = {call["tool"]: call["status"] for call in record["tool_calls"]}
+    assert statuses == {"quote": "cancelled", "order_status": "continues"}
+    assert session.recorder.pending() == []
+    await office.until(lambda: not catalog.pending("c1"), "its time-out")
+    await inline.aclose()
 
 
 async def test_media_before_the_confirmation_and_after_it(office: Office) -> None:
