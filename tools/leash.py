@@ -42,7 +42,7 @@ class Leash:
         self.cut = False
         """The tool worker that forked this process is dead."""
         self.overdue: Callable[[], None] = kill_group
-        self._worker: int | None = None
+        self._tied = False
         self._runs = 0
         self._in_tool = False
 
@@ -52,7 +52,7 @@ class Leash:
 
     def tie(self, worker: int) -> None:
         """Tie this process, a fork of process `worker`, to it. For the main thread."""
-        self._worker = worker
+        self._tied = True
         self.install()
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(SIGNAL))
@@ -77,7 +77,9 @@ class Leash:
             self._in_tool = False
 
     def _pulled(self, _number: int, _frame: FrameType | None) -> None:
-        self.cut = self._worker is not None and os.getppid() != self._worker
+        # Not by the parent's id: the wish is granted when the thread that forked dies, and for a moment the process may
+        # have other threads left.
+        self.cut = self._tied
         if self._in_tool:
             threading.Thread(target=self._insist, args=(self._runs,), daemon=True).start()
             raise ToolStopped

@@ -84,6 +84,13 @@ def test_nothing_is_cut_but_the_tools_own_code(leash: Leash) -> None:
     assert not leash.cut
 
 
+def test_a_tied_process_takes_the_signal_for_its_workers_death_though_its_parent_lives(leash: Leash) -> None:
+    leash.tie(os.getppid())
+    assert not leash.cut
+    leash.pull()
+    rig.wait_until(lambda: leash.cut, "the signal")
+
+
 def test_a_process_whose_worker_is_dead_begins_no_tool(leash: Leash) -> None:
     leash.cut = True
     ran = False

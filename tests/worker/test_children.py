@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -141,7 +142,10 @@ asyncio.run(main())
             os.kill(pid, signal.SIGKILL)
 
 
-def test_a_childs_lines_leave_the_logs_json_lines(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_childs_lines_leave_the_logs_json_lines(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # another test's may write to a file that is closed
     to_stderr("kid", '{"event": "own log line"}')
     assert capfd.readouterr().err == '{"event": "own log line"}\n'
     to_stderr("kid", "a plain line")
