@@ -329,5 +329,5 @@ def test_what_is_no_tool_is_refused_with_words() -> None:
 
 
 def test_an_agent_that_can_not_begin_leaves_nothing_open() -> None:
-    with pytest.raises(AgentFileError, match="write \"module:function\""):
+    with pytest.raises(AgentFileError, match='write "module:function"'):
         Scene(agent=Agent(tools={"hook": "nonsense"})).__enter__()
