@@ -98,6 +98,8 @@ def make_session(
         again_s=tools.hook_seconds,
     )
     turns = turn_config(agent, services.catalog, services.usual, later)
+    talks = link.codec.capabilities.talks_while_call_pending and provider.tool_calls == "open"
+    turns = replace(turns, talks_while_call_pending=talks)
     if brings is not None:
         turns = replace(turns, greeting=opening(agent) or None)
     recorder = Recorder(info.call_id, services.clock() * 1000, info.caller, info.dialled, calls_back=info.calls_back)

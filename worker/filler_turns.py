@@ -86,7 +86,7 @@ class FillerTurns:
 
     def _may_speak(self) -> bool:
         state = self._state
-        free = state.slot.free and not state.owed and state.fillers.current is None
+        free = state.slot.free and not state.owed and not state.unplaced and state.fillers.current is None
         return state.config.fillers.spoken and state.connected and free and bool(state.pending.running())
 
     def _sentence_due(self) -> float:

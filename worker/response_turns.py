@@ -103,7 +103,8 @@ class ResponseTurns:
     def request(self, now: float) -> list[Command]:
         """Ask for what is owed, where it may be said now."""
         state = self._state
-        if not (state.connected and state.media and state.slot.free) or state.floor is Floor.CALLER:
+        able = state.connected and state.media and not state.unplaced
+        if not (able and state.slot.free) or state.floor is Floor.CALLER:
             return []
         request = state.owed.take(now, only=None if state.ending is None else Purpose.GOODBYE)
         if request is None:

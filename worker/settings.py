@@ -117,6 +117,10 @@ class Settings(BaseSettings):
     realtime_audio: Annotated[Literal["pcm", "g711"], Lower] = Field(
         default="pcm", description="one of: pcm (24 kHz), g711 (the call's own, where the provider confirms it)"
     )
+    realtime_tool_calls: Annotated[Literal["open", "placeholder"], Lower] = Field(
+        default="open",
+        description="one of: open, placeholder (for a gateway whose model can't speak while a tool call has no output)",
+    )
     realtime_model: str | None = Field(default=None, description="the name of a model (Azure: of the deployment)")
 
     agent: File | None = Field(default=None, description="the path of an agent file (TOML) that exists")
@@ -289,6 +293,7 @@ class Settings(BaseSettings):
             model=self.model_name(),
             headers=headers,
             audio=self.realtime_audio,
+            tool_calls=self.realtime_tool_calls,
         )
 
 

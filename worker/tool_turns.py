@@ -121,7 +121,7 @@ class ToolTurns:
     def hold_places(self, now: float) -> list[Command]:
         """Where the model can't speak while a call is open, close those that take long: their outcomes follow."""
         commands: list[Command] = []
-        for tool in self._without_place():
+        for tool in self._state.unplaced:
             if tool.started_at + PLACEHOLDER_S <= now:
                 tool.placeholder = True
                 self._unacknowledged += 1
@@ -130,12 +130,7 @@ class ToolTurns:
 
     def wakes(self) -> list[float | None]:
         """When a placeholder is due (s)."""
-        return [tool.started_at + PLACEHOLDER_S for tool in self._without_place()]
-
-    def _without_place(self) -> list[PendingTool]:
-        if self._state.config.talks_while_call_pending or not self._state.connected:
-            return []
-        return [tool for tool in self._state.pending.running() if not tool.placeholder]
+        return [tool.started_at + PLACEHOLDER_S for tool in self._state.unplaced]
 
     def _answer(self, tool: PendingTool) -> list[Command]:
         """Answer a call, or hold the outcome until there is a session again."""

@@ -9,7 +9,7 @@ from worker.fillers import FillerConfig, FillerVoice
 from worker.floor import FLOOR, Floor, FloorEdge
 from worker.owed import Owed
 from worker.patience import Patience, SilenceConfig
-from worker.pending import PendingTools
+from worker.pending import PendingTool, PendingTools
 from worker.slot import ResponseSlot
 
 __all__ = ["END_CALL", "TONE", "TurnConfig", "TurnState"]
@@ -73,6 +73,13 @@ class TurnState:
         """Whether nobody speaks, nothing is being generated and nothing is owed: a moment between turns."""
         nothing_owed = not self.pending and not self.owed and self.ending is None
         return self.quiet and self.slot.free and self.connected and nothing_owed
+
+    @property
+    def unplaced(self) -> list[PendingTool]:
+        """Calls of tools that run, which bar the provider's mouth until they have a placeholder."""
+        if self.config.talks_while_call_pending or not self.connected:
+            return []
+        return [tool for tool in self.pending.running() if not tool.placeholder]
 
     def move_floor(self, edge: FloorEdge) -> None:
         """Take one edge of the floor's table."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,21 @@ async def test_a_session_starts_nothing_by_itself() -> None:
     record = session.recorder.ended(6000.0, "failed")
     assert (record.call_id, record.caller, record.dialled, record.answered_ms) == ("c1", "alice", "427", None)
     assert hang_ups == [] and session.machine.wake is None
+
+
+@pytest.mark.parametrize(
+    ("capable", "setting", "talks"), [(True, "open", True), (True, "placeholder", False), (False, "open", False)]
+)
+async def test_whether_the_model_talks_while_a_call_is_open_is_the_providers_matter_and_the_operators(
+    capable: bool, setting: Any, talks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    can = replace(OpenAICodec.capabilities, talks_while_call_pending=capable)
+    monkeypatch.setattr(OpenAICodec, "capabilities", can)
+    provider = Provider(name="x", url="ws://127.0.0.1:1/v1", key="k", model="m", tool_calls=setting)
+    services = Services(catalog(current_time), Metrics())
+    info = CallInfo("c1", "alice", "427")
+    session = make_session(info, Agent(), provider, Bridge(8000), services, lambda reason: None)
+    assert session.machine.state.config.talks_while_call_pending is talks
 
 
 # --- told later ---------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -97,7 +98,7 @@ class Shop:
 class Rig:
     """A call between a bridge whose clock the test moves and a provider whose words the test speaks."""
 
-    def __init__(self, service: Any, until: Until, agent: Agent = AGENT) -> None:
+    def __init__(self, service: Any, until: Until, agent: Agent = AGENT, tool_calls: Any = "open") -> None:
         self.service, self.until = service, until
         self.now = 1000.0
         self.shop = Shop()
@@ -113,7 +114,12 @@ class Rig:
         services = Services(catalog, self.metrics, clock=lambda: self.now)
         info = CallInfo("c0ffee", "alice", "427")
         self.session: CallSession = make_session(
-            info, agent, service.peer.provider, self.bridge, services, self.hang_ups.append
+            info,
+            agent,
+            replace(service.peer.provider, tool_calls=tool_calls),
+            self.bridge,
+            services,
+            self.hang_ups.append,
         )
         self.link = self.session._link
         self.link.attach(self._event, self.session._replay, self.session.fail)
@@ -567,6 +573,26 @@ async def test_two_calls_of_one_response_are_answered_by_one_response(rig: Rig) 
     await rig.output("t2")
     await rig.arrived()
     assert len(rig.service.sent("response.create")) == 1
+
+
+async def test_a_gateway_that_cannot_talk_while_a_call_is_open_gets_a_placeholder_and_then_the_result(
+    make: Callable[..., Rig],
+) -> None:
+    rig = make(tool_calls="placeholder")
+    await rig.answer()
+    await rig.asks("r1", "t1", "order_status", order="427")
+    rig.run(600)
+    assert json.loads(await rig.output("t1")) == {"status": "pending"}
+    filler = await rig.service.got("response.create")
+    assert filler["response"]["metadata"]["purpose"] == "filler"
+    rig.shop.gate.set()
+    answer = await rig.service.got("response.create", 2)
+    assert answer["response"]["metadata"] == {"purpose": "tool_result"}
+    items = [m["item"] for m in rig.service.sent("conversation.item.create") if m["item"]["type"] == "message"]
+    results = [item["content"][0]["text"] for item in items if "order_status" in item["content"][0]["text"]]
+    assert len(results) == 1 and "shipped" in results[0] and "t1" in results[0]
+    await rig.session.close()
+    await rig.inline.aclose()
 
 
 # --- fillers ----------------------------------------------------------------------------------------------------------

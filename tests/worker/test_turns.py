@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from worker.interruptions import SPEECHES, WORDS_S
 from worker.patience import SilenceConfig
 from worker.realtime import base
 from worker.response_turns import REMEMBERED
-from worker.tool_turns import INTERRUPTED, PLACEHOLDER, TOO_MANY
+from worker.tool_turns import INTERRUPTED, PLACEHOLDER, PLACEHOLDER_S, TOO_MANY
 from worker.turn_events import Purpose
 from worker.turns import END_CALL, TONE, TurnConfig, TurnMachine
 
@@ -34,7 +35,7 @@ class Scene:
     """A machine with a clock that is moved by hand."""
 
     def __init__(self, **config: Any) -> None:
-        self.machine = TurnMachine(TurnConfig(fillers=FILLERS, **config))
+        self.machine = TurnMachine(TurnConfig(**{"fillers": FILLERS, **config}))
         self.now = 100.0
         self.commands: list[turn.Command] = []
 
@@ -628,6 +629,47 @@ def test_placeholder_of_a_lost_session_is_none_in_the_next(closed_scene: Scene) 
     scene.feed(turn.ToolFinished("t1", "1"))
     # The session tells the next one of the call, which is open there: it gets its output and no mere message.
     assert scene.connect()[0] == turn.SendOutput("t1", "1")
+
+
+def test_nothing_is_asked_of_a_closed_mouth_before_the_placeholder(closed_scene: Scene) -> None:
+    scene = closed_scene
+    scene.turn_with_tool()
+    assert scene.feed(turn.NoticeWanted("One minute left.")) == []
+    commands = scene.wait(0.5)
+    assert kinds(commands) == [turn.SendOutput, turn.RequestResponse]
+    assert commands[0] == turn.SendOutput("t1", PLACEHOLDER)
+
+
+def test_impatient_filler_waits_for_the_placeholder() -> None:
+    impatient = replace(FILLERS, tool_grace_s={"order_status": 0.1})
+    scene = Scene(talks_while_call_pending=False, fillers=impatient)
+    scene.connect()
+    scene.turn_with_tool()
+    assert scene.wait(PLACEHOLDER_S - 0.01) == []
+    assert kinds(scene.wait(0.02)) == [turn.SendOutput, turn.SpeakFiller]
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.45, 3.0, 12.0])
+def test_the_caller_hears_the_same_with_and_without_placeholders(seconds: float) -> None:
+    heard = []
+    for talks in (True, False):
+        scene = Scene(talks_while_call_pending=talks)
+        scene.connect()
+        scene.turn_with_tool()
+        end = scene.now + seconds
+        number = 0
+        while scene.now < end:
+            commands = scene.wait(0.1)
+            for command in commands:
+                if isinstance(command, turn.SpeakFiller):
+                    number += 1
+                    start_filler(scene, f"f{number}")
+            if scene.machine.state.playing is not None:
+                scene.played()
+        scene.feed(turn.ToolFinished("t1", "1"))
+        voices = (turn.SpeakFiller, turn.PlayTone, turn.RequestResponse)
+        heard.append([command for command in scene.commands if isinstance(command, voices)])
+    assert heard[0] == heard[1]
 
 
 def test_fast_tool_needs_no_placeholder(closed_scene: Scene) -> None:

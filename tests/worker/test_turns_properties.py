@@ -71,9 +71,11 @@ class Calls(RuleBasedStateMachine):
                 assert self.connected and not self.speaking, "a response was requested over the caller"
                 in_band = [m for m in self.active.values() if m.get("purpose") != "filler"]
                 assert not in_band or self.refused_or_expired, "a response was requested while one is active"
+                assert self.may_talk(), "a response was requested while a call bars the model's mouth"
                 self.requested.append({"purpose": command.purpose.value})
             case turn.SpeakFiller():
                 assert self.connected and not self.speaking and not self.queue, "a filler over a voice"
+                assert self.may_talk(), "a filler was asked for while a call bars the model's mouth"
                 self.requested.append(dict(command.metadata))
             case turn.PlayTone():
                 assert not self.speaking and not self.queue, "a tone over a voice"
@@ -84,6 +86,11 @@ class Calls(RuleBasedStateMachine):
                 self.queue.clear()
 
     refused_or_expired = False
+
+    def may_talk(self) -> bool:
+        """Whether the model may respond: with every call answered, at least by a placeholder, if it has to be."""
+        open_calls = set(self.started) - set(self.answered) - self.placeholders
+        return self.config.talks_while_call_pending or not open_calls
 
     def stop_tool(self, command: turn.CancelTool) -> None:
         assert self.config.cancelled_by_barge_in, "a tool was cancelled that does not ask for that"

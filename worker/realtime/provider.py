@@ -35,6 +35,9 @@ class Provider:
     audio: Literal["pcm", "g711"] = "pcm"
     """What sessions are asked for: 24 kHz PCM, or the call's own G.711."""
 
+    tool_calls: Literal["open", "placeholder"] = "open"
+    """Whether its models respond while a tool call is open, or only once each has an output."""
+
     @property
     def address(self) -> str:
         """The URL as messages may show it: no user, no query."""
