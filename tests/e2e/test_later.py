@@ -50,7 +50,7 @@ idle = "Are you still there?"
 [[turn]]
 hears = ["where is my parcel"]
 [[turn.call]]
-tool = "browse"
+tool = "search"
 arguments = { name = "spoken" }
 [[turn.call.answer]]
 when = { done = "*" }
@@ -166,7 +166,7 @@ def test_the_caller_hears_the_offer_accepts_hangs_up_and_is_called_back(
     call.hears_said("All right, you will be called as soon as I know.")
     call.hang_up()
     record = worker.record(first)
-    assert [(one["tool"], one["promised"]) for one in record["tool_calls"]] == [("browse", "call_back")]
+    assert [(one["tool"], one["promised"]) for one in record["tool_calls"]] == [("search", "call_back")]
     rung = place.rung()
     place.open("spoken")
     ringing = place.phone.rings(rung + 1)

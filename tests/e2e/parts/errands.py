@@ -18,9 +18,9 @@ def mark(name: str) -> None:
         file.write(f"{os.getpid()} {time.time()}\n")
 
 
-def run_errand(name: str) -> dict[str, str]:
+def run_errand(name: str, gate_s: float = GATE_S) -> dict[str, str]:
     mark(f"{name}.started")
-    give_up = time.monotonic() + GATE_S
+    give_up = time.monotonic() + gate_s
     while not (FOLDER / f"{name}.open").exists():
         if time.monotonic() > give_up:
             raise RuntimeError("nobody opened the gate")
@@ -45,3 +45,9 @@ def pack(name: str) -> dict[str, str]:
 def book(name: str) -> dict[str, str]:
     """Book, and tell whoever has hung up."""
     return run_errand(name)
+
+
+@tool(mode="queued", timeout=58, on_hangup="cancel")
+def search(name: str) -> dict[str, str]:
+    """Look for something for longer than anybody stays on the telephone."""
+    return run_errand(name, 57)
