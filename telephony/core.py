@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
 
 import structlog
 
@@ -25,7 +26,7 @@ from telephony.binding import explain, pj
 from telephony.bridge import Bridge
 from telephony.call import SipCall, operation
 from telephony.errors import NoSuchCall, SipRequestError, SipStartError
-from telephony.events import CallEvent, CallRefused, IncomingCall, RegistrationChanged
+from telephony.events import CallEvent, CallRefused, IncomingCall, RefusedFor, RegistrationChanged
 from telephony.library import EndpointInfo, Library
 from telephony.port import PTIME_MS, RATE_HZ, PortPool
 from telephony.registration import Backoff
@@ -43,6 +44,14 @@ RECONNECT_S = 1.0
 """From the loss of a TCP connection to a new REGISTER over a new one."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """Why an INVITE is turned away, and after how many s it may come again."""
+
+    why: RefusedFor
+    retry_after_s: int | None = None
+
+
 class Core:
     """The endpoint's state and behaviour, driven by the pj thread: `start`, `poll` again and again, `close`."""
 
@@ -54,6 +63,7 @@ class Core:
         bridges: dict[str, Bridge],
         post: Callable[[CallEvent], None],
         accepting: Callable[[], bool],
+        overloaded: Callable[[], int | None],
     ) -> None:
         self.settings = settings
         self.library = library
@@ -63,6 +73,7 @@ class Core:
         self._bridges = bridges
         self._post = post
         self._accepting = accepting
+        self._overloaded = overloaded
         self._calls: dict[str, SipCall] = {}
         self._turned_away: list[pj.Call] = []
         self._ports = PortPool()
@@ -163,7 +174,7 @@ class Core:
         message, source = prm.rdata.wholeMsg, prm.rdata.srcAddress
         refusal = self._refusal(source)
         if refusal is not None:
-            self._turn_away(prm.callId, source, *refusal)
+            self._turn_away(prm.callId, source, refusal)
             return
         call = self._new_call(prm.callId)
         call.bridge.codec = sip_text.offered_codec(sip_text.body(message))
@@ -178,23 +189,30 @@ class Core:
             )
         )
 
-    def _refusal(self, source: str) -> tuple[int, str, dict[str, str]] | None:
-        """Why an INVITE from there is turned away, or None."""
-        if not self.access.allows(source):
-            return 403, "Forbidden", {}
-        if not self._accepting() or self._leaving is not None:
-            return 503, "Service Unavailable", {"Retry-After": str(self.settings.retry_after_s)}
-        if self._full():
-            return 486, "Busy Here", {}
-        return None
+    def _refusal(self, source: str) -> _Refusal | None:
+        """Why an INVITE from there is turned away, or None.
 
-    def _turn_away(self, pj_id: int, source: str, status: int, reason: str, headers: dict[str, str]) -> None:
+        503 sends a proxy on to another worker, and Retry-After says for how long (RFC 3261 section 21.5.4); 486 would
+        be the callee's own word, which it hands to the caller.
+        """
+        if not self.access.allows(source):
+            return _Refusal("stranger")
+        if not self._accepting() or self._leaving is not None:
+            return _Refusal("draining", self.settings.retry_after_s)
+        if self._full():
+            return _Refusal("full", self.settings.retry_full_s)
+        retry_after_s = self._overloaded()
+        return None if retry_after_s is None else _Refusal("overload", retry_after_s)
+
+    def _turn_away(self, pj_id: int, source: str, refusal: _Refusal) -> None:
         # Answered after the callback: 2.15 frees the request's copy when the callback returns, and aborts where the
         # final answer has already done so.
         call = pj.Call(self._account, pj_id)
         self._turned_away.append(call)
+        status, reason = (403, "Forbidden") if refusal.why == "stranger" else (503, "Service Unavailable")
+        headers = {} if refusal.retry_after_s is None else {"Retry-After": str(refusal.retry_after_s)}
         self._later(self._refusal_s, lambda: self._refuse(call, operation(status, reason, headers)))
-        self._post(CallRefused(status, reason, source))
+        self._post(CallRefused(status, reason, source, refusal.why))
 
     def _refuse(self, call: pj.Call, answer: pj.CallOpParam) -> None:
         try:

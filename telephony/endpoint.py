@@ -43,6 +43,9 @@ class Endpoint:
         self.settings = settings
         self.accepting = True
         """False: INVITEs are answered 503 with Retry-After, calls in progress go on."""
+        self.overloaded: Callable[[], int | None] = lambda: None
+        """Asked on the pj thread of each INVITE that there is a line for: the s after which it may try again, or None:
+        it is taken. Must return at once."""
         self.registration: RegistrationChanged | None = None
         """How we stand with the registrar; None before its first answer, or without one."""
         self._on_event = on_event
@@ -150,7 +153,8 @@ class Endpoint:
     def _main(self, access: Access, started: Future[EndpointInfo]) -> None:
         """The pj thread."""
         library = Library(self.settings)
-        core = Core(self.settings, library, access, self._bridges, self._post, lambda: self.accepting)
+        doors = (lambda: self.accepting, lambda: self.overloaded())
+        core = Core(self.settings, library, access, self._bridges, self._post, *doors)
         try:
             info = core.start()
         except BaseException as error:

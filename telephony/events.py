@@ -8,6 +8,7 @@ from typing import Literal
 from telephony.bridge import Bridge
 
 EndedBy = Literal["caller", "agent", "network", "error"]
+RefusedFor = Literal["full", "overload", "draining", "stranger", "library"]
 DigitVia = Literal["rtp", "info"]
 
 
@@ -92,10 +93,12 @@ class CallRefused:
     """An INVITE was turned away at the door and never became a call."""
 
     status: int
-    """486 full, 403 a stranger, 503 draining, 488 no common codec, 400 and others malformed."""
+    """503 with Retry-After full, overloaded or draining; 403 a stranger; 486, 488, 400 and others the library's."""
     reason: str
     source: str
     """"ip:port", or "" where the library doesn't say."""
+    why: RefusedFor = "library"
+    """Whose decision it was. The library's own: no codec in common, malformed, or all that the build has is taken."""
 
 
 @dataclass(frozen=True, slots=True)

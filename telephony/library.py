@@ -25,6 +25,8 @@ and one malformed payload type in an offer then ends the process."""
 SRTP = {"off": "PJMEDIA_SRTP_DISABLED", "optional": "PJMEDIA_SRTP_OPTIONAL", "required": "PJMEDIA_SRTP_MANDATORY"}
 
 ADDRESS_IN_USE = "Address already in use"
+SPARE_LINES = 32
+"""A call that is turned away holds one of the library's until its ACK has come; with none left the library says 486."""
 LINES_PER_S = 20
 """Of the library's log; a flood of malformed packets must not become a flood of lines."""
 
@@ -47,6 +49,12 @@ class EndpointInfo:
     port: int
     addresses: tuple[str, ...]
     """One SIP URI to dial for each transport, such as "sip:127.0.0.1:5060;transport=udp"."""
+
+
+def limit_of(capacity: int, wanted: int | None) -> int:
+    """Calls at once that are accepted: as many as wanted, but for the lines that refusals need on a large build."""
+    most = capacity if capacity <= binding.WHEEL_CALLS else capacity - SPARE_LINES
+    return most if wanted is None else min(most, wanted)
 
 
 class LogWriter(pj.LogWriter):  # type: ignore[misc]
@@ -140,7 +148,7 @@ class Library:
             build=binding.build(),
             version=version,
             capacity=capacity,
-            limit=capacity if wanted is None else min(capacity, wanted),
+            limit=limit_of(capacity, wanted),
             tls=binding.tls_library(),
             host=self.settings.host,
             port=port,

@@ -46,6 +46,8 @@ class SipSettings:
     """End a call that is not on hold after this long without any RTP from the caller; 0 never does."""
     retry_after_s: int = 10
     """Retry-After of the 503 sent while the endpoint accepts no calls."""
+    retry_full_s: int = 2
+    """The same where all calls are in use: short, since a proxy may leave the whole endpoint alone for so long."""
     display_name: str = "offhook"
     """Display name in our From, and the User-Agent."""
     log_level: int = 1

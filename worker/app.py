@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import sys
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
@@ -25,7 +26,9 @@ from worker.agent import Agent, AgentFile
 from worker.call_backs import CallBacks
 from worker.embedded import Embedded
 from worker.factory import check_tools, make_session, prepare_canned
+from worker.governor import Governor
 from worker.http import HttpEndpoint, Part, start_http
+from worker.load_watch import LoadWatch
 from worker.metrics import Metrics
 from worker.pace import Pacer
 from worker.queue_watch import FINE, QueueWatch
@@ -82,6 +85,8 @@ class App:
         self._call_backs: CallBacks | None = None
         self._endpoint: Endpoint | None = None
         self._board: Switchboard | None = None
+        self._governor = Governor(time.monotonic())
+        self._load = LoadWatch(self._governor, lambda: len(self._board or ()), self.metrics)
         self._tasks: list[asyncio.Task[None]] = []
 
     # --- start and stop -----------------------------------------------------------------------------------------------
@@ -122,7 +127,9 @@ class App:
         )
         loop = asyncio.get_running_loop()
         self._endpoint = Endpoint(settings.sip_settings(), lambda event: self._post(loop, event))
-        pacer = Pacer(self.metrics.loop_lag.observe)
+        if settings.overload == "refuse":
+            self._endpoint.overloaded = lambda: self._governor.refusal(time.monotonic())
+        pacer = Pacer(self._load.lagged)
         self._board = Switchboard(
             self._endpoint,
             pacer,
@@ -133,7 +140,7 @@ class App:
             observe=self._observe,
             refuse=self._refuse,
         )
-        for coroutine in (pacer.run(), self._watch.run(), self._board.drain_recordings()):
+        for coroutine in (pacer.run(), self._load.run(), self._watch.run(), self._board.drain_recordings()):
             self._spawn(coroutine)
         if settings.http is not None:
             self.http = await start_http(settings.http, self, self.metrics)
@@ -172,7 +179,9 @@ class App:
     ) -> CallSession:
         assert self._provider is not None
         agent = self.agents.agent_for(info.dialled)
-        services = Services(self._catalogs[agent.tools_key], self.metrics, usual=self._usual, later=self._later)
+        services = Services(
+            self._catalogs[agent.tools_key], self.metrics, usual=self._usual, late=self._load.late, later=self._later
+        )
         return make_session(info, agent, self._provider, bridge, services, hang_up, brings)
 
     def _session(
@@ -259,6 +268,7 @@ class App:
         parts = [
             Part("redis", redis_up, "up" if redis_up else "not reachable"),
             Part("capacity", active < limit, f"{active} of {limit} calls"),
+            Part("load", not self._governor.closed or self.settings.overload == "accept", self._load.words()),
             Part("draining", not self.draining, "yes" if self.draining else "no"),
             Part("children", not unready, f"starting again: {', '.join(unready)}" if unready else "up"),
         ]

@@ -39,9 +39,12 @@ class Metrics:
 
         self.calls_active = gauge("calls_active", "Calls in progress.")
         self.calls_capacity = gauge("calls_capacity", "Calls at once that this worker accepts.")
+        self.load = gauge("load", "The process's CPU time, as a share of one core, over the last half second.")
+        self.overloaded = gauge("overloaded", "1 while the load is over its limits, so that new calls are refused.")
         self.draining = gauge("draining", "1 while the worker takes no new calls.")
         self.sip_registered = gauge("sip_registered", "1 while the registrar has us.")
         self.calls_total = counter("calls_total", "Calls that ended, by outcome.", "outcome")
+        self.calls_refused_total = counter("calls_refused_total", "INVITEs turned away, by reason.", "reason")
         self.turn_latency = histogram("turn_latency", "Caller's end of turn to the agent's first audio.", LATENCY)
         self.barge_in = histogram("barge_in", "speech_started to the last of the agent's audio.", REACTION)
         self.tool_wait = histogram("tool_wait", "Tool call to its start.", TOOL, "tool")

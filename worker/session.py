@@ -70,6 +70,8 @@ class Services:
     metrics: Metrics
     clock: Callable[[], float] = time.monotonic
     usual: UsualTimes = field(default_factory=UsualTimes)
+    late: Callable[[float], None] = lambda seconds: None
+    """Gets how late the media clock was at the worst in a call's last second (s)."""
     later: LaterWays = LaterWays()
 
 
@@ -257,7 +259,7 @@ class CallSession:
         if now - self._looked >= LOOK_S:
             self._looked = now
             self._limits(now)
-            self._services.metrics.callback_lateness.observe(self.bridge.worst_lateness_s())
+            self._services.late(self.bridge.worst_lateness_s())
         self._due = min(self._looked + LOOK_S, self._leave_by, self._digits.due)
         self._wake_up()
 

@@ -84,6 +84,9 @@ class Settings(BaseSettings):
     max_calls: int | None = Field(
         default=None, ge=1, description="a number from 1 (left out: as many as this pjsua2 build can carry)"
     )
+    overload: Annotated[Literal["refuse", "accept"], Lower] = Field(
+        default="refuse", description="one of: refuse (no new calls while the core is busy), accept"
+    )
     answer_seconds: float = Field(
         default=2.0,
         gt=0,

@@ -96,8 +96,10 @@ class Switchboard:
                 tell = log.info if event.registered else log.warning
                 tell("registration", registered=event.registered, status=event.status, reason=event.reason)
             case phone.CallRefused():
-                self._metrics.calls_total.labels("rejected").inc()
-                log.warning("call_refused", status=event.status, reason=event.reason, source=event.source)
+                self._refused(event.why)
+                log.warning(
+                    "call_refused", status=event.status, reason=event.reason, source=event.source, why=event.why
+                )
             case _:
                 call = self._calls.get(event.call_id)
                 if call is not None:
@@ -110,9 +112,13 @@ class Switchboard:
         if retry_after_s is None:
             self._begin(event.call_id, event.caller, event.dialled, event.bridge, event.sip_call_id)
             return
-        self._metrics.calls_total.labels("rejected").inc()
+        self._refused("backlog")
         log.warning("call_refused", status=503, reason="backlog", call_id=event.call_id, retry_after_s=retry_after_s)
         self._endpoint.answer(event.call_id, 503, headers={"Retry-After": str(retry_after_s)})
+
+    def _refused(self, why: str) -> None:
+        self._metrics.calls_total.labels("rejected").inc()
+        self._metrics.calls_refused_total.labels(why).inc()
 
     def _on_call(self, call: LiveCall, event: phone.CallEvent) -> None:
         match event:

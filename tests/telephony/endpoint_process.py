@@ -82,6 +82,9 @@ class Process:
     def do_accept(self, accepting: bool) -> None:
         self.endpoint.accepting = accepting
 
+    def do_overload(self, retry_after_s: int | None) -> None:
+        self.endpoint.overloaded = lambda: retry_after_s
+
     def do_unregister(self) -> None:
         self.endpoint.unregister().result(5)
 

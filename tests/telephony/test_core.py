@@ -84,13 +84,18 @@ SDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n
 
 
 def test_the_fifth_call_of_the_wheel(start_endpoint: Any, sipp: Any, build: str) -> None:
-    """Four calls are up: a fifth is told so at once, and gets in when one has ended."""
+    """Four calls are up: a fifth is told so at once, and gets in when one has ended.
+
+    The wheel has no line left for an answer of ours: the library's own is 486.
+    """
     endpoint = start_endpoint(**({"max_calls": 4} if build == "own" else {}))
     target = address(endpoint.next("Started"))
     runs = [sipp("their_bye", target) for _ in range(4)]
     ids = [endpoint.next("CallConfirmed")["call_id"] for _ in runs]
-    sipp("refused_486", target).finish()
-    assert endpoint.next("CallRefused")["status"] == 486
+    status, why = (486, "library") if build == "installed" else (503, "full")
+    sipp(f"refused_{status}", target).finish()
+    refused = endpoint.next("CallRefused")
+    assert (refused["status"], refused["why"]) == (status, why)
     endpoint.do("hang_up", call_id=ids[0])
     endpoint.next("CallEnded")
     sipp("call", target).finish()
@@ -105,11 +110,28 @@ def test_a_limit_below_the_capacity(start_endpoint: Any, sipp: Any) -> None:
     target = address(endpoint.next("Started"))
     run = sipp("their_bye", target)
     call_id = endpoint.next("CallConfirmed")["call_id"]
-    sipp("refused_486", target).finish()
+    refused = sipp("refused_503", target)
+    refused.finish()
+    assert endpoint.next("CallRefused", status=503)["why"] == "full"
     with pytest.raises(AssertionError, match="SipRequestError: all 1 calls are in use"):
         endpoint.do("invite", uri=f"sip:{target}")
     endpoint.do("hang_up", call_id=call_id)
     run.finish()
+
+
+def test_an_endpoint_that_is_overloaded_says_when_to_try_again(start_endpoint: Any, sipp: Any, raw: Any) -> None:
+    endpoint = start_endpoint()
+    started = endpoint.next("Started")
+    endpoint.do("overload", retry_after_s=7)
+    sipp("refused_503", address(started)).finish()
+    assert endpoint.next("CallRefused")["why"] == "overload"
+    one = raw(started["port"])
+    one.send(one.invite(call_id="again", body=SDP))
+    until_text = b"\r\nRetry-After: 7\r\n"
+    answers = [one.socket.recv(65535) for _ in range(2)]
+    assert any(until_text in answer and answer.startswith(b"SIP/2.0 503 ") for answer in answers), answers
+    endpoint.do("overload", retry_after_s=None)
+    sipp("call", address(started)).finish()
 
 
 def test_a_stranger(start_endpoint: Any, sipp: Any) -> None:

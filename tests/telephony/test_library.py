@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from telephony.binding import pj
-from telephony.library import CODECS, LINES_PER_S, LogWriter
+from telephony.library import CODECS, LINES_PER_S, SPARE_LINES, LogWriter, limit_of
 
 SECRET = "SIP/2.0 packet dropped: syntax error\r\nAuthorization: Digest sesame\r\n"
 
@@ -57,10 +57,18 @@ codecs = library.endpoint.codecEnum2()
 spoken = {{codec.codecId.rpartition("/")[0]: codec.priority for codec in codecs if codec.priority}}
 assert spoken == {CODECS!r}, spoken
 del codecs
-assert info.limit == info.capacity and info.port > 0
+assert info.limit == info.capacity - (0 if info.capacity == 4 else {SPARE_LINES}) and info.port > 0
 library.stop()
 print("good")
 """)
+
+
+@pytest.mark.parametrize(
+    ("capacity", "wanted", "limit"),
+    [(4, None, 4), (4, 2, 2), (4, 9, 4), (512, None, 480), (512, 100, 100), (512, 500, 480)],
+)
+def test_a_large_build_keeps_lines_for_its_refusals(capacity: int, wanted: int | None, limit: int) -> None:
+    assert limit_of(capacity, wanted) == limit
 
 
 def test_a_failed_start_leaves_the_way_free(run_python: Any) -> None:

@@ -278,7 +278,11 @@ async def test_registration_and_refusals_are_counted(office: Office) -> None:
     office.board.on_event(phone.RegistrationChanged(False, 403, "Forbidden", 0))
     assert office.metrics.sip_registered._value.get() == 0
     office.board.on_event(phone.CallRefused(486, "Busy Here", "127.0.0.1:9"))
-    assert office.outcomes() == {"rejected": 1}
+    office.board.on_event(phone.CallRefused(503, "Service Unavailable", "127.0.0.1:9", "overload"))
+    assert office.outcomes() == {"rejected": 2}
+    text = office.metrics.exposition().decode()
+    assert 'offhook_calls_refused_total{reason="library"} 1.0' in text
+    assert 'offhook_calls_refused_total{reason="overload"} 1.0' in text
 
 
 # --- calls of ours ----------------------------------------------------------------------------------------------------

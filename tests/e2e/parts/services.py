@@ -88,6 +88,7 @@ class Worker(Program):
             "OFFHOOK_HTTP": "127.0.0.1:0",
             "OFFHOOK_RECORDINGS": recordings,
             "OFFHOOK_LOG_FORMAT": "json",
+            "OFFHOOK_OVERLOAD": "accept",  # a scene is not about how busy the machine is
             **settings,
         }
         super().__init__([*OFFHOOK, "serve"], environment(**own))

@@ -1,0 +1,87 @@
+"""What is read of the load, with clocks of the test's own; and once with the real ones."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from structlog.testing import capture_logs
+
+from worker.governor import Governor
+from worker.load_watch import LOOK_S, MEASURES, LoadWatch
+from worker.metrics import Metrics
+
+
+class Scene:
+    """A watch whose clocks stand still unless they are moved."""
+
+    def __init__(self) -> None:
+        self.now, self.cpu_s, self.calls = 50.0, 3.0, 7
+        self.governor = Governor(self.now)
+        self.metrics = Metrics()
+        self.watch = LoadWatch(
+            self.governor, lambda: self.calls, self.metrics, clock=lambda: self.now, cpu=lambda: self.cpu_s
+        )
+
+    def passes(self, seconds: float, cpu: float) -> None:
+        self.now += seconds
+        self.cpu_s += seconds * cpu
+        self.watch.look()
+
+
+def test_a_reading_is_of_the_span_since_the_last_one() -> None:
+    scene = Scene()
+    for lag in [0.001] * 94 + [0.2] * 6:
+        scene.watch.lagged(lag)
+    for late in (0.001, 0.002, 0.5):
+        scene.watch.late(late)
+    scene.passes(0.5, 0.6)
+    reading = scene.governor.reading
+    assert reading.cpu == pytest.approx(0.6) and reading.span_s == pytest.approx(0.5) and reading.at == scene.now
+    assert (reading.lag_s, reading.late_s, reading.calls) == (0.2, 0.002, 7)
+    scene.passes(0.5, 0.1)
+    reading = scene.governor.reading
+    assert reading.cpu == pytest.approx(0.1) and (reading.lag_s, reading.late_s) == (0.0, 0.0)
+    text = scene.metrics.exposition().decode()
+    assert "offhook_loop_lag_seconds_count 100.0" in text and "offhook_callback_lateness_seconds_count 3.0" in text
+    assert scene.metrics.load._value.get() == pytest.approx(0.1)
+
+
+def test_a_clock_that_stands_still_is_no_reading() -> None:
+    scene = Scene()
+    scene.watch.look()
+    assert scene.governor.reading.calls == 0
+
+
+def test_what_is_kept_between_two_readings_is_bounded() -> None:
+    scene = Scene()
+    for _ in range(3 * MEASURES):
+        scene.watch.lagged(0.0)
+    assert len(scene.watch._lags) == MEASURES
+
+
+def test_the_log_tells_when_it_closes_and_when_it_opens() -> None:
+    scene = Scene()
+    with capture_logs() as lines:
+        for cpu in [0.5, *[0.99] * 6, *[0.2] * 6]:
+            scene.passes(0.5, cpu)
+    assert [(line["event"], line["log_level"]) for line in lines] == [
+        ("overloaded", "warning"),
+        ("load_is_down", "info"),
+    ]
+    assert lines[0]["load"] == "99% of a core, loop 0 ms late, media clock 0 ms late" and lines[0]["calls"] == 7
+    assert "offhook_overloaded 0.0" in scene.metrics.exposition().decode()
+
+
+async def test_it_reads_the_process_itself() -> None:
+    governor = Governor(time.monotonic())
+    watch = LoadWatch(governor, lambda: 1, Metrics())
+    task = asyncio.create_task(watch.run())
+    try:
+        async with asyncio.timeout(10):
+            while governor.reading.calls != 1:
+                await asyncio.sleep(LOOK_S / 10)
+        assert 0.0 <= governor.reading.cpu < 100.0 and governor.reading.span_s >= LOOK_S * 0.9
+    finally:
+        task.cancel()
