@@ -55,7 +55,8 @@ class AgentTools(_Table):
 class AgentFillers(_Table):
     """What is said while tools run, in other words each time. A tool's own filler comes first.
 
-    In a text, {about} stands for how long the tool usually takes; as long as that isn't known the text is passed over.
+    In a text, {about} stands for what is left of the time that the tool usually takes; where that isn't known the text
+    is passed over.
     """
 
     mode: Literal["model", "canned", "tone"] = Field(

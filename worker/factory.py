@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from worker.call_catalog import CallCatalog
 from worker.call_functions import CALL_FUNCTIONS, TELL_LATER, tell_later_function
 from worker.canned import CannedVoice
 from worker.exposure import DESCRIBE_TOOL, LIST_TOOLS, RUN_TOOL, ToolView
-from worker.fillers import FillerConfig, Offer
+from worker.fillers import FillerConfig, Offer, Waiting
 from worker.later import LaterWays, Way, offer_words, opening_words
 from worker.link import Link
 from worker.local.voice import voice_of
@@ -32,7 +32,7 @@ from worker.tool_hook import load_hook
 from worker.tool_offer import ToolOffer
 from worker.tool_policy import ToolPolicy
 from worker.turns import END_CALL, TurnConfig, TurnMachine
-from worker.usual import ABOUT, UsualTimes, filled
+from worker.usual import ABOUT, UsualTimes, filled, time_left
 from worker.voice import session_format
 
 __all__ = [
@@ -205,7 +205,9 @@ def session_config(agent: Agent, view: ToolView, later: Mapping[Way, str] | None
 
 
 def filler_config(
-    agent: Agent, specs: Iterable[ToolSpec], fill: Callable[[str, str], str | None] = lambda text, tool: text
+    agent: Agent,
+    specs: Iterable[ToolSpec],
+    fill: Callable[[str, Sequence[Waiting]], str | None] = lambda text, waiting: text,
 ) -> FillerConfig:
     """Return what is said while these tools run; `fill` puts into a text what is known of a tool."""
     own, found = agent.fillers, tuple(specs)
@@ -240,8 +242,8 @@ def turn_config(
     def expected_s(tool: str) -> float | None:
         return None if usual is None else usual.all_s(tool, queued=queued(tool))
 
-    def fill(text: str, tool: str) -> str | None:
-        return filled(text, expected_s(tool), agent.language)
+    def fill(text: str, waiting: Sequence[Waiting]) -> str | None:
+        return filled(text, time_left([(expected_s(tool.tool), tool.waited_s) for tool in waiting]), agent.language)
 
     words, after_s = _offer(agent, later or ()), agent.later.offer_after
     offer = Offer(text=words, after_s=after_s, possible=possible, expected_s=expected_s) if words and after_s else None

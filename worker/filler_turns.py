@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.fillers import Filler
+from worker.fillers import Filler, Waiting
 from worker.pending import PendingTool
 from worker.realtime import base
 from worker.turn_events import CancelResponse, Command, OfferSpoken, PlayTone, Purpose, SpeakFiller
@@ -105,7 +105,7 @@ class FillerTurns:
 
     def _sentence(self, tools: list[PendingTool], now: float) -> Filler | None:
         news = next((tool for tool in tools if tool.news), None)
-        waiting = [(tool.name, tool.fillers) for tool in tools]
+        waiting = [Waiting(tool.name, tool.fillers, now - tool.started_at) for tool in tools]
         asked = self._state.fillers.ask(waiting, now, news.news if news else None)
         if news is not None:
             news.news = None

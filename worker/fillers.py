@@ -7,10 +7,10 @@ and then at growing intervals, other words each time; between them a short, soft
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Filler", "FillerConfig", "FillerVoice", "Offer"]
+__all__ = ["Fill", "Filler", "FillerConfig", "FillerVoice", "Offer", "Waiting"]
 
 DEFAULT_TEXTS = (
     "One moment, please.",
@@ -25,6 +25,22 @@ CREATED_BOUND_S = 5.0
 GENERATED_BOUND_S = 20.0
 """One that the provider has not ended by then is given up too: it would keep all later ones from being said."""
 REMEMBERED = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A tool that runs, as a filler may speak of it."""
+
+    tool: str
+    """Its name."""
+    had: int
+    """How many fillers were said while it ran."""
+    waited_s: float
+    """How long the caller has waited for it."""
+
+
+Fill = Callable[[str, Sequence[Waiting]], str | None]
+"""Fills in a text what is known of the tools that it speaks of; None where that isn't known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +85,8 @@ class FillerConfig:
     """A tool's own grace, by the tool's name."""
     spoken: bool = True
     """Whether there are sentences at all; without, there is only the tone."""
-    fill: Callable[[str, str], str | None] = lambda text, tool: text
-    """Fills a text for a tool's name in; None where what has to stand in it isn't known: it is passed over."""
+    fill: Fill = lambda text, waiting: text
+    """How a text gets what is known of the tools; one that can't be filled is passed over."""
     offer: Offer | None = None
     """None: there is nothing to offer."""
 
@@ -140,15 +156,14 @@ class FillerVoice:
 
     # --- words --------------------------------------------------------------------------------------------------------
 
-    def ask(self, tools: Iterable[tuple[str, int]], now: float, news: str | None = None) -> Filler | None:
-        """Begin the next filler for tools that run, each with its name and how many fillers it has had.
+    def ask(self, waiting: Sequence[Waiting], now: float, news: str | None = None) -> Filler | None:
+        """Begin the next filler for the tools that run.
 
         News of a tool's progress comes first, then a tool's own words, each once; then the next of the list. None
         where there are no words.
         """
-        waiting = list(tools)
-        own = news or next(filter(None, (self._own(*tool) for tool in waiting)), None)
-        text = self._words(own, waiting[0][0] if waiting else "")
+        own = news or next(filter(None, (self._own(tool) for tool in waiting)), None)
+        text = self._words(own, waiting)
         if text is None:
             return None
         return self._begin(text, now)
@@ -166,18 +181,18 @@ class FillerVoice:
         self.current = Filler(self._asked, now, text)
         return self.current
 
-    def _own(self, tool: str, had: int) -> str | None:
-        texts = self.config.tool_texts.get(tool, ())
-        return self.config.fill(texts[had], tool) if had < len(texts) else None
+    def _own(self, tool: Waiting) -> str | None:
+        texts = self.config.tool_texts.get(tool.tool, ())
+        return self.config.fill(texts[tool.had], [tool]) if tool.had < len(texts) else None
 
-    def _words(self, own: str | None, tool: str) -> str | None:
+    def _words(self, own: str | None, waiting: Sequence[Waiting]) -> str | None:
         texts = self.config.texts
         turned = [texts[(self._next_text + i) % len(texts)] for i in range(len(texts))]
         if own and own != self._last_text:
             self._last_text = own
             return own
         for text in turned:
-            found = self.config.fill(text, tool)
+            found = self.config.fill(text, waiting)
             if found and found != self._last_text:
                 self._next_text = (texts.index(text) + 1) % len(texts)
                 self._last_text = found

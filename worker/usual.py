@@ -1,15 +1,15 @@
 """How long tools usually take, and the words for it. Pure.
 
-A filler may say it: "That usually takes {about}." becomes "That usually takes about a minute."
+A filler may say it: "It should take {about}." becomes "It should take about a minute."
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import median
 
-__all__ = ["ABOUT", "FEWEST", "UsualTimes", "filled", "spoken_duration"]
+__all__ = ["ABOUT", "FEWEST", "UsualTimes", "filled", "spoken_duration", "time_left"]
 
 ABOUT = "{about}"
 RUNS = 16
@@ -98,6 +98,15 @@ class UsualTimes:
         """How long the tools that were used lately run on average (s); None where nothing is known."""
         runs = [run for tool in self._runs.values() for run in tool]
         return sum(runs) / len(runs) if len(runs) >= FEWEST else None
+
+
+def time_left(tools: Sequence[tuple[float | None, float]]) -> float | None:
+    """How long it takes until the last of some tools has ended (s), by the usual and the waited time (s) of each.
+
+    None where a usual time isn't known, or all of them take longer than usual: nobody knows how much longer.
+    """
+    left = [usual - waited for usual, waited in tools if usual is not None]
+    return max(left) if left and len(left) == len(tools) and max(left) > 0 else None
 
 
 def spoken_duration(seconds: float, language: str) -> str | None:

@@ -30,6 +30,7 @@ from worker.factory import (
     session_config,
     turn_config,
 )
+from worker.fillers import Waiting
 from worker.later import OPENINGS, WORDS, LaterWays, Way
 from worker.metrics import Metrics
 from worker.realtime.openai import OpenAICodec
@@ -179,15 +180,23 @@ def test_a_tone_alone_has_no_words() -> None:
     assert turn_config(Agent(fillers={"mode": "canned"}), catalog()).fillers.spoken
 
 
-def test_a_filler_says_how_long_it_usually_takes() -> None:
+def test_a_filler_says_how_long_it_takes_by_what_is_usual_and_what_was_waited() -> None:
     usual = UsualTimes()
     fillers = turn_config(Agent(), catalog(order_status), usual).fillers
-    assert fillers.fill("It takes {about}.", "order_status") is None
+    text = "It should take {about}."
+    assert fillers.fill(text, [Waiting("order_status", 0, 0.5)]) is None
     for _ in range(3):
         usual.note("order_status", 58.0)
-    assert fillers.fill("It takes {about}.", "order_status") == "It takes about a minute."
-    assert fillers.fill("It takes {about}.", "no_tool") is None
-    assert turn_config(Agent(), catalog()).fillers.fill("It takes {about}.", "order_status") is None
+    said = [fillers.fill(text, [Waiting("order_status", 0, waited)]) for waited in (0.5, 30.0, 50.0, 58.0, 90.0)]
+    assert said == [
+        "It should take about a minute.",
+        "It should take about half a minute.",
+        "It should take a few seconds.",
+        None,
+        None,
+    ]
+    assert fillers.fill(text, [Waiting("no_tool", 0, 0.5)]) is None
+    assert turn_config(Agent(), catalog()).fillers.fill(text, [Waiting("order_status", 0, 0.5)]) is None
 
 
 @pytest.mark.parametrize(

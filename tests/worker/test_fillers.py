@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.fillers import CREATED_BOUND_S, GENERATED_BOUND_S, REMEMBERED, FillerConfig, FillerVoice, Offer
+from worker.fillers import CREATED_BOUND_S, GENERATED_BOUND_S, REMEMBERED, FillerConfig, FillerVoice, Offer, Waiting
 
 CONFIG = FillerConfig(
     texts=("One moment.", "Still looking.", "Not long now."),
@@ -28,7 +30,7 @@ def voice() -> FillerVoice:
 
 
 def ask(voice: FillerVoice, *tools: tuple[str, int], now: float = 101.0) -> str | None:
-    asked = voice.ask(tools or (("clock", 0),), now)
+    asked = voice.ask([Waiting(tool, had, 0.5) for tool, had in tools or (("clock", 0),)], now)
     return None if asked is None else asked.text
 
 
@@ -118,7 +120,7 @@ def test_never_the_same_words_twice_in_a_row(calls: list[tuple[str, int]]) -> No
 def test_each_filler_has_a_number_of_its_own(voice: FillerVoice) -> None:
     numbers = []
     for _ in range(3):
-        asked = voice.ask([("clock", 0)], 101.0)
+        asked = voice.ask([Waiting("clock", 0, 0.5)], 101.0)
         assert asked is not None
         numbers.append(asked.number)
     assert len(set(numbers)) == 3
@@ -185,8 +187,9 @@ def test_drop_hands_the_filler_over_once(voice: FillerVoice) -> None:
 def test_a_text_that_can_not_be_filled_is_passed_over() -> None:
     known: dict[str, str] = {}
 
-    def fill(text: str, tool: str) -> str | None:
-        return text if "{about}" not in text else known.get(tool) and text.replace("{about}", known[tool])
+    def fill(text: str, waiting: Sequence[Waiting]) -> str | None:
+        about = known.get(waiting[0].tool)
+        return text if "{about}" not in text else about and text.replace("{about}", about)
 
     voice = FillerVoice(
         FillerConfig(texts=("It takes {about}.", "One moment."), tool_texts={"orders": ("Up to {about}.",)}, fill=fill)

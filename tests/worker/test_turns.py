@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from worker import pending
 from worker import turn_events as turn
 from worker.ending import GOODBYE_BOUND_S, HANG_UP_PAD_S
-from worker.fillers import FillerConfig
+from worker.fillers import FillerConfig, Waiting
 from worker.floor import Floor, Slot
 from worker.interruptions import SPEECHES, WORDS_S
 from worker.patience import SilenceConfig
@@ -515,6 +516,27 @@ def test_no_filler_while_the_model_speaks(scene: Scene) -> None:
     assert scene.wait(3) == []
     scene.played()
     assert turn.SpeakFiller in kinds(scene.wait(0.6))
+
+
+def test_fillers_are_told_how_long_the_caller_has_waited_for_each_tool() -> None:
+    told: list[list[tuple[str, int, float]]] = []
+
+    def fill(text: str, waiting: Sequence[Waiting]) -> str:
+        told.append([(tool.tool, tool.had, round(tool.waited_s, 3)) for tool in waiting])
+        return text
+
+    scene = Scene(fillers=replace(FILLERS, fill=fill, tool_texts={}, tone=False))
+    scene.connect()
+    scene.feed(base.ResponseStarted("r1", {}))
+    scene.call_tool(call="t1")
+    scene.wait(0.2)
+    scene.call_tool(call="t2", name="clock")
+    scene.feed(base.ResponseDone("r1", "completed"))
+    scene.wait(0.5)
+    start_filler(scene)
+    scene.played()
+    scene.wait(4.0)
+    assert told == [[("order_status", 0, 0.7), ("clock", 0, 0.5)], [("order_status", 1, 4.7), ("clock", 1, 4.5)]]
 
 
 def test_tone_bridges_the_silence_between_sentences(scene: Scene) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.usual import FEWEST, RUNS, TOOLS, UsualTimes, filled, spoken_duration
+from worker.usual import FEWEST, RUNS, TOOLS, UsualTimes, filled, spoken_duration, time_left
 
 
 def test_a_few_runs_make_it_usual_and_it_is_their_middle() -> None:
@@ -72,3 +72,14 @@ def test_a_text_that_wants_a_time_is_passed_over_without_one() -> None:
     assert filled(text, 61.0, "en") == "That usually takes about a minute."
     assert filled(text, None, "en") is None and filled(text, 61.0, "tlh") is None
     assert filled("One moment.", None, "tlh") == "One moment."
+
+
+def test_the_time_left_is_that_of_the_tool_that_takes_longest() -> None:
+    assert time_left([(60.0, 20.0)]) == 40.0
+    assert time_left([(60.0, 20.0), (50.0, 0.5)]) == 49.5
+    assert time_left([(60.0, 70.0), (50.0, 0.5)]) == 49.5
+
+
+@pytest.mark.parametrize("tools", [[], [(None, 1.0)], [(60.0, 1.0), (None, 1.0)], [(60.0, 60.0)], [(60.0, 61.0)]])
+def test_of_what_is_unknown_or_overdue_nobody_knows_the_time_left(tools: list[tuple[float | None, float]]) -> None:
+    assert time_left(tools) is None
