@@ -124,6 +124,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="in every variant")
     parser.add_argument("--pjsua2", default=os.environ.get("OFFHOOK_TEST_PJSUA2"), help="a wheel or folder")
     parser.add_argument("--python", default=sys.executable, help="the worker's interpreter")
+    parser.add_argument("--nice", type=int, default=0, help="of the worker; -20 keeps others off its core, mostly")
     parser.add_argument("--json", metavar="FILE", help="write all figures there, too")
     return parser.parse_args()
 
@@ -134,16 +135,13 @@ def run(options: argparse.Namespace, chosen: dict[str, Variant], commits: Path) 
     found: dict[str, list[Step]] = {name: [] for name in chosen}
     for number in range(options.rounds or (3 if len(chosen) > 1 else 1)):
         for name, variant in chosen.items():
-            with loading(variant, commits) as load:
+            with loading(variant, commits, nice=options.nice) as load:
                 say(f"\n{name}, round {number + 1}: {load.worker.build()}; {machine()}")
                 here = []
                 for one in climb(load, steps, options.seconds, options.per_second):
                     here.append(one)
                     say("\n".join(one.lines()))
                 load.clear()
-                underruns = sum(over["underruns"] for over in load.worker.log("call_ended"))
-                dropped = sum(over["dropped_in_frames"] for over in load.worker.log("call_ended"))
-                say(f"  in all calls, from set-up to end: underruns {underruns}, caller's frames dropped {dropped}")
             table(here)
             found[name] += here
     return found

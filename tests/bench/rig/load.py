@@ -155,7 +155,9 @@ class Load:
 
 
 @contextlib.contextmanager
-def loading(variant: Variant, commits: Path, *, agent: str = AGENT, record: bool = False) -> Iterator[Load]:
+def loading(
+    variant: Variant, commits: Path, *, agent: str = AGENT, record: bool = False, nice: int = 0
+) -> Iterator[Load]:
     """Start a worker of this variant and what it needs; end all of it. `commits`: where the code of commits is put."""
     code = variant.code(commits)
     with contextlib.ExitStack() as stack:
@@ -173,6 +175,7 @@ def loading(variant: Variant, commits: Path, *, agent: str = AGENT, record: bool
             root=code,
             extra=variant.settings(),
             cores=(WORKER_CORE, LOAD_CORE),
+            nice=nice,
         )
         stack.callback(worker.stop)
         load = Load(worker, server, rtp, folder)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rig.figures import quantile
 from rig.load import LOAD_CORE, WORKER_CORE, Window
+from rig.load_server import DELTA_MS
 from rig.tones import PIECE_MS, Verdict, judge
 from rig.worker import bucket_quantile
 
@@ -79,7 +80,8 @@ class Step:
     load_cpu: dict[str, float]
     """The load's own processes."""
     load_late_p99: float
-    """How late they sent."""
+    """How late they sent RTP."""
+    load_late_max: float
     doubts: list[str]
 
     def lines(self) -> list[str]:
@@ -97,7 +99,7 @@ class Step:
             f" {self.uplink_least:.2f} %",
             f"      callbacks late p99 <= {self.callback_late_p99:g} ms, loop lag p99 <= {self.loop_lag_p99:g} ms;"
             f" underruns {'unknown' if self.underruns is None else self.underruns}; the load: {load}; sends late p99"
-            f" {self.load_late_p99:.2f} ms",
+            f" {self.load_late_p99:.2f}, max {self.load_late_max:.1f} ms",
             *(f"      BUT {doubt}" for doubt in self.doubts),
         ]
 
@@ -138,6 +140,7 @@ def step(window: Window, wanted: int, idle_mb: float, at_mb: float) -> Step:
         ended=heard.ended + appended.ended,
         load_cpu=load_cpu(window),
         load_late_p99=quantile(heard.send_late_ms, 0.99) if len(heard.send_late_ms) else float("nan"),
+        load_late_max=float(heard.send_late_ms.max(initial=0)),
         doubts=doubts(window),
     )
 
@@ -199,9 +202,9 @@ def doubts(window: Window) -> list[str]:
         found.append(f"the load's core was {100 * busy:.0f} % busy")
     if heard.dropped:
         found.append(f"the load dropped {heard.dropped} packets")
-    for name, late in (("RTP", heard.send_late_ms), ("deltas", appended.late_ms)):
-        if len(late) and quantile(late, 0.99) > LATE_MS:
-            found.append(f"the load sent {name} late: p99 {quantile(late, 0.99):.1f} ms")
+    for name, late, most in (("RTP", heard.send_late_ms, PIECE_MS), ("deltas", appended.late_ms, DELTA_MS)):
+        if len(late) and (quantile(late, 0.99) > LATE_MS or late.max() > most):
+            found.append(f"the load sent {name} late: p99 {quantile(late, 0.99):.1f}, max {late.max():.1f} ms")
     others = end.busy_since(begin, WORKER_CORE) - window.end.cores_since(window.begin)
     if others > SHARED:
         found.append(f"others used {100 * others:.0f} % of the worker's core")

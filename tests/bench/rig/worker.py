@@ -108,6 +108,7 @@ class Worker:
         root: Path = ROOT,
         extra: Mapping[str, str] | None = None,
         cores: tuple[int, int] | None = None,
+        nice: int = 0,
     ) -> None:
         """`agent`: the text of its agent file. `record`: keep recordings and records. `root`: where its code lies.
 
@@ -148,6 +149,8 @@ class Worker:
         try:
             if cores is not None:
                 os.sched_setaffinity(self.pid, {cores[0]})  # what it starts has it from there
+            if nice:
+                os.setpriority(os.PRIO_PROCESS, self.pid, nice)
             self._wait()
             if cores is not None:
                 for pid in descendants(self.pid):
