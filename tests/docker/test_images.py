@@ -1,0 +1,170 @@
+"""What docker/ says, checked without an engine: against the checkout, the settings and the lists of dependencies."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import importlib.util
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from worker.settings import Settings, variable_of
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILES = sorted((ROOT / "docker").glob("*.Dockerfile"))
+COMPOSE_FILES = sorted((ROOT / "docker").glob("compose*.yaml"))
+VARIABLES = {variable_of(field) for field in Settings.model_fields}
+OURS = re.compile(r"^ +((?:OFFHOOK|OPENAI|AZURE)_[A-Z_]+|REDIS_URL):", re.M)
+
+
+def instructions(path: Path) -> list[list[str]]:
+    """The instructions of a Dockerfile, each as its words; continued lines joined, comments left out."""
+    lines = [line for line in path.read_text().splitlines() if not line.lstrip().startswith("#")]
+    return [line.split() for line in "\n".join(lines).replace("\\\n", " ").splitlines() if line.strip()]
+
+
+def services(path: Path) -> dict[str, str]:
+    """The text of each service of a compose file."""
+    body = re.split(r"^(?=\S)", path.read_text().partition("\nservices:\n")[2], maxsplit=1, flags=re.M)[0]
+    parts = re.split(r"^  ([a-z-]+):\n", body, flags=re.M)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def sent(path: str) -> bool:
+    """Whether .dockerignore lets a path of the checkout into the build."""
+    rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+    assert rules[0] == "*", "nothing is sent but what is named"
+    return any(fnmatch.fnmatch(path, rule[1:]) for rule in rules if rule.startswith("!"))
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
+def test_what_is_copied_is_there(path: Path) -> None:
+    stages: set[str] = set()
+    for words in instructions(path):
+        if words[0] == "FROM":
+            assert words[1] == "${PYTHON}" or words[1] in stages, words
+            stages.update(words[3:])
+        elif words[0] == "COPY":
+            options = [word for word in words[1:] if word.startswith("--")]
+            if origin := [word[7:] for word in options if word.startswith("--from=")]:
+                assert origin[0] in stages, words
+                continue
+            for source in words[1 + len(options) : -1]:
+                assert "*" in source or (ROOT / source).exists(), f"{path.name} copies {source}"
+                assert sent(source.replace("*", "x")), f".dockerignore keeps {source} back"
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
+def test_what_runs_has_no_compiler_no_root_and_a_first_process(path: Path) -> None:
+    stages: dict[str, list[list[str]]] = {}
+    for words in instructions(path):
+        if words[0] == "FROM":
+            name = words[3] if len(words) > 3 else "final"
+            stages[name] = [*stages.get(words[1], [])]
+        elif stages:
+            stages[name].append(words)
+    finals = [found for found in stages.values() if any(words[0] == "CMD" for words in found)]
+    assert finals
+    for found in finals:
+        assert ["USER", "offhook"] in found
+        after = [words[0] for words in found[found.index(["USER", "offhook"]) :]]
+        assert "RUN" not in after and "COPY" not in after
+        assert ["STOPSIGNAL", "SIGTERM"] in found
+        assert ["ENTRYPOINT", '["tini",', '"--",', '"offhook"]'] in found
+        assert not any("build-essential" in words or "gcc" in words or "uv" in words for words in found)
+
+
+def test_the_image_has_what_the_build_of_pjsua2_asks_for(builder: ModuleType) -> None:
+    (install,) = [words for words in instructions(ROOT / "docker" / "worker.Dockerfile") if "swig" in words]
+    asked = {*builder.PROGRAMS.values(), *builder.HEADERS.values()} - {"binutils"}  # which build-essential brings
+    assert asked <= set(install)
+
+
+@pytest.mark.parametrize("path", COMPOSE_FILES, ids=lambda path: path.name)
+def test_every_variable_is_a_setting(path: Path) -> None:
+    named = set(OURS.findall(path.read_text()))
+    assert named and named - VARIABLES == set()
+
+
+def test_every_setting_can_be_set() -> None:
+    found = services(ROOT / "docker" / "compose.yaml")
+    missing = VARIABLES - set(OURS.findall(found["worker"]))
+    assert not missing, f"name {sorted(missing)} in docker/compose.yaml, under the worker's environment"
+    notices = {name for name in VARIABLES if "NOTIFY" in name}
+    assert set(OURS.findall(found["tool-worker"])) >= notices
+
+
+def test_a_tool_worker_gets_no_secret_of_the_telephone() -> None:
+    found = services(ROOT / "docker" / "compose.yaml")
+    for service in ("tool-worker", "rq-dashboard", "redis"):
+        assert not re.search(r"SIP_|OPENAI|AZURE", found[service]), service
+
+
+@pytest.mark.parametrize("service", ["redis", "worker", "tool-worker", "rq-dashboard"])
+def test_every_service_has_limits(service: str) -> None:
+    path = ROOT / "docker" / "compose.yaml"
+    found = services(path)
+    assert len(found) == 4, sorted(found)
+    assert "    <<: *common\n" in found[service]
+    assert re.search(r'resources: \{limits: \{cpus: "[\d.]+", memory: \d+[MG], pids: \d+\}\}', found[service])
+    common = path.read_text().partition("x-common: &common\n")[2].partition("\n\n")[0]
+    for line in ("restart: unless-stopped", "read_only: true", "cap_drop: [ALL]", "no-new-privileges:true", "max-size"):
+        assert line in common
+
+
+def test_only_the_telephone_is_published_to_all() -> None:
+    found = services(ROOT / "docker" / "compose.yaml")
+    for service, text in found.items():
+        ports = re.findall(r'"([^"]*:[^"]*)"', text.partition("    ports:")[2].partition("    volumes:")[0])
+        others = [port for port in ports if not re.search(r"SIP_PORT|RTP_PORTS", port)]
+        assert all(port.startswith("127.0.0.1:") for port in others), (service, others)
+
+
+def test_what_a_tool_worker_leaves_out_it_does_not_need(tmp_path: Path) -> None:
+    """The pruned packages are refused, and everything that the image is for runs."""
+    pruned = re.findall(r"--prune (\S+)", (ROOT / "docker" / "tool-worker.Dockerfile").read_text())
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert set(pruned) <= {re.split(r"[^a-z0-9-]", line)[0] for line in wanted}
+    modules = {"pjsua2-python": "pjsua2", "audioop-lts": "audioop", "prometheus-client": "prometheus_client"}
+    names = [modules.get(name, name) for name in pruned]
+    code = f"""
+import sys
+for name in {names!r}:
+    sys.modules[name] = None  # importing it raises ImportError
+import tools.tool_worker, tools.dashboard
+sys.argv = ["offhook", "tools", "run", "current_time"]
+from worker.cli import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=40)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr[-2000:]
+
+
+@pytest.fixture(scope="module")
+def builder() -> ModuleType:
+    """docker/build-pjsua2 as a module."""
+    loader = SourceFileLoader("build_pjsua2", str(ROOT / "docker" / "build-pjsua2"))
+    spec = importlib.util.spec_from_loader("build_pjsua2", loader)
+    assert spec is not None
+    sys.dont_write_bytecode, before = True, sys.dont_write_bytecode
+    try:
+        loader.exec_module(module := importlib.util.module_from_spec(spec))
+    finally:
+        sys.dont_write_bytecode = before
+    return module
+
+
+@pytest.mark.parametrize("name", ["2.17.tar.gz", "pjproject-2.17.tar.gz"])
+def test_an_archive_with_upstreams_name_has_upstreams_sum(builder: ModuleType, tmp_path: Path, name: str) -> None:
+    archive = tmp_path / name
+    archive.write_bytes(b"something else")
+    with pytest.raises(SystemExit, match=f"WRONG CHECKSUM(.|\n)*{builder.TAG_SHA256}(.|\n)*nothing was built"):
+        builder.check_sum(archive, None)
+    builder.check_sum(archive, hashlib.sha256(b"something else").hexdigest().upper())
