@@ -19,7 +19,7 @@ from worker.call_catalog import CallCatalog
 from worker.call_functions import CALL_FUNCTIONS, TELL_LATER, tell_later_function
 from worker.canned import CannedVoice
 from worker.exposure import DESCRIBE_TOOL, LIST_TOOLS, RUN_TOOL, ToolView
-from worker.fillers import FillerConfig, Offer, Waiting
+from worker.fillers import Fill, FillerConfig, Offer, Waiting
 from worker.later import LaterWays, Way, offer_words, opening_words
 from worker.link import Link
 from worker.local.voice import voice_of
@@ -204,11 +204,7 @@ def session_config(agent: Agent, view: ToolView, later: Mapping[Way, str] | None
     )
 
 
-def filler_config(
-    agent: Agent,
-    specs: Iterable[ToolSpec],
-    fill: Callable[[str, Sequence[Waiting]], str | None] = lambda text, waiting: text,
-) -> FillerConfig:
+def filler_config(agent: Agent, specs: Iterable[ToolSpec], fill: Fill = lambda text, waiting: text) -> FillerConfig:
     """Return what is said while these tools run; `fill` puts into a text what is known of a tool."""
     own, found = agent.fillers, tuple(specs)
     return FillerConfig(

@@ -7,33 +7,31 @@ own and comes back as an event.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from telephony.bridge import Bridge
-from tools.catalog import Catalog
 from worker import turn_events as turn
 from worker.agent import Agent
 from worker.agent_voice import AgentVoice
+from worker.call_info import CallInfo, Services
 from worker.canned import CannedFillers, CannedVoice
 from worker.conversation import Conversation
 from worker.digits import DigitBuffer
-from worker.later import LaterWays, Way
+from worker.later import Way
+from worker.leaving import Leaving
 from worker.link import Link
-from worker.metrics import Metrics
 from worker.minutes import Minutes
 from worker.playout import Playout
 from worker.realtime import base
-from worker.records import CallOutcome, Recorder
+from worker.records import Recorder
 from worker.sounds import APOLOGY, load_prompt
 from worker.tool_calls import ToolCalls
 from worker.tool_offer import ToolOffer
 from worker.turns import TurnMachine
-from worker.usual import UsualTimes
 from worker.voice import Downlink, Uplink
 
 __all__ = ["CallInfo", "CallSession", "Services"]
@@ -44,35 +42,6 @@ LOOK_S = 1.0
 """Time limits are looked after so often."""
 RECYCLE_BEFORE_S = 300.0
 """A session is replaced so long before the provider's limit, as soon as nobody speaks and nothing is open."""
-APOLOGY_BOUND_S = 15.0
-"""The apology takes 6 s. Where its playout stands still (a held call), the call ends without it."""
-LEAVING: dict[str, CallOutcome] = {"drain": "drained", "limit": "limit", "agent": "completed"}
-
-
-@dataclass(frozen=True, slots=True)
-class CallInfo:
-    """Who calls whom: `caller` and `dialled` are the user parts of the SIP addresses.
-
-    calls_back: the id of the call whose caller this one calls back; `caller` and `dialled` are that call's then.
-    """
-
-    call_id: str
-    caller: str
-    dialled: str
-    calls_back: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What every call of this worker shares."""
-
-    catalog: Catalog
-    metrics: Metrics
-    clock: Callable[[], float] = time.monotonic
-    usual: UsualTimes = field(default_factory=UsualTimes)
-    late: Callable[[float], None] = lambda seconds: None
-    """Gets how late the media clock was at the worst in a call's last second (s)."""
-    later: LaterWays = LaterWays()
 
 
 class CallSession:
@@ -102,7 +71,7 @@ class CallSession:
         self._link = link
         self._services = services
         self._clock = services.clock
-        self._hang_up = hang_up
+        self._leaving = Leaving(hang_up)
         self.offer = offer
         self._playout = Playout(bridge, recorder)
         self.uplink = Uplink(bridge.rate_hz, link.input_format)
@@ -116,11 +85,6 @@ class CallSession:
         self._looked = 0.0
         self._edges = -1
         self._due = 0.0
-        self._leaving: CallOutcome | None = None
-        self._leave_by = float("inf")
-        self._hung_up = False
-        self._reason = ""
-        self._fault = ""
         self._log = log.bind(call_id=info.call_id)
         history = self._conversation.history
         self._minutes = Minutes(recorder, history, self._playout, services.metrics, self._log, self._clock)
@@ -167,7 +131,7 @@ class CallSession:
             turn.CancelResponse: self._conversation.cancel_response,
             turn.StopPlayout: lambda command: self._voice.stop(barge_in=command.barge_in),
             turn.Apologise: self._apologise_for,
-            turn.HangUp: lambda command: self._leave(LEAVING.get(command.reason, "completed"), command.reason),
+            turn.HangUp: lambda command: self._leaving.leave(command.reason),
         }
         link.attach(self.on_provider_event, self._replay, self.fail)
 
@@ -200,8 +164,8 @@ class CallSession:
         self._media = True
         self.bridge.take()  # what came in before the answer is not for the session
         self._feed(turn.MediaReady())
-        if self._fault:
-            self._apologise(self._fault)
+        if self._leaving.fault:
+            self._apologise(self._leaving.fault)
         return True
 
     def digit(self, digit: str) -> None:
@@ -219,11 +183,8 @@ class CallSession:
 
     def hung_up(self, by: str, reason: str) -> None:
         """The call is over on the wire."""
-        now = self._clock()
-        outcome = self._leaving or ("completed" if self._answered is not None else "abandoned")
-        if by in ("network", "error") and self._leaving is None:
-            outcome = "failed"
-        self.recorder.ended(now * 1000, outcome, self._reason or f"{by}: {reason}".rstrip(": "))
+        outcome = self._leaving.outcome(by, answered=self._answered is not None)
+        self.recorder.ended(self._clock() * 1000, outcome, self._leaving.reason or f"{by}: {reason}".rstrip(": "))
         self.ended.set()
 
     # --- paced --------------------------------------------------------------------------------------------------------
@@ -249,24 +210,24 @@ class CallSession:
         changed, playing = self._playout.poll(now)
         if changed:
             self._feed(turn.PlayoutChanged(playing))
-            if playing is None and self._leaving is not None and self.machine.over:
-                self._end()
+            if playing is None and self._leaving.decided and self.machine.over:
+                self._leaving.end()
         if self.machine.wake is not None and self.machine.wake <= now:
             self._feed(turn.Tick())
-        if now >= self._leave_by:
-            self._end()
+        if now >= self._leaving.by:
+            self._leaving.end()
         self._typed(self._digits.poll(now))
         if now - self._looked >= LOOK_S:
             self._looked = now
             self._limits(now)
             self._services.late(self.bridge.worst_lateness_s())
-        self._due = min(self._looked + LOOK_S, self._leave_by, self._digits.due)
+        self._due = min(self._looked + LOOK_S, self._leaving.by, self._digits.due)
         self._wake_up()
 
     def broke(self) -> None:
         """A fault of ours: nothing drives this call any more, so it is hung up at once."""
         self.machine.over = True
-        self._leave("failed", "internal error")
+        self._leaving.leave("internal error", "failed")
 
     def _limits(self, now: float) -> None:
         if self._answered is None or self.machine.over:
@@ -314,9 +275,8 @@ class CallSession:
 
     def fail(self, reason: str) -> None:
         """The session can't be had any more: the caller hears an apology, then the call ends."""
-        if self._fault or self._leaving is not None:
+        if not self._leaving.failed(reason):
             return
-        self._fault = reason
         self._log.error("call_failed", reason=reason)
         self.recorder.error(self._clock() * 1000, reason)
         if self._media:
@@ -352,7 +312,7 @@ class CallSession:
         self._commands[type(command)](command)
 
     def _apologise_for(self, command: turn.Apologise) -> None:
-        self._reason = command.reason
+        self._leaving.reason = command.reason
         self.fail(command.reason)
 
     def _start_tool(self, command: turn.StartTool) -> None:
@@ -371,18 +331,8 @@ class CallSession:
     def _apologise(self, reason: str) -> None:
         """Say the recorded apology; the poll that finds it played hangs up."""
         self.machine.over = True
-        self._leaving, self._reason = "failed", reason
-        self._leave_by = self._clock() + APOLOGY_BOUND_S
+        self._leaving.after_apology(reason, self._clock())
         self._playout.play_prompt(load_prompt(APOLOGY, self.bridge.rate_hz), self.agent.apology)
-
-    def _leave(self, outcome: CallOutcome, reason: str) -> None:
-        self._leaving, self._reason = outcome, reason
-        self._end()
-
-    def _end(self) -> None:
-        if not self._hung_up:
-            self._hung_up = True
-            self._hang_up(self._reason)
 
     def status(self) -> dict[str, object]:
         """How the call stands, for the operator: who speaks, and what is open."""

@@ -25,10 +25,11 @@ from worker import link as link_module
 from worker.agent import Agent
 from worker.agent_voice import UNHEARD
 from worker.factory import make_session
+from worker.leaving import APOLOGY_BOUND_S
 from worker.metrics import Metrics
 from worker.playout import PAUSE_MS
 from worker.realtime import base
-from worker.session import APOLOGY_BOUND_S, CallInfo, CallSession, Services
+from worker.session import CallInfo, CallSession, Services
 
 Until = Callable[..., Awaitable[None]]
 SILENCE = bytes(320)
