@@ -74,7 +74,7 @@ class ToolWorker(Program):
         super().__init__([*OFFHOOK, "tool-worker"], environment(**own, **settings))
 
     def ready(self) -> ToolWorker:
-        self.line("^tool worker ready")
+        self.line("^tool worker ready", 60.0)
         return self
 
 
