@@ -103,9 +103,11 @@ def test_a_caller_hangs_up_meanwhile(desk: OwnDesk, call_up: Callable[[], Talk])
     call, session, call_id = call_up()
     looks = f"{call_id}-{session.calls('browse', {'name': 'looks'})}"
     desk.begun("looks")
+    waiting = lambda: desk.redis.client.llen(names.queue_key("tools"))  # noqa: E731
     packs = session.calls("pack", {"name": "packs"})
+    until(lambda: waiting() == 1, "one job waits")
     unseen = f"{call_id}-{session.calls('browse', {'name': 'unseen'})}"
-    until(lambda: desk.redis.client.llen(names.queue_key("tools")) == 2, "two jobs wait")
+    until(lambda: waiting() == 2, "and another one behind it")
     desk.redis.kill()
     call.hang_up()
     assert desk.worker.record(call_id)["outcome"] == "completed"
