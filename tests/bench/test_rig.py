@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -15,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from rig import audio, sip, ws
 from rig.figures import quantile
 from rig.load_figures import beat, numbered
-from rig.load_server import APPEND_END, APPEND_HEAD, audio_bytes
+from rig.load_server import APPEND_END, APPEND_HEAD, audio_bytes, delta_head
 from rig.mmsg import Outgoing, Receiver, udp
 from rig.tones import AGENT_HZ, CALLER_HZ, Gauge, Verdict, judge, tone
 from rig.variant import Variant
@@ -167,6 +168,14 @@ def test_appended_audio_is_counted_without_decoding(size: int) -> None:
     frame = client_frame(APPEND_HEAD + base64.b64encode(bytes(size)) + APPEND_END)
     ((_, data, mask, begin, end),) = ws.Frames().feed(frame)
     assert audio_bytes(data, mask, begin, end) == size
+
+
+def test_a_delta_is_one_frame_with_ids_of_its_own() -> None:
+    tail = base64.b64encode(bytes(4800)) + b'"}'
+    whole = delta_head(37, len(tail)) + tail
+    assert whole[:4] == bytes([ws.TEXT, 126]) + (len(whole) - 4).to_bytes(2, "big")
+    event = orjson.loads(whole[4:])
+    assert event["item_id"] == "item_37" and base64.b64decode(event["delta"]) == bytes(4800)
 
 
 def test_many_packets_go_and_come_with_the_kernel_s_time() -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rig.figures import quantile
 from rig.load import LOAD_CORE, WORKER_CORE, Window
 from rig.load_server import DELTA_MS
-from rig.tones import PIECE_MS, Verdict, judge
+from rig.tones import LEVEL, PIECE_MS, SILENT_BELOW, Measured, Verdict, judge
 from rig.worker import bucket_quantile
 
 WITHIN_MS = 3.0
@@ -73,6 +73,10 @@ class Step:
     callback_late_p99: float
     """Upper edge of the bucket in the worker's own histogram."""
     loop_lag_p99: float
+    mute: int
+    """Calls that heard next to nothing,"""
+    stalled: int
+    """and deltas that the worker's socket did not take at once."""
     underruns: int | None
     """None: the worker tells them at the end of a call only."""
     ended: int
@@ -94,9 +98,10 @@ class Step:
             f" ({threads}); {self.memory_per_call_mb:.2f} MB per call",
             f"      RTP off its beat by p50 {self.off_p50:.2f}, p99 {self.off_p99:.2f}, p99.9 {self.off_p999:.2f},"
             f" max {self.off_max:.1f} ms; within 3 ms: {self.within:.3f} %",
-            f"      heard by callers: {self.down.words()}; calls or sessions that ended: {self.ended}",
+            f"      heard by callers: {self.down.words()}; mute calls {self.mute}; calls or sessions that ended"
+            f" {self.ended}",
             f"      by the provider: {self.up.words()}; {self.uplink:.2f} % of real time, at least"
-            f" {self.uplink_least:.2f} %",
+            f" {self.uplink_least:.2f} %; deltas it had to hold back {self.stalled}",
             f"      callbacks late p99 <= {self.callback_late_p99:g} ms, loop lag p99 <= {self.loop_lag_p99:g} ms;"
             f" underruns {'unknown' if self.underruns is None else self.underruns}; the load: {load}; sends late p99"
             f" {self.load_late_p99:.2f}, max {self.load_late_max:.1f} ms",
@@ -136,6 +141,8 @@ def step(window: Window, wanted: int, idle_mb: float, at_mb: float) -> Step:
         uplink_least=float(per_ms.min(initial=1000)),
         callback_late_p99=1000 * bucket_quantile(after, "offhook_callback_lateness_seconds", 0.99, before),
         loop_lag_p99=1000 * bucket_quantile(after, "offhook_loop_lag_seconds", 0.99, before),
+        mute=mute(heard.stream, heard.measured),
+        stalled=appended.stalled,
         underruns=window.underruns,
         ended=heard.ended + appended.ended,
         load_cpu=load_cpu(window),
@@ -143,6 +150,13 @@ def step(window: Window, wanted: int, idle_mb: float, at_mb: float) -> Step:
         load_late_max=float(heard.send_late_ms.max(initial=0)),
         doubts=doubts(window),
     )
+
+
+def mute(stream: NDArray[np.int64], measured: Measured) -> int:
+    """How many streams are nine tenths silence."""
+    silent = np.hypot(measured[:, 0], measured[:, 1]) < SILENT_BELOW * LEVEL
+    all_, quiet = np.bincount(stream), np.bincount(stream, weights=silent)
+    return int(np.sum(quiet > 0.9 * all_))
 
 
 def direction(verdict: Verdict) -> Direction:

@@ -1,6 +1,7 @@
 """A realtime server for hundreds of connections on a fraction of a core, in a process of its own.
 
-Each connection gets one endless response: a tone in prepared frames of 100 ms, in real time, the same bytes for all.
+Each connection gets one endless response: a tone in prepared pieces of 100 ms, in real time. Their audio is the same
+bytes for all; the head before it, with the ids, is a connection's own, since ids are never given twice.
 What the worker appends is counted by its length; of some connections at a time, in turn, it is decoded and measured.
 Connections are looked at once in 100 ms, when their next delta is due: nothing that the worker sends wakes this
 process. Only while a session begins is it answered at once.
@@ -25,7 +26,6 @@ from rig.child import Child, answer, cpu_s
 from rig.sip import OWN
 from rig.tones import AGENT_HZ, CALLER_HZ, LOOP_MS, Gauge, Measured, tone
 
-RESPONSE, ITEM = "resp_load", "item_load"
 DELTA_MS, AHEAD_MS = 100, 500
 TICK_MS = 2.5
 SLOTS = int(DELTA_MS / TICK_MS)
@@ -71,6 +71,8 @@ class _Conn:
     """What came of the handshake so far; None after it."""
     frames: ws.Frames = field(default_factory=ws.Frames)
     rate_hz: int = 24000
+    head: bytes = b""
+    """Of its deltas."""
     place: int = 0
     waiting: bytes = b""
     audio: int = 0
@@ -107,25 +109,33 @@ def audio_bytes(data: bytes, mask: bytes, begin: int, end: int) -> int:
 
 
 def _deltas(rate_hz: int) -> list[bytes]:
+    """What follows the head in each delta of the loop; all of one length."""
     samples = tone(AGENT_HZ, rate_hz)
     data = ulaw(samples) if rate_hz == 8000 else samples.tobytes()
     size = len(data) * DELTA_MS // LOOP_MS
-    where = {"response_id": RESPONSE, "item_id": ITEM, "output_index": 0, "content_index": 0}
-    return [
-        _event("response.output_audio.delta", **where, delta=base64.b64encode(data[at : at + size]).decode())
-        for at in range(0, len(data), size)
-    ]
+    return [base64.b64encode(data[at : at + size]) + b'"}' for at in range(0, len(data), size)]
+
+
+def delta_head(number: int, tail: int) -> bytes:
+    """What a connection's deltas begin with, from the frame's header to the quote before the audio.
+
+    `tail`: how many bytes follow it.
+    """
+    where = {"response_id": f"resp_{number}", "item_id": f"item_{number}", "output_index": 0, "content_index": 0}
+    event = {"type": "response.output_audio.delta", "event_id": "event_load", **where, "delta": ""}
+    return ws.frame(orjson.dumps(event)[:-2] + bytes(tail))[:-tail]
 
 
 def _session(number: int, settings: dict[str, Any]) -> bytes:
     """All that is said before the first audio."""
-    item = {"id": ITEM, "type": "message", "role": "assistant", "status": "in_progress", "content": []}
-    response = {"id": RESPONSE, "object": "realtime.response", "status": "in_progress", "output": []}
+    response_id, item_id = f"resp_{number}", f"item_{number}"
+    item = {"id": item_id, "type": "message", "role": "assistant", "status": "in_progress", "content": []}
+    response = {"id": response_id, "object": "realtime.response", "status": "in_progress", "output": []}
     return b"".join(
         [
             _event("session.updated", session={"id": f"sess_{number}", **settings}),
             _event("response.created", response=response),
-            _event("response.output_item.added", response_id=RESPONSE, output_index=0, item=item),
+            _event("response.output_item.added", response_id=response_id, output_index=0, item=item),
             _event("conversation.item.added", item=item, previous_item_id=None),
         ]
     )
@@ -249,6 +259,7 @@ class _Server:
         if self.starting.pop(conn.socket.fileno(), None) is not None:
             self.poll.unregister(conn.socket.fileno())
             deltas = self.deltas[conn.rate_hz]
+            conn.head = delta_head(conn.number, len(deltas[0]))
             conn.place = conn.number * 7 % len(deltas)
             for _ in range(AHEAD_MS // DELTA_MS):
                 self._speak(conn)
@@ -269,19 +280,19 @@ class _Server:
 
     def _speak(self, conn: _Conn) -> None:
         deltas = self.deltas[conn.rate_hz]
-        self._send(conn, deltas[conn.place] if len(conn.waiting) < WAITING else b"")
+        self._send(conn, *((conn.head, deltas[conn.place]) if len(conn.waiting) < WAITING else ()))
         conn.place = (conn.place + 1) % len(deltas)
 
-    def _send(self, conn: _Conn, data: bytes) -> None:
+    def _send(self, conn: _Conn, *parts: bytes) -> None:
         if conn.waiting:
-            data = conn.waiting + data
+            parts = (conn.waiting, *parts)
         try:
-            sent = conn.socket.send(data)
+            sent = conn.socket.sendmsg(parts)
         except BlockingIOError:
             sent = 0
         except OSError:
             return  # reading will tell
-        conn.waiting = data[sent:]
+        conn.waiting = b"" if sent == sum(map(len, parts)) else b"".join(parts)[sent:]
         if conn.waiting and self.window is not None:
             self.window.stalled += 1
 
