@@ -12,7 +12,7 @@ import pytest
 from parts import sound
 from parts.caller import Call
 from parts.program import until
-from parts.provider import ANSWER_HZ, FILLER_HZ, RATE, WORDS_HZ, Provider, Session
+from parts.provider import ANSWER_HZ, FILLER_HZ, RATE, WORDS_HZ, Provider, Session, is_no_filler
 from parts.services import OwnDesk, Worker
 
 DialDesk = Callable[[], tuple[Call, Session, str]]
@@ -279,10 +279,6 @@ class TestComplaint8Choppy:
         steps = {b.sequence - a.sequence for a, b in zip(audio, audio[1:], strict=False)}
         assert steps <= {1, 1 - 65536}, "no packet is missing"
         assert desk.wait_log("call_ended", call_id=call_id)["underruns"] == 0
-
-
-def is_no_filler(request: dict[str, Any]) -> bool:
-    return bool(request.get("response", {}).get("metadata", {}).get("purpose") != "filler")
 
 
 def no_refusals(session: Session) -> bool:

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from parts import sound
 from parts.caller import ROUGHLY, Call
 from parts.program import command_line, kill, until
-from parts.provider import ANSWER_HZ, FILLER_HZ, WORDS_HZ, Opening, Provider, Session
+from parts.provider import ANSWER_HZ, FILLER_HZ, WORDS_HZ, Opening, Provider, Session, is_filler, is_no_filler
 from parts.services import OwnDesk, RealtimeServer, Worker
 
 Dial = Callable[[], tuple[Call, Session, str]]
-
-
-def is_filler(request: dict[str, Any]) -> bool:
-    return bool(request.get("response", {}).get("metadata", {}).get("purpose") == "filler")
-
-
-def is_no_filler(request: dict[str, Any]) -> bool:
-    return not is_filler(request)
 
 
 def floor_is(workshop: OwnDesk, call_id: str, whose: str) -> None:

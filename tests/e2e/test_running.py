@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from parts.caller import Call
 from parts.program import command_line, until
-from parts.provider import ANSWER_HZ, FILLER_HZ, Session
+from parts.provider import ANSWER_HZ, FILLER_HZ, Session, is_filler, is_no_filler
 from parts.services import OwnDesk
 
 Dial = Callable[[], tuple[Call, Session, str]]
-
-
-def is_no_filler(request: dict[str, Any]) -> bool:
-    return bool(request.get("response", {}).get("metadata", {}).get("purpose") != "filler")
 
 
 def test_an_idempotent_tool_is_tried_again_after_growing_pauses_and_no_other_is(
@@ -100,7 +95,7 @@ def test_a_tool_that_takes_too_long_is_excused_then_stopped(dial_workshop: Dial,
     call, session, call_id = dial_workshop()
     overlong = session.calls("overlong", {"name": "overlong"})
     call.hears_tone(FILLER_HZ, 300)
-    said = session.got("response.create", lambda request: not is_no_filler(request))[0]["response"]["instructions"]
+    said = session.got("response.create", is_filler)[0]["response"]["instructions"]
     assert said == "Say exactly: Let me see.", "the soft budget: its own words for it"
     outcome = session.output(overlong)
     assert outcome["status"] == "timeout" and "took too long" in outcome["error"]

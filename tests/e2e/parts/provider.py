@@ -256,6 +256,16 @@ class Session:
         return {"response_id": response_id, "item_id": item_id, "output_index": 0, "content_index": 0}
 
 
+def is_filler(request: Mapping[str, Any]) -> bool:
+    """Whether a response.create asks for a filler."""
+    return bool(request.get("response", {}).get("metadata", {}).get("purpose") == "filler")
+
+
+def is_no_filler(request: Mapping[str, Any]) -> bool:
+    """Whether it asks for anything else."""
+    return not is_filler(request)
+
+
 class Provider:
     """The server, on a thread of its own."""
 
