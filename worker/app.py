@@ -86,7 +86,7 @@ class App:
         self._endpoint: Endpoint | None = None
         self._board: Switchboard | None = None
         self._governor = Governor(time.monotonic())
-        self._load = LoadWatch(self._governor, lambda: len(self._board or ()), self.metrics)
+        self._load = LoadWatch(self._governor, self._in_progress, self.metrics)
         self._tasks: list[asyncio.Task[None]] = []
 
     # --- start and stop -----------------------------------------------------------------------------------------------
@@ -206,6 +206,9 @@ class App:
         """On the pj thread: hand the event to the loop, and nothing else."""
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is interested any more
             loop.call_soon_threadsafe(self._on_phone, event)
+
+    def _in_progress(self) -> tuple[int, int]:
+        return (0, 0) if self._board is None else (len(self._board), self._board.coming)
 
     def _on_phone(self, event: phone.CallEvent) -> None:
         if self._board is not None:

@@ -19,16 +19,18 @@ class Reading:
 
     at: float = 0.0
     """When it ended (s)."""
-    span_s: float = 0.5
+    span_s: float = 0.25
     """How long it was."""
     cpu: float = 0.0
-    """The process's CPU time in it, as a share of one core."""
+    """The process's CPU time, as a share of one core."""
     lag_s: float = 0.0
-    """How late the event loop's timers were: the 95th percentile."""
+    """How late the event loop's timers were: the 95th percentile of the last second's."""
     late_s: float = 0.0
     """How late the media clock was: the median over the calls of the worst in each one's last second."""
     calls: int = 0
-    """Calls in progress at its end."""
+    """Calls in progress at its end,"""
+    coming: int = 0
+    """and those of them whose audio does not flow yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,8 @@ class Limits:
     open_after_s: float = 2.0
     stale_s: float = 1.5
     """An event loop that has taken no reading for so long is stuck."""
-    call_cpu: float = 0.004
-    """What a call adds to the share of a core (measured: 0.3 to 0.5 % with audio both ways),"""
+    call_cpu: float = 0.003
+    """What a call adds to the share of a core (measured: 0.3 % with audio both ways),"""
     setup_s: float = 0.006
     """and the CPU time of its set-up (measured: 5 to 7 ms, WebSocket and log lines included)."""
     retry_reckoned_s: int = 2
@@ -67,8 +69,6 @@ class _State:
     """Calls taken until the reading,"""
     taken_before: int
     """and until the one before it."""
-    grown: int
-    """By how many calls there were more at the reading than at the one before it."""
 
 
 class Governor:
@@ -77,7 +77,7 @@ class Governor:
     def __init__(self, now: float, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
         self._taken = 0
-        self._state = _State(Reading(at=now), False, 0, 0, 0)
+        self._state = _State(Reading(at=now), False, 0, 0)
         self._over_since: float | None = None
         self._easy_since: float | None = None
 
@@ -107,8 +107,7 @@ class Governor:
             closed = self._easy_since is None or reading.at - self._easy_since < self.limits.open_after_s
         elif self._over_since is not None:
             closed = reading.at - self._over_since >= self.limits.close_after_s
-        grown = max(0, reading.calls - self._state.reading.calls)
-        self._state = _State(reading, closed, self._taken, self._state.taken, grown)
+        self._state = _State(reading, closed, self._taken, self._state.taken)
 
     def refusal(self, now: float) -> int | None:
         """Whether a call that comes now is refused: the s after which it may try again, or None: it is taken."""
@@ -125,12 +124,12 @@ class Governor:
     def _reckoned(self, state: _State, since: int) -> float:
         """The share of a core with one more call.
 
-        What a reading shows of calls that came within its span is their set-up; their audio is yet to come. Set-ups
-        count as far as they come faster than within that span.
+        Of those that are being set up the audio is yet to come; set-ups count as far as they come faster than within
+        the reading's span.
         """
         reading, limits = state.reading, self.limits
         span_s = max(reading.span_s, 0.1)
-        unseen = state.grown + since + 1
+        unseen = reading.coming + since + 1
         faster = max(0, since + 1 - (state.taken - state.taken_before)) / span_s
         return reading.cpu + unseen * limits.call_cpu + faster * limits.setup_s
 

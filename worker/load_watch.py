@@ -1,4 +1,4 @@
-"""Reads twice a second how busy the worker's core is, and has the governor judge it."""
+"""Reads four times a second how busy the worker's core is, and has the governor judge it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ __all__ = ["LoadWatch"]
 
 log = structlog.get_logger(__name__)
 
-LOOK_S = 0.5
+LOOK_S = 0.25
+CPU_LOOKS = 2
+"""CPU time is that of so many spans: a log line's write is no load."""
+MEASURES_S = 1.0
 MEASURES = 1000
-"""Kept between two readings at most; past it the oldest go."""
+"""Kept of each kind at most, for so long; past it the oldest go."""
 
 
 class LoadWatch:
@@ -28,49 +31,54 @@ class LoadWatch:
     def __init__(
         self,
         governor: Governor,
-        calls: Callable[[], int],
+        calls: Callable[[], tuple[int, int]],
         metrics: Metrics,
         *,
         clock: Callable[[], float] = time.monotonic,
         cpu: Callable[[], float] = time.process_time,
     ) -> None:
-        """`calls` tells how many are in progress, `cpu` the CPU time of all the process's threads (s)."""
+        """`calls` tells how many are in progress and how many of them have no audio yet.
+
+        `cpu`: the CPU time of all the process's threads (s).
+        """
         self._governor = governor
         self._calls = calls
         self._metrics = metrics
         self._clock = clock
         self._cpu = cpu
-        self._lags: deque[float] = deque(maxlen=MEASURES)
-        self._lates: deque[float] = deque(maxlen=MEASURES)
-        self._at, self._cpu_s = clock(), cpu()
+        self._lags: deque[tuple[float, float]] = deque(maxlen=MEASURES)
+        self._lates: deque[tuple[float, float]] = deque(maxlen=MEASURES)
+        self._used = deque([(clock(), cpu())], maxlen=CPU_LOOKS + 1)
 
     def lagged(self, seconds: float) -> None:
         """A timer of the event loop was so late."""
-        self._lags.append(seconds)
+        self._lags.append((self._clock(), seconds))
         self._metrics.loop_lag.observe(seconds)
 
     def late(self, seconds: float) -> None:
         """The media clock came to a call so late at the worst, in the call's last second."""
-        self._lates.append(seconds)
+        self._lates.append((self._clock(), seconds))
         self._metrics.callback_lateness.observe(seconds)
 
     def look(self) -> None:
         """Take a reading."""
         now, cpu_s = self._clock(), self._cpu()
-        span_s = now - self._at
+        span_s = now - self._used[-1][0]
         if span_s <= 0:
             return
+        self._used.append((now, cpu_s))
+        since, cpu_then = self._used[0]
+        lags, lates = _recent(self._lags, now), _recent(self._lates, now)
+        calls, coming = self._calls()
         reading = Reading(
             at=now,
             span_s=span_s,
-            cpu=(cpu_s - self._cpu_s) / span_s,
-            lag_s=_high(self._lags),
-            late_s=statistics.median(self._lates) if self._lates else 0.0,
-            calls=self._calls(),
+            cpu=(cpu_s - cpu_then) / (now - since),
+            lag_s=sorted(lags)[len(lags) * 95 // 100] if lags else 0.0,
+            late_s=statistics.median(lates) if lates else 0.0,
+            calls=calls,
+            coming=coming,
         )
-        self._at, self._cpu_s = now, cpu_s
-        self._lags.clear()
-        self._lates.clear()
         before = self._governor.closed
         self._governor.read(reading)
         self._metrics.load.set(reading.cpu)
@@ -86,12 +94,14 @@ class LoadWatch:
         return f"{reading.cpu:.0%} of a core, loop {lag_ms:.0f} ms late, media clock {late_ms:.0f} ms late"
 
     async def run(self) -> None:
-        """Look twice a second until cancelled."""
+        """Look four times a second until cancelled."""
         while True:
             await asyncio.sleep(LOOK_S)
             self.look()
 
 
-def _high(values: deque[float]) -> float:
-    """The 95th percentile; 0 of nothing."""
-    return sorted(values)[min(len(values) - 1, len(values) * 95 // 100)] if values else 0.0
+def _recent(measures: deque[tuple[float, float]], now: float) -> list[float]:
+    """Those of the last second; the older ones go."""
+    while measures and measures[0][0] < now - MEASURES_S:
+        measures.popleft()
+    return [value for _, value in measures]

@@ -39,7 +39,7 @@ class Metrics:
 
         self.calls_active = gauge("calls_active", "Calls in progress.")
         self.calls_capacity = gauge("calls_capacity", "Calls at once that this worker accepts.")
-        self.load = gauge("load", "The process's CPU time, as a share of one core, over the last half second.")
+        self.load = gauge("load", "The process's CPU time, as a share of one core, in the last half second.")
         self.overloaded = gauge("overloaded", "1 while the load is over its limits, so that new calls are refused.")
         self.draining = gauge("draining", "1 while the worker takes no new calls.")
         self.sip_registered = gauge("sip_registered", "1 while the registrar has us.")

@@ -84,6 +84,11 @@ class Switchboard:
     def __len__(self) -> int:
         return len(self._calls)
 
+    @property
+    def coming(self) -> int:
+        """Calls in progress whose audio does not flow yet."""
+        return sum(not (call.confirmed and call.media) for call in self._calls.values())
+
     # --- the endpoint's events ----------------------------------------------------------------------------------------
 
     def on_event(self, event: phone.CallEvent) -> None:

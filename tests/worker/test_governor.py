@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from worker.governor import Governor, Limits, Reading
 
 LIMITS = Limits()
-SPAN_S = 0.5
+SPAN_S = 0.25
 OVER = [{"cpu": 0.97}, {"lag_s": 0.2}, {"late_s": 0.1}]
 BUSY = {"cpu": 0.5, "lag_s": 0.01, "late_s": 0.002, "calls": 100}
 
@@ -22,7 +22,7 @@ class Scene:
         self.governor = Governor(self.now)
 
     def read(self, **measured: float) -> None:
-        """Half a second goes by."""
+        """A quarter of a second goes by."""
         self.now += SPAN_S
         self.governor.read(Reading(**{**BUSY, "at": self.now, "span_s": SPAN_S, **measured}))  # type: ignore[arg-type]
 
@@ -31,7 +31,7 @@ class Scene:
         return self.governor.refusal(self.now)
 
     def closes(self, **measured: float) -> None:
-        for _ in range(4):
+        for _ in range(8):
             self.read(**measured)
         assert self.governor.closed
 
@@ -51,12 +51,12 @@ def test_two_seconds_over_any_limit_close_it_and_two_well_under_all_open_it(
     scene: Scene, measured: dict[str, float]
 ) -> None:
     scene.read()
-    for _ in range(3):
+    for _ in range(7):
         scene.read(**measured)
         assert not scene.governor.closed
     scene.read(**measured)
     assert scene.governor.closed and scene.comes() == LIMITS.retry_closed_s
-    for _ in range(3):
+    for _ in range(7):
         scene.read()
         assert scene.comes() == LIMITS.retry_closed_s
     scene.read()
@@ -65,10 +65,10 @@ def test_two_seconds_over_any_limit_close_it_and_two_well_under_all_open_it(
 
 @pytest.mark.parametrize("measured", OVER[1:])
 def test_a_hiccup_closes_nothing(scene: Scene, measured: dict[str, float]) -> None:
-    for _ in range(3):
+    for _ in range(7):
         scene.read(**measured)
     scene.read()
-    for _ in range(3):
+    for _ in range(7):
         scene.read(**measured)
     assert not scene.governor.closed and scene.comes() is None
 
@@ -84,30 +84,29 @@ def test_a_burst_between_two_readings_is_not_let_in_whole(scene: Scene) -> None:
     """500 calls in one moment, at a worker that has just said that it is idle."""
     scene.read(cpu=0.02, calls=1)
     taken = sum(scene.comes() is None for _ in range(500))
-    assert 40 <= taken <= 60
+    assert 25 <= taken <= 40
     assert scene.comes() == LIMITS.retry_reckoned_s
 
 
 def test_a_burst_that_has_been_set_up_still_counts_until_its_audio_is_measured(scene: Scene) -> None:
     scene.read(cpu=0.1, calls=10)
     first = sum(scene.comes() is None for _ in range(500))
-    scene.read(cpu=0.5, calls=10 + first)
+    scene.read(cpu=0.5, calls=10 + first, coming=first)
     second = sum(scene.comes() is None for _ in range(500))
     assert 0.5 + (first + second) * LIMITS.call_cpu <= LIMITS.cpu + LIMITS.call_cpu
 
 
 def test_75_calls_a_second_pass_for_as_long_as_the_core_has_room(scene: Scene) -> None:
     """As many come as go: what counts is the load, not the coming and going."""
-    for second in range(20):
-        for _ in range(2):
-            assert [scene.comes() for _ in range(37)] == [None] * 37, second
-            scene.read(cpu=min(0.7, 0.4 + 0.1 * second), calls=min(75, 37 * (second + 1)))
+    for quarter in range(80):
+        assert [scene.comes() for _ in range(19)] == [None] * 19, quarter
+        scene.read(cpu=min(0.82, 0.3 + 0.1 * quarter), calls=min(150, 19 * (quarter + 1)), coming=3)
 
 
 @pytest.mark.parametrize("measured", OVER)
 def test_nobody_is_refused_for_nobodys_sake(scene: Scene, measured: dict[str, float]) -> None:
     """Without a call there is no audio to suffer; the first is taken, the second is not."""
-    for _ in range(8):
+    for _ in range(9):
         scene.read(**{**measured, "calls": 0})
     assert scene.governor.closed
     assert scene.comes() is None
@@ -128,6 +127,7 @@ MEASURED = st.fixed_dictionaries(
         "lag_s": st.floats(0, 1),
         "late_s": st.floats(0, 1),
         "calls": st.integers(0, 500),
+        "coming": st.integers(0, 50),
         "comes": st.integers(0, 100),
     }
 )
@@ -158,7 +158,7 @@ def test_whatever_is_measured_it_does_not_flap_and_lets_no_burst_in(life: list[d
 
 
 @settings(deadline=None)
-@given(st.lists(st.floats(0, 0.6), min_size=1, max_size=40), st.integers(1, 15))
+@given(st.lists(st.floats(0, 0.6), min_size=1, max_size=40), st.integers(1, 10))
 def test_under_moderate_load_nobody_is_refused(shares: list[float], comes: int) -> None:
     scene = Scene()
     scene.read()  # the hundred calls that have come by then

@@ -21,7 +21,7 @@ class Scene:
         self.governor = Governor(self.now)
         self.metrics = Metrics()
         self.watch = LoadWatch(
-            self.governor, lambda: self.calls, self.metrics, clock=lambda: self.now, cpu=lambda: self.cpu_s
+            self.governor, lambda: (self.calls, 2), self.metrics, clock=lambda: self.now, cpu=lambda: self.cpu_s
         )
 
     def passes(self, seconds: float, cpu: float) -> None:
@@ -39,8 +39,10 @@ def test_a_reading_is_of_the_span_since_the_last_one() -> None:
     scene.passes(0.5, 0.6)
     reading = scene.governor.reading
     assert reading.cpu == pytest.approx(0.6) and reading.span_s == pytest.approx(0.5) and reading.at == scene.now
-    assert (reading.lag_s, reading.late_s, reading.calls) == (0.2, 0.002, 7)
-    scene.passes(0.5, 0.1)
+    assert (reading.lag_s, reading.late_s, reading.calls, reading.coming) == (0.2, 0.002, 7, 2)
+    scene.passes(0.4, 0.1)
+    assert scene.governor.reading.lag_s == 0.2, "a second's measures count"
+    scene.passes(0.7, 0.1)
     reading = scene.governor.reading
     assert reading.cpu == pytest.approx(0.1) and (reading.lag_s, reading.late_s) == (0.0, 0.0)
     text = scene.metrics.exposition().decode()
@@ -54,6 +56,13 @@ def test_a_clock_that_stands_still_is_no_reading() -> None:
     assert scene.governor.reading.calls == 0
 
 
+def test_a_moments_work_is_no_load() -> None:
+    scene = Scene()
+    scene.passes(0.25, 0.1)
+    scene.passes(0.25, 0.9)
+    assert scene.governor.reading.cpu == pytest.approx(0.5)
+
+
 def test_what_is_kept_between_two_readings_is_bounded() -> None:
     scene = Scene()
     for _ in range(3 * MEASURES):
@@ -64,7 +73,7 @@ def test_what_is_kept_between_two_readings_is_bounded() -> None:
 def test_the_log_tells_when_it_closes_and_when_it_opens() -> None:
     scene = Scene()
     with capture_logs() as lines:
-        for cpu in [0.5, *[0.99] * 6, *[0.2] * 6]:
+        for cpu in [0.5, *[0.99] * 7, *[0.2] * 7]:
             scene.passes(0.5, cpu)
     assert [(line["event"], line["log_level"]) for line in lines] == [
         ("overloaded", "warning"),
@@ -76,7 +85,7 @@ def test_the_log_tells_when_it_closes_and_when_it_opens() -> None:
 
 async def test_it_reads_the_process_itself() -> None:
     governor = Governor(time.monotonic())
-    watch = LoadWatch(governor, lambda: 1, Metrics())
+    watch = LoadWatch(governor, lambda: (1, 0), Metrics())
     task = asyncio.create_task(watch.run())
     try:
         async with asyncio.timeout(10):

@@ -272,6 +272,17 @@ async def test_the_end_told_twice_is_one_end(office: Office) -> None:
     assert office.outcomes() == {"completed": 1}
 
 
+async def test_a_call_is_coming_until_its_audio_flows(office: Office) -> None:
+    office.rings()
+    assert (len(office.board), office.board.coming) == (1, 1)
+    office.board.on_event(phone.CallConfirmed("c1"))
+    assert office.board.coming == 1
+    office.board.on_event(phone.MediaActive("c1", "PCMU", 8000))
+    assert (len(office.board), office.board.coming) == (1, 0)
+    office.ends()
+    assert await office.board.all_ended(5.0)
+
+
 async def test_registration_and_refusals_are_counted(office: Office) -> None:
     office.board.on_event(phone.RegistrationChanged(True, 200, "OK", 300))
     assert office.metrics.sip_registered._value.get() == 1
