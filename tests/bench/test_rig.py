@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from rig import audio, sip, ws
 from rig.figures import quantile
 from rig.load_figures import beat, numbered
-from rig.load_server import APPEND_END, APPEND_HEAD, audio_bytes, delta_head
+from rig.load_protocol import APPEND_END, APPEND_HEAD, audio_bytes, delta_head
 from rig.mmsg import Outgoing, Receiver, udp
 from rig.tones import AGENT_HZ, CALLER_HZ, Gauge, Verdict, judge, tone
 from rig.variant import Variant

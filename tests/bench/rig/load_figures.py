@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rig.figures import quantile
 from rig.load import LOAD_CORE, WORKER_CORE, Window
-from rig.load_server import DELTA_MS
+from rig.load_protocol import DELTA_MS
 from rig.tones import LEVEL, PIECE_MS, SILENT_BELOW, Measured, Verdict, judge
 from rig.worker import bucket_quantile
 

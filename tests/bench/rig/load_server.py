@@ -21,16 +21,15 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 from rig import ws
-from rig.audio import DECODE, ulaw
+from rig.audio import DECODE
 from rig.child import Child, answer, cpu_s
+from rig.load_protocol import DELTA_MS, FORMATS, audio_bytes, delta_head, deltas, event, session
 from rig.sip import OWN
-from rig.tones import AGENT_HZ, CALLER_HZ, LOOP_MS, Gauge, Measured, tone
+from rig.tones import CALLER_HZ, Gauge, Measured
 
-DELTA_MS, AHEAD_MS = 100, 500
+AHEAD_MS = 500
 TICK_MS = 2.5
 SLOTS = int(DELTA_MS / TICK_MS)
-APPEND_HEAD, APPEND_END = b'{"type":"input_audio_buffer.append","audio":"', b'"}'
-ENVELOPE = len(APPEND_HEAD + APPEND_END)
 SHORTEST = 200
 """Bytes of a frame with audio; all others are looked into."""
 CHECKED = 32
@@ -39,7 +38,6 @@ TURN_S = 1.0
 """for so long."""
 WAITING = 1 << 20
 """Bytes for a worker that does not read; past that its deltas are left out. Each that had to wait is counted."""
-FORMATS = {"audio/pcm": 24000, "audio/pcmu": 8000}
 
 
 @dataclass(slots=True)
@@ -95,52 +93,6 @@ class _Window:
     stalled: int = 0
 
 
-def _event(kind: str, **fields: Any) -> bytes:
-    return ws.frame(orjson.dumps({"type": kind, "event_id": "event_load", **fields}))
-
-
-def audio_bytes(data: bytes, mask: bytes, begin: int, end: int) -> int:
-    """How much audio lies in an append, without decoding it: base64 ends in = for each byte that it has not."""
-    last = end - 3  # before "}
-    missing = 0
-    while missing < 2 and data[last - missing] ^ mask[(last - missing - begin) % 4] == ord("="):
-        missing += 1
-    return (end - begin - ENVELOPE) * 3 // 4 - missing
-
-
-def _deltas(rate_hz: int) -> list[bytes]:
-    """What follows the head in each delta of the loop; all of one length."""
-    samples = tone(AGENT_HZ, rate_hz)
-    data = ulaw(samples) if rate_hz == 8000 else samples.tobytes()
-    size = len(data) * DELTA_MS // LOOP_MS
-    return [base64.b64encode(data[at : at + size]) + b'"}' for at in range(0, len(data), size)]
-
-
-def delta_head(number: int, tail: int) -> bytes:
-    """What a connection's deltas begin with, from the frame's header to the quote before the audio.
-
-    `tail`: how many bytes follow it.
-    """
-    where = {"response_id": f"resp_{number}", "item_id": f"item_{number}", "output_index": 0, "content_index": 0}
-    event = {"type": "response.output_audio.delta", "event_id": "event_load", **where, "delta": ""}
-    return ws.frame(orjson.dumps(event)[:-2] + bytes(tail))[:-tail]
-
-
-def _session(number: int, settings: dict[str, Any]) -> bytes:
-    """All that is said before the first audio."""
-    response_id, item_id = f"resp_{number}", f"item_{number}"
-    item = {"id": item_id, "type": "message", "role": "assistant", "status": "in_progress", "content": []}
-    response = {"id": response_id, "object": "realtime.response", "status": "in_progress", "output": []}
-    return b"".join(
-        [
-            _event("session.updated", session={"id": f"sess_{number}", **settings}),
-            _event("response.created", response=response),
-            _event("response.output_item.added", response_id=response_id, output_index=0, item=item),
-            _event("conversation.item.added", item=item, previous_item_id=None),
-        ]
-    )
-
-
 class _Server:
     """The child process."""
 
@@ -152,7 +104,7 @@ class _Server:
         self.starting: dict[int, _Conn] = {}
         self.slots: list[list[_Conn]] = [[] for _ in range(SLOTS)]
         self.opened = 0
-        self.deltas = {rate: _deltas(rate) for rate in FORMATS.values()}
+        self.deltas = {rate: deltas(rate) for rate in FORMATS.values()}
         self.gauges = {rate: Gauge(CALLER_HZ, rate) for rate in FORMATS.values()}
         self.decode = DECODE.astype(np.float32)
         self.window: _Window | None = None
@@ -242,8 +194,8 @@ class _Server:
             head, end, rest = conn.request.partition(b"\r\n\r\n")
             if end:
                 conn.request = None
-                session = {"id": f"sess_{conn.number}", "type": "realtime"}
-                self._send(conn, ws.accept(head) + _event("session.created", session=session))
+                created = {"id": f"sess_{conn.number}", "type": "realtime"}
+                self._send(conn, ws.accept(head) + event("session.created", session=created))
                 self._take(conn, rest)
 
     def _forget(self, conn: _Conn) -> None:
@@ -255,12 +207,12 @@ class _Server:
         """The session's settings are there: confirm them, and begin to speak."""
         kind = settings.get("audio", {}).get("output", {}).get("format", {}).get("type", "audio/pcm")
         conn.rate_hz = FORMATS[kind]
-        self._send(conn, _session(conn.number, settings))
+        self._send(conn, session(conn.number, settings))
         if self.starting.pop(conn.socket.fileno(), None) is not None:
             self.poll.unregister(conn.socket.fileno())
-            deltas = self.deltas[conn.rate_hz]
-            conn.head = delta_head(conn.number, len(deltas[0]))
-            conn.place = conn.number * 7 % len(deltas)
+            loop = self.deltas[conn.rate_hz]
+            conn.head = delta_head(conn.number, len(loop[0]))
+            conn.place = conn.number * 7 % len(loop)
             for _ in range(AHEAD_MS // DELTA_MS):
                 self._speak(conn)
             min(self.slots, key=len).append(conn)
@@ -279,9 +231,9 @@ class _Server:
             self._take(conn, data)
 
     def _speak(self, conn: _Conn) -> None:
-        deltas = self.deltas[conn.rate_hz]
-        self._send(conn, *((conn.head, deltas[conn.place]) if len(conn.waiting) < WAITING else ()))
-        conn.place = (conn.place + 1) % len(deltas)
+        loop = self.deltas[conn.rate_hz]
+        self._send(conn, *((conn.head, loop[conn.place]) if len(conn.waiting) < WAITING else ()))
+        conn.place = (conn.place + 1) % len(loop)
 
     def _send(self, conn: _Conn, *parts: bytes) -> None:
         if conn.waiting:
@@ -312,20 +264,20 @@ class _Server:
                 if self.window is not None and (conn.number + self.turn) % self.every == 0:
                     self._check(conn, orjson.loads(ws.unmasked(whole[begin:end], mask)))
             elif kind == ws.TEXT:
-                event = orjson.loads(ws.unmasked(whole[begin:end], mask))
-                if event["type"] == "session.update":
-                    self._updated(conn, event["session"])
+                body = orjson.loads(ws.unmasked(whole[begin:end], mask))
+                if body["type"] == "session.update":
+                    self._updated(conn, body["session"])
             elif kind == ws.PING:
                 self._send(conn, ws.frame(ws.unmasked(whole[begin:end], mask), ws.PONG))
             elif kind == ws.CLOSE:
                 self._send(conn, ws.frame(ws.unmasked(whole[begin:end], mask), ws.CLOSE))
 
-    def _check(self, conn: _Conn, event: dict[str, Any]) -> None:
+    def _check(self, conn: _Conn, body: dict[str, Any]) -> None:
         window, gauge = self.window, self.gauges[conn.rate_hz]
         assert window is not None
         if conn.turn != self.turn:
             conn.turn, conn.rest, conn.piece = self.turn, b"", 0
-        data = conn.rest + base64.b64decode(event["audio"])
+        data = conn.rest + base64.b64decode(body["audio"])
         size = gauge.samples * (1 if conn.rate_hz == 8000 else 2)
         whole = len(data) // size * size
         conn.rest = data[whole:]
