@@ -198,11 +198,11 @@ def test_the_demo_plays_a_call_and_prints_its_record(offhook: Any, tmp_path: Pat
     record = json.loads(out)
     keys = "call_id outcome answered_ms duration_ms turns tool_calls barge_ins longest_tool_silence_ms heard_by_caller"
     assert set(keys.split()) <= set(record) and set(record) - set(keys.split()) <= {
-        "recording", "reason", "errors", "caller", "dialled"
+        "recording", "reason", "errors", "caller", "dialled", "calls_back"
     }  # fmt: skip
     assert set(record["turns"][0]) == {"who", "text", "start_ms", "end_ms"}
     assert {turn["who"] for turn in record["turns"]} == {"caller", "agent", "filler"}
-    tools = "tool mode start_ms job_id status wait_ms run_ms fillers"
+    tools = "tool mode start_ms job_id status wait_ms run_ms fillers promised"
     assert set(tools.split()) == set(record["tool_calls"][0])
     look_up = next(call for call in record["tool_calls"] if call["tool"] == "order_status")
     assert look_up["mode"] == "queued" and look_up["status"] == "ok" and look_up["fillers"] >= 1
