@@ -13,10 +13,11 @@ RUN apt-get update \
         build-essential swig libssl-dev uuid-dev libsrtp2-dev libspeex-dev libspeexdsp-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
-COPY docker/build-pjsua2 docker/pjproject*.tar.* ./
+COPY telephony/native telephony/native
+COPY docker/build-pjsua2 docker/pjproject*.tar.* docker/
 ARG CALLS=512
-RUN source="$(ls pjproject*.tar.* 2>/dev/null || echo upstream)" \
-    && ./build-pjsua2 "$source" --calls "$CALLS" --work /tmp/work --out /wheels \
+RUN source="$(ls docker/pjproject*.tar.* 2>/dev/null || echo upstream)" \
+    && docker/build-pjsua2 "$source" --calls "$CALLS" --work /tmp/work --out /wheels \
     && rm -rf /tmp/work
 
 FROM ${PYTHON} AS app

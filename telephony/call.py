@@ -20,7 +20,7 @@ from telephony.events import (
     MediaActive,
     MediaHeld,
 )
-from telephony.port import BridgePort
+from telephony.port import Port
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +35,7 @@ class SipCall(pj.Call):  # type: ignore[misc]
         account: pj.Account,
         call_id: str,
         bridge: Bridge,
-        port: BridgePort,
+        port: Port,
         post: Post,
         *,
         pj_id: int | None = None,
@@ -123,7 +123,7 @@ class SipCall(pj.Call):  # type: ignore[misc]
         if self.ended:
             return
         self.ended = True
-        self.port.bridge = None
+        self.port.attach(None)
         if self.port.faults:
             log.error("port_callback_failed", call_id=self.call_id, times=self.port.faults)
         self._post(CallEnded(self.call_id, status, reason, by))
@@ -146,7 +146,7 @@ class SipCall(pj.Call):  # type: ignore[misc]
         audio = self.getAudioMedia(index)
         audio.startTransmit(self.port)
         self.port.startTransmit(audio)
-        self.port.live = True
+        self.port.set_live(True)
         self._index = index
         stream = self.getStreamInfo(index)
         found = (stream.codecName, stream.codecClockRate)

@@ -28,7 +28,7 @@ from telephony.call import SipCall, operation
 from telephony.errors import NoSuchCall, SipRequestError, SipStartError
 from telephony.events import CallEvent, CallRefused, IncomingCall, RefusedFor, RegistrationChanged
 from telephony.library import EndpointInfo, Library
-from telephony.port import PTIME_MS, RATE_HZ, PortPool
+from telephony.port import PortPool, new_bridge
 from telephony.registration import Backoff
 from telephony.settings import SipSettings
 
@@ -163,7 +163,7 @@ class Core:
         return sum(not call.ended for call in self._calls.values()) >= self.limit
 
     def _new_call(self, pj_id: int | None) -> SipCall:
-        call_id, bridge = uuid.uuid4().hex, Bridge(RATE_HZ, ptime_ms=PTIME_MS)
+        call_id, bridge = uuid.uuid4().hex, new_bridge()
         port = self._ports.take(bridge)
         call = SipCall(self._account, call_id, bridge, port, self._post, pj_id=pj_id)
         self._calls[call_id] = call

@@ -1,6 +1,7 @@
-"""The media port between pjmedia's conference and a call's Bridge.
+"""The media ports between pjmedia's conference and the calls' bridges.
 
-Its callbacks run on pjmedia's clock thread, twice per 20 ms and port: they copy bytes and return.
+Their callbacks run on pjmedia's clock thread, twice per 20 ms and port: they copy bytes and return. Our own build has a
+port and a queue in C++ (native/), where they do so without Python; with any other they are `BridgePort`'s.
 """
 
 from __future__ import annotations
@@ -8,17 +9,31 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections import deque
+from collections.abc import Callable
+from typing import Protocol
 
 from telephony import frames
 from telephony.binding import pj
 from telephony.bridge import Bridge
+from telephony.frame_queue import FrameQueue, Queue
+
+__all__ = ["BridgePort", "Port", "PortPool", "new_bridge"]
 
 RATE_HZ = 8000
 PTIME_MS = 20
 FRAME_BYTES = RATE_HZ * PTIME_MS // 1000 * 2
 SILENCE = bytes(FRAME_BYTES)
 
+NATIVE = hasattr(pj, "FrameQueue") and hasattr(pj, "FramePort")
+"""Whether this build moves frames without Python."""
+
 _thread = threading.local()
+
+
+def new_bridge() -> Bridge:
+    """A call's bridge, with the best queue that this build has."""
+    make: Callable[[int, float, int, int], Queue] = pj.FrameQueue if NATIVE else FrameQueue
+    return Bridge(RATE_HZ, ptime_ms=PTIME_MS, make_queue=make)
 
 
 def _keep_thread_state() -> None:
@@ -32,45 +47,95 @@ def _keep_thread_state() -> None:
         ctypes.pythonapi.PyGILState_Ensure()
 
 
+class Port(Protocol):
+    """What belongs to one call at a time. Made, given and taken back on the pj thread."""
+
+    faults: int
+    """Callbacks that raised; there is nobody to raise to, and no logging on the clock thread."""
+
+    def attach(self, bridge: Bridge | None) -> None:
+        """Move this bridge's frames from now on; None: nobody's, and no callback is under way any more with native."""
+
+    def set_live(self, live: bool) -> None:
+        """Media has been up: from then on the absence of frames (hold) is silence, so that whoever listens for
+        the end of the caller's turn hears one.
+        """
+
+    def startTransmit(self, sink: pj.AudioMedia) -> None:
+        """pjsua2's: send what is requested of this port to another."""
+
+    def stopTransmit(self, sink: pj.AudioMedia) -> None:
+        """pjsua2's: send no more."""
+
+
+def _create(port: pj.AudioMediaPort, name: str) -> None:
+    form = pj.MediaFormatAudio()
+    form.init(pj.PJMEDIA_FORMAT_PCM, RATE_HZ, 1, PTIME_MS * 1000, 16)
+    port.createPort(name, form)
+
+
 class BridgePort(pj.AudioMediaPort):  # type: ignore[misc]
-    """A port that belongs to one call at a time. Made, given and taken back on the pj thread."""
+    """A `Port` in Python."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.bridge: Bridge | None = None
-        self.live = False
-        """Media has been up: from then on the absence of frames (hold) is silence, so that whoever listens for
-        the end of the caller's turn hears one."""
+        self._queue: Queue | None = None
+        self._live = False
         self.faults = 0
-        """Callbacks that raised; there is nobody to raise to, and no logging on this thread."""
-        form = pj.MediaFormatAudio()
-        form.init(pj.PJMEDIA_FORMAT_PCM, RATE_HZ, 1, PTIME_MS * 1000, 16)
-        self.createPort(name, form)
+        _create(self, name)
+
+    def attach(self, bridge: Bridge | None) -> None:
+        """Move this bridge's frames from now on; None: nobody's."""
+        self._queue = None if bridge is None else bridge.queue
+
+    def set_live(self, live: bool) -> None:
+        """Whether the absence of frames is silence."""
+        self._live = live
 
     def onFrameReceived(self, frame: pj.MediaFrame) -> None:
         """The caller's frame; an empty one is the conference's heartbeat while nothing is connected."""
         _keep_thread_state()
-        bridge = self.bridge
-        if bridge is None:
+        queue = self._queue
+        if queue is None:
             return
         try:
             if frame.size:
-                bridge.push(frames.read(frame))
-            elif self.live:
-                bridge.push(SILENCE)
+                queue.push(frames.read(frame))
+            elif self._live:
+                queue.push(SILENCE)
         except Exception:
             self.faults += 1
 
     def onFrameRequested(self, frame: pj.MediaFrame) -> None:
         """The agent's frame, or silence."""
         _keep_thread_state()
-        bridge, pcm = self.bridge, SILENCE
-        if bridge is not None:
+        queue, pcm = self._queue, SILENCE
+        if queue is not None:
             try:
-                pcm = bridge.pull()
+                pcm = queue.pull()
             except Exception:
                 self.faults += 1
         frames.write(frame, pcm)
+
+
+if NATIVE:
+
+    class NativePort(pj.FramePort):  # type: ignore[misc]
+        """A `Port` in C++. It moves the frames of a native queue only, so a bridge of `new_bridge`."""
+
+        def __init__(self, name: str) -> None:
+            super().__init__(FRAME_BYTES)
+            self.faults = 0
+            self._bridge: Bridge | None = None
+            _create(self, name)
+
+        def attach(self, bridge: Bridge | None) -> None:
+            """Move this bridge's frames from now on; None: nobody's, and no callback is under way any more."""
+            if bridge is None:
+                super().detach()
+            else:
+                super().attach(bridge.queue)
+            self._bridge = bridge  # kept alive until nothing on the clock thread has its queue
 
 
 class PortPool:
@@ -80,23 +145,24 @@ class PortPool:
     """
 
     def __init__(self) -> None:
-        self._free: deque[BridgePort] = deque()
+        self._free: deque[Port] = deque()
         self._made = 0
 
-    def take(self, bridge: Bridge) -> BridgePort:
+    def take(self, bridge: Bridge) -> Port:
         """A port for this bridge."""
         if self._free:
             port = self._free.popleft()
         else:
-            port = BridgePort(f"offhook-{self._made}")
+            port = (NativePort if NATIVE else BridgePort)(f"offhook-{self._made}")
             self._made += 1
-        port.live, port.faults = False, 0
-        port.bridge = bridge
+        port.set_live(False)
+        port.faults = 0
+        port.attach(bridge)
         return port
 
-    def give_back(self, port: BridgePort) -> None:
+    def give_back(self, port: Port) -> None:
         """The call is over."""
-        port.bridge = None
+        port.attach(None)
         self._free.append(port)
 
     def clear(self) -> None:

@@ -84,21 +84,3 @@ def test_helpers_are_used_where_there_are_any() -> None:
     frames.write(frame, b"abcd")
     assert (frame.type, frame.size, frame.buf.data) == (frames.AUDIO, 4, b"abcd")
     assert frames.read(frame) == b"abcd"
-
-
-@pytest.mark.skipif(OWN, reason="this is the own build already")
-def test_the_same_on_the_own_build(own_site: Path | None) -> None:
-    """This file again, with the build that OFFHOOK_TEST_PJSUA2 names."""
-    if own_site is None:
-        pytest.skip("OFFHOOK_TEST_PJSUA2 names no build")
-    root = Path(__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rs", __file__],
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(own_site), str(root)])},
-        capture_output=True,
-        text=True,
-        timeout=25,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "has no helpers" not in done.stdout, "the own build was not the one that ran"
