@@ -73,8 +73,9 @@ async def running_beside(calls: int, pjsua2: str | None = None, *, record: bool 
     The worker has core 0 to itself, all else is on core 1. Says at the end how those calls fared.
     """
     os.sched_setaffinity(0, {LOAD_CORE})
+    variant = Variant(pjsua2=pjsua2 or "", environment={"OFFHOOK_OVERLOAD": "accept"})
     with tempfile.TemporaryDirectory() as commits:
-        with loading(Variant(pjsua2=pjsua2 or ""), Path(commits), record=record) as load:
+        with loading(variant, Path(commits), record=record) as load:
             idle = load.worker.usage().rss_mb
             up = await asyncio.to_thread(load.reach, calls, CALLS_PER_S)
             print(f"beside {up} calls" + (f", NOT {calls}: {load.why()}" if up < calls else ""))
