@@ -8,9 +8,13 @@ well under it for `open_after_s`. A worker without a call refuses nobody: there 
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 __all__ = ["Governor", "Limits", "Reading"]
+
+MARKS = 8
+"""Readings that may overlap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +23,10 @@ class Reading:
 
     at: float = 0.0
     """When it ended (s)."""
-    span_s: float = 0.25
+    span_s: float = 0.5
     """How long it was."""
     cpu: float = 0.0
-    """The process's CPU time, as a share of one core."""
+    """The process's CPU time in it, as a share of one core."""
     lag_s: float = 0.0
     """How late the event loop's timers were: the 95th percentile of the last second's."""
     late_s: float = 0.0
@@ -53,7 +57,9 @@ class Limits:
     call_cpu: float = 0.003
     """What a call adds to the share of a core (measured: 0.3 % with audio both ways),"""
     setup_s: float = 0.006
-    """and the CPU time of its set-up (measured: 5 to 7 ms, WebSocket and log lines included)."""
+    """and the CPU time of its set-up (measured: 5 to 7 ms, WebSocket and log lines included),"""
+    setup_span_s: float = 0.5
+    """of which a burst may take so long."""
     retry_reckoned_s: int = 2
     retry_closed_s: int = 5
     """Retry-After. A proxy may leave the whole worker alone for so long (RFC 3261 section 21.5.4): keep it short."""
@@ -67,8 +73,8 @@ class _State:
     closed: bool
     taken: int
     """Calls taken until the reading,"""
-    taken_before: int
-    """and until the one before it."""
+    taken_within: int
+    """and those within its span."""
 
 
 class Governor:
@@ -78,6 +84,7 @@ class Governor:
         self.limits = limits or Limits()
         self._taken = 0
         self._state = _State(Reading(at=now), False, 0, 0)
+        self._marks = deque([(now, 0)], maxlen=MARKS)
         self._over_since: float | None = None
         self._easy_since: float | None = None
 
@@ -107,7 +114,10 @@ class Governor:
             closed = self._easy_since is None or reading.at - self._easy_since < self.limits.open_after_s
         elif self._over_since is not None:
             closed = reading.at - self._over_since >= self.limits.close_after_s
-        self._state = _State(reading, closed, self._taken, self._state.taken)
+        taken = self._taken
+        before = [count for at, count in self._marks if at <= reading.at - reading.span_s]
+        self._marks.append((reading.at, taken))
+        self._state = _State(reading, closed, taken, taken - (before[-1] if before else 0))
 
     def refusal(self, now: float) -> int | None:
         """Whether a call that comes now is refused: the s after which it may try again, or None: it is taken."""
@@ -124,14 +134,13 @@ class Governor:
     def _reckoned(self, state: _State, since: int) -> float:
         """The share of a core with one more call.
 
-        Of those that are being set up the audio is yet to come; set-ups count as far as they come faster than within
-        the reading's span.
+        Of those that are being set up the audio is yet to come; set-ups count as far as there are more of them than
+        within the reading's span.
         """
         reading, limits = state.reading, self.limits
-        span_s = max(reading.span_s, 0.1)
         unseen = reading.coming + since + 1
-        faster = max(0, since + 1 - (state.taken - state.taken_before)) / span_s
-        return reading.cpu + unseen * limits.call_cpu + faster * limits.setup_s
+        more = max(0, since + 1 - state.taken_within)
+        return reading.cpu + unseen * limits.call_cpu + more * limits.setup_s / limits.setup_span_s
 
     def _pressure(self, reading: Reading) -> float:
         """The largest of the measures, each as a part of its limit."""

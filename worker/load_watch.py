@@ -63,8 +63,7 @@ class LoadWatch:
     def look(self) -> None:
         """Take a reading."""
         now, cpu_s = self._clock(), self._cpu()
-        span_s = now - self._used[-1][0]
-        if span_s <= 0:
+        if now <= self._used[-1][0]:
             return
         self._used.append((now, cpu_s))
         since, cpu_then = self._used[0]
@@ -72,7 +71,7 @@ class LoadWatch:
         calls, coming = self._calls()
         reading = Reading(
             at=now,
-            span_s=span_s,
+            span_s=now - since,
             cpu=(cpu_s - cpu_then) / (now - since),
             lag_s=sorted(lags)[len(lags) * 95 // 100] if lags else 0.0,
             late_s=statistics.median(lates) if lates else 0.0,
