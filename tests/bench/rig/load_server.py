@@ -10,6 +10,7 @@ process. Only while a session begins is it answered at once.
 from __future__ import annotations
 
 import base64
+import contextlib
 import select
 import socket
 import time
@@ -271,6 +272,8 @@ class _Server:
                 self._send(conn, ws.frame(ws.unmasked(whole[begin:end], mask), ws.PONG))
             elif kind == ws.CLOSE:
                 self._send(conn, ws.frame(ws.unmasked(whole[begin:end], mask), ws.CLOSE))
+                with contextlib.suppress(OSError):  # the server closes first (RFC 6455 section 7.1.1)
+                    conn.socket.shutdown(socket.SHUT_WR)
 
     def _check(self, conn: _Conn, body: dict[str, Any]) -> None:
         window, gauge = self.window, self.gauges[conn.rate_hz]

@@ -85,6 +85,17 @@ def pin(pid: int, core: int) -> None:
         os.sched_setaffinity(int(task.name), {core})
 
 
+def prefer(pid: int, nice: int) -> None:
+    """Give a process of a session of its own that priority.
+
+    Where the kernel shares the cores out between sessions first, it is the session's that counts (man 7 sched).
+    """
+    os.setpriority(os.PRIO_PROCESS, pid, nice)
+    group = Path(f"/proc/{pid}/autogroup")
+    if group.exists():
+        group.write_text(str(nice))
+
+
 def own_build(path: str, into: Path) -> Path:
     """The folder to put on the path for a pjsua2 build: `path` itself, or the wheel `path` unpacked."""
     if not path.endswith(".whl"):
@@ -142,7 +153,13 @@ class Worker:
         with self.log_file.open("wb") as log:
             command = [python, "-m", "worker", "serve"]
             self.process = subprocess.Popen(
-                command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+                command,
+                cwd=root,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=bool(nice),
             )
         self.pid = self.process.pid
         self.target = self.status_url = ""
@@ -150,7 +167,7 @@ class Worker:
             if cores is not None:
                 os.sched_setaffinity(self.pid, {cores[0]})  # what it starts has it from there
             if nice:
-                os.setpriority(os.PRIO_PROCESS, self.pid, nice)
+                prefer(self.pid, nice)
             self._wait()
             if cores is not None:
                 for pid in descendants(self.pid):
