@@ -139,6 +139,7 @@ class Worker:
             "OFFHOOK_REALTIME_URL": realtime_url,
             "OFFHOOK_DRAIN_SECONDS": "1",
             "OFFHOOK_LOG_FORMAT": "json",
+            "OFFHOOK_OVERLOAD": "accept",
             "OPENAI_API_KEY": "bench",
         }
         if record:
