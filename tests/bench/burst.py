@@ -5,10 +5,12 @@
 
 - rate: so many calls a second for so long, each of --hold s, each with its own realtime session and audio both ways.
   Set-up time is INVITE to 200 at sipp; a loss is a call that was refused, failed, or never got to 200.
-- overload: --calls come up, quietly; then --per-second more try, all through a window. The audio of those that are up is
-  measured before, meanwhile and after. --max-calls 0: no limit but the load's own.
+- overload: --calls come up, quietly; then --per-second more try, all through a window. The audio of those that are up
+  is measured before, meanwhile and after. --max-calls 0: no limit but the load's own.
 
-On a machine that others use, too: `chrt -r 1 uv run ...` (as root), for as short as can be. The load's processes and the measures are those of density.py: the worker on core 0, all else on core 1.
+On a machine that others use, too: `chrt -r 1 uv run ...` (as root), for as short as can be.
+
+The load's processes and the measures are those of density.py: the worker on core 0, all else on core 1.
 """
 
 from __future__ import annotations
@@ -90,7 +92,8 @@ def told(name: str, one: Step) -> None:
     )
     say(
         f"    callers heard {one.down.pieces} x 20 ms: {faults[0]}; the provider {one.up.pieces}: {faults[1]};\n"
-        f"    callbacks late p99 <= {one.callback_late_p99:g} ms, loop lag p99 <= {one.loop_lag_p99:g} ms; ended {one.ended}"
+        f"    callbacks late p99 <= {one.callback_late_p99:g} ms, loop lag p99 <= {one.loop_lag_p99:g} ms;"
+        f" ended {one.ended}"
     )
     for doubt in one.doubts:
         say(f"    BUT {doubt}")
