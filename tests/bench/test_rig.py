@@ -172,10 +172,10 @@ def test_appended_audio_is_counted_without_decoding(size: int) -> None:
 
 def test_a_delta_is_one_frame_with_ids_of_its_own() -> None:
     tail = base64.b64encode(bytes(4800)) + b'"}'
-    whole = delta_head(37, len(tail)) + tail
+    whole = delta_head("37_0", len(tail)) + tail
     assert whole[:4] == bytes([ws.TEXT, 126]) + (len(whole) - 4).to_bytes(2, "big")
     event = orjson.loads(whole[4:])
-    assert event["item_id"] == "item_37" and base64.b64decode(event["delta"]) == bytes(4800)
+    assert event["item_id"] == "item_37_0" and base64.b64decode(event["delta"]) == bytes(4800)
 
 
 def test_many_packets_go_and_come_with_the_kernel_s_time() -> None:

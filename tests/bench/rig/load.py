@@ -123,7 +123,7 @@ class Load:
     def begin(self) -> Began:
         """Begin to watch."""
         metrics, underruns = self.worker.metrics(), self.worker.underruns()
-        time.sleep(0.2)  # what asking has cost is not the calls'
+        self.server.renew()  # and what asking has cost is over
         self.server.begin()
         self.rtp.begin()
         return Began(metrics, underruns, self._sipp_s(), cpu_s(0), cores(), self.worker.usage())

@@ -1,4 +1,4 @@
-"""What the load server says and hears: OpenAI's GA realtime protocol, as much as one endless response needs. Pure."""
+"""What the load server says and hears: OpenAI's GA realtime protocol, as much as responses of audio need. Pure."""
 
 from __future__ import annotations
 
@@ -38,26 +38,43 @@ def deltas(rate_hz: int) -> list[bytes]:
     return [base64.b64encode(data[at : at + size]) + b'"}' for at in range(0, len(data), size)]
 
 
-def delta_head(number: int, tail: int) -> bytes:
-    """What a connection's deltas begin with, from the frame's header to the quote before the audio.
+def delta_head(name: str, tail: int) -> bytes:
+    """What an item's deltas begin with, from the frame's header to the quote before the audio.
 
     `tail`: how many bytes follow it.
     """
-    where = {"response_id": f"resp_{number}", "item_id": f"item_{number}", "output_index": 0, "content_index": 0}
+    where = {"response_id": f"resp_{name}", "item_id": f"item_{name}", "output_index": 0, "content_index": 0}
     fields = {"type": "response.output_audio.delta", "event_id": "event_load", **where, "delta": ""}
     return ws.frame(orjson.dumps(fields)[:-2] + bytes(tail))[:-tail]
 
 
-def session(number: int, settings: dict[str, Any]) -> bytes:
-    """All that is said before the first audio."""
-    response_id, item_id = f"resp_{number}", f"item_{number}"
-    item = {"id": item_id, "type": "message", "role": "assistant", "status": "in_progress", "content": []}
+def begun(name: str) -> bytes:
+    """All that is said before the first audio of a response."""
+    response_id, item = f"resp_{name}", _item(name, "in_progress")
     response = {"id": response_id, "object": "realtime.response", "status": "in_progress", "output": []}
     return b"".join(
         [
-            event("session.updated", session={"id": f"sess_{number}", **settings}),
             event("response.created", response=response),
             event("response.output_item.added", response_id=response_id, output_index=0, item=item),
             event("conversation.item.added", item=item, previous_item_id=None),
         ]
     )
+
+
+def ended(name: str) -> bytes:
+    """All that is said after its last audio."""
+    response_id, item = f"resp_{name}", _item(name, "completed")
+    where = {"response_id": response_id, "output_index": 0}
+    response = {"id": response_id, "object": "realtime.response", "status": "completed", "output": [item]}
+    return b"".join(
+        [
+            event("response.output_audio.done", **where, item_id=item["id"], content_index=0),
+            event("response.output_item.done", **where, item=item),
+            event("conversation.item.done", item=item, previous_item_id=None),
+            event("response.done", response=response),
+        ]
+    )
+
+
+def _item(name: str, status: str) -> dict[str, Any]:
+    return {"id": f"item_{name}", "type": "message", "role": "assistant", "status": status, "content": []}

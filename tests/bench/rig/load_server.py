@@ -1,7 +1,7 @@
 """A realtime server for hundreds of connections on a fraction of a core, in a process of its own.
 
-Each connection gets one endless response: a tone in prepared pieces of 100 ms, in real time. Their audio is the same
-bytes for all; the head before it, with the ids, is a connection's own, since ids are never given twice.
+Each connection gets one long response after the other, without a pause: a tone in prepared pieces of 100 ms, in real
+time. Their audio is the same bytes for all; the head before it, with the ids, is an item's own.
 What the worker appends is counted by its length; of some connections at a time, in turn, it is decoded and measured.
 Connections are looked at once in 100 ms, when their next delta is due: nothing that the worker sends wakes this
 process. Only while a session begins is it answered at once.
@@ -24,11 +24,14 @@ from numpy.typing import NDArray
 from rig import ws
 from rig.audio import DECODE
 from rig.child import Child, answer, cpu_s
-from rig.load_protocol import DELTA_MS, FORMATS, audio_bytes, delta_head, deltas, event, session
+from rig.load_protocol import DELTA_MS, FORMATS, audio_bytes, begun, delta_head, deltas, ended, event
 from rig.sip import OWN
 from rig.tones import CALLER_HZ, Gauge, Measured
 
 AHEAD_MS = 500
+RESPONSE_MS = 80_000
+"""How long a response is: no model speaks for ever, and no worker need believe that it does. A window is begun with new
+ones, since the first 4 ms of each, in which a resampler's filter fills, are heard as damaged."""
 TICK_MS = 2.5
 SLOTS = int(DELTA_MS / TICK_MS)
 SHORTEST = 200
@@ -70,6 +73,11 @@ class _Conn:
     """What came of the handshake so far; None after it."""
     frames: ws.Frames = field(default_factory=ws.Frames)
     rate_hz: int = 24000
+    name: str = ""
+    """Of the response it is in,"""
+    responses: int = 0
+    left: int = 0
+    """and how many deltas are left of it."""
     head: bytes = b""
     """Of its deltas."""
     place: int = 0
@@ -138,6 +146,12 @@ class _Server:
     def do_connections(self) -> tuple[int, int]:
         """How many sessions are up, and how many connections there have been."""
         return sum(map(len, self.slots)), self.opened
+
+    def do_renew(self) -> None:
+        """Let every connection begin a new response with its next delta."""
+        for slot in self.slots:
+            for conn in slot:
+                conn.left = 0
 
     def do_begin(self) -> None:
         """Begin a window."""
@@ -208,12 +222,10 @@ class _Server:
         """The session's settings are there: confirm them, and begin to speak."""
         kind = settings.get("audio", {}).get("output", {}).get("format", {}).get("type", "audio/pcm")
         conn.rate_hz = FORMATS[kind]
-        self._send(conn, session(conn.number, settings))
+        self._send(conn, event("session.updated", session={"id": f"sess_{conn.number}", **settings}))
         if self.starting.pop(conn.socket.fileno(), None) is not None:
             self.poll.unregister(conn.socket.fileno())
-            loop = self.deltas[conn.rate_hz]
-            conn.head = delta_head(conn.number, len(loop[0]))
-            conn.place = conn.number * 7 % len(loop)
+            conn.place = conn.number * 7 % len(self.deltas[conn.rate_hz])
             for _ in range(AHEAD_MS // DELTA_MS):
                 self._speak(conn)
             min(self.slots, key=len).append(conn)
@@ -233,6 +245,13 @@ class _Server:
 
     def _speak(self, conn: _Conn) -> None:
         loop = self.deltas[conn.rate_hz]
+        if not conn.left:
+            before, now = conn.name, f"{conn.number}_{conn.responses}"
+            self._send(conn, ended(before) if before else b"", begun(now))
+            conn.name, conn.head = now, delta_head(now, len(loop[0]))
+            conn.left = RESPONSE_MS // DELTA_MS
+            conn.responses += 1
+        conn.left -= 1
         self._send(conn, *((conn.head, loop[conn.place]) if len(conn.waiting) < WAITING else ()))
         conn.place = (conn.place + 1) % len(loop)
 
@@ -323,6 +342,11 @@ class LoadServer(Child):
         """End the process, and listen no more."""
         super().stop()
         self.listener.close()
+
+    def renew(self) -> None:
+        """Begin new responses everywhere; returns when they are what is heard."""
+        self.ask("renew")
+        time.sleep((AHEAD_MS + 2 * DELTA_MS) / 1000)
 
     def begin(self) -> None:
         """Begin a window."""
