@@ -32,6 +32,8 @@ PLAIN: tuple[AudioFormat, AudioFormat] = ("pcm24k", "pcm24k")
 """What every provider speaks."""
 OPEN_S = 6.0
 """A provider that has not begun a session by then is tried again."""
+ATTEMPTS, MORE_ATTEMPTS = 6, 8
+"""To begin the first session (within 8 s), and to replace one (within 16 s: a local server is back after 2 to 6)."""
 SHORT_S = 10.0
 """A session that is lost sooner counts as one more failed attempt: the next ones wait longer, and they run out."""
 
@@ -93,7 +95,9 @@ class Link:
     async def open(self) -> None:
         """Try until there is a session, or none can be had: then `on_gone` is called. Returns either way."""
         reason = "the provider ended every session soon after it began"
-        for delay in reconnect_delays(random.random())[self._short :]:
+        # A caller who has heard nothing yet is not kept waiting; one in mid call hears fillers, and has more to lose.
+        attempts = MORE_ATTEMPTS if self._began else ATTEMPTS
+        for delay in reconnect_delays(random.random(), attempts=attempts)[self._short :]:
             await asyncio.sleep(delay)
             if self._closed:
                 return

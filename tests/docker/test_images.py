@@ -41,7 +41,8 @@ def sent(path: str) -> bool:
     """Whether .dockerignore lets a path of the checkout into the build."""
     rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
     assert rules[0] == "*", "nothing is sent but what is named"
-    return any(fnmatch.fnmatch(path, rule[1:]) for rule in rules if rule.startswith("!"))
+    named = [rule[1:] for rule in rules if rule.startswith("!")]
+    return any(fnmatch.fnmatch(path, rule) or path.startswith(rule + "/") for rule in named)
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)

@@ -42,7 +42,7 @@ class Owner:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same number of attempts, without the waits between them."""
-    monkeypatch.setattr(link_module, "reconnect_delays", lambda spread: [0.0] + [0.01] * 5)
+    monkeypatch.setattr(link_module, "reconnect_delays", lambda spread, attempts: [0.0] + [0.01] * 5)
 
 
 @contextlib.asynccontextmanager

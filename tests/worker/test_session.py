@@ -252,7 +252,7 @@ class Rig:
 @pytest.fixture
 async def rig(service: Any, until: Until, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
     """An answered call."""
-    monkeypatch.setattr(link_module, "reconnect_delays", lambda spread: [0.0] * 6)
+    monkeypatch.setattr(link_module, "reconnect_delays", lambda spread, attempts: [0.0] * 6)
     made = Rig(service, until)
     await made.answer()
     yield made
@@ -501,7 +501,7 @@ async def test_a_tool_that_runs_across_a_lost_session_runs_once_and_is_answered_
 async def test_an_outcome_that_comes_between_two_sessions_is_sent_after_its_call(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link_module, "reconnect_delays", lambda spread: [0.3] * 6)
+    monkeypatch.setattr(link_module, "reconnect_delays", lambda spread, attempts: [0.3] * 6)
     await rig.asks("r1", "t1", "order_status", order="427")
     await rig.service.cut()
     await rig.until(lambda: not rig.session.machine.state.connected, "the loss")
@@ -946,7 +946,7 @@ async def test_digits_become_one_item_and_are_answered(rig: Rig) -> None:
 
 
 async def test_digits_typed_while_there_is_no_session_reach_the_next(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_module, "reconnect_delays", lambda spread: [0.3] * 6)
+    monkeypatch.setattr(link_module, "reconnect_delays", lambda spread, attempts: [0.3] * 6)
     await rig.service.cut()
     await rig.until(lambda: not rig.session.machine.state.connected, "the loss")
     for digit in "42#":

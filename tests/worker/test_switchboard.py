@@ -116,7 +116,7 @@ class Office:
 
 @pytest.fixture
 async def office(service: Any, until: Until, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Office]:
-    monkeypatch.setattr(link_module, "reconnect_delays", lambda spread: [0.0] * 2)
+    monkeypatch.setattr(link_module, "reconnect_delays", lambda spread, attempts: [0.0] * 2)
     made = Office(service.peer.provider, until, tmp_path)
     yield made
     for call_id in list(made.board._calls):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 RATE = 8000
 FRAME = 160
@@ -104,14 +105,15 @@ def bands(pcm: bytes) -> Samples:
 def find(pcm: bytes, part: bytes) -> tuple[float, float]:
     """Where `part` sounds most like what is in `pcm`: how much (1: the same), and where it begins (ms)."""
     whole, wanted = bands(pcm), bands(part)
+    length = len(wanted)
+    if len(whole) < length:
+        return 0.0, 0.0
     wanted = wanted - wanted.mean(axis=0)
-    best = (0.0, 0.0)
-    for at in range(len(whole) - len(wanted) + 1):
-        piece = whole[at : at + len(wanted)]
-        piece = piece - piece.mean(axis=0)
-        alike = (piece * wanted).sum() / np.sqrt((piece**2).sum() * (wanted**2).sum() + 1e-9)
-        best = max(best, (float(alike), float(at * FRAME_MS)))
-    return best
+    stretches = sliding_window_view(whole, length, axis=0)
+    spread = (stretches**2).sum(axis=(1, 2)) - (stretches.mean(axis=2) ** 2).sum(axis=1) * length
+    alike = np.einsum("nbl,lb->n", stretches, wanted) / np.sqrt(spread * (wanted**2).sum() + 1e-9)
+    at = int(alike.argmax())
+    return float(alike[at]), float(at * FRAME_MS)
 
 
 def likeness(pcm: bytes, part: bytes) -> float:
