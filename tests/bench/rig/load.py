@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -159,6 +161,7 @@ def loading(
     variant: Variant, commits: Path, *, agent: str = AGENT, record: bool = False, nice: int = 0
 ) -> Iterator[Load]:
     """Start a worker of this variant and what it needs; end all of it. `commits`: where the code of commits is put."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what it started ends with it
     code = variant.code(commits)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="offhook-load-")))
