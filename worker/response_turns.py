@@ -92,6 +92,9 @@ class ResponseTurns:
         slot = self._state.slot
         if slot.deadline is None or slot.deadline > now:
             return []
+        if slot.state is Slot.ACTIVE and self._state.playing is not None:
+            slot.since = now  # a long answer from a provider that speaks in real time: it is heard, so it is not lost
+            return []
         commands: list[Command] = []
         if slot.state is Slot.REQUESTED and self._state.owed.asked:
             self._state.owed.want_again()

@@ -450,6 +450,14 @@ def test_silent_provider_frees_the_slot_and_is_asked_again(scene: Scene) -> None
     assert turn.RequestResponse(Purpose.TOOL_RESULT, None) in scene.wait(9)
 
 
+def test_a_long_answer_is_not_given_up_while_it_is_heard(scene: Scene) -> None:
+    scene.feed(base.ResponseStarted("r1", {}), turn.AudioStarted("r1", "item-r1"))
+    assert scene.wait(200) == []
+    assert scene.machine.wants_audio("r1")
+    scene.feed(turn.PlayoutChanged(None))
+    assert turn.CancelResponse("r1") in scene.wait(100)
+
+
 def test_failed_response_is_tried_again_and_then_apologised_for(scene: Scene) -> None:
     scene.turn_with_tool()
     scene.feed(turn.ToolFinished("t1", "1"))
