@@ -1,4 +1,4 @@
-"""The bridge alone, with the queue of the build that is there: rules one by one, then random use against a naive model, then two threads at once."""
+"""The bridge alone, with the queue of the build: rules one by one, random use against a model, two threads at once."""
 
 from __future__ import annotations
 

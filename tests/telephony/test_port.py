@@ -91,7 +91,10 @@ del one, two
 
 
 def test_our_own_build_moves_frames_without_python(run_python: Any) -> None:
-    body = "port = pool.take(new_bridge())\nassert NATIVE == (type(port).__name__ == 'NativePort') == hasattr(pj, 'FramePort')"
+    body = """
+port = pool.take(new_bridge())
+assert NATIVE == (type(port).__name__ == "NativePort") == hasattr(pj, "FramePort")
+"""
     run_python(CODE.format(body=body))
 
 
