@@ -58,7 +58,7 @@ class InlineRunner:
         began = loop.time()
         started: list[float] = []
         way = self._on_loop if spec.is_async else self._in_thread
-        body = _with_retries(spec, lambda: way(spec, call, encode, started))
+        body = _with_retries(spec, lambda: way(spec, call, encode, started), log.bind(call_id=context.call_id))
         task = loop.create_task(body, name=f"tool-{spec.name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -119,7 +119,7 @@ def _bound(spec: ToolSpec, arguments: Mapping[str, Any], context: ToolContext) -
     return lambda: spec.function(**arguments, **extra)
 
 
-async def _with_retries(spec: ToolSpec, attempt: Callable[[], Awaitable[Ended]]) -> Outcome:
+async def _with_retries(spec: ToolSpec, attempt: Callable[[], Awaitable[Ended]], log: Any) -> Outcome:
     """Run an idempotent tool again after its pauses; a `ToolError` is an answer and no reason to."""
     for pause_s in spec.delays_s:
         end = await attempt()
@@ -131,10 +131,10 @@ async def _with_retries(spec: ToolSpec, attempt: Callable[[], Awaitable[Ended]])
         await asyncio.sleep(pause_s)
     else:
         end = await attempt()
-    return end if isinstance(end, Outcome) else _report(spec, end)
+    return end if isinstance(end, Outcome) else _report(spec, end, log)
 
 
-def _report(spec: ToolSpec, error: BaseException) -> Outcome:
+def _report(spec: ToolSpec, error: BaseException, log: Any) -> Outcome:
     """Make an outcome of what a tool raised; the log gets all of it, the model only what `raised` lets through."""
     log.warning("tool_raised", tool=spec.name, error=type(error).__name__, exc_info=error)
     return raised(error)

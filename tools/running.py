@@ -113,7 +113,13 @@ def _run(kit: Kit, spec: ToolSpec, arguments: dict[str, Any], payload: Mapping[s
     except (Exception, SystemExit) as error:
         again = bool(job.retries_left) and not isinstance(error, ToolError)
         log.warning(
-            "tool_raised", job_id=job.id, tool=spec.name, error=type(error).__name__, again=again, exc_info=error
+            "tool_raised",
+            call_id=payload.get("call_id"),
+            job_id=job.id,
+            tool=spec.name,
+            error=type(error).__name__,
+            again=again,
+            exc_info=error,
         )
         if again:
             raise TryAgain from None
