@@ -64,6 +64,26 @@ class TestBargeIn:
         call.hang_up()
         assert [one["status"] for one in workshop.worker.record(call_id)["tool_calls"]] == ["ok"]
 
+    def test_one_that_asks_for_it_is_stopped_by_words_and_not_by_a_cough(
+        self, dial_workshop: Dial, workshop: OwnDesk
+    ) -> None:
+        call, session, call_id = dial_workshop()
+        stays, goes = session.calls("gated", {"name": "stays"}), session.calls("fickle", {"name": "goes"})
+        stays_pid, goes_pid = workshop.begun("stays"), workshop.begun("goes")
+        session.caller_says("")
+        session.says(WORDS_HZ, 300, "Bless you.")
+        call.hears_tone(WORDS_HZ, 280)
+        assert command_line(goes_pid), "nobody has asked for anything"
+        session.caller_says("never mind that, what is the time")
+        assert session.output(goes)["status"] == "cancelled"
+        until(lambda: not command_line(goes_pid), "it is stopped")
+        assert command_line(stays_pid), "the other goes on"
+        workshop.open("stays")
+        assert session.output(stays) == {"done": "stays"}
+        call.hang_up()
+        assert workshop.marks("goes.ended") == []
+        assert [one["status"] for one in workshop.worker.record(call_id)["tool_calls"]] == ["ok", "cancelled"]
+
 
 def test_the_caller_asks_what_is_pending_and_has_it_cancelled(dial_workshop: Dial, workshop: OwnDesk) -> None:
     call, session, call_id = dial_workshop()

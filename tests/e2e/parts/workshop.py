@@ -48,6 +48,13 @@ def gated(name: str) -> dict[str, str]:
     return {"done": name}
 
 
+@tool(mode="queued", timeout=25, on_hangup="cancel", on_barge_in="cancel")
+def fickle(name: str) -> dict[str, str]:
+    """Look for something that is not wanted any more once the caller says something else."""
+    wait_inside(name)
+    return {"done": name}
+
+
 @tool(mode="queued", timeout=25, on_hangup="cancel", effects="once")
 def pay(name: str) -> dict[str, str]:
     """Pay, which must not happen twice; takes as long as the scene wants."""
