@@ -103,6 +103,14 @@ def _run(kit: Kit, spec: ToolSpec, arguments: dict[str, Any], payload: Mapping[s
     if spec.signature.context:
         arguments[spec.signature.context] = _context(kit, spec, payload, job)
     began = time.monotonic()
+    outcome = _called(spec, arguments, payload, job)
+    run_ms = round((time.monotonic() - began) * 1000)
+    if outcome.status == "ok":
+        _note(job.connection, spec, payload, run_ms)
+    return replace(outcome, run_ms=run_ms)
+
+
+def _called(spec: ToolSpec, arguments: dict[str, Any], payload: Mapping[str, Any], job: Job) -> Outcome:
     try:
         with leash.around_tool():
             value = spec.function(**arguments)
@@ -124,8 +132,6 @@ def _run(kit: Kit, spec: ToolSpec, arguments: dict[str, Any], payload: Mapping[s
         if again:
             raise TryAgain from None
         return raised(error)
-    run_ms = round((time.monotonic() - began) * 1000)
-    _note(job.connection, spec, payload, run_ms)
     return _returned(value, payload, job.connection)
 
 

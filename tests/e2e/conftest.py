@@ -23,6 +23,8 @@ WORKSHOP = SHOP.with_name("workshop.py")
 SHOP_KEY = "quite-a-plain-word"
 """A secret that doesn't look like one."""
 
+Talk = tuple[Call, Session, str]
+
 SCRIPTED_AGENT = """
 goodbye = "Goodbye, and thank you."
 instructions = "Be brief."
@@ -267,3 +269,21 @@ def rtp() -> Iterator[Callable[[], Rtp]]:
 def offhook() -> Callable[..., tuple[int, str, str]]:
     """Run `offhook WORDS` to its end."""
     return run
+
+
+@pytest.fixture
+def our_desk(shared_desk: OwnDesk, provider: Provider) -> OwnDesk:
+    """The desk that a module shares among its scenes."""
+    shared_desk.worker.forget_calls()
+    return shared_desk
+
+
+@pytest.fixture
+def call_up(our_desk: OwnDesk, provider: Provider, dial: Callable[[str], Call]) -> Callable[[], Talk]:
+    """Call it; returns the call, its session and its id."""
+
+    def start() -> Talk:
+        call = dial(our_desk.worker.uri)
+        return call, provider.session(), our_desk.worker.next_call()
+
+    return start

@@ -24,21 +24,6 @@ def shared_desk(folder: Path, provider_server: Provider) -> Iterator[OwnDesk]:
     assert desk.stop() == 0, desk.worker.text()
 
 
-@pytest.fixture
-def desk(shared_desk: OwnDesk, provider: Provider) -> OwnDesk:
-    shared_desk.worker.forget_calls()
-    return shared_desk
-
-
-@pytest.fixture
-def call_up(desk: OwnDesk, provider: Provider, dial: Callable[[str], Call]) -> Callable[[], Talk]:
-    def start() -> Talk:
-        call = dial(desk.worker.uri)
-        return call, provider.session(), desk.worker.next_call()
-
-    return start
-
-
 def moves_on(session: Session, booking: str, name: str, words: str) -> None:
     """The caller's next turn. Told that the booking was given up, a model books again."""
     session.caller_says(words)
@@ -47,38 +32,38 @@ def moves_on(session: Session, booking: str, name: str, words: str) -> None:
     session.says(WORDS_HZ, 400, "I am at it.")
 
 
-def is_booked_once(desk: OwnDesk, call_id: str, name: str) -> None:
-    assert len(desk.marks(f"{name}.started")) == len(desk.marks(f"{name}.ended")) == 1
-    [record] = desk.worker.record(call_id)["tool_calls"]
+def is_booked_once(our_desk: OwnDesk, call_id: str, name: str) -> None:
+    assert len(our_desk.marks(f"{name}.started")) == len(our_desk.marks(f"{name}.ended")) == 1
+    [record] = our_desk.worker.record(call_id)["tool_calls"]
     assert (record["tool"], record["status"]) == ("book", "ok")
 
 
-def test_complaint_3_a_barge_in_does_not_cancel_the_booking(call_up: Callable[[], Talk], desk: OwnDesk) -> None:
+def test_complaint_3_a_barge_in_does_not_cancel_the_booking(call_up: Callable[[], Talk], our_desk: OwnDesk) -> None:
     """Naive: the tool is a task of the response, and ends with it. Twice into fillers, once into nothing."""
     call, session, call_id = call_up()
     booking = session.calls("book", {"name": "kept"})
-    process = desk.begun("kept")
+    process = our_desk.begun("kept")
     call.hears_tone(FILLER_HZ, 200)
     for words in ("hello", "are you there"):
         heard_ms = call.listen().now_ms
         moves_on(session, booking, "kept", words)
         call.hears_tone(WORDS_HZ, 300, after=heard_ms)
-    assert desk.marks("kept.ended") == [] and session.outputs(booking) == 0
-    desk.open("kept")
+    assert our_desk.marks("kept.ended") == [] and session.outputs(booking) == 0
+    our_desk.open("kept")
     open_ms = call.listen().now_ms
     assert session.output(booking) == {"done": "kept"}
     call.hears_tone(ANSWER_HZ, 500, after=open_ms)
     call.hang_up()
-    assert [pid for pid, _ in desk.marks("kept.started")] == [process] and session.outputs(booking) == 1
-    is_booked_once(desk, call_id, "kept")
+    assert [pid for pid, _ in our_desk.marks("kept.started")] == [process] and session.outputs(booking) == 1
+    is_booked_once(our_desk, call_id, "kept")
 
 
-def test_complaint_3_a_result_that_is_interrupted_is_not_lost(call_up: Callable[[], Talk], desk: OwnDesk) -> None:
+def test_complaint_3_a_result_that_is_interrupted_is_not_lost(call_up: Callable[[], Talk], our_desk: OwnDesk) -> None:
     """Naive: the result goes with the response that was to say it; the model knows nothing, and books again."""
     call, session, call_id = call_up()
     session.answers = False
     booking = session.calls("book", {"name": "told"})
-    desk.open("told")
+    our_desk.open("told")
     assert session.output(booking) == {"done": "told"}
     session.wait("response.create", lambda m: m["response"].get("metadata", {}).get("purpose") != "filler")
     response = session.begin()
@@ -92,27 +77,29 @@ def test_complaint_3_a_result_that_is_interrupted_is_not_lost(call_up: Callable[
     call.hears_tone(WORDS_HZ, 560)
     call.hang_up()
     assert session.outputs(booking) == 1 and session.got("conversation.item.delete") == []
-    is_booked_once(desk, call_id, "told")
+    is_booked_once(our_desk, call_id, "told")
 
 
-def test_complaint_3_the_response_that_books_is_itself_interrupted(call_up: Callable[[], Talk], desk: OwnDesk) -> None:
+def test_complaint_3_the_response_that_books_is_itself_interrupted(
+    call_up: Callable[[], Talk], our_desk: OwnDesk
+) -> None:
     """Naive: what a cancelled response has called counts for nothing; but it was begun, and is to be told."""
     call, session, call_id = call_up()
     response = session.begin()
     session.speak(response, WORDS_HZ, 3000, words="I book that for you.", end=False)
     call.hears_tone(WORDS_HZ, 200)
     booking = session.call(response, "book", {"name": "begun"})
-    desk.begun("begun")
+    our_desk.begun("begun")
     speech = session.caller_starts()
     session.end(response, status="cancelled")
     session.caller_stops(speech, "for two please")
     heard_ms = call.listen().now_ms
     session.says(WORDS_HZ, 300, "Yes, for two.")
     call.hears_tone(WORDS_HZ, 200, after=heard_ms)
-    desk.open("begun")
+    our_desk.open("begun")
     assert session.output(booking) == {"done": "begun"}
     call.hears_tone(ANSWER_HZ, 500, after=heard_ms)
-    until(lambda: [one["tools_pending"] for one in desk.worker.calls()] == [[]], "nothing is pending")
+    until(lambda: [one["tools_pending"] for one in our_desk.worker.calls()] == [[]], "nothing is pending")
     call.hang_up()
     assert session.outputs(booking) == 1
-    is_booked_once(desk, call_id, "begun")
+    is_booked_once(our_desk, call_id, "begun")

@@ -12,7 +12,7 @@ import pytest
 from parts.caller import Call
 from parts.program import until
 from parts.provider import Provider, Session
-from parts.services import RedisServer, ToolWorker, Worker
+from parts.services import Gates, RedisServer, ToolWorker, Worker
 from parts.webhook import Receiver
 
 from tools import names
@@ -27,7 +27,7 @@ modules = ["{errands}"]
 """
 
 
-class Errands:
+class Errands(Gates):
     """A queue of its own, one tool worker that may tell, and the folder in which its tools wait."""
 
     def __init__(self, folder: Path) -> None:
@@ -39,13 +39,6 @@ class Errands:
         self.redis.start()
         notify = {"OFFHOOK_NOTIFY_URL": self.receiver.url, "OFFHOOK_NOTIFY_SECRET": SECRET}
         self.tool_worker = ToolWorker(self.redis.url, self.agent, folder, **notify).ready()
-
-    def begun(self, name: str) -> None:
-        until((self.folder / f"{name}.started").exists, f"{name} runs")
-
-    def open(self, name: str) -> None:
-        """Let an errand go on to its end."""
-        (self.folder / f"{name}.open").touch()
 
     def ended(self, name: str) -> bool:
         return (self.folder / f"{name}.ended").exists()

@@ -12,7 +12,7 @@ import pytest
 from parts.caller import Call, Phone
 from parts.program import kill, until
 from parts.provider import ANSWER_HZ, FILLER_HZ, WORDS_HZ, Provider, Session
-from parts.services import RealtimeServer, RedisServer, ToolWorker, Worker
+from parts.services import Gates, RealtimeServer, RedisServer, ToolWorker, Worker
 from parts.webhook import Receiver
 
 from tools import names
@@ -67,7 +67,7 @@ say = "All right, you will be called as soon as I know."
 """
 
 
-class Place:
+class Place(Gates):
     """A Redis, a tool worker that may tell, a telephone that can be called, and any number of workers."""
 
     def __init__(self, folder: Path) -> None:
@@ -93,13 +93,6 @@ class Place:
     def start_worker(self, **settings: Any) -> Worker:
         self.workers.append(Worker(self.folder / "calls", **{**self.settings, **settings}).ready())
         return self.workers[-1]
-
-    def begun(self, name: str) -> None:
-        until((self.folder / f"{name}.started").exists, f"{name} runs")
-
-    def open(self, name: str) -> None:
-        """Let an errand go on to its end."""
-        (self.folder / f"{name}.open").touch()
 
     def rung(self) -> int:
         """How often the telephone has been called."""

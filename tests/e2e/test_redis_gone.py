@@ -24,21 +24,6 @@ def shared_desk(folder: Path, provider_server: Provider) -> Iterator[OwnDesk]:
     assert desk.stop() == 0, desk.worker.text()
 
 
-@pytest.fixture
-def desk(shared_desk: OwnDesk, provider: Provider) -> OwnDesk:
-    shared_desk.worker.forget_calls()
-    return shared_desk
-
-
-@pytest.fixture
-def call_up(desk: OwnDesk, provider: Provider, dial: Callable[[str], Call]) -> Callable[[], Talk]:
-    def start() -> Talk:
-        call = dial(desk.worker.uri)
-        return call, provider.session(), desk.worker.next_call()
-
-    return start
-
-
 def goes_on_without(talk: Talk) -> str:
     """A caller's quick tool works, a slow one is declined in words; both are heard. Returns the declined one's id."""
     call, session, _ = talk
@@ -54,12 +39,12 @@ def goes_on_without(talk: Talk) -> str:
 
 
 @pytest.mark.parametrize("how", ["killed", "hanging"])
-def test_three_callers_when_redis_goes_and_comes(desk: OwnDesk, call_up: Callable[[], Talk], how: str) -> None:
-    redis, worker = desk.redis, desk.worker
+def test_three_callers_when_redis_goes_and_comes(our_desk: OwnDesk, call_up: Callable[[], Talk], how: str) -> None:
+    redis, worker = our_desk.redis, our_desk.worker
     talks = [call_up() for _ in range(3)]
     (one, first, _), (other, second, _), _ = talks
     runs = first.calls("pack", {"name": f"{how}-runs"})
-    desk.begun(f"{how}-runs")
+    our_desk.begun(f"{how}-runs")
     waits = second.calls("pack", {"name": f"{how}-waits"})
     job = f"{talks[1][2]}-{waits}"
     until(
@@ -72,11 +57,11 @@ def test_three_callers_when_redis_goes_and_comes(desk: OwnDesk, call_up: Callabl
     assert worker.get("/healthz")[0] == 200
     talks.append(call_up())
     goes_on_without(talks[-1])
-    desk.open(f"{how}-runs")
-    desk.open(f"{how}-waits")
-    until((desk.folder / f"{how}-runs.ended").exists, "the job ends while nobody can be told")
+    our_desk.open(f"{how}-runs")
+    our_desk.open(f"{how}-waits")
+    until((our_desk.folder / f"{how}-runs.ended").exists, "the job ends while nobody can be told")
     assert first.outputs(runs) == second.outputs(waits) == 0
-    assert not desk.marks(f"{how}-waits.started")
+    assert not our_desk.marks(f"{how}-waits.started")
 
     back_ms = one.listen().now_ms, other.listen().now_ms
     (redis.start if how == "killed" else redis.thaw)()
@@ -91,30 +76,32 @@ def test_three_callers_when_redis_goes_and_comes(desk: OwnDesk, call_up: Callabl
         assert session.outputs(tool) == 1
     assert first.outputs(runs) == second.outputs(waits) == 1
     for name in (f"{how}-runs", f"{how}-waits"):
-        assert len(desk.marks(f"{name}.started")) == 1
+        assert len(our_desk.marks(f"{name}.started")) == 1
     for call, _, call_id in talks:
         call.hang_up()
         record = worker.record(call_id)
         assert record["outcome"] == "completed" and record["errors"] == []
 
 
-def test_a_caller_hangs_up_meanwhile(desk: OwnDesk, call_up: Callable[[], Talk]) -> None:
+def test_a_caller_hangs_up_meanwhile(our_desk: OwnDesk, call_up: Callable[[], Talk]) -> None:
     """What each tool declares for that holds as soon as Redis is back."""
     call, session, call_id = call_up()
     looks = f"{call_id}-{session.calls('browse', {'name': 'looks'})}"
-    desk.begun("looks")
-    waiting = lambda: desk.redis.client.llen(names.queue_key("tools"))  # noqa: E731
+    our_desk.begun("looks")
+    waiting = lambda: our_desk.redis.client.llen(names.queue_key("tools"))  # noqa: E731
     packs = session.calls("pack", {"name": "packs"})
     until(lambda: waiting() == 1, "one job waits")
     unseen = f"{call_id}-{session.calls('browse', {'name': 'unseen'})}"
     until(lambda: waiting() == 2, "and another one behind it")
-    desk.redis.kill()
+    our_desk.redis.kill()
     call.hang_up()
-    assert desk.worker.record(call_id)["outcome"] == "completed"
-    desk.worker.wait_log("tool_not_cancelled", call_id=call_id)
-    desk.redis.start()
-    until(lambda: desk.redis.job(looks).get_status() == "stopped", lambda: desk.redis.job(looks).get_status())
-    until(lambda: desk.redis.job(unseen).get_status() == "canceled", lambda: desk.redis.job(unseen).get_status())
-    desk.open("packs")
-    until(lambda: desk.redis.client.hexists(names.late_key(call_id), packs), "the other's result is kept")
-    assert not desk.marks("looks.ended") and not desk.marks("unseen.started")
+    assert our_desk.worker.record(call_id)["outcome"] == "completed"
+    our_desk.worker.wait_log("tool_not_cancelled", call_id=call_id)
+    our_desk.redis.start()
+    until(lambda: our_desk.redis.job(looks).get_status() == "stopped", lambda: our_desk.redis.job(looks).get_status())
+    until(
+        lambda: our_desk.redis.job(unseen).get_status() == "canceled", lambda: our_desk.redis.job(unseen).get_status()
+    )
+    our_desk.open("packs")
+    until(lambda: our_desk.redis.client.hexists(names.late_key(call_id), packs), "the other's result is kept")
+    assert not our_desk.marks("looks.ended") and not our_desk.marks("unseen.started")

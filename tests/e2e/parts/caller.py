@@ -164,9 +164,10 @@ class Call:
 
         def found() -> list[float]:
             nonlocal best
+            up = self.up  # asked first: the last of it may come between listening and the hang-up
             alike, at_ms = sound.find(bytes(self.listen().heard[int(after) * 16 :]), wanted)
             best = max(best, alike)
-            assert alike >= likeness or self.up, f"hung up before {name!r}; best likeness {best:.2f}"
+            assert alike >= likeness or up, f"hung up before {name!r}; best likeness {best:.2f}"
             return [at_ms + after] if alike >= likeness else []
 
         return until(found, lambda: f"{name!r} is heard; best likeness {best:.2f}", within, step_s=0.2)[0]

@@ -197,7 +197,27 @@ class RealtimeServer(Program):
         return self
 
 
-class OwnDesk:
+class Gates:
+    """What tells of tools by the files that they leave in `folder`, and opens the gates at which they wait."""
+
+    folder: Path
+
+    def marks(self, name: str) -> list[tuple[int, float]]:
+        """The runs that a tool has marked: process and time (s), in order."""
+        path = self.folder / name
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [(int(pid), float(at)) for pid, at in (line.split() for line in lines)]
+
+    def begun(self, name: str) -> int:
+        """Wait until a tool that waits at a gate runs; returns its process."""
+        return until(lambda: self.marks(f"{name}.started"), lambda: f"{name} runs")[-1][0]
+
+    def open(self, name: str, gate: str = "open") -> None:
+        """Let a tool that waits at a gate go on."""
+        (self.folder / f"{name}.{gate}").touch()
+
+
+class OwnDesk(Gates):
     """A worker, a tool worker and a Redis of one scene's own, to be killed.
 
     secrets: of the tools, by name.
@@ -241,20 +261,6 @@ class OwnDesk:
     def tool_worker(self) -> ToolWorker:
         """The latest."""
         return self.tool_workers[-1]
-
-    def marks(self, name: str) -> list[tuple[int, float]]:
-        """The runs that a tool has marked: process and time (s), in order."""
-        path = self.folder / name
-        lines = path.read_text().splitlines() if path.exists() else []
-        return [(int(pid), float(at)) for pid, at in (line.split() for line in lines)]
-
-    def begun(self, name: str) -> int:
-        """Wait until a tool that waits at a gate runs; returns its process."""
-        return until(lambda: self.marks(f"{name}.started"), lambda: f"{name} runs\n{self.tool_worker.text()}")[-1][0]
-
-    def open(self, name: str, gate: str = "open") -> None:
-        """Let a tool that waits at a gate go on."""
-        (self.folder / f"{name}.{gate}").touch()
 
     def stop(self) -> int:
         code = self.worker.stop()

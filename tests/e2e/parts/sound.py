@@ -110,7 +110,7 @@ def find(pcm: bytes, part: bytes) -> tuple[float, float]:
         return 0.0, 0.0
     wanted = wanted - wanted.mean(axis=0)
     stretches = sliding_window_view(whole, length, axis=0)
-    spread = (stretches**2).sum(axis=(1, 2)) - (stretches.mean(axis=2) ** 2).sum(axis=1) * length
+    spread = stretches.var(axis=2).sum(axis=1) * length  # never below 0, as a difference of sums may be
     alike = np.einsum("nbl,lb->n", stretches, wanted) / np.sqrt(spread * (wanted**2).sum() + 1e-9)
     at = int(alike.argmax())
     return float(alike[at]), float(at * FRAME_MS)
