@@ -73,8 +73,11 @@ class Scene:
             await asyncio.sleep(pick.uniform(0.5, 3.0))
             if self.pending:
                 await self._interrupt(pick.uniform(0.6, 2.0))
-        async with asyncio.timeout(BOUND_S):
-            await self.answered.wait()
+        try:
+            async with asyncio.timeout(BOUND_S):
+                await self.answered.wait()
+        except TimeoutError:
+            raise RuntimeError(f"no answer after {BOUND_S:g} s; still pending: {self.pending or 'none'}") from None
 
     def _take(self, event: ClientEvent) -> None:
         """On the loop, for each event of the worker's."""
@@ -100,8 +103,8 @@ class Scene:
 
     async def _respond(self, metadata: dict[str, str], ms: int, answers: bool = False) -> None:
         """A response with latency before it begins and before its audio."""
-        complete = answers and not self.pending
         await asyncio.sleep(self.random.uniform(0.1, 0.3))
+        complete = answers and not self.pending  # what comes from now on is not in this response
         response = await self.session.begin_response(metadata)
         try:
             await asyncio.sleep(self.random.uniform(0.1, 0.4) + (0.2 if answers else 0.0))
@@ -165,7 +168,11 @@ async def one_call(bench: Bench, dialling: asyncio.Lock, seed: int) -> Found:
     async with dialling:  # so that it is known whose session is whose
         line, session = await bench.call(keep=True)
     scene = Scene(session, random.Random(seed))
-    await scene.play()
+    try:
+        await scene.play()
+    except (RuntimeError, TimeoutError) as error:
+        events = [f"{(one.at - session.events[0].at) / MS:9.0f} ms {one.type}" for one in session.events]
+        raise SystemExit("\n".join([f"seed {seed}: {error}; what the worker sent:", *events])) from None
     await asyncio.sleep(0.6)
     ((heard, _),) = await bench.caller.take(line)
     await bench.caller.hang_up(line)

@@ -15,14 +15,16 @@ kernel), a realtime server in this one. The agent's audio is noise whose place i
   both ways all the time
 
 --beside N runs all this while N further calls, full of audio, are up (see density.py; that takes two cores and a build
-of pjsua2 that carries them). --pjsua2 WHEEL_OR_FOLDER (or OFFHOOK_TEST_PJSUA2) runs it on another build; --during
-COMMAND runs a command within each load step, {pid} standing for the worker's, {calls} for the step's calls.
+of pjsua2 that carries them). --simple: tools run in their tool worker's own process. --pjsua2 WHEEL_OR_FOLDER (or
+OFFHOOK_TEST_PJSUA2) runs it on another build; --during COMMAND runs a command within each load step, {pid} standing
+for the worker's, {calls} for the step's calls.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import random
 import subprocess
@@ -31,10 +33,13 @@ from collections.abc import Sequence
 import numpy as np
 import orjson
 import uvloop
+from rig.agent import AGENT
 from rig.audio import FRAME, Onsets, place_of
 from rig.bench import Bench, bench_with
 from rig.caller import Heard
 from rig.figures import again, machine, quantile, row
+from rig.jobs import job_queue
+from rig.load import LOAD_CORE
 from rig.realtime import NOISE_MS, Session, append_audio, endless_frames
 from rig.worker import bucket_quantile
 
@@ -305,6 +310,7 @@ async def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="of each step of load")
     parser.add_argument("--pjsua2", default=os.environ.get("OFFHOOK_TEST_PJSUA2"))
     parser.add_argument("--during", default="")
+    parser.add_argument("--simple", action="store_true", help="a tool worker that runs tools in its own process")
     parser.add_argument("--beside", type=int, default=0, help="calls that are up meanwhile, full of audio both ways")
     options = parser.parse_args()
     parts = options.parts or PARTS
@@ -312,7 +318,10 @@ async def main() -> None:
         parser.error(f"there is no {', '.join(unknown)}; the parts are {', '.join(PARTS)}")
     steps = [int(step) for step in options.calls.split(",")]
     print(again("wire.py"))
-    async with bench_with(options.beside, options.pjsua2) as bench:
+    async with contextlib.AsyncExitStack() as stack:
+        core = LOAD_CORE if options.beside else None
+        url = stack.enter_context(job_queue(AGENT, simple=True, core=core)) if options.simple else ""
+        bench = await stack.enter_async_context(bench_with(options.beside, options.pjsua2, redis_url=url))
         print(f"{machine()}; {bench.worker.build()}\n")
         if "turns" in parts:
             await turns(bench, options.trials)

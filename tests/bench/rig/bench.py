@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import tempfile
 from collections.abc import AsyncIterator, Sequence
@@ -50,13 +51,17 @@ def _caller() -> Caller:
 
 
 @contextlib.asynccontextmanager
-async def running(pjsua2: str | None = None, *, agent: str = AGENT, record: bool = False) -> AsyncIterator[Bench]:
-    """Start all three; end all three."""
+async def running(
+    pjsua2: str | None = None, *, agent: str = AGENT, record: bool = False, redis_url: str = ""
+) -> AsyncIterator[Bench]:
+    """Start all three; end all three. `redis_url`: where jobs go, if not to the worker's own Redis and tool worker."""
     server = RealtimeServer()
     await server.start()
     caller = _caller()
     try:
-        worker = await asyncio.to_thread(lambda: Worker(server.url, pjsua2=pjsua2, agent=agent, record=record))
+        extra = _queue(redis_url)
+        start = functools.partial(Worker, server.url, pjsua2=pjsua2, agent=agent, record=record, extra=extra)
+        worker = await asyncio.to_thread(start)
         try:
             yield Bench(server, caller, worker)
         finally:
@@ -67,13 +72,15 @@ async def running(pjsua2: str | None = None, *, agent: str = AGENT, record: bool
 
 
 @contextlib.asynccontextmanager
-async def running_beside(calls: int, pjsua2: str | None = None, *, record: bool = False) -> AsyncIterator[Bench]:
+async def running_beside(
+    calls: int, pjsua2: str | None = None, *, record: bool = False, redis_url: str = ""
+) -> AsyncIterator[Bench]:
     """The same while so many further calls are up in the same worker, all of them full of audio both ways.
 
     The worker has core 0 to itself, all else is on core 1. Says at the end how those calls fared.
     """
     os.sched_setaffinity(0, {LOAD_CORE})
-    variant = Variant(pjsua2=pjsua2 or "", environment={"OFFHOOK_OVERLOAD": "accept"})
+    variant = Variant(pjsua2=pjsua2 or "", environment={"OFFHOOK_OVERLOAD": "accept", **_queue(redis_url)})
     with tempfile.TemporaryDirectory() as commits:
         with loading(variant, Path(commits), record=record) as load:
             idle = load.worker.usage().rss_mb
@@ -93,6 +100,14 @@ async def running_beside(calls: int, pjsua2: str | None = None, *, record: bool 
                 await asyncio.to_thread(load.clear)
 
 
-def bench_with(beside: int, pjsua2: str | None, *, record: bool = False) -> AbstractAsyncContextManager[Bench]:
+def bench_with(
+    beside: int, pjsua2: str | None, *, record: bool = False, redis_url: str = ""
+) -> AbstractAsyncContextManager[Bench]:
     """A bench with so many calls beside it, if any."""
-    return running_beside(beside, pjsua2, record=record) if beside else running(pjsua2, record=record)
+    if beside:
+        return running_beside(beside, pjsua2, record=record, redis_url=redis_url)
+    return running(pjsua2, record=record, redis_url=redis_url)
+
+
+def _queue(redis_url: str) -> dict[str, str]:
+    return {"REDIS_URL": redis_url} if redis_url else {}
