@@ -35,7 +35,7 @@ from rig.variant import Variant
 
 STEPS = "1,10,50,100,150,200,300,350,400"
 WARM_UP_S = 6.0
-"""A stall of the load fills pjmedia's jitter buffers, which then leave out a frame each 0.4 s until they are short again:
+"""A stall of the load fills pjmedia's jitter buffers, which then leave out a frame each 0.4 s until they are short:
 that is heard as damage, and is the last step's."""
 
 
