@@ -28,12 +28,13 @@ from worker.embedded import Embedded
 from worker.factory import check_tools, make_session, prepare_canned
 from worker.governor import Governor
 from worker.http import HttpEndpoint, Part, start_http
+from worker.late_records import LateRecords
 from worker.load_watch import LoadWatch
 from worker.metrics import Metrics
 from worker.pace import Pacer
 from worker.queue_watch import FINE, QueueWatch
 from worker.realtime.connection import Provider, prepare
-from worker.records import Observer
+from worker.records import CallRecord, Observer
 from worker.session import CallInfo, CallSession, Services
 from worker.settings import Settings
 from worker.switchboard import Observe, Switchboard
@@ -83,6 +84,7 @@ class App:
         self._later = settings.later_ways()
         self._calls_back = calls_back
         self._call_backs: CallBacks | None = None
+        self._late: LateRecords | None = None
         self._endpoint: Endpoint | None = None
         self._board: Switchboard | None = None
         self._governor = Governor(time.monotonic())
@@ -139,9 +141,13 @@ class App:
             recordings=settings.recordings,
             observe=self._observe,
             refuse=self._refuse,
+            recorded=self._recorded,
         )
         for coroutine in (pacer.run(), self._load.run(), self._watch.run(), self._board.drain_recordings()):
             self._spawn(coroutine)
+        if settings.recordings is not None:
+            self._late = LateRecords(settings.recordings, self._queue.late_results)
+            self._spawn(self._late.run())
         if settings.http is not None:
             self.http = await start_http(settings.http, self, self.metrics)
         self.info = await asyncio.to_thread(self._endpoint.start)
@@ -201,6 +207,10 @@ class App:
         """The s after which a new call may try again, where it is refused for the backlog."""
         judged = self._watch.judged if self._watch is not None else FINE
         return judged.retry_after_s if judged.answer == "refuse" else None
+
+    def _recorded(self, record: CallRecord) -> None:
+        if self._late is not None:
+            self._late.note(record, time.time())
 
     def _post(self, loop: asyncio.AbstractEventLoop, event: phone.CallEvent) -> None:
         """On the pj thread: hand the event to the loop, and nothing else."""

@@ -13,12 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, JsonValue
 
 from worker.realtime.history import heard_words
 
 Who = Literal["caller", "agent", "filler"]
 CallOutcome = Literal["completed", "abandoned", "rejected", "failed", "drained", "limit"]
+
+CONTINUES = "continues"
+"""The status of a tool call that outlives its call, until its end is known."""
 
 OUTCOMES: dict[CallOutcome, str] = {
     "completed": "caller and agent talked, and one of them hung up",
@@ -48,13 +51,15 @@ class ToolCallRecord(BaseModel):
     job_id: str | None = None
     status: str = Field(
         default="pending",
-        description="its outcome's; continues: it outlives the call, and its result is kept with the late results;"
+        description="its outcome's; continues: it outlives the call, and its end is not known yet;"
         " pending: the call is not over yet",
     )
     wait_ms: int | None = None
     run_ms: int | None = None
     fillers: int = 0
     promised: str | None = Field(default=None, description="what the caller was promised: call_back or send")
+    ended_at: str | None = Field(default=None, description="of a tool that outlived the call: when it ended (RFC 3339)")
+    result: JsonValue = Field(default=None, description="and what came of it")
 
 
 class BargeInRecord(BaseModel):

@@ -17,7 +17,7 @@ from telephony.endpoint import Endpoint
 from telephony.recording import StereoRecorder
 from worker.metrics import Metrics
 from worker.pace import Pacer
-from worker.records import Observer, write_record
+from worker.records import CallRecord, Observer, write_record
 from worker.session import CallSession
 
 __all__ = ["LiveCall", "MakeSession", "Switchboard"]
@@ -65,8 +65,12 @@ class Switchboard:
         recordings: Path | None,
         observe: Observe,
         refuse: Callable[[], int | None] = lambda: None,
+        recorded: Callable[[CallRecord], None] = lambda record: None,
     ) -> None:
-        """`refuse` says of a new call whether it is refused, and after how many s it may try again."""
+        """`refuse` says of a new call whether it is refused, and after how many s it may try again.
+
+        `recorded` is told of every record that is on disk.
+        """
         self._endpoint = endpoint
         self._pacer = pacer
         self._metrics = metrics
@@ -75,6 +79,7 @@ class Switchboard:
         self._recordings = recordings
         self._observe = observe
         self._refuse = refuse
+        self._recorded = recorded
         self._calls: dict[str, LiveCall] = {}
         self._early: deque[tuple[str, phone.CallEvent]] = deque(maxlen=EARLY_EVENTS)
         self._dials = 0
@@ -255,6 +260,7 @@ class Switchboard:
                 await self._to_disk(call_id, call.recording.close)
             if (path := self._path(call_id, ".json")) is not None:
                 await self._to_disk(call_id, lambda: write_record(record, path))
+                self._recorded(record)
         finally:
             await session.close()
 

@@ -14,7 +14,7 @@ from worker.call_functions import CallFunctions
 from worker.later import Way
 from worker.metrics import Metrics
 from worker.pending import PendingTools
-from worker.records import Recorder
+from worker.records import CONTINUES, Recorder
 from worker.turn_events import CancelTool, ResultsTold, StartTool, ToolFinished, ToolProgress
 from worker.usual import UsualTimes
 
@@ -96,7 +96,7 @@ class ToolCalls:
         self._hanging_up = asyncio.get_running_loop().create_task(self._apply_policies())
         for tool_call_id, request in going.items():
             self._log.info("tool_goes_on", tool=request.name, tool_call_id=tool_call_id)
-            self._recorder.tool_call_finished(self._clock() * 1000, tool_call_id, "continues")
+            self._recorder.tool_call_finished(self._clock() * 1000, tool_call_id, CONTINUES)
         stopping = [task for tool_call_id, task in self._runs.items() if tool_call_id not in going]
         await asyncio.wait({self._hanging_up, *stopping}, timeout=HANG_UP_S)
         for tool_call_id in self._recorder.pending():  # nobody knows whether it was stopped

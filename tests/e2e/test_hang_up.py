@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -131,9 +132,38 @@ def test_finish_keeps_the_result_with_the_call(
     kept = {"tool": "pack", "summary": "put an order together", "status": "ok", "result": {"done": "packed"}}
     assert late.items() >= {"call_id": call_id, "tool_call_id": tool_call, "delivered_at": None, **kept}.items()
     assert 0 < late["hung_up_at"] <= late["ended_at"] <= time.time()
+    [entry] = until(lambda: ended_tools(worker, call_id), "the record is completed")
+    assert (entry["status"], entry["result"], entry["job_id"]) == ("ok", {"done": "packed"}, f"{call_id}-{tool_call}")
+    assert datetime.fromisoformat(entry["ended_at"]).timestamp() == pytest.approx(late["ended_at"], abs=0.001)
     assert runs(errands, "packed") == 1
     assert errands.receiver.of(call_id) == [], "nobody wants to know"
     assert offhook("tools", "late", "nobody", REDIS_URL=errands.redis.url)[:2] == (0, "")
+
+
+def ended_tools(worker: Worker, call_id: str) -> list[dict[str, Any]]:
+    """What the record says of tools that ended after the call."""
+    return [entry for entry in worker.record(call_id)["tool_calls"] if entry["ended_at"] is not None]
+
+
+def test_a_record_is_completed_by_the_next_run_of_the_worker(errands: Errands, provider: Provider, dial: Dial) -> None:
+    first = start_worker(errands, provider)
+    try:
+        call, session, call_id = call_up(first, provider, dial)
+        session.calls("pack", {"name": "overnight"})
+        errands.begun("overnight")
+        hang_up(call, first, call_id)
+    finally:
+        first.kill()
+    [entry] = first.record(call_id)["tool_calls"]
+    assert (entry["status"], entry["result"]) == ("continues", None)
+    errands.open("overnight")
+    until(lambda: errands.ended("overnight"), "it ends")
+    second = start_worker(errands, provider)
+    try:
+        [entry] = until(lambda: ended_tools(second, call_id), "the record is completed")
+        assert (entry["status"], entry["result"]) == ("ok", {"done": "overnight"})
+    finally:
+        second.kill()
 
 
 def runs(errands: Errands, name: str) -> int:
