@@ -85,6 +85,8 @@ def test_a_call_from_invite_to_end() -> None:
         "run_ms": 2200,
         "fillers": 1,
         "promised": None,
+        "ended_at": None,
+        "result": None,
     }
     assert record.barge_ins[0].model_dump() == {"at_ms": 6400, "heard_ms": 480, "stopped_in_ms": 21}
     assert record.longest_tool_silence_ms == 900
