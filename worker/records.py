@@ -13,9 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import structlog
 from pydantic import BaseModel, Field, JsonValue
 
 from worker.realtime.history import heard_words
+
+log = structlog.get_logger(__name__)
 
 Who = Literal["caller", "agent", "filler"]
 CallOutcome = Literal["completed", "abandoned", "rejected", "failed", "drained", "limit"]
@@ -391,7 +394,10 @@ class Recorder:
 
     def _tell(self, event: RecordEvent) -> None:
         for observer in self._observers:
-            observer(event)
+            try:
+                observer(event)
+            except Exception:  # whoever looks on does no harm to the call
+                log.exception("observer_failed", call_id=self.call_id, edge=type(event).__name__)
 
 
 def write_record(record: CallRecord, path: Path) -> None:

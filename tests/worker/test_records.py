@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from worker.records import (
     OUTCOMES,
@@ -114,6 +115,22 @@ def test_errors_are_kept_in_order() -> None:
     call.error(1300, "the session was lost (1006); a new one was opened")
     call.error(1400, "a tool returned what JSON can't hold")
     assert len(call.ended(2000, "completed").errors) == 2
+
+
+def test_an_observer_that_fails_harms_nobody() -> None:
+    def fails(event: object) -> None:
+        raise KeyError("what is that?")
+
+    seen: list[object] = []
+    call = recorder()
+    call.subscribe(fails)
+    call.subscribe(seen.append)
+    with capture_logs() as logs:
+        call.turn_started(1500, "agent", "i1")
+    assert len(seen) == 1
+    assert [(line["event"], line["call_id"], line["edge"]) for line in logs] == [
+        ("observer_failed", call.call_id, "TurnStarted")
+    ]
 
 
 def test_observers_see_each_edge_once_and_in_order() -> None:

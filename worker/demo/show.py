@@ -32,6 +32,7 @@ class Show:
             records.TurnEnded: self._turn_ended,
             records.ToolStarted: self._tool_started,
             records.ToolEnded: self._tool_ended,
+            records.ResultTold: lambda event: None,  # the agent's turn shows it
             records.BargedIn: self._barged_in,
             records.Noted: self._noted,
             records.Ended: self._ended,

@@ -105,6 +105,13 @@ class Worker(Program):
         self.status_url = self.line(r"^status (http://\S+)/readyz")[1]
         return self
 
+    def stop(self, within: float = BOUND_S) -> int:
+        """End it; its log has no traceback: what went wrong in a scene is told in words."""
+        code = super().stop(within)
+        broken = [one for one in self.logs if "exception" in one]
+        assert not broken, "\n".join(f"{one['event']}: {one['exception']}" for one in broken)
+        return code
+
     @property
     def uri(self) -> str:
         return f"sip:agent@127.0.0.1:{self.port}"

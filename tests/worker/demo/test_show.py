@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from typing import get_args
 
 import pytest
 from rich.console import Console
 
 from worker.demo.show import Show
-from worker.records import Recorder
+from worker.records import Recorder, RecordEvent
 
 
 class Screen:
@@ -20,6 +21,8 @@ class Screen:
         console = Console(file=self.text, force_terminal=terminal, width=100, soft_wrap=True)
         self.show = Show(console, quiet=quiet)
         self.recorder = Recorder("c1", 0.0)
+        self.events: list[RecordEvent] = []
+        self.recorder.subscribe(self.events.append)
         self.recorder.subscribe(self.show.observe)
 
     def lines(self) -> list[str]:
@@ -44,6 +47,7 @@ def test_a_call_is_told_in_order(screen: Screen) -> None:
     recorder.tool_call_started(3220.0, "t1", "order_status", "queued", "job-1")
     recorder.barge_in(4120.0, 1500, 12)
     recorder.tool_call_finished(7200.0, "t1", "ok", wait_ms=20, run_ms=4000)
+    recorder.result_told(7300.0, "t1")  # its words are a turn
     recorder.error(8120.0, "connection lost")
     recorder.ended(9120.0, "completed", "agent")
     assert screen.lines() == [
@@ -56,6 +60,9 @@ def test_a_call_is_told_in_order(screen: Screen) -> None:
         "8.00 s note connection lost",
         "9.00 s call completed after 9.0 s (agent)",
     ]
+    assert {type(event) for event in screen.events} == set(get_args(RecordEvent)), "a scene with every edge"
+    for event in screen.events:  # past the recorder, which keeps a show that fails from harming the call
+        Screen().show.observe(event)
 
 
 def test_a_turn_is_shown_once_though_its_text_comes_in_pieces(screen: Screen) -> None:
