@@ -23,6 +23,9 @@ SIGNAL = signal.SIGUSR1
 GRACE_S = 5.0
 """A tool that swallows `ToolStopped`, or does not come back from somebody's library, has so long."""
 LOOK_S = 1.0
+DIED = "its tool worker died"
+STOPPED = "stopped by user"
+"""RQ's words for it where it kills a fork, by which whoever waits for the job knows that it was cancelled."""
 
 
 class ToolStopped(BaseException):
@@ -68,7 +71,7 @@ class Leash:
     def around_tool(self) -> Iterator[None]:
         """Around the tool's own code: here, and only here, `ToolStopped` is raised."""
         if self.cut:
-            raise ToolStopped
+            raise ToolStopped(DIED)
         self._runs += 1
         self._in_tool = True
         try:
@@ -82,7 +85,7 @@ class Leash:
         self.cut = self._tied
         if self._in_tool:
             threading.Thread(target=self._insist, args=(self._runs,), daemon=True).start()
-            raise ToolStopped
+            raise ToolStopped(DIED if self.cut else STOPPED)
 
     def _insist(self, run: int) -> None:
         time.sleep(GRACE_S)

@@ -200,7 +200,11 @@ class QueuedRunner:
         return _in_doubt(spec, "timeout", f"time-out; the job is {how}")
 
     async def _in_thread(self, function: Callable[[Unpack[Ts]], T], *arguments: *Ts) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+        try:
+            working = asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+        except RuntimeError:  # closed meanwhile: a tool call ended in that very moment
+            raise QueueUnavailable("this process is about to end") from None
+        return await working
 
 
 def _outcome(spec: ToolSpec, finished: Finished) -> Outcome:

@@ -27,7 +27,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker import BaseWorker, WorkerStatus
 
-from tools import jobs, notices
+from tools import jobs, names, notices
 from tools.client import QueueSettings
 from tools.due import put_back_due
 from tools.errors import QueueUnavailable
@@ -148,6 +148,17 @@ class _OurWorker(BaseWorker):
         super().heartbeat(LIFE_S, pipeline)
         if not self.is_horse:  # somebody may have taken us for dead while we could not reach Redis
             worker_registration.register(self, pipeline)
+
+    def maintain_heartbeats(self, job: Job) -> None:
+        """Say that the job lives, every `MONITOR_S`; stop it if it was cancelled while this worker could not hear it.
+
+        RQ publishes the command to stop once; whoever has lost the connection at that moment never hears of it. The
+        mark of a cancelled job stays.
+        """
+        super().maintain_heartbeats(job)
+        if self._stopped_job_id != job.id and self.connection.exists(names.cancel_key(job.id)):
+            self._stopped_job_id = job.id
+            self.kill_horse()
 
     def get_heartbeat_ttl(self, job: Job) -> int:
         """How long the job in hand is taken to live after each heartbeat, in s."""

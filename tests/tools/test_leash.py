@@ -41,7 +41,10 @@ async def test_a_job_whose_worker_is_killed_gives_up_and_says_so(
     (fork,) = conftest.children_of(worker.pid)
     os.kill(worker.pid, signal.SIGKILL)
     outcome = await waiting
-    assert (outcome.status, outcome.detail) == (status, "the tool worker lost the job: tools.leash.ToolStopped")
+    assert (outcome.status, outcome.detail) == (
+        status,
+        "the tool worker lost the job: tools.leash.ToolStopped: its tool worker died",
+    )
     await asyncio.to_thread(rig.wait_until, lambda: is_gone(fork), "the fork's end")
     client = redis_server.client
     assert client.hget(names.job_key(request.job_id), "status") == b"failed"

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rq.job import Job
+from rq.serializers import JSONSerializer
 
 from tools import names
 from tools.catalog import Catalog, load_tools
@@ -215,6 +217,26 @@ async def test_a_running_job_is_cancelled(workers, runner, request_for, tmp_path
     await until(lambda: lines(tmp_path / "slow.started") == 1, "the tool's start")
     assert await runner.cancel(request.job_id) == "stopped"
     assert (await waiting).status == "cancelled"
+
+
+@pytest.mark.parametrize("simple", [False, True])
+async def test_a_stop_that_the_tool_worker_did_not_hear_is_made_up_for(
+    workers, runner, redis_server, request_for, tmp_path, simple
+) -> None:
+    workers.start(simple=simple)
+    request = request_for("slow", '{"seconds": 30}')
+    waiting = asyncio.create_task(runner.run(SPECS["slow"], request))
+    await until(lambda: lines(tmp_path / "slow.started") == 1, "the tool's start")
+    # The mark that a cancel leaves, without RQ's command, which a worker that has lost its connection never gets.
+    redis_server.client.set(names.cancel_key(request.job_id), "1")
+    assert (await waiting).status == "cancelled"
+    assert Job.fetch(request.job_id, redis_server.client, JSONSerializer).get_status() == "stopped"
+
+
+async def test_nothing_is_asked_of_redis_once_closed(runner) -> None:
+    await runner.aclose()
+    with pytest.raises(QueueUnavailable, match="about to end"):
+        await runner.ask(lambda redis: redis.ping())
 
 
 async def test_a_cancel_that_meets_the_start_of_a_job_keeps_it_from_running(
