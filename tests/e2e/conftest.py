@@ -62,6 +62,12 @@ def folder() -> Iterator[Path]:
         yield Path(path)
 
 
+@pytest.fixture(scope="module")
+def own_folder(folder: Path) -> Path:
+    """A module's own, new each time: its scenes may be set up twice, where tests move from process to process."""
+    return Path(tempfile.mkdtemp(dir=folder))
+
+
 @pytest.fixture(scope="session")
 def scripted_agent(folder: Path) -> Path:
     path = folder / "scripted.toml"

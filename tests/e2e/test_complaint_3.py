@@ -18,8 +18,8 @@ Talk = tuple[Call, Session, str]
 
 
 @pytest.fixture(scope="module")
-def shared_desk(folder: Path, provider_server: Provider) -> Iterator[OwnDesk]:
-    desk = errand_desk(folder / "bookings", provider_server.url)
+def shared_desk(own_folder: Path, provider_server: Provider) -> Iterator[OwnDesk]:
+    desk = errand_desk(own_folder, provider_server.url)
     yield desk
     assert desk.stop() == 0, desk.worker.text()
 

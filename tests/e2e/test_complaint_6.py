@@ -22,8 +22,8 @@ QUOTA = "[tools.max_runs_of]\nhere = 1"
 
 
 @pytest.fixture(scope="module")
-def shared_desk(folder: Path, provider_server: Provider) -> Iterator[OwnDesk]:
-    desk = errand_desk(folder / "wedged", provider_server.url, QUOTA)
+def shared_desk(own_folder: Path, provider_server: Provider) -> Iterator[OwnDesk]:
+    desk = errand_desk(own_folder, provider_server.url, QUOTA)
     desk.start_tool_worker()  # a tool that waits for the scene is in nobody's way
     yield desk
     assert desk.stop() == 0, desk.worker.text()

@@ -54,9 +54,8 @@ class Errands(Gates):
 
 
 @pytest.fixture(scope="module")
-def errands(folder: Path) -> Iterator[Errands]:
-    (own := folder / "errands").mkdir()
-    made = Errands(own)
+def errands(own_folder: Path) -> Iterator[Errands]:
+    made = Errands(own_folder)
     yield made
     made.stop()
 

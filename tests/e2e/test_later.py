@@ -112,9 +112,8 @@ class Place(Gates):
 
 
 @pytest.fixture(scope="module")
-def shared(folder: Path) -> Iterator[Place]:
-    (own := folder / "later").mkdir()
-    made = Place(own)
+def shared(own_folder: Path) -> Iterator[Place]:
+    made = Place(own_folder)
     yield made
     made.stop()
 

@@ -17,8 +17,8 @@ Talk = tuple[Call, Session, str]
 
 
 @pytest.fixture(scope="module")
-def shared_desk(folder: Path, provider_server: Provider) -> Iterator[OwnDesk]:
-    desk = errand_desk(folder / "gone", provider_server.url, OFFHOOK_MAX_CALLS=4)
+def shared_desk(own_folder: Path, provider_server: Provider) -> Iterator[OwnDesk]:
+    desk = errand_desk(own_folder, provider_server.url, OFFHOOK_MAX_CALLS=4)
     yield desk
     assert desk.worker.alive and desk.tool_worker.alive and len(desk.tool_workers) == 1, desk.worker.text()
     assert desk.stop() == 0, desk.worker.text()

@@ -280,7 +280,6 @@ class OwnDesk(Gates):
 def errand_desk(folder: Path, provider_url: str, tools: str = "", **settings: Any) -> OwnDesk:
     """A desk with the tools of errands.py and shop.py; `tools`: more lines for the agent file's [tools]."""
     parts = Path(__file__).parent
-    folder.mkdir(exist_ok=True)
     agent = folder / "agent.toml"
     modules = f'[tools]\nmodules = ["{parts}/errands.py", "{parts}/shop.py"]\n'
     agent.write_text(f'goodbye = "Goodbye."\n{modules}{tools}\n')
