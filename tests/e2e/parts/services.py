@@ -270,11 +270,12 @@ class OwnDesk(Gates):
         return self.tool_workers[-1]
 
     def stop(self) -> int:
-        code = self.worker.stop()
-        for worker in self.tool_workers:
-            worker.kill()
-        self.redis.kill()
-        return code
+        try:
+            return self.worker.stop()
+        finally:
+            for worker in self.tool_workers:
+                worker.kill()
+            self.redis.kill()
 
 
 def errand_desk(folder: Path, provider_url: str, tools: str = "", **settings: Any) -> OwnDesk:
