@@ -259,18 +259,20 @@ class Switchboard:
             if call.recording is not None:
                 await self._to_disk(call_id, call.recording.close)
             if (path := self._path(call_id, ".json")) is not None:
-                await self._to_disk(call_id, lambda: write_record(record, path))
-                self._recorded(record)
+                if await self._to_disk(call_id, lambda: write_record(record, path)):
+                    self._recorded(record)
         finally:
             await session.close()
 
     @staticmethod
-    async def _to_disk(call_id: str, write: Callable[[], None]) -> None:
-        """A disk that is full is the operator's matter, and no call's end."""
+    async def _to_disk(call_id: str, write: Callable[[], None]) -> bool:
+        """Whether it was written: a disk that is full is the operator's matter, and no call's end."""
         try:
             await asyncio.to_thread(write)
         except OSError as error:
             log.error("recording_not_written", call_id=call_id, reason=str(error))
+            return False
+        return True
 
     def hang_up(self, call_id: str) -> None:
         """End a call, whatever its state; one that is over is left alone."""

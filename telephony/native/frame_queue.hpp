@@ -198,7 +198,7 @@ public:
     }
 
     // An object with received(bytes) and sent(bytes), or None. It is called on the clock thread, with the lock of the
-    // interpreter: a call that is tapped costs what every call costs without this class.
+    // interpreter, for which no call without a tap waits.
     void set_tap(PyObject *tap) {
         PyObject *before;
         {
