@@ -1,8 +1,8 @@
 """What the author of a tool needs; see README.md beside this file."""
 
-from tools.context import ToolContext
+from tools.define.context import ToolContext
+from tools.define.needs import Needs
+from tools.define.spec import ToolSpec, tool
 from tools.errors import ToolDefinitionError, ToolError
-from tools.needs import Needs
-from tools.spec import ToolSpec, tool
 
 __all__ = ["Needs", "ToolContext", "ToolDefinitionError", "ToolError", "ToolSpec", "tool"]

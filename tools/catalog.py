@@ -18,19 +18,19 @@ from typing import Any, Literal
 import structlog
 
 from tools import names
+from tools.define.loading import load_tools
+from tools.define.needs import check
+from tools.define.schema import nearest
+from tools.define.spec import ToolSpec
 from tools.dispatch import Dispatcher, Hearers
 from tools.errors import InvalidArguments, QueueUnavailable, ToolDefinitionError
 from tools.inline import InlineRunner
-from tools.loading import load_tools
 from tools.more import more_tool
-from tools.needs import check
 from tools.notify import CALL_BACK, DEFAULT
 from tools.orphans import Orphans
 from tools.outcome import Outcome, failure
 from tools.queued import QueuedRunner
 from tools.request import ToolRequest
-from tools.schema import nearest
-from tools.spec import ToolSpec
 from tools.store.late import LateResult, Orphan
 
 __all__ = ["Catalog", "ToolRequest", "load_tools"]

@@ -25,11 +25,11 @@ from rq.job import Dependency, JobStatus, Retry
 from rq.serializers import JSONSerializer
 
 from tools import names
+from tools.define.needs import Step
+from tools.define.spec import ToolSpec
 from tools.errors import QueueUnavailable
 from tools.jobs import OffhookJob
-from tools.needs import Step
 from tools.request import ToolRequest
-from tools.spec import ToolSpec
 
 STOP_GRACE_S = 5  # RQ's own time-out comes this much after ours, for when nobody is left to stop the job
 

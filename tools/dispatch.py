@@ -13,15 +13,15 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from tools import names
-from tools.context import ToolContext
+from tools.define.context import ToolContext
+from tools.define.needs import Step, chain
+from tools.define.schema import values_of
+from tools.define.spec import ToolSpec
 from tools.errors import InvalidArguments, QueueUnavailable
 from tools.inline import InlineRunner
-from tools.needs import Step, chain
 from tools.outcome import Outcome, failure, returned
 from tools.queued import QueuedRunner
 from tools.request import ToolRequest
-from tools.schema import values_of
-from tools.spec import ToolSpec
 from tools.store import cache
 from tools.usual import ModeChoice
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import structlog
 
-from tools.context import ToolContext
+from tools.define.context import ToolContext
+from tools.define.spec import ToolSpec
 from tools.errors import ToolError
 from tools.outcome import Outcome, failure, raised, returned
-from tools.spec import ToolSpec
 
 log = structlog.get_logger(__name__)
 

@@ -18,10 +18,10 @@ from rq import Queue
 from rq.job import Job
 
 from tools import names, notices
+from tools.define.spec import ToolSpec
 from tools.notify import Channels
 from tools.outcome import Status, failure
 from tools.running import Kit, attempt
-from tools.spec import ToolSpec
 
 log = structlog.get_logger(__name__)
 

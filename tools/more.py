@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tools.context import ToolContext
+from tools.define.context import ToolContext
+from tools.define.spec import ToolSpec, spec_of
 from tools.errors import QueueUnavailable, ToolError
 from tools.queued import QueuedRunner
-from tools.spec import ToolSpec, spec_of
 from tools.store import rest
 
 

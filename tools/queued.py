@@ -20,14 +20,14 @@ from redis.exceptions import RedisError
 from tools import names, notices
 from tools.backlog import QueueState
 from tools.client import QueueClient, QueueSettings, Stopped, reason, tickets_of
+from tools.define.needs import Step
+from tools.define.schema import values_of
+from tools.define.spec import ToolSpec
 from tools.errors import QueueUnavailable
 from tools.finished import STOPPED, Finished
-from tools.needs import Step
 from tools.outcome import Outcome, Status, failure
 from tools.request import ToolRequest
 from tools.results import ResultReader
-from tools.schema import values_of
-from tools.spec import ToolSpec
 from tools.store import late, rest, times
 from tools.store.late import LateResult, Orphan
 from tools.usual import Usual

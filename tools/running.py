@@ -16,13 +16,13 @@ from rq.job import Job
 from rq.timeouts import JobTimeoutException
 
 from tools import names
-from tools.context import ToolContext
+from tools.define.context import ToolContext
+from tools.define.schema import values_of
+from tools.define.spec import ToolSpec
 from tools.errors import InvalidArguments, ToolError
 from tools.finished import finished
 from tools.leash import leash
 from tools.outcome import Outcome, failure, raised, returned
-from tools.schema import values_of
-from tools.spec import ToolSpec
 from tools.store import cache, rest, times
 
 log = structlog.get_logger(__name__)

@@ -29,14 +29,14 @@ from rq.worker import BaseWorker, WorkerStatus
 
 from tools import jobs, names, notices
 from tools.client import QueueSettings
+from tools.define.loading import load_tools
+from tools.define.spec import ToolSpec
 from tools.due import put_back_due
 from tools.errors import QueueUnavailable
 from tools.jobs import OffhookJob
 from tools.leash import GRACE_S, ToolStopped, leash
-from tools.loading import load_tools
 from tools.notify import Channels, NotDelivered, NotifySettings
 from tools.running import TryAgain
-from tools.spec import ToolSpec
 
 log = structlog.get_logger(__name__)
 

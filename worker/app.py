@@ -17,8 +17,8 @@ from telephony.bridge import Bridge
 from telephony.endpoint import Endpoint
 from telephony.library import EndpointInfo
 from tools.catalog import Catalog
+from tools.define.loading import load_tools
 from tools.inline import InlineRunner
-from tools.loading import load_tools
 from tools.queued import QueuedRunner
 from tools.store.call_backs import CallBack
 from tools.store.late import LateResult

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from tools import more
 from tools.catalog import Catalog, OnProgress, OnStarted, Promised, ToolRequest
+from tools.define.spec import ToolSpec
 from tools.outcome import Outcome, failure
-from tools.spec import ToolSpec
 from worker.exposure import ToolView, view_of
 from worker.tool_policy import Quota, ToolPolicy
 

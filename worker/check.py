@@ -72,8 +72,8 @@ async def check_settings(settings: Settings) -> list[Finding]:
 
 async def check_agent(settings: Settings) -> list[Finding]:
     """The agent file, and whether its tools load."""
+    from tools.define.loading import load_tools
     from tools.errors import ToolDefinitionError
-    from tools.loading import load_tools
     from worker.agent import load_agent_file
 
     try:

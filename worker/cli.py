@@ -17,9 +17,9 @@ from worker.errors import HostError, OffhookError, OperatorError, SettingsError
 
 if TYPE_CHECKING:
     from tools.catalog import Catalog
+    from tools.define.spec import ToolSpec
     from tools.inline import InlineRunner
     from tools.outcome import Outcome
-    from tools.spec import ToolSpec
     from worker.settings import Settings
 
 OURS = ("worker", "telephony", "tools")
@@ -201,7 +201,7 @@ def tools_describe(name: Annotated[str, typer.Argument(help="The tool.")]) -> No
     catalog = _catalog()
     spec = catalog.spec(name)
     if spec is None:
-        from tools.schema import nearest
+        from tools.define.schema import nearest
 
         near = nearest(name, [known.name for known in catalog.specs()])
         raise OperatorError(f"there is no tool {name}" + (f"; did you mean {near}?" if near else ""))
@@ -258,7 +258,7 @@ def _start(process: str) -> Settings:
 
 
 def _load_tools() -> list[ToolSpec]:
-    from tools.loading import load_tools
+    from tools.define.loading import load_tools
     from worker.agent import load_agent_file
     from worker.settings import load_settings
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from tools.define.schema import nearest
+from tools.define.spec import ToolSpec
 from tools.outcome import failure
-from tools.schema import nearest
-from tools.spec import ToolSpec
 
 __all__ = [
     "DESCRIBE_TOOL",

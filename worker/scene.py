@@ -28,9 +28,9 @@ from typing import Any, Self
 
 from structlog.testing import capture_logs
 
+from tools.define.loading import load_tools
+from tools.define.spec import ATTRIBUTE, ToolSpec
 from tools.errors import ToolDefinitionError
-from tools.loading import load_tools
-from tools.spec import ATTRIBUTE, ToolSpec
 from worker.agent import Agent, load_agent_file
 from worker.records import CallRecord
 from worker.stage.call import TICK_S, PlayedCall, SceneFailed

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tools.spec import ATTRIBUTE, ToolSpec
+from tools.define.spec import ATTRIBUTE, ToolSpec
 from worker.errors import AgentFileError
 
 __all__ = ["Hook", "ask", "load_hook"]

@@ -11,7 +11,7 @@ from tools import ToolError
 from tools.builtin import orders
 from tools.builtin.clock import current_time, described
 from tools.builtin.orders import DATABASE, build, look_up
-from tools.loading import load_tools
+from tools.define.loading import load_tools
 
 
 def test_one_is_inline_and_one_is_queued() -> None:

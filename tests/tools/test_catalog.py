@@ -9,9 +9,9 @@ import pytest
 
 from tools import ToolContext, ToolDefinitionError, ToolSpec, tool
 from tools.catalog import Catalog, ToolRequest
+from tools.define.spec import spec_of
 from tools.inline import InlineRunner
 from tools.queued import QueuedRunner, QueueSettings
-from tools.spec import spec_of
 
 ran: list[str] = []
 

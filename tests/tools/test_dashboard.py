@@ -14,8 +14,8 @@ from rq.serializers import JSONSerializer
 
 from tools import names
 from tools.client import QueueClient, QueueSettings, tickets_of
-from tools.loading import load_tools
-from tools.needs import chain
+from tools.define.loading import load_tools
+from tools.define.needs import chain
 from tools.request import ToolRequest
 
 pytest.importorskip("rq_dashboard")

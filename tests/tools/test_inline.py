@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from tools import ToolContext, ToolError, tool
+from tools.define.spec import spec_of
 from tools.inline import InlineRunner
 from tools.outcome import Outcome
-from tools.spec import spec_of
 
 CONTEXT = ToolContext(call_id="c", tool_call_id="t")
 

@@ -19,7 +19,7 @@ DANGEROUS = [
     "builtins.eval",
     "subprocess.check_output",
     "tools.jobs.install",
-    "tools.loading.load_tools",
+    "tools.define.loading.load_tools",
 ]
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tools import tool
-from tools.spec import ToolSpec
+from tools.define.spec import ToolSpec
 from worker.exposure import (
     DESCRIBE_TOOL,
     DISCOVERY,

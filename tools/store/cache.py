@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tools import names
+from tools.define.spec import ToolSpec
 from tools.outcome import Outcome
-from tools.spec import ToolSpec
 
 if TYPE_CHECKING:
     from redis import Redis

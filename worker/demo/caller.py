@@ -20,7 +20,7 @@ from telephony.bridge import Bridge
 from telephony.endpoint import Endpoint
 from telephony.resample import Resampler
 from telephony.settings import SipSettings
-from tools.loading import load_tools
+from tools.define.loading import load_tools
 from worker.agent import load_agent_file
 from worker.demo.agent_lines import grammar
 from worker.demo.ears import FRAME_MS, Listener, Started, Stopped

@@ -8,8 +8,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from telephony.bridge import Bridge
 from tools.catalog import Catalog
+from tools.define.spec import ToolSpec
 from tools.inline import InlineRunner
-from tools.spec import ToolSpec
 from worker import records
 from worker.agent import Agent
 from worker.factory import make_session, turn_config

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from tools.context import ToolContext
-from tools.spec import ToolSpec
+from tools.define.context import ToolContext
+from tools.define.spec import ToolSpec
 from worker.stage.script import Run
 
 __all__ = ["StagedTools"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tools import ToolContext
-from tools.spec import spec_of
+from tools.define.spec import spec_of
 from worker.stage.clock import SceneLoop
 from worker.stage.script import Run
 from worker.stage.tools import StagedTools

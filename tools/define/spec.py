@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal, TypeVar, get_args, overload
 
+from tools.define.schema import Signature, signature_of
+from tools.define.source import place_of
 from tools.errors import ToolDefinitionError
-from tools.place import place_of
-from tools.schema import Signature, signature_of
 
 Mode = Literal["inline", "queued", "auto"]
 OnHangup = Literal["cancel", "finish", "finish_and_notify"]

@@ -17,10 +17,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
+from tools.define.schema import nearest
+from tools.define.source import FILE_MODULE, module_place
+from tools.define.spec import ATTRIBUTE, ToolSpec
 from tools.errors import ToolDefinitionError
-from tools.place import FILE_MODULE, module_place
-from tools.schema import nearest
-from tools.spec import ATTRIBUTE, ToolSpec
 
 
 def load_tools(references: Iterable[str]) -> list[ToolSpec]:

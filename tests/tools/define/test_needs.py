@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import pytest
 
 from tools import Needs, ToolDefinitionError
+from tools.define.needs import chain, check
+from tools.define.spec import ToolSpec, spec_of
 from tools.errors import InvalidArguments
-from tools.needs import chain, check
-from tools.spec import ToolSpec, spec_of
 
 
 def account(number: str, region: str = "eu") -> dict[str, Any]:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from tools import ToolContext, ToolDefinitionError
+from tools.define.schema import nearest, signature_of
 from tools.errors import InvalidArguments
-from tools.schema import nearest, signature_of
 
 
 class Size(Enum):

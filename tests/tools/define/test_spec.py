@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tools import ToolDefinitionError, ToolSpec, tool
-from tools.spec import spec_of
+from tools.define.spec import spec_of
 
 
 def test_a_bare_decorator_takes_name_and_description_from_the_function() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tools import ToolDefinitionError
-from tools.loading import load_tools
+from tools.define.loading import load_tools
 
 TOOLS = '''
 from tools import tool

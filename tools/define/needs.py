@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from tools.errors import ToolDefinitionError
 
 if TYPE_CHECKING:
-    from tools.spec import ToolSpec
+    from tools.define.spec import ToolSpec
 
 MOST_STEPS = 8
 
