@@ -29,7 +29,7 @@ from tools.define.needs import Step
 from tools.define.spec import ToolSpec
 from tools.errors import QueueUnavailable
 from tools.jobs import OffhookJob
-from tools.request import ToolRequest
+from tools.run.request import ToolRequest
 
 STOP_GRACE_S = 5  # RQ's own time-out comes this much after ours, for when nobody is left to stop the job
 

@@ -20,7 +20,7 @@ from rq.job import Job
 from tools import names, notices
 from tools.define.spec import ToolSpec
 from tools.notify import Channels
-from tools.outcome import Status, failure
+from tools.run.outcome import Status, failure
 from tools.running import Kit, attempt
 
 log = structlog.get_logger(__name__)

@@ -21,7 +21,7 @@ from rq.serializers import JSONSerializer
 
 from tools import names
 from tools.notify import CALL_BACK, Channels, Message, NotDelivered
-from tools.outcome import Outcome
+from tools.run.outcome import Outcome
 from tools.store import call_backs, late, promises
 from tools.store.late import LateResult, Orphan
 

@@ -13,9 +13,9 @@ import functools
 import structlog
 
 from tools.errors import QueueUnavailable
-from tools.outcome import Outcome
 from tools.promises import Promises
 from tools.queued import QueuedRunner
+from tools.run.outcome import Outcome
 from tools.store.late import Orphan
 
 log = structlog.get_logger(__name__)

@@ -25,12 +25,12 @@ from tools.define.schema import values_of
 from tools.define.spec import ToolSpec
 from tools.errors import QueueUnavailable
 from tools.finished import STOPPED, Finished
-from tools.outcome import Outcome, Status, failure
-from tools.request import ToolRequest
 from tools.results import ResultReader
+from tools.run.durations import Usual
+from tools.run.outcome import Outcome, Status, failure
+from tools.run.request import ToolRequest
 from tools.store import late, rest, times
 from tools.store.late import LateResult, Orphan
-from tools.usual import Usual
 
 __all__ = ["QueueSettings", "QueuedRunner", "Stopped"]
 

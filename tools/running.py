@@ -22,7 +22,7 @@ from tools.define.spec import ToolSpec
 from tools.errors import InvalidArguments, ToolError
 from tools.finished import finished
 from tools.leash import leash
-from tools.outcome import Outcome, failure, raised, returned
+from tools.run.outcome import Outcome, failure, raised, returned
 from tools.store import cache, rest, times
 
 log = structlog.get_logger(__name__)

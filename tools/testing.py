@@ -21,14 +21,14 @@ from dataclasses import dataclass, field, replace
 from importlib.machinery import PathFinder
 from typing import Any, Literal
 
-from tools.catalog import Catalog
 from tools.define.spec import ATTRIBUTE, ToolSpec
 from tools.errors import ToolDefinitionError
-from tools.inline import InlineRunner
-from tools.outcome import Outcome
 from tools.queued import QueuedRunner, QueueSettings
-from tools.request import ToolRequest
 from tools.rig import RedisServer, tool_worker
+from tools.run.catalog import Catalog
+from tools.run.inline import InlineRunner
+from tools.run.outcome import Outcome
+from tools.run.request import ToolRequest
 
 
 @dataclass(frozen=True, slots=True)

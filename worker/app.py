@@ -16,10 +16,10 @@ from telephony import events as phone
 from telephony.bridge import Bridge
 from telephony.endpoint import Endpoint
 from telephony.library import EndpointInfo
-from tools.catalog import Catalog
 from tools.define.loading import load_tools
-from tools.inline import InlineRunner
 from tools.queued import QueuedRunner
+from tools.run.catalog import Catalog
+from tools.run.inline import InlineRunner
 from tools.store.call_backs import CallBack
 from tools.store.late import LateResult
 from worker.agent import Agent, AgentFile

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tools import more
-from tools.catalog import Catalog, OnProgress, OnStarted, Promised, ToolRequest
 from tools.define.spec import ToolSpec
-from tools.outcome import Outcome, failure
+from tools.run import more
+from tools.run.catalog import Catalog, OnProgress, OnStarted, Promised, ToolRequest
+from tools.run.outcome import Outcome, failure
 from worker.exposure import ToolView, view_of
 from worker.tool_policy import Quota, ToolPolicy
 

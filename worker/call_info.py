@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tools.catalog import Catalog
+from tools.run.catalog import Catalog
 from worker.later import LaterWays
 from worker.metrics import Metrics
 from worker.usual import UsualTimes

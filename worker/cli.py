@@ -16,10 +16,10 @@ import typer
 from worker.errors import HostError, OffhookError, OperatorError, SettingsError
 
 if TYPE_CHECKING:
-    from tools.catalog import Catalog
     from tools.define.spec import ToolSpec
-    from tools.inline import InlineRunner
-    from tools.outcome import Outcome
+    from tools.run.catalog import Catalog
+    from tools.run.inline import InlineRunner
+    from tools.run.outcome import Outcome
     from worker.settings import Settings
 
 OURS = ("worker", "telephony", "tools")
@@ -267,8 +267,8 @@ def _load_tools() -> list[ToolSpec]:
 
 def _catalog(runner: InlineRunner | None = None) -> Catalog:
     """The tools of the agent file, without a queue: all of them would run in this process."""
-    from tools.catalog import Catalog
-    from tools.inline import InlineRunner
+    from tools.run.catalog import Catalog
+    from tools.run.inline import InlineRunner
     from worker.settings import load_settings
 
     secrets = load_settings().secrets_for_tools()
@@ -280,8 +280,8 @@ def _run_tool(name: str, arguments: str) -> int:
     import asyncio
     import uuid
 
-    from tools.inline import InlineRunner
-    from tools.request import ToolRequest
+    from tools.run.inline import InlineRunner
+    from tools.run.request import ToolRequest
 
     async def run() -> Outcome:
         runner = InlineRunner()

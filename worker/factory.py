@@ -10,9 +10,9 @@ from typing import Any
 import structlog
 
 from telephony.bridge import Bridge
-from tools.catalog import Catalog
 from tools.define.spec import ToolSpec
 from tools.errors import ToolDefinitionError
+from tools.run.catalog import Catalog
 from tools.store.late import LateResult
 from worker.agent import Agent, AgentFile
 from worker.call_catalog import CallCatalog

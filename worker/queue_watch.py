@@ -10,7 +10,7 @@ import structlog
 
 from tools.backlog import Backlog, Judged
 from tools.errors import QueueUnavailable
-from tools.usual import Usual
+from tools.run.durations import Usual
 from worker.metrics import Metrics
 from worker.usual import FEWEST, UsualTimes
 

@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from tools.catalog import ToolRequest
-from tools.outcome import Outcome, failure
+from tools.run.catalog import ToolRequest
+from tools.run.outcome import Outcome, failure
 from worker.call_catalog import CallCatalog
 from worker.call_functions import CallFunctions
 from worker.later import Way

@@ -29,9 +29,9 @@ from rig.agent import AGENT  # noqa: E402
 from rig.bench_tools import wait_for  # noqa: E402
 from rig.jobs import job_queue  # noqa: E402
 
-from tools.catalog import Catalog, ToolRequest  # noqa: E402
-from tools.inline import InlineRunner  # noqa: E402
 from tools.queued import QueuedRunner, QueueSettings  # noqa: E402
+from tools.run.catalog import Catalog, ToolRequest  # noqa: E402
+from tools.run.inline import InlineRunner  # noqa: E402
 
 
 def figures(name: str, values: list[float]) -> None:

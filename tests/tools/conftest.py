@@ -19,7 +19,7 @@ from redis import Redis
 from tools import rig
 from tools.notify import NotifySettings
 from tools.queued import QueuedRunner, QueueSettings
-from tools.request import ToolRequest
+from tools.run.request import ToolRequest
 
 SHOP = Path(__file__).with_name("shop.py")
 SECRET = "whsec-4711"

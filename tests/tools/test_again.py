@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from tools import names
-from tools.catalog import Catalog, load_tools
 from tools.define.spec import spec_of
-from tools.inline import InlineRunner
-from tools.outcome import Outcome
 from tools.queued import QueuedRunner
-from tools.request import ToolRequest
+from tools.run.catalog import Catalog, load_tools
+from tools.run.inline import InlineRunner
+from tools.run.outcome import Outcome
+from tools.run.request import ToolRequest
 from tools.store import cache
 
 SHOP = Path(__file__).with_name("shop.py")

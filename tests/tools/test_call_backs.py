@@ -13,10 +13,10 @@ from redis import Redis
 
 from tests.tools.conftest import SHOP
 from tools import rig
-from tools.catalog import Catalog, load_tools
-from tools.inline import InlineRunner
 from tools.notify import CALL_BACK, NotifySettings
-from tools.outcome import returned
+from tools.run.catalog import Catalog, load_tools
+from tools.run.inline import InlineRunner
+from tools.run.outcome import returned
 from tools.store import call_backs, late
 from tools.store.call_backs import CallBack
 from tools.store.late import Orphan

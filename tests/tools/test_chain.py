@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tools import names
-from tools.catalog import Catalog, load_tools
-from tools.inline import InlineRunner
 from tools.queued import QueuedRunner, QueueSettings
-from tools.request import ToolRequest
+from tools.run.catalog import Catalog, load_tools
+from tools.run.inline import InlineRunner
+from tools.run.request import ToolRequest
 
 SHOP = Path(__file__).with_name("shop.py")
 SPECS = load_tools([f"{SHOP}:{name}" for name in ("find_order", "route", "dispatch", "slow")])

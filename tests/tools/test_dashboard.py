@@ -16,7 +16,7 @@ from tools import names
 from tools.client import QueueClient, QueueSettings, tickets_of
 from tools.define.loading import load_tools
 from tools.define.needs import chain
-from tools.request import ToolRequest
+from tools.run.request import ToolRequest
 
 pytest.importorskip("rq_dashboard")
 

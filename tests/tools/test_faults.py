@@ -24,11 +24,11 @@ from redis.exceptions import RedisError
 
 from tests.tools import conftest
 from tools import names, rig
-from tools.catalog import Catalog, load_tools
-from tools.inline import InlineRunner
-from tools.outcome import Outcome
 from tools.queued import QueuedRunner, QueueSettings
-from tools.request import ToolRequest
+from tools.run.catalog import Catalog, load_tools
+from tools.run.inline import InlineRunner
+from tools.run.outcome import Outcome
+from tools.run.request import ToolRequest
 
 FAULTS = 100
 CALLS = 4  # begun before each fault

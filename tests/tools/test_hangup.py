@@ -14,12 +14,12 @@ import pytest
 
 from tests.tools.conftest import SECRET, children_of
 from tools import names, rig
-from tools.catalog import Catalog, load_tools
 from tools.define.spec import spec_of
-from tools.inline import InlineRunner
 from tools.notices import pauses
 from tools.notify import verify
 from tools.queued import QueuedRunner, QueueSettings
+from tools.run.catalog import Catalog, load_tools
+from tools.run.inline import InlineRunner
 from tools.store.late import Orphan
 
 SHOP = Path(__file__).with_name("shop.py")

@@ -12,8 +12,8 @@ import pytest
 
 from tests.tools import conftest
 from tools import names, rig
-from tools.catalog import load_tools
 from tools.leash import SIGNAL, Leash, ToolStopped
+from tools.run.catalog import load_tools
 
 SPECS = {spec.name: spec for spec in load_tools([str(conftest.SHOP)])}
 

@@ -12,10 +12,10 @@ import pytest
 
 from tests.tools.conftest import SHOP
 from tools import names, promises, rig
-from tools.catalog import Catalog, load_tools
 from tools.define.spec import spec_of
-from tools.inline import InlineRunner
 from tools.queued import QueuedRunner, QueueSettings
+from tools.run.catalog import Catalog, load_tools
+from tools.run.inline import InlineRunner
 from tools.store import promises as store
 from tools.store.late import Orphan
 

@@ -14,12 +14,12 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from tools import names
-from tools.catalog import Catalog, load_tools
 from tools.errors import QueueUnavailable
-from tools.inline import InlineRunner
-from tools.outcome import Outcome
 from tools.queued import QueuedRunner, QueueSettings
-from tools.request import ToolRequest
+from tools.run.catalog import Catalog, load_tools
+from tools.run.inline import InlineRunner
+from tools.run.outcome import Outcome
+from tools.run.request import ToolRequest
 
 SHOP = Path(__file__).with_name("shop.py")
 SPECS = {spec.name: spec for spec in load_tools([str(SHOP)])}

@@ -14,8 +14,8 @@ import pytest
 
 from tests.tools import conftest
 from tools import names, rig
-from tools.catalog import load_tools
-from tools.outcome import Outcome
+from tools.run.catalog import load_tools
+from tools.run.outcome import Outcome
 
 SPECS = {spec.name: spec for spec in load_tools([str(conftest.SHOP)])}
 Run = Callable[..., Awaitable[Outcome]]

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tools import ToolSpec
-from tools.catalog import Catalog, load_tools
-from tools.inline import InlineRunner
-from tools.request import ToolRequest
+from tools.run.catalog import Catalog, load_tools
+from tools.run.inline import InlineRunner
+from tools.run.request import ToolRequest
 
 PAGE = Path(__file__).parents[2] / "tools" / "WRITING.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)

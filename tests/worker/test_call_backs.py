@@ -18,8 +18,8 @@ from structlog.testing import capture_logs
 
 from telephony.errors import SipRequestError
 from tools import rig
-from tools.outcome import returned
 from tools.queued import QueuedRunner, QueueSettings
+from tools.run.outcome import returned
 from tools.store import call_backs as store
 from tools.store import late
 from tools.store.call_backs import CallBack

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tools import tool
-from tools.catalog import Catalog, ToolRequest
-from tools.inline import InlineRunner
-from tools.outcome import Outcome
 from tools.queued import QueuedRunner, QueueSettings
+from tools.run.catalog import Catalog, ToolRequest
+from tools.run.inline import InlineRunner
+from tools.run.outcome import Outcome
 from worker.call_catalog import CallCatalog
 from worker.tool_policy import ToolPolicy
 

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from tools.backlog import Backlog
 from tools.errors import QueueUnavailable
-from tools.usual import Usual
+from tools.run.durations import Usual
 from worker.metrics import Metrics
 from worker.queue_watch import UNKNOWN_RUN_S, QueueWatch
 from worker.usual import UsualTimes

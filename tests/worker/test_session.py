@@ -19,8 +19,8 @@ from structlog.testing import capture_logs
 from telephony.bridge import Bridge
 from telephony.pcm import level_dbfs
 from tools import tool
-from tools.catalog import Catalog
-from tools.inline import InlineRunner
+from tools.run.catalog import Catalog
+from tools.run.inline import InlineRunner
 from worker import link as link_module
 from worker.agent import Agent
 from worker.agent_voice import UNHEARD

@@ -21,8 +21,8 @@ from telephony import events as phone
 from telephony.bridge import Bridge
 from telephony.endpoint import Endpoint
 from tools import tool
-from tools.catalog import Catalog
-from tools.inline import InlineRunner
+from tools.run.catalog import Catalog
+from tools.run.inline import InlineRunner
 from worker import link as link_module
 from worker import switchboard as board_module
 from worker.agent import Agent

@@ -11,8 +11,8 @@ import structlog
 from structlog.testing import capture_logs
 
 from tools import tool
-from tools.catalog import Catalog
-from tools.inline import InlineRunner
+from tools.run.catalog import Catalog
+from tools.run.inline import InlineRunner
 from worker.call_catalog import CallCatalog
 from worker.exposure import Exposure
 from worker.link import Link

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tools import names
 from tools.define.spec import ToolSpec
-from tools.outcome import Outcome
+from tools.run.outcome import Outcome
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tools import names
-from tools.outcome import Outcome
+from tools.run.outcome import Outcome
 
 if TYPE_CHECKING:
     from redis import Redis

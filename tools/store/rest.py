@@ -6,7 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from tools import names
-from tools.pages import pages_of
+from tools.run.pages import pages_of
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tools import names
 from tools.backlog import QueueState
-from tools.usual import Usual, usual_of
+from tools.run.durations import Usual, usual_of
 
 if TYPE_CHECKING:
     from redis import Redis

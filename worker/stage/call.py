@@ -7,9 +7,9 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 from telephony.bridge import Bridge
-from tools.catalog import Catalog
 from tools.define.spec import ToolSpec
-from tools.inline import InlineRunner
+from tools.run.catalog import Catalog
+from tools.run.inline import InlineRunner
 from worker import records
 from worker.agent import Agent
 from worker.factory import make_session, turn_config

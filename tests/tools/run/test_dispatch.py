@@ -12,12 +12,12 @@ import pytest
 
 from tools import Needs, ToolContext, ToolDefinitionError
 from tools.backlog import UNKNOWN_RUN_S
-from tools.catalog import Catalog, load_tools
 from tools.define.spec import spec_of
-from tools.inline import InlineRunner
-from tools.outcome import Outcome
 from tools.queued import QueuedRunner
-from tools.request import ToolRequest
+from tools.run.catalog import Catalog, load_tools
+from tools.run.inline import InlineRunner
+from tools.run.outcome import Outcome
+from tools.run.request import ToolRequest
 
 SHOP = Path(__file__).with_name("shop.py")
 SPECS = {spec.name: spec for spec in load_tools([str(SHOP)])}

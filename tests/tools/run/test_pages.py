@@ -5,8 +5,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools.outcome import Outcome, returned
-from tools.pages import MOST_PAGES, PAGE, outline, pages_of
+from tools.run.outcome import Outcome, returned
+from tools.run.pages import MOST_PAGES, PAGE, outline, pages_of
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=200),

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from tools.errors import ToolError
 from tools.names import RESULT_LIMIT
-from tools.pages import outline
+from tools.run.pages import outline
 
 Status = Literal["ok", "failed", "timeout", "invalid", "unknown_tool", "cancelled", "unavailable", "unknown"]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from tools import ToolContext, ToolError, tool
 from tools.define.spec import spec_of
-from tools.inline import InlineRunner
-from tools.outcome import Outcome
+from tools.run.inline import InlineRunner
+from tools.run.outcome import Outcome
 
 CONTEXT = ToolContext(call_id="c", tool_call_id="t")
 

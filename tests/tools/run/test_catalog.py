@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from tools import ToolContext, ToolDefinitionError, ToolSpec, tool
-from tools.catalog import Catalog, ToolRequest
 from tools.define.spec import spec_of
-from tools.inline import InlineRunner
 from tools.queued import QueuedRunner, QueueSettings
+from tools.run.catalog import Catalog, ToolRequest
+from tools.run.inline import InlineRunner
 
 ran: list[str] = []
 

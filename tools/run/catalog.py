@@ -22,15 +22,15 @@ from tools.define.loading import load_tools
 from tools.define.needs import check
 from tools.define.schema import nearest
 from tools.define.spec import ToolSpec
-from tools.dispatch import Dispatcher, Hearers
 from tools.errors import InvalidArguments, QueueUnavailable, ToolDefinitionError
-from tools.inline import InlineRunner
-from tools.more import more_tool
 from tools.notify import CALL_BACK, DEFAULT
 from tools.orphans import Orphans
-from tools.outcome import Outcome, failure
 from tools.queued import QueuedRunner
-from tools.request import ToolRequest
+from tools.run.dispatch import Dispatcher, Hearers
+from tools.run.inline import InlineRunner
+from tools.run.more import more_tool
+from tools.run.outcome import Outcome, failure
+from tools.run.request import ToolRequest
 from tools.store.late import LateResult, Orphan
 
 __all__ = ["Catalog", "ToolRequest", "load_tools"]

@@ -18,12 +18,12 @@ from tools.define.needs import Step, chain
 from tools.define.schema import values_of
 from tools.define.spec import ToolSpec
 from tools.errors import InvalidArguments, QueueUnavailable
-from tools.inline import InlineRunner
-from tools.outcome import Outcome, failure, returned
 from tools.queued import QueuedRunner
-from tools.request import ToolRequest
+from tools.run.durations import ModeChoice
+from tools.run.inline import InlineRunner
+from tools.run.outcome import Outcome, failure, returned
+from tools.run.request import ToolRequest
 from tools.store import cache
-from tools.usual import ModeChoice
 
 log = structlog.get_logger(__name__)
 
