@@ -25,9 +25,9 @@ from rq.registry import DeferredJobRegistry, ScheduledJobRegistry, StartedJobReg
 from rq.serializers import JSONSerializer
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from tools import names
-from tools.client import QueueClient, QueueSettings, reason
 from tools.errors import QueueUnavailable
+from tools.queue import names
+from tools.queue.client import QueueClient, QueueSettings, reason
 
 HOST: Final = "127.0.0.1"
 WAITING = {"deferred": DeferredJobRegistry, "scheduled": ScheduledJobRegistry, "started": StartedJobRegistry}

@@ -17,9 +17,10 @@ from redis.exceptions import RedisError
 from rq import Queue
 from rq.job import Job
 
-from tools import names, notices
+from tools import notices
 from tools.define.spec import ToolSpec
 from tools.notify import Channels
+from tools.queue import names
 from tools.run.outcome import Status, failure
 from tools.running import Kit, attempt
 

@@ -18,7 +18,7 @@ from typing import Self
 
 from tools.errors import ToolDefinitionError
 from tools.notify import NotifySettings
-from tools.queued import QueuedRunner, QueueSettings
+from tools.queue.queued import QueuedRunner, QueueSettings
 
 START_S = 15.0
 

@@ -15,15 +15,16 @@ from redis.exceptions import RedisError
 from rq.job import Job
 from rq.timeouts import JobTimeoutException
 
-from tools import names
 from tools.define.context import ToolContext
 from tools.define.schema import values_of
 from tools.define.spec import ToolSpec
 from tools.errors import InvalidArguments, ToolError
-from tools.finished import finished
 from tools.leash import leash
+from tools.queue import names
+from tools.queue.finished import finished
+from tools.queue.store import cache, times
+from tools.queue.store import remainder as rest
 from tools.run.outcome import Outcome, failure, raised, returned
-from tools.store import cache, rest, times
 
 log = structlog.get_logger(__name__)
 

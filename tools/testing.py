@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from tools.define.spec import ATTRIBUTE, ToolSpec
 from tools.errors import ToolDefinitionError
-from tools.queued import QueuedRunner, QueueSettings
+from tools.queue.queued import QueuedRunner, QueueSettings
 from tools.rig import RedisServer, tool_worker
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner

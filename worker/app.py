@@ -17,11 +17,11 @@ from telephony.bridge import Bridge
 from telephony.endpoint import Endpoint
 from telephony.library import EndpointInfo
 from tools.define.loading import load_tools
-from tools.queued import QueuedRunner
+from tools.queue.queued import QueuedRunner
+from tools.queue.store.call_backs import CallBack
+from tools.queue.store.late import LateResult
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
-from tools.store.call_backs import CallBack
-from tools.store.late import LateResult
 from worker.agent import Agent, AgentFile
 from worker.call_backs import CallBacks
 from worker.embedded import Embedded

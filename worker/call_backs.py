@@ -17,9 +17,9 @@ import structlog
 
 from telephony.errors import TelephonyError
 from tools.errors import QueueUnavailable
-from tools.queued import QueuedRunner
-from tools.store import call_backs as store
-from tools.store.call_backs import CallBack
+from tools.queue.queued import QueuedRunner
+from tools.queue.store import call_backs as store
+from tools.queue.store.call_backs import CallBack
 from worker.agent import Agent, AgentLater
 from worker.later import call_back_uri
 from worker.metrics import Metrics

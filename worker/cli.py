@@ -229,8 +229,8 @@ def tools_late(
     settings = _start("tools")
     if settings.redis_url is None:
         raise SettingsError("REDIS_URL is not set: set it to the Redis that the workers use (not the embedded one)")
-    from tools.queued import QueuedRunner
-    from tools.store.late import LateResult
+    from tools.queue.queued import QueuedRunner
+    from tools.queue.store.late import LateResult
 
     async def read() -> list[LateResult]:
         runner = QueuedRunner(settings.queue_settings())

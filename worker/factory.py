@@ -12,8 +12,8 @@ import structlog
 from telephony.bridge import Bridge
 from tools.define.spec import ToolSpec
 from tools.errors import ToolDefinitionError
+from tools.queue.store.late import LateResult
 from tools.run.catalog import Catalog
-from tools.store.late import LateResult
 from worker.agent import Agent, AgentFile
 from worker.call_catalog import CallCatalog
 from worker.call_functions import CALL_FUNCTIONS, TELL_LATER, tell_later_function

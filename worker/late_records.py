@@ -19,7 +19,7 @@ import structlog
 from pydantic import ValidationError
 
 from tools.errors import QueueUnavailable
-from tools.store.late import TTL_S, LateResult
+from tools.queue.store.late import TTL_S, LateResult
 from worker.records import CONTINUES, CallRecord, write_record
 
 __all__ = ["LateRecords", "complete"]

@@ -8,8 +8,8 @@ from typing import Protocol
 
 import structlog
 
-from tools.backlog import Backlog, Judged
 from tools.errors import QueueUnavailable
+from tools.queue.backlog import Backlog, Judged
 from tools.run.durations import Usual
 from worker.metrics import Metrics
 from worker.usual import FEWEST, UsualTimes

@@ -38,9 +38,9 @@ from worker.values import (
 
 if TYPE_CHECKING:
     from telephony.settings import SipSettings
-    from tools.backlog import Backlog
     from tools.notify import NotifySettings
-    from tools.queued import QueueSettings
+    from tools.queue.backlog import Backlog
+    from tools.queue.queued import QueueSettings
     from worker.realtime.provider import Provider
 
 PREFIX = "OFFHOOK_"
@@ -225,7 +225,7 @@ class Settings(BaseSettings):
 
     def queue_settings(self, url: str | None = None) -> QueueSettings:
         """Return what `tools` needs to reach the queue; `url` is that of the embedded Redis."""
-        from tools.queued import QueueSettings
+        from tools.queue.queued import QueueSettings
 
         found = reveal(self.redis_url) or url
         if found is None:
@@ -234,7 +234,7 @@ class Settings(BaseSettings):
 
     def backlog(self) -> Backlog:
         """Return the limits of the tools' queue."""
-        from tools.backlog import Backlog
+        from tools.queue.backlog import Backlog
 
         return Backlog(tell_s=self.backlog_tell_seconds, refuse_s=self.backlog_refuse_seconds)
 

@@ -29,7 +29,7 @@ from rig.agent import AGENT  # noqa: E402
 from rig.bench_tools import wait_for  # noqa: E402
 from rig.jobs import job_queue  # noqa: E402
 
-from tools.queued import QueuedRunner, QueueSettings  # noqa: E402
+from tools.queue.queued import QueuedRunner, QueueSettings  # noqa: E402
 from tools.run.catalog import Catalog, ToolRequest  # noqa: E402
 from tools.run.inline import InlineRunner  # noqa: E402
 

@@ -15,8 +15,8 @@ from parts.program import until
 from parts.provider import ANSWER_HZ, WORDS_HZ, Opening, Provider
 from parts.services import OwnDesk, errand_desk
 
-from tools import names
-from tools.client import QueueClient, QueueSettings
+from tools.queue import names
+from tools.queue.client import QueueClient, QueueSettings
 
 QUOTA = "[tools.max_runs_of]\nhere = 1"
 

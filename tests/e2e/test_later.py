@@ -15,7 +15,7 @@ from parts.provider import ANSWER_HZ, FILLER_HZ, WORDS_HZ, Provider, Session
 from parts.services import Gates, RealtimeServer, RedisServer, ToolWorker, Worker
 from parts.webhook import Receiver
 
-from tools import names
+from tools.queue import names
 from worker.later import OPENINGS, WORDS
 
 ERRANDS = Path(__file__).parent / "parts" / "errands.py"

@@ -11,7 +11,7 @@ from parts.program import until
 from parts.provider import ANSWER_HZ, Provider, Session
 from parts.services import OwnDesk, errand_desk
 
-from tools import names
+from tools.queue import names
 
 Talk = tuple[Call, Session, str]
 

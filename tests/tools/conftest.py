@@ -18,7 +18,7 @@ from redis import Redis
 
 from tools import rig
 from tools.notify import NotifySettings
-from tools.queued import QueuedRunner, QueueSettings
+from tools.queue.queued import QueuedRunner, QueueSettings
 from tools.run.request import ToolRequest
 
 SHOP = Path(__file__).with_name("shop.py")

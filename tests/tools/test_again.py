@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from tools import names
 from tools.define.spec import spec_of
-from tools.queued import QueuedRunner
+from tools.queue import names
+from tools.queue.queued import QueuedRunner
+from tools.queue.store import cache
 from tools.run.catalog import Catalog, load_tools
 from tools.run.inline import InlineRunner
 from tools.run.outcome import Outcome
 from tools.run.request import ToolRequest
-from tools.store import cache
 
 SHOP = Path(__file__).with_name("shop.py")
 SPECS = {spec.name: spec for spec in load_tools([str(SHOP)])}

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tools import names
-from tools.queued import QueuedRunner, QueueSettings
+from tools.queue import names
+from tools.queue.queued import QueuedRunner, QueueSettings
 from tools.run.catalog import Catalog, load_tools
 from tools.run.inline import InlineRunner
 from tools.run.request import ToolRequest

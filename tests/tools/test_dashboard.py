@@ -12,10 +12,10 @@ from redis import Redis
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from tools import names
-from tools.client import QueueClient, QueueSettings, tickets_of
 from tools.define.loading import load_tools
 from tools.define.needs import chain
+from tools.queue import names
+from tools.queue.client import QueueClient, QueueSettings, tickets_of
 from tools.run.request import ToolRequest
 
 pytest.importorskip("rq_dashboard")

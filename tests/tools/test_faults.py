@@ -23,8 +23,9 @@ import pytest
 from redis.exceptions import RedisError
 
 from tests.tools import conftest
-from tools import names, rig
-from tools.queued import QueuedRunner, QueueSettings
+from tools import rig
+from tools.queue import names
+from tools.queue.queued import QueuedRunner, QueueSettings
 from tools.run.catalog import Catalog, load_tools
 from tools.run.inline import InlineRunner
 from tools.run.outcome import Outcome

@@ -11,8 +11,8 @@ from redis import Redis
 from rq import Callback, Queue
 from rq.serializers import JSONSerializer
 
-from tools import names
 from tools.jobs import ForbiddenJob, OffhookJob
+from tools.queue import names
 
 DANGEROUS = [
     "os.system",

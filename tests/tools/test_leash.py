@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.tools import conftest
-from tools import names, rig
+from tools import rig
 from tools.leash import SIGNAL, Leash, ToolStopped
+from tools.queue import names
 from tools.run.catalog import load_tools
 
 SPECS = {spec.name: spec for spec in load_tools([str(conftest.SHOP)])}

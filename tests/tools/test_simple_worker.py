@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from tests.tools import conftest
-from tools import names, rig
+from tools import rig
+from tools.queue import names
 from tools.run.catalog import load_tools
 from tools.run.outcome import Outcome
 

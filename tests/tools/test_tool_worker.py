@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tools import ToolDefinitionError
 from tools.errors import QueueUnavailable
-from tools.queued import QueueSettings
+from tools.queue.queued import QueueSettings
 from tools.tool_worker import PatientRetry, run_tool_worker
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +38,7 @@ def test_sigterm_lets_the_job_in_hand_finish(workers, redis_server, tmp_path: Pa
     from rq import Queue
     from rq.serializers import JSONSerializer
 
-    from tools import names
+    from tools.queue import names
 
     process = workers.start()
     queue = Queue(names.QUEUE, connection=redis_server.client, serializer=JSONSerializer)
@@ -69,7 +69,7 @@ def test_a_worker_that_stops_leaves_no_job_behind(workers, redis_server) -> None
     from rq import Queue
     from rq.serializers import JSONSerializer
 
-    from tools import names
+    from tools.queue import names
 
     queue = Queue(names.QUEUE, connection=redis_server.client, serializer=JSONSerializer)
     payload = {"tool": "add", "arguments": '{"left": 1, "right": 1}'}
@@ -87,7 +87,7 @@ def test_an_idle_worker_takes_jobs_again_when_redis_is_back(workers, redis_serve
     from rq import Queue
     from rq.serializers import JSONSerializer
 
-    from tools import names
+    from tools.queue import names
 
     process = workers.start()
     redis_server.kill()

@@ -18,12 +18,12 @@ from structlog.testing import capture_logs
 
 from telephony.errors import SipRequestError
 from tools import rig
-from tools.queued import QueuedRunner, QueueSettings
+from tools.queue.queued import QueuedRunner, QueueSettings
+from tools.queue.store import call_backs as store
+from tools.queue.store import late
+from tools.queue.store.call_backs import CallBack
+from tools.queue.store.late import Orphan
 from tools.run.outcome import returned
-from tools.store import call_backs as store
-from tools.store import late
-from tools.store.call_backs import CallBack
-from tools.store.late import Orphan
 from worker import call_backs as module
 from worker.agent import Agent
 from worker.call_backs import CallBacks

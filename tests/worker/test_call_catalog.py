@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tools import tool
-from tools.queued import QueuedRunner, QueueSettings
+from tools.queue.queued import QueuedRunner, QueueSettings
 from tools.run.catalog import Catalog, ToolRequest
 from tools.run.inline import InlineRunner
 from tools.run.outcome import Outcome

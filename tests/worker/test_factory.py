@@ -13,9 +13,9 @@ import pytest
 from telephony.bridge import Bridge
 from tools import tool
 from tools.errors import ToolDefinitionError
+from tools.queue.store.late import LateResult, Orphan
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
-from tools.store.late import LateResult, Orphan
 from worker.agent import Agent, AgentFile, load_agent_file
 from worker.call_functions import CALL_FUNCTIONS, TELL_LATER
 from worker.canned import CannedVoice

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tools.errors import QueueUnavailable
-from tools.store.late import TTL_S, LateResult, Orphan
+from tools.queue.store.late import TTL_S, LateResult, Orphan
 from worker import late_records
 from worker.late_records import LateRecords, complete
 from worker.records import CallRecord, ToolCallRecord, write_record

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import pytest
 from structlog.testing import capture_logs
 
-from tools.backlog import Backlog
 from tools.errors import QueueUnavailable
+from tools.queue.backlog import Backlog
 from tools.run.durations import Usual
 from worker.metrics import Metrics
 from worker.queue_watch import UNKNOWN_RUN_S, QueueWatch

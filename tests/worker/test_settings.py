@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.backlog import Backlog
+from tools.queue.backlog import Backlog
 from worker.errors import SettingsError
 from worker.later import LaterWays
 from worker.settings import (

@@ -17,21 +17,21 @@ from typing import Any, Literal
 
 import structlog
 
-from tools import names
 from tools.define.loading import load_tools
 from tools.define.needs import check
 from tools.define.schema import nearest
 from tools.define.spec import ToolSpec
 from tools.errors import InvalidArguments, QueueUnavailable, ToolDefinitionError
 from tools.notify import CALL_BACK, DEFAULT
-from tools.orphans import Orphans
-from tools.queued import QueuedRunner
+from tools.queue import names
+from tools.queue.orphans import Orphans
+from tools.queue.queued import QueuedRunner
+from tools.queue.store.late import LateResult, Orphan
 from tools.run.dispatch import Dispatcher, Hearers
 from tools.run.inline import InlineRunner
 from tools.run.more import more_tool
 from tools.run.outcome import Outcome, failure
 from tools.run.request import ToolRequest
-from tools.store.late import LateResult, Orphan
 
 __all__ = ["Catalog", "ToolRequest", "load_tools"]
 

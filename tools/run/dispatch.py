@@ -12,18 +12,18 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from tools import names
 from tools.define.context import ToolContext
 from tools.define.needs import Step, chain
 from tools.define.schema import values_of
 from tools.define.spec import ToolSpec
 from tools.errors import InvalidArguments, QueueUnavailable
-from tools.queued import QueuedRunner
+from tools.queue import names
+from tools.queue.queued import QueuedRunner
+from tools.queue.store import cache
 from tools.run.durations import ModeChoice
 from tools.run.inline import InlineRunner
 from tools.run.outcome import Outcome, failure, returned
 from tools.run.request import ToolRequest
-from tools.store import cache
 
 log = structlog.get_logger(__name__)
 

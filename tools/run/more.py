@@ -7,8 +7,8 @@ from typing import Any
 from tools.define.context import ToolContext
 from tools.define.spec import ToolSpec, spec_of
 from tools.errors import QueueUnavailable, ToolError
-from tools.queued import QueuedRunner
-from tools.store import rest
+from tools.queue.queued import QueuedRunner
+from tools.queue.store import remainder as rest
 
 
 def more_tool(queued: QueuedRunner) -> ToolSpec:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tools import names
+from tools.queue import names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ import pytest
 
 from tools import ToolContext, ToolDefinitionError, ToolSpec, tool
 from tools.define.spec import spec_of
-from tools.queued import QueuedRunner, QueueSettings
+from tools.queue.queued import QueuedRunner, QueueSettings
 from tools.run.catalog import Catalog, ToolRequest
 from tools.run.inline import InlineRunner
 

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import pytest
 
 from tools import Needs, ToolContext, ToolDefinitionError
-from tools.backlog import UNKNOWN_RUN_S
 from tools.define.spec import spec_of
-from tools.queued import QueuedRunner
+from tools.queue.backlog import UNKNOWN_RUN_S
+from tools.queue.queued import QueuedRunner
 from tools.run.catalog import Catalog, load_tools
 from tools.run.inline import InlineRunner
 from tools.run.outcome import Outcome

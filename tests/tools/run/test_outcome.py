@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from tools.errors import ToolError
-from tools.names import RESULT_LIMIT
+from tools.queue.names import RESULT_LIMIT
 from tools.run.outcome import WORDS, Outcome, failure, raised, returned
 
 json_values = st.recursive(

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tools import names
-from tools.store import late
-from tools.store.late import TTL_S, LateResult, Orphan
+from tools.queue import names
+from tools.queue.store import late
+from tools.queue.store.late import TTL_S, LateResult, Orphan
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from tests.tools.conftest import SHOP
-from tools import names, promises, rig
+from tools import rig
 from tools.define.spec import spec_of
-from tools.queued import QueuedRunner, QueueSettings
+from tools.queue import names, promises
+from tools.queue.queued import QueuedRunner, QueueSettings
+from tools.queue.store import promises as store
+from tools.queue.store.late import Orphan
 from tools.run.catalog import Catalog, load_tools
 from tools.run.inline import InlineRunner
-from tools.store import promises as store
-from tools.store.late import Orphan
 
 SPECS = load_tools([f"{SHOP}:{name}" for name in ("slow", "report", "keeps_on", "add")])
 

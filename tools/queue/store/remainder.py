@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from tools import names
+from tools.queue import names
 from tools.run.pages import pages_of
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools import names
+from tools.queue import names
 
 
 def test_plain_ids_are_kept_so_that_an_operator_finds_the_call() -> None:

@@ -11,7 +11,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tools import names
+from tools.queue import names
 from tools.run.outcome import Outcome
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ import functools
 import structlog
 
 from tools.errors import QueueUnavailable
-from tools.promises import Promises
-from tools.queued import QueuedRunner
+from tools.queue.promises import Promises
+from tools.queue.queued import QueuedRunner
+from tools.queue.store.late import Orphan
 from tools.run.outcome import Outcome
-from tools.store.late import Orphan
 
 log = structlog.get_logger(__name__)
 

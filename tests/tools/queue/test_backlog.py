@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tools import ToolDefinitionError
-from tools.backlog import UNKNOWN_RUN_S, Backlog, Judged, QueueState, expected_wait_s
+from tools.queue.backlog import UNKNOWN_RUN_S, Backlog, Judged, QueueState, expected_wait_s
 from tools.run.durations import Usual
 
 

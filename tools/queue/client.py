@@ -24,11 +24,11 @@ from rq.exceptions import DuplicateJobError, InvalidJobOperation, NoSuchJobError
 from rq.job import Dependency, JobStatus, Retry
 from rq.serializers import JSONSerializer
 
-from tools import names
 from tools.define.needs import Step
 from tools.define.spec import ToolSpec
 from tools.errors import QueueUnavailable
 from tools.jobs import OffhookJob
+from tools.queue import names
 from tools.run.request import ToolRequest
 
 STOP_GRACE_S = 5  # RQ's own time-out comes this much after ours, for when nobody is left to stop the job

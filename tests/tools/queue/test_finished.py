@@ -3,7 +3,7 @@ from __future__ import annotations
 import base64
 import zlib
 
-from tools.finished import STOPPED, Finished, finished
+from tools.queue.finished import STOPPED, Finished, finished
 
 
 def failed(text: str) -> dict[bytes, bytes]:

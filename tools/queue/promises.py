@@ -12,9 +12,9 @@ import time
 import structlog
 
 from tools.errors import QueueUnavailable
-from tools.queued import QueuedRunner
-from tools.store import promises as store
-from tools.store.late import Orphan
+from tools.queue.queued import QueuedRunner
+from tools.queue.store import promises as store
+from tools.queue.store.late import Orphan
 
 log = structlog.get_logger(__name__)
 

@@ -22,8 +22,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from tools import names
-from tools.finished import RETRIED, Finished, How, finished
+from tools.queue import names
+from tools.queue.finished import RETRIED, Finished, How, finished
 
 log = structlog.get_logger(__name__)
 

@@ -13,9 +13,9 @@ import pytest
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from tools import names
 from tools.errors import QueueUnavailable
-from tools.queued import QueuedRunner, QueueSettings
+from tools.queue import names
+from tools.queue.queued import QueuedRunner, QueueSettings
 from tools.run.catalog import Catalog, load_tools
 from tools.run.inline import InlineRunner
 from tools.run.outcome import Outcome
@@ -371,7 +371,7 @@ async def test_many_jobs_share_one_blocked_read(workers, runner, request_for, re
 async def test_a_new_job_is_taken_into_a_read_that_blocks_already(
     workers, redis_server, request_for, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tools.results.BLOCK_MS", 60_000)  # so that only the wake-up can bring it in
+    monkeypatch.setattr("tools.queue.results.BLOCK_MS", 60_000)  # so that only the wake-up can bring it in
     workers.start()
     workers.start()  # one for each job
     runner = QueuedRunner(QueueSettings(url=redis_server.url))

@@ -17,20 +17,22 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tools import names, notices
-from tools.backlog import QueueState
-from tools.client import QueueClient, QueueSettings, Stopped, reason, tickets_of
+from tools import notices
 from tools.define.needs import Step
 from tools.define.schema import values_of
 from tools.define.spec import ToolSpec
 from tools.errors import QueueUnavailable
-from tools.finished import STOPPED, Finished
-from tools.results import ResultReader
+from tools.queue import names
+from tools.queue.backlog import QueueState
+from tools.queue.client import QueueClient, QueueSettings, Stopped, reason, tickets_of
+from tools.queue.finished import STOPPED, Finished
+from tools.queue.results import ResultReader
+from tools.queue.store import late, times
+from tools.queue.store import remainder as rest
+from tools.queue.store.late import LateResult, Orphan
 from tools.run.durations import Usual
 from tools.run.outcome import Outcome, Status, failure
 from tools.run.request import ToolRequest
-from tools.store import late, rest, times
-from tools.store.late import LateResult, Orphan
 
 __all__ = ["QueueSettings", "QueuedRunner", "Stopped"]
 

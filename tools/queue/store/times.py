@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from tools import names
-from tools.backlog import QueueState
+from tools.queue import names
+from tools.queue.backlog import QueueState
 from tools.run.durations import Usual, usual_of
 
 if TYPE_CHECKING:

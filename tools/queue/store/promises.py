@@ -11,8 +11,8 @@ import json
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from tools import names
-from tools.store.late import TTL_S, Orphan
+from tools.queue import names
+from tools.queue.store.late import TTL_S, Orphan
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tools import names
 from tools.define.spec import ToolSpec
+from tools.queue import names
 from tools.run.outcome import Outcome
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""The calling side of the queue, and the only door to Redis."""
