@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Self
 
 from tools.errors import ToolDefinitionError
-from tools.notify import NotifySettings
 from tools.queue.queued import QueuedRunner, QueueSettings
+from tools.worker.notify import NotifySettings
 
 START_S = 15.0
 
@@ -142,7 +142,7 @@ def serve(
 
     log: the file for what it prints. folder: its working directory. The rest: see `run_tool_worker`.
     """
-    from tools.tool_worker import run_tool_worker
+    from tools.worker.tool_worker import run_tool_worker
 
     with contextlib.suppress(PermissionError):  # leads one already
         os.setsid()

@@ -112,7 +112,7 @@ def tool_worker(
         raise SettingsError(
             "REDIS_URL is not set: a tool worker needs the Redis that the workers use, such as redis://127.0.0.1:6379"
         )
-    from tools.tool_worker import run_tool_worker
+    from tools.worker.tool_worker import run_tool_worker
     from worker.agent import load_agent_file
 
     # A plain line, not a log line, which a log level may hide: whoever started this process waits for it.

@@ -38,9 +38,9 @@ from worker.values import (
 
 if TYPE_CHECKING:
     from telephony.settings import SipSettings
-    from tools.notify import NotifySettings
     from tools.queue.backlog import Backlog
     from tools.queue.queued import QueueSettings
+    from tools.worker.notify import NotifySettings
     from worker.realtime.provider import Provider
 
 PREFIX = "OFFHOOK_"
@@ -255,7 +255,7 @@ class Settings(BaseSettings):
 
     def notify_settings(self) -> NotifySettings:
         """Return where a tool worker tells of what ended after its call."""
-        from tools.notify import NotifySettings
+        from tools.worker.notify import NotifySettings
 
         return NotifySettings(
             url=reveal(self.notify_url), secret=reveal(self.notify_secret), hooks=dict(self.notify_hooks)

@@ -139,7 +139,7 @@ def test_what_a_tool_worker_leaves_out_it_does_not_need(tmp_path: Path) -> None:
 import sys
 for name in {names!r}:
     sys.modules[name] = None  # importing it raises ImportError
-import tools.tool_worker, tools.dashboard
+import tools.worker.tool_worker, tools.dashboard
 sys.argv = ["offhook", "tools", "run", "current_time"]
 from worker.cli import main
 main()

@@ -16,8 +16,8 @@ from parts.provider import Provider, Session
 from parts.services import Gates, RedisServer, ToolWorker, Worker
 from parts.webhook import Receiver
 
-from tools.notify import DELIVERY, verify
 from tools.queue import names
+from tools.worker.notify import DELIVERY, verify
 
 ERRANDS = Path(__file__).parent / "parts" / "errands.py"
 SECRET = "a-secret-of-this-scene"

@@ -17,9 +17,9 @@ import pytest
 from redis import Redis
 
 from tools import rig
-from tools.notify import NotifySettings
 from tools.queue.queued import QueuedRunner, QueueSettings
 from tools.run.request import ToolRequest
+from tools.worker.notify import NotifySettings
 
 SHOP = Path(__file__).with_name("shop.py")
 SECRET = "whsec-4711"
@@ -28,7 +28,7 @@ SMS = "tests.tools.shop:send_sms"
 
 # Tool workers are forked by a process that has imported everything already: a start takes ms instead of 0.8 s.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["__main__", "tools.rig", "tools.tool_worker", "tools.builtin.orders"])
+FORKS.set_forkserver_preload(["__main__", "tools.rig", "tools.worker.tool_worker", "tools.builtin.orders"])
 
 
 class RedisServer(rig.RedisServer):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from tools import Needs, ToolContext, ToolError, tool
-from tools.notify import Message
+from tools.worker.notify import Message
 
 FOLDER = Path()  # each tool worker of the tests has a working directory of its own
 SECRET = "sk-live-0123456789"

@@ -15,13 +15,13 @@ import pytest
 from tests.tools.conftest import SECRET, children_of
 from tools import rig
 from tools.define.spec import spec_of
-from tools.notices import pauses
-from tools.notify import verify
 from tools.queue import names
 from tools.queue.queued import QueuedRunner, QueueSettings
 from tools.queue.store.late import Orphan
 from tools.run.catalog import Catalog, load_tools
 from tools.run.inline import InlineRunner
+from tools.worker.notices import pauses
+from tools.worker.notify import verify
 
 SHOP = Path(__file__).with_name("shop.py")
 SPECS = load_tools([f"{SHOP}:{name}" for name in ("report", "text_me", "keeps_on", "slow")])

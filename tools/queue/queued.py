@@ -17,7 +17,6 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tools import notices
 from tools.define.needs import Step
 from tools.define.schema import values_of
 from tools.define.spec import ToolSpec
@@ -33,6 +32,7 @@ from tools.queue.store.late import LateResult, Orphan
 from tools.run.durations import Usual
 from tools.run.outcome import Outcome, Status, failure
 from tools.run.request import ToolRequest
+from tools.worker import notices
 
 __all__ = ["QueueSettings", "QueuedRunner", "Stopped"]
 

@@ -22,7 +22,6 @@ from tools.define.needs import check
 from tools.define.schema import nearest
 from tools.define.spec import ToolSpec
 from tools.errors import InvalidArguments, QueueUnavailable, ToolDefinitionError
-from tools.notify import CALL_BACK, DEFAULT
 from tools.queue import names
 from tools.queue.orphans import Orphans
 from tools.queue.queued import QueuedRunner
@@ -32,6 +31,7 @@ from tools.run.inline import InlineRunner
 from tools.run.more import more_tool
 from tools.run.outcome import Outcome, failure
 from tools.run.request import ToolRequest
+from tools.worker.notify import CALL_BACK, DEFAULT
 
 __all__ = ["Catalog", "ToolRequest", "load_tools"]
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tools import ToolDefinitionError
-from tools.notify import SIGNATURE, TIMESTAMP, Channels, Message, NotDelivered, NotifySettings, sign, verify
+from tools.worker.notify import SIGNATURE, TIMESTAMP, Channels, Message, NotDelivered, NotifySettings, sign, verify
 
 MESSAGE = Message(
     delivery_id="notice-1",
@@ -48,8 +48,8 @@ def test_what_is_no_webhook_of_ours_is_not_verified(headers: dict[str, str]) -> 
     [
         (NotifySettings(url="http://127.0.0.1/"), "needs a secret"),
         (NotifySettings(hooks={"sms": "nowhere:send"}), "can't be imported"),
-        (NotifySettings(hooks={"sms": "tools.notify:TOLERANCE_S"}), "is no function"),
-        (NotifySettings(hooks={"sms": "tools.notify"}), "can't be imported"),
+        (NotifySettings(hooks={"sms": "tools.worker.notify:TOLERANCE_S"}), "is no function"),
+        (NotifySettings(hooks={"sms": "tools.worker.notify"}), "can't be imported"),
     ],
 )
 def test_settings_that_can_not_work_are_found_at_the_start(settings: NotifySettings, words: str) -> None:

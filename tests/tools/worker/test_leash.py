@@ -12,9 +12,9 @@ import pytest
 
 from tests.tools import conftest
 from tools import rig
-from tools.leash import SIGNAL, Leash, ToolStopped
 from tools.queue import names
 from tools.run.catalog import load_tools
+from tools.worker.leash import SIGNAL, Leash, ToolStopped
 
 SPECS = {spec.name: spec for spec in load_tools([str(conftest.SHOP)])}
 

@@ -19,12 +19,12 @@ from tools.define.context import ToolContext
 from tools.define.schema import values_of
 from tools.define.spec import ToolSpec
 from tools.errors import InvalidArguments, ToolError
-from tools.leash import leash
 from tools.queue import names
 from tools.queue.finished import finished
 from tools.queue.store import cache, times
 from tools.queue.store import remainder as rest
 from tools.run.outcome import Outcome, failure, raised, returned
+from tools.worker.leash import leash
 
 log = structlog.get_logger(__name__)
 

@@ -11,14 +11,14 @@ from redis import Redis
 from rq import Callback, Queue
 from rq.serializers import JSONSerializer
 
-from tools.jobs import ForbiddenJob, OffhookJob
 from tools.queue import names
+from tools.worker.jobs import ForbiddenJob, OffhookJob
 
 DANGEROUS = [
     "os.system",
     "builtins.eval",
     "subprocess.check_output",
-    "tools.jobs.install",
+    "tools.worker.jobs.install",
     "tools.define.loading.load_tools",
 ]
 
@@ -47,7 +47,7 @@ def test_a_job_that_names_another_function_is_not_run(workers, queue, redis_serv
     assert str(trace) not in workers.log  # nor are its arguments in the log
 
 
-@pytest.mark.parametrize("name", [*DANGEROUS, "tools.jobs.run_tool.__globals__", "", None])
+@pytest.mark.parametrize("name", [*DANGEROUS, "tools.worker.jobs.run_tool.__globals__", "", None])
 def test_only_the_entry_point_is_allowed(name: str | None) -> None:
     job = OffhookJob.create(name or "x", connection=Redis(), serializer=JSONSerializer)
     job._func_name = name

@@ -17,12 +17,12 @@ from redis.exceptions import RedisError
 from rq import Queue
 from rq.job import Job
 
-from tools import notices
 from tools.define.spec import ToolSpec
-from tools.notify import Channels
 from tools.queue import names
 from tools.run.outcome import Status, failure
-from tools.running import Kit, attempt
+from tools.worker import notices
+from tools.worker.notify import Channels
+from tools.worker.running import Kit, attempt
 
 log = structlog.get_logger(__name__)
 

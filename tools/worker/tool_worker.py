@@ -27,17 +27,17 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker import BaseWorker, WorkerStatus
 
-from tools import jobs, notices
 from tools.define.loading import load_tools
 from tools.define.spec import ToolSpec
-from tools.due import put_back_due
 from tools.errors import QueueUnavailable
-from tools.jobs import OffhookJob
-from tools.leash import GRACE_S, ToolStopped, leash
-from tools.notify import Channels, NotDelivered, NotifySettings
 from tools.queue import names
 from tools.queue.client import QueueSettings
-from tools.running import TryAgain
+from tools.worker import jobs, notices
+from tools.worker.due import put_back_due
+from tools.worker.jobs import OffhookJob
+from tools.worker.leash import GRACE_S, ToolStopped, leash
+from tools.worker.notify import Channels, NotDelivered, NotifySettings
+from tools.worker.running import TryAgain
 
 log = structlog.get_logger(__name__)
 

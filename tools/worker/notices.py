@@ -19,11 +19,11 @@ from rq.exceptions import DuplicateJobError
 from rq.job import Retry
 from rq.serializers import JSONSerializer
 
-from tools.notify import CALL_BACK, Channels, Message, NotDelivered
 from tools.queue import names
 from tools.queue.store import call_backs, late, promises
 from tools.queue.store.late import LateResult, Orphan
 from tools.run.outcome import Outcome
+from tools.worker.notify import CALL_BACK, Channels, Message, NotDelivered
 
 log = structlog.get_logger(__name__)
 

@@ -1,0 +1,1 @@
+"""The running side: what a tool worker does with a job."""
