@@ -36,7 +36,7 @@ from worker.queue_watch import FINE, QueueWatch
 from worker.realtime.connection import Provider, prepare
 from worker.records import CallRecord, Observer
 from worker.session import CallInfo, CallSession, Services
-from worker.settings import Settings
+from worker.settings.settings import Settings
 from worker.switchboard import Observe, Switchboard
 from worker.usual import UsualTimes, filled
 from worker.voice import prepare as prepare_audio

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from worker.errors import HostError, OperatorError
-from worker.settings import Settings, reveal, unknown_variables, without_password
+from worker.settings.settings import Settings, reveal, unknown_variables, without_password
 
 Level = Literal["ok", "note", "wrong"]
 REACH_S = 8.0

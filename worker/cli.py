@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tools.run.catalog import Catalog
     from tools.run.inline import InlineRunner
     from tools.run.outcome import Outcome
-    from worker.settings import Settings
+    from worker.settings.settings import Settings
 
 OURS = ("worker", "telephony", "tools")
 
@@ -39,7 +39,7 @@ app.add_typer(tools_app, name="tools")
 
 def main() -> None:
     """Run the command line; a designed error is printed as plain lines, its exit code is the error's own."""
-    from worker.settings import tame_libraries
+    from worker.settings.settings import tame_libraries
 
     tame_libraries()
     # Tools of the folder that offhook is started in can be imported, but shadow nothing: the folder comes last.
@@ -146,7 +146,7 @@ def check() -> None:
     """Say what is configured, what is reachable, and what this pjsua2 build can carry."""
     from worker.check import run_check
     from worker.log import setup_logging
-    from worker.settings import load_settings
+    from worker.settings.settings import load_settings
 
     settings = load_settings()
     setup_logging("error", settings.log_format, process="check")  # the findings say it already
@@ -248,7 +248,7 @@ def tools_late(
 def _start(process: str) -> Settings:
     """Read the settings and send the logs where they say."""
     from worker.log import setup_logging
-    from worker.settings import load_settings, unknown_variables
+    from worker.settings.settings import load_settings, unknown_variables
 
     settings = load_settings()
     setup_logging(settings.log_level, settings.log_format, secrets=settings.secret_values(), process=process)
@@ -260,7 +260,7 @@ def _start(process: str) -> Settings:
 def _load_tools() -> list[ToolSpec]:
     from tools.define.loading import load_tools
     from worker.agent import load_agent_file
-    from worker.settings import load_settings
+    from worker.settings.settings import load_settings
 
     return load_tools(load_agent_file(load_settings().agent).tool_modules())
 
@@ -269,7 +269,7 @@ def _catalog(runner: InlineRunner | None = None) -> Catalog:
     """The tools of the agent file, without a queue: all of them would run in this process."""
     from tools.run.catalog import Catalog
     from tools.run.inline import InlineRunner
-    from worker.settings import load_settings
+    from worker.settings.settings import load_settings
 
     secrets = load_settings().secrets_for_tools()
     return Catalog(_load_tools(), inline=runner or InlineRunner(), secrets=secrets)

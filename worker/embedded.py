@@ -24,7 +24,7 @@ import structlog
 
 from worker.children import Child, ChildSpec, LineSink, to_stderr
 from worker.errors import HostError
-from worker.settings import Settings, child_environment, reveal, search_path, variable_of
+from worker.settings.settings import Settings, child_environment, reveal, search_path, variable_of
 
 log = structlog.get_logger(__name__)
 

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from worker.errors import HostError
 from worker.metrics import CONTENT_TYPE, Metrics
-from worker.values import HttpAddress
+from worker.settings.values import HttpAddress
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import structlog
 import uvloop
 
 from worker.agent import load_agent_file
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 if TYPE_CHECKING:
     from worker.app import App

@@ -12,7 +12,7 @@ import pytest
 
 from worker.http import Part, start_http
 from worker.metrics import Metrics
-from worker.values import HttpAddress
+from worker.settings.values import HttpAddress
 
 HEALTH = Path(__file__).parents[2] / "docker" / "health"
 

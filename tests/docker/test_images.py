@@ -15,7 +15,7 @@ from types import ModuleType
 
 import pytest
 
-from worker.settings import Settings, variable_of
+from worker.settings.settings import Settings, variable_of
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILES = sorted((ROOT / "docker").glob("*.Dockerfile"))

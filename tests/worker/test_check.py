@@ -16,7 +16,7 @@ from worker.check import (
     check_settings,
     run_check,
 )
-from worker.settings import Settings, load_settings
+from worker.settings.settings import Settings, load_settings
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ async def test_http_off_free_and_busy(settings) -> None:
 SIP = """
 import asyncio, sys
 from worker.check import check_sip
-from worker.settings import load_settings
+from worker.settings.settings import load_settings
 for finding in asyncio.run(check_sip(load_settings())):
     print(finding.level, finding.about, finding.text, "|", finding.mend)
 """

@@ -9,7 +9,7 @@ from worker import embedded
 from worker.children import Child
 from worker.embedded import Embedded, ping_redis, private_folder, reachable_port, redis_program, redis_spec
 from worker.errors import ChildFailed, HostError
-from worker.settings import Settings, load_settings
+from worker.settings.settings import Settings, load_settings
 
 SYSTEM_REDIS = shutil.which("redis-server")
 

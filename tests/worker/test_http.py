@@ -6,7 +6,7 @@ import pytest
 from worker.errors import HostError
 from worker.http import Part, start_http
 from worker.metrics import Metrics
-from worker.values import HttpAddress
+from worker.settings.values import HttpAddress
 
 
 class Worker:

@@ -24,7 +24,7 @@ from worker.log import setup_logging
 from worker.records import CallRecord, Observer, RecordEvent, write_record
 from worker.run import run_loop
 from worker.session import CallSession
-from worker.settings import Settings, child_environment
+from worker.settings.settings import Settings, child_environment
 
 __all__ = ["run_demo"]
 

@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from worker.errors import SettingsError
 from worker.later import CALLER, LaterWays
-from worker.values import (
+from worker.settings.values import (
     CallBackUri,
     Directory,
     File,

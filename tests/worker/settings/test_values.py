@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from worker import values
-from worker.values import HttpAddress
+from worker.settings.settings import values
+from worker.settings.values import HttpAddress
 
 
 @pytest.mark.parametrize(

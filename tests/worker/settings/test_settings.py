@@ -6,7 +6,7 @@ import pytest
 from tools.queue.backlog import Backlog
 from worker.errors import SettingsError
 from worker.later import LaterWays
-from worker.settings import (
+from worker.settings.settings import (
     Settings,
     child_environment,
     load_settings,
@@ -14,7 +14,7 @@ from worker.settings import (
     variable_of,
     without_password,
 )
-from worker.values import HttpAddress
+from worker.settings.values import HttpAddress
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,1 @@
+"""Environment variables in, frozen values out: the only reader of the environment."""
