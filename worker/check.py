@@ -166,7 +166,7 @@ async def check_realtime(settings: Settings) -> list[Finding]:
         return [Finding("ok", "realtime", "embedded: the local realtime server")]
     from worker.realtime.base import RealtimeRefused, SessionConfig
     from worker.realtime.connection import RealtimeConnection
-    from worker.realtime.openai import OpenAICodec
+    from worker.realtime.openai.codec import OpenAICodec
 
     provider = settings.provider()
     connection = RealtimeConnection(provider, OpenAICodec(), lambda event: None)

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from worker import turn_events as turn
 from worker.call_catalog import CallCatalog
 from worker.canned import is_canned
-from worker.link import Link
 from worker.owed import say_exactly
 from worker.pending import PendingTool
 from worker.realtime import base
 from worker.realtime.history import History
+from worker.realtime.link import Link
 from worker.tool_turns import PLACEHOLDER
 
 __all__ = ["Conversation"]

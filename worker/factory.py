@@ -21,11 +21,11 @@ from worker.canned import CannedVoice
 from worker.exposure import DESCRIBE_TOOL, LIST_TOOLS, RUN_TOOL, ToolView
 from worker.fillers import Fill, FillerConfig, Offer, Waiting
 from worker.later import LaterWays, Way, offer_words, opening_words
-from worker.link import Link
 from worker.local.voice import voice_of
 from worker.patience import SilenceConfig
 from worker.realtime.base import SessionConfig
 from worker.realtime.connection import Provider, RealtimeConnection
+from worker.realtime.link import Link
 from worker.records import Recorder
 from worker.session import CallInfo, CallSession, Services
 from worker.tool_hook import load_hook

@@ -23,10 +23,10 @@ from worker.conversation import Conversation
 from worker.digits import DigitBuffer
 from worker.later import Way
 from worker.leaving import Leaving
-from worker.link import Link
 from worker.minutes import Minutes
 from worker.playout import Playout
 from worker.realtime import base
+from worker.realtime.link import Link
 from worker.records import Recorder
 from worker.sounds import APOLOGY, load_prompt
 from worker.tool_calls import ToolCalls

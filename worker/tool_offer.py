@@ -9,8 +9,8 @@ from typing import Any
 
 from worker import tool_hook
 from worker.call_catalog import CallCatalog
-from worker.link import Link
 from worker.realtime.base import SessionConfig
+from worker.realtime.link import Link
 
 __all__ = ["ToolOffer"]
 

@@ -15,7 +15,7 @@ import orjson
 from openai.resources.realtime.realtime import AsyncRealtimeConnection
 from openai.types.realtime import InputAudioBufferAppendEvent
 
-from worker.realtime.openai import OpenAICodec
+from worker.realtime.openai.codec import OpenAICodec
 
 ROUNDS, CALLS = 7, 2000
 UP = bytes(range(256)) * 8

@@ -33,7 +33,7 @@ from worker.factory import (
 from worker.fillers import Waiting
 from worker.later import OPENINGS, WORDS, LaterWays, Way
 from worker.metrics import Metrics
-from worker.realtime.openai import OpenAICodec
+from worker.realtime.openai.codec import OpenAICodec
 from worker.realtime.provider import Provider
 from worker.session import CallInfo, Services
 from worker.turns import END_CALL

@@ -21,7 +21,6 @@ from telephony.pcm import level_dbfs
 from tools import tool
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
-from worker import link as link_module
 from worker.agent import Agent
 from worker.agent_voice import UNHEARD
 from worker.factory import make_session
@@ -29,6 +28,7 @@ from worker.leaving import APOLOGY_BOUND_S
 from worker.metrics import Metrics
 from worker.playout import PAUSE_MS
 from worker.realtime import base
+from worker.realtime import link as link_module
 from worker.session import CallInfo, CallSession, Services
 
 Until = Callable[..., Awaitable[None]]

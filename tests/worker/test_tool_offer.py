@@ -15,8 +15,8 @@ from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
 from worker.call_catalog import CallCatalog
 from worker.exposure import Exposure
-from worker.link import Link
 from worker.realtime.base import SessionConfig
+from worker.realtime.link import Link
 from worker.tool_offer import ToolOffer
 from worker.tool_policy import ToolPolicy
 

@@ -9,7 +9,7 @@ import orjson
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI
 
 from worker.realtime.base import RealtimeRefused
-from worker.realtime.openai_wire import FATAL
+from worker.realtime.openai.wire import FATAL
 from worker.realtime.provider import Provider
 
 CUT = 1006  # RFC 6455, 7.1.5: no close frame was received

@@ -6,7 +6,7 @@ import pytest
 
 from worker.errors import ProviderFault
 from worker.realtime import base
-from worker.realtime.openai import CAPABILITIES, OpenAICodec
+from worker.realtime.openai.codec import CAPABILITIES, OpenAICodec
 
 EVENTS = get_args(base.RealtimeEvent)
 

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from worker.realtime import base
 from worker.realtime.base import ConnectionLost, RealtimeRefused, SessionConfig, SessionReady, SpeechStarted, Unknown
 from worker.realtime.connection import Provider, RealtimeConnection, prepare, reconnect_delays
-from worker.realtime.openai import OpenAICodec
+from worker.realtime.openai.codec import OpenAICodec
 from worker.realtime.outbox import Outbox
 
 KEY = "sk-test-0123456789abcdef"

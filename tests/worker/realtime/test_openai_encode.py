@@ -11,7 +11,7 @@ from openai.types.realtime.realtime_client_event import RealtimeClientEvent
 from pydantic import BaseModel, TypeAdapter
 
 from worker.realtime.base import ResponseRequest, SessionConfig
-from worker.realtime.openai import REMEMBERED, OpenAICodec
+from worker.realtime.openai.codec import REMEMBERED, OpenAICodec
 
 CLIENT_EVENT = TypeAdapter(RealtimeClientEvent)
 TOOL = {

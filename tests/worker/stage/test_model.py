@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from worker.realtime import base
-from worker.realtime.openai import OpenAICodec
+from worker.realtime.openai.codec import OpenAICodec
 from worker.stage.clock import SceneLoop
 from worker.stage.model import Asked, SceneModel, speech_s
 

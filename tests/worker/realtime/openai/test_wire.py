@@ -2,7 +2,7 @@ from typing import get_args
 
 from openai.types.realtime.realtime_server_event import RealtimeServerEvent
 
-from worker.realtime.openai_wire import IGNORED, OLD_NAMES, merged
+from worker.realtime.openai.wire import IGNORED, OLD_NAMES, merged
 
 TYPES = {get_args(model.model_fields["type"].annotation)[0] for model in get_args(get_args(RealtimeServerEvent)[0])}
 

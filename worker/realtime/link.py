@@ -22,7 +22,7 @@ from worker.realtime.base import (
     SessionReady,
 )
 from worker.realtime.connection import Provider, RealtimeConnection, reconnect_delays
-from worker.realtime.openai import OpenAICodec
+from worker.realtime.openai.codec import OpenAICodec
 
 __all__ = ["Link"]
 

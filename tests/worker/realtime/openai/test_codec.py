@@ -32,8 +32,8 @@ from worker.realtime.base import (
     ToolCallRequested,
     Unknown,
 )
-from worker.realtime.openai import TOOL_CALLS, OpenAICodec
-from worker.realtime.openai_wire import OLD_NAMES, wire_format
+from worker.realtime.openai.codec import TOOL_CALLS, OpenAICodec
+from worker.realtime.openai.wire import OLD_NAMES, wire_format
 
 SERVER_EVENTS = get_args(get_args(RealtimeServerEvent)[0])
 PLACE: dict[str, Any] = {"event_id": "event_1", "response_id": "resp_1", "item_id": "item_1", "output_index": 0}

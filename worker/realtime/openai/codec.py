@@ -31,7 +31,7 @@ from worker.realtime.base import (
     ToolCallRequested,
     Unknown,
 )
-from worker.realtime.openai_decode import (
+from worker.realtime.openai.decode import (
     DECODERS,
     MESSAGE_CHARS,
     CallDraft,
@@ -41,7 +41,7 @@ from worker.realtime.openai_decode import (
     is_call,
     word,
 )
-from worker.realtime.openai_wire import (
+from worker.realtime.openai.wire import (
     CANCEL_REFUSED,
     IGNORED,
     OLD_KINDS,

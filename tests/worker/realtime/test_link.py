@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from worker import link as link_module
-from worker.link import Link
+from worker.realtime import link as link_module
 from worker.realtime.base import ConnectionLost, Frame, RealtimeEvent, SessionConfig, SessionReady, SpeechStarted
+from worker.realtime.link import Link
 
 Until = Callable[..., Awaitable[None]]
 SPEECH = "input_audio_buffer.speech_started"

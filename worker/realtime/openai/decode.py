@@ -23,7 +23,7 @@ from worker.realtime.base import (
     SpeechStarted,
     SpeechStopped,
 )
-from worker.realtime.openai_wire import OLD_KINDS
+from worker.realtime.openai.wire import OLD_KINDS
 
 Json: TypeAlias = Mapping[str, Any]
 
