@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from worker.conversation import Conversation
-from worker.metrics import Metrics
 from worker.minutes import Minutes
 from worker.playout import Playout
 from worker.realtime import base
-from worker.records import Recorder, Who
+from worker.records.metrics import Metrics
+from worker.records.recorder import Recorder, Who
 from worker.turn_events import AudioStarted, Purpose
 from worker.turns import TurnMachine
 from worker.voice import Downlink

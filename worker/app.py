@@ -28,13 +28,13 @@ from worker.embedded import Embedded
 from worker.factory import check_tools, make_session, prepare_canned
 from worker.governor import Governor
 from worker.http import HttpEndpoint, Part, start_http
-from worker.late_records import LateRecords
 from worker.load_watch import LoadWatch
-from worker.metrics import Metrics
 from worker.pace import Pacer
 from worker.queue_watch import FINE, QueueWatch
 from worker.realtime.connection import Provider, prepare
-from worker.records import CallRecord, Observer
+from worker.records.late import LateRecords
+from worker.records.metrics import Metrics
+from worker.records.recorder import CallRecord, Observer
 from worker.session import CallInfo, CallSession, Services
 from worker.settings.settings import Settings
 from worker.switchboard import Observe, Switchboard

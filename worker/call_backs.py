@@ -22,8 +22,8 @@ from tools.queue.store import call_backs as store
 from tools.queue.store.call_backs import CallBack
 from worker.agent import Agent, AgentLater
 from worker.later import call_back_uri
-from worker.metrics import Metrics
-from worker.records import Answered, Ended, Observer, RecordEvent, ResultTold
+from worker.records.metrics import Metrics
+from worker.records.recorder import Answered, Ended, Observer, RecordEvent, ResultTold
 from worker.session import CallSession
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from tools.run.catalog import Catalog
 from worker.later import LaterWays
-from worker.metrics import Metrics
+from worker.records.metrics import Metrics
 from worker.usual import UsualTimes
 
 __all__ = ["CallInfo", "Services"]

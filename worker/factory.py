@@ -26,7 +26,7 @@ from worker.patience import SilenceConfig
 from worker.realtime.base import SessionConfig
 from worker.realtime.connection import Provider, RealtimeConnection
 from worker.realtime.link import Link
-from worker.records import Recorder
+from worker.records.recorder import Recorder
 from worker.session import CallInfo, CallSession, Services
 from worker.tool_hook import load_hook
 from worker.tool_offer import ToolOffer

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from worker.errors import HostError
-from worker.metrics import CONTENT_TYPE, Metrics
+from worker.records.metrics import CONTENT_TYPE, Metrics
 from worker.settings.values import HttpAddress
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import structlog
 
 from worker.governor import Governor, Reading
-from worker.metrics import Metrics
+from worker.records.metrics import Metrics
 
 __all__ = ["LoadWatch"]
 

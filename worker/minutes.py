@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from worker.metrics import Metrics
 from worker.playout import Playout
 from worker.realtime import base
 from worker.realtime.history import History
-from worker.records import Recorder
+from worker.records.metrics import Metrics
+from worker.records.recorder import Recorder
 
 __all__ = ["Minutes"]
 

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from telephony.bridge import Bridge
-from worker.records import Recorder, Who
+from worker.records.recorder import Recorder, Who
 from worker.sounds import soft_tone
 from worker.turns import TONE
 

@@ -11,7 +11,7 @@ import structlog
 from tools.errors import QueueUnavailable
 from tools.queue.backlog import Backlog, Judged
 from tools.run.durations import Usual
-from worker.metrics import Metrics
+from worker.records.metrics import Metrics
 from worker.usual import FEWEST, UsualTimes
 
 __all__ = ["QueueWatch"]

@@ -27,7 +27,7 @@ from worker.minutes import Minutes
 from worker.playout import Playout
 from worker.realtime import base
 from worker.realtime.link import Link
-from worker.records import Recorder
+from worker.records.recorder import Recorder
 from worker.sounds import APOLOGY, load_prompt
 from worker.tool_calls import ToolCalls
 from worker.tool_offer import ToolOffer

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from worker.http import Part, start_http
-from worker.metrics import Metrics
+from worker.records.metrics import Metrics
 from worker.settings.values import HttpAddress
 
 HEALTH = Path(__file__).parents[2] / "docker" / "health"

@@ -27,8 +27,8 @@ from tools.run.outcome import returned
 from worker import call_backs as module
 from worker.agent import Agent
 from worker.call_backs import CallBacks
-from worker.metrics import Metrics
-from worker.records import Observer, Recorder
+from worker.records.metrics import Metrics
+from worker.records.recorder import Observer, Recorder
 
 Until = Callable[..., Awaitable[None]]
 AGENT = Agent(later={"pauses": (60.0, 300.0), "ring_seconds": 30})

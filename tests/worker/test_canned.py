@@ -21,7 +21,7 @@ from worker.fillers import FillerConfig
 from worker.floor import Floor
 from worker.playout import Playout
 from worker.realtime import base
-from worker.records import Recorder
+from worker.records.recorder import Recorder
 from worker.turns import TurnConfig, TurnMachine
 
 Until = Callable[..., Awaitable[None]]

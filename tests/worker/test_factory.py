@@ -32,9 +32,9 @@ from worker.factory import (
 )
 from worker.fillers import Waiting
 from worker.later import OPENINGS, WORDS, LaterWays, Way
-from worker.metrics import Metrics
 from worker.realtime.openai.codec import OpenAICodec
 from worker.realtime.provider import Provider
+from worker.records.metrics import Metrics
 from worker.session import CallInfo, Services
 from worker.turns import END_CALL
 from worker.usual import UsualTimes

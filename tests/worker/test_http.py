@@ -5,7 +5,7 @@ import pytest
 
 from worker.errors import HostError
 from worker.http import Part, start_http
-from worker.metrics import Metrics
+from worker.records.metrics import Metrics
 from worker.settings.values import HttpAddress
 
 

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from worker.governor import Governor
 from worker.load_watch import LOOK_S, MEASURES, LoadWatch
-from worker.metrics import Metrics
+from worker.records.metrics import Metrics
 
 
 class Scene:

@@ -9,12 +9,12 @@ import structlog
 from structlog.testing import capture_logs
 
 from telephony.bridge import Bridge
-from worker.metrics import Metrics
 from worker.minutes import VOICE_LAG_MS, Minutes
 from worker.playout import Playout
 from worker.realtime import base
 from worker.realtime.history import History
-from worker.records import Recorder
+from worker.records.metrics import Metrics
+from worker.records.recorder import Recorder
 
 
 class Desk:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from telephony.bridge import Bridge
-from worker import records
 from worker.playout import PAUSE_MS, PROMPT, REMEMBERED, Cut, Playout
-from worker.records import Recorder
+from worker.records.recorder import Recorder
+from worker.records.recorder import recorder as records
 from worker.sounds import soft_tone
 from worker.turns import TONE
 

@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 from tools.errors import QueueUnavailable
 from tools.queue.backlog import Backlog
 from tools.run.durations import Usual
-from worker.metrics import Metrics
 from worker.queue_watch import UNKNOWN_RUN_S, QueueWatch
+from worker.records.metrics import Metrics
 from worker.usual import UsualTimes
 
 

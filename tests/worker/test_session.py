@@ -25,10 +25,10 @@ from worker.agent import Agent
 from worker.agent_voice import UNHEARD
 from worker.factory import make_session
 from worker.leaving import APOLOGY_BOUND_S
-from worker.metrics import Metrics
 from worker.playout import PAUSE_MS
 from worker.realtime import base
 from worker.realtime import link as link_module
+from worker.records.metrics import Metrics
 from worker.session import CallInfo, CallSession, Services
 
 Until = Callable[..., Awaitable[None]]

@@ -26,10 +26,10 @@ from tools.run.inline import InlineRunner
 from worker import switchboard as board_module
 from worker.agent import Agent
 from worker.factory import make_session
-from worker.metrics import Metrics
 from worker.pace import Pacer
 from worker.realtime import link as link_module
 from worker.realtime.provider import Provider
+from worker.records.metrics import Metrics
 from worker.session import CallInfo, CallSession, Services
 from worker.switchboard import Switchboard
 

@@ -21,7 +21,7 @@ from worker.demo.timeline import draw
 from worker.demo.verdict import understood_answer
 from worker.embedded import Embedded
 from worker.log import setup_logging
-from worker.records import CallRecord, Observer, RecordEvent, write_record
+from worker.records.recorder import CallRecord, Observer, RecordEvent, write_record
 from worker.run import run_loop
 from worker.session import CallSession
 from worker.settings.settings import Settings, child_environment

@@ -10,13 +10,13 @@ from telephony.bridge import Bridge
 from tools.define.spec import ToolSpec
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
-from worker import records
 from worker.agent import Agent
 from worker.factory import make_session, turn_config
 from worker.floor import Floor
-from worker.metrics import Metrics
 from worker.realtime.connection import Provider
 from worker.realtime.history import heard_words
+from worker.records.metrics import Metrics
+from worker.records.recorder import recorder as records
 from worker.session import CallInfo, CallSession, Services
 from worker.stage.clock import SceneLoop
 from worker.stage.model import SceneConnection, SceneModel

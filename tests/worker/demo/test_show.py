@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from worker.demo.show import Show
-from worker.records import Recorder, RecordEvent
+from worker.records.recorder import Recorder, RecordEvent
 
 
 class Screen:

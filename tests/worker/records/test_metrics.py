@@ -1,6 +1,6 @@
 from prometheus_client.parser import text_string_to_metric_families
 
-from worker.metrics import Metrics
+from worker.records.metrics import Metrics
 
 FIXED_NAMES = {
     "offhook_calls_active",

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from worker.records import (
+from worker.records.recorder import (
     OUTCOMES,
     Answered,
     BargedIn,
