@@ -10,8 +10,8 @@ from worker.playout import Playout
 from worker.realtime import base
 from worker.records.metrics import Metrics
 from worker.records.recorder import Recorder, Who
-from worker.turn_events import AudioStarted, Purpose
-from worker.turns import TurnMachine
+from worker.turns.events import AudioStarted, Purpose
+from worker.turns.machine import TurnMachine
 from worker.voice import Downlink
 
 __all__ = ["UNHEARD", "AgentVoice"]

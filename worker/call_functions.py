@@ -8,9 +8,9 @@ from typing import Any
 
 from worker.call_catalog import CallCatalog
 from worker.later import Way
-from worker.pending import PendingTool, PendingTools
 from worker.records.recorder import Recorder
-from worker.turn_events import StartTool
+from worker.turns.events import StartTool
+from worker.turns.pending import PendingTool, PendingTools
 
 __all__ = ["CALL_FUNCTIONS", "CANCEL_JOB", "PENDING_JOBS", "TELL_LATER", "CallFunctions", "tell_later_function"]
 

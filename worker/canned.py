@@ -17,8 +17,8 @@ from worker.errors import HostError
 from worker.playout import Playout
 from worker.realtime import base
 from worker.sounds import load_prompt
-from worker.turn_events import AudioStarted, SpeakFiller
-from worker.turns import TurnMachine
+from worker.turns.events import AudioStarted, SpeakFiller
+from worker.turns.machine import TurnMachine
 
 __all__ = ["CannedFillers", "CannedVoice", "is_canned"]
 

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from worker import turn_events as turn
 from worker.call_catalog import CallCatalog
 from worker.canned import is_canned
-from worker.owed import say_exactly
-from worker.pending import PendingTool
 from worker.realtime import base
 from worker.realtime.history import History
 from worker.realtime.link import Link
-from worker.tool_turns import PLACEHOLDER
+from worker.turns.machine import events as turn
+from worker.turns.owed import say_exactly
+from worker.turns.pending import PendingTool
+from worker.turns.tools import PLACEHOLDER
 
 __all__ = ["Conversation"]
 

@@ -19,10 +19,8 @@ from worker.call_catalog import CallCatalog
 from worker.call_functions import CALL_FUNCTIONS, TELL_LATER, tell_later_function
 from worker.canned import CannedVoice
 from worker.exposure import DESCRIBE_TOOL, LIST_TOOLS, RUN_TOOL, ToolView
-from worker.fillers import Fill, FillerConfig, Offer, Waiting
 from worker.later import LaterWays, Way, offer_words, opening_words
 from worker.local.voice import voice_of
-from worker.patience import SilenceConfig
 from worker.realtime.base import SessionConfig
 from worker.realtime.connection import Provider, RealtimeConnection
 from worker.realtime.link import Link
@@ -31,7 +29,9 @@ from worker.session import CallInfo, CallSession, Services
 from worker.tool_hook import load_hook
 from worker.tool_offer import ToolOffer
 from worker.tool_policy import ToolPolicy
-from worker.turns import END_CALL, TurnConfig, TurnMachine
+from worker.turns.filler_voice import Fill, FillerConfig, Offer, Waiting
+from worker.turns.machine import END_CALL, TurnConfig, TurnMachine
+from worker.turns.silence import SilenceConfig
 from worker.usual import ABOUT, UsualTimes, filled, time_left
 from worker.voice import session_format
 

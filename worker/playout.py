@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from telephony.bridge import Bridge
 from worker.records.recorder import Recorder, Who
 from worker.sounds import soft_tone
-from worker.turns import TONE
+from worker.turns.machine import TONE
 
 __all__ = ["Cut", "Playout"]
 

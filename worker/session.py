@@ -14,7 +14,6 @@ from typing import Any
 import structlog
 
 from telephony.bridge import Bridge
-from worker import turn_events as turn
 from worker.agent import Agent
 from worker.agent_voice import AgentVoice
 from worker.call_info import CallInfo, Services
@@ -31,7 +30,8 @@ from worker.records.recorder import Recorder
 from worker.sounds import APOLOGY, load_prompt
 from worker.tool_calls import ToolCalls
 from worker.tool_offer import ToolOffer
-from worker.turns import TurnMachine
+from worker.turns.machine import TurnMachine
+from worker.turns.machine import events as turn
 from worker.voice import Downlink, Uplink
 
 __all__ = ["CallInfo", "CallSession", "Services"]

@@ -12,10 +12,10 @@ from tools.run.outcome import Outcome, failure
 from worker.call_catalog import CallCatalog
 from worker.call_functions import CallFunctions
 from worker.later import Way
-from worker.pending import PendingTools
 from worker.records.metrics import Metrics
 from worker.records.recorder import CONTINUES, Recorder
-from worker.turn_events import CancelTool, ResultsTold, StartTool, ToolFinished, ToolProgress
+from worker.turns.events import CancelTool, ResultsTold, StartTool, ToolFinished, ToolProgress
+from worker.turns.pending import PendingTools
 from worker.usual import UsualTimes
 
 __all__ = ["ToolCalls"]

@@ -9,9 +9,9 @@ import pytest
 
 from worker.call_functions import CANCEL_JOB, PENDING_JOBS, TELL_LATER, CallFunctions, tell_later_function
 from worker.later import Way
-from worker.pending import PendingTool, PendingTools
 from worker.records.recorder import Recorder
-from worker.turn_events import StartTool
+from worker.turns.events import StartTool
+from worker.turns.pending import PendingTool, PendingTools
 
 WAYS: dict[Way, str] = {"call_back": "call_back", "send": "sms"}
 

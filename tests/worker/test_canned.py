@@ -14,15 +14,15 @@ from structlog.testing import capture_logs
 
 from telephony.bridge import Bridge
 from telephony.pcm import level_dbfs
-from worker import turn_events as turn
 from worker.canned import CannedFillers, CannedVoice, is_canned
 from worker.errors import HostError
-from worker.fillers import FillerConfig
-from worker.floor import Floor
 from worker.playout import Playout
 from worker.realtime import base
 from worker.records.recorder import Recorder
-from worker.turns import TurnConfig, TurnMachine
+from worker.turns.filler_voice import FillerConfig
+from worker.turns.floor import Floor
+from worker.turns.machine import TurnConfig, TurnMachine
+from worker.turns.machine import events as turn
 
 Until = Callable[..., Awaitable[None]]
 RATE = 8000

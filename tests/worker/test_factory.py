@@ -30,13 +30,13 @@ from worker.factory import (
     session_config,
     turn_config,
 )
-from worker.fillers import Waiting
 from worker.later import OPENINGS, WORDS, LaterWays, Way
 from worker.realtime.openai.codec import OpenAICodec
 from worker.realtime.provider import Provider
 from worker.records.metrics import Metrics
 from worker.session import CallInfo, Services
-from worker.turns import END_CALL
+from worker.turns.filler_voice import Waiting
+from worker.turns.machine import END_CALL
 from worker.usual import UsualTimes
 
 

@@ -9,7 +9,7 @@ from worker.playout import PAUSE_MS, PROMPT, REMEMBERED, Cut, Playout
 from worker.records.recorder import Recorder
 from worker.records.recorder import recorder as records
 from worker.sounds import soft_tone
-from worker.turns import TONE
+from worker.turns.machine import TONE
 
 FRAME = 320  # bytes of 20 ms at 8 kHz
 

@@ -10,13 +10,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from worker import turn_events as turn
-from worker.fillers import FillerConfig
-from worker.floor import Slot
-from worker.patience import SilenceConfig
 from worker.realtime import base
-from worker.tool_turns import PLACEHOLDER
-from worker.turns import END_CALL, TONE, TurnConfig, TurnMachine
+from worker.turns.filler_voice import FillerConfig
+from worker.turns.floor import Slot
+from worker.turns.machine import END_CALL, TONE, TurnConfig, TurnMachine
+from worker.turns.machine import events as turn
+from worker.turns.silence import SilenceConfig
+from worker.turns.tools import PLACEHOLDER
 
 
 class Calls(RuleBasedStateMachine):

@@ -12,7 +12,6 @@ from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
 from worker.agent import Agent
 from worker.factory import make_session, turn_config
-from worker.floor import Floor
 from worker.realtime.connection import Provider
 from worker.realtime.history import heard_words
 from worker.records.metrics import Metrics
@@ -22,7 +21,8 @@ from worker.stage.clock import SceneLoop
 from worker.stage.model import SceneConnection, SceneModel
 from worker.stage.script import Line, Run, Script
 from worker.stage.tools import StagedTools
-from worker.turns import TONE
+from worker.turns.floor import Floor
+from worker.turns.machine import TONE
 
 __all__ = ["TICK_S", "PlayedCall", "SceneFailed"]
 

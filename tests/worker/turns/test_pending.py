@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.pending import PendingTool, PendingTools
+from worker.turns.pending import PendingTool, PendingTools
 
 
 def call(tool_call_id: str = "t1", response_id: str = "r1") -> PendingTool:

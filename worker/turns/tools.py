@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from worker.ending import Ending
-from worker.pending import PendingTool
 from worker.realtime import base
-from worker.turn_events import (
+from worker.turns.ending import Ending
+from worker.turns.events import (
     Command,
     Purpose,
     ResultsTold,
@@ -15,7 +14,8 @@ from worker.turn_events import (
     ToolFinished,
     ToolProgress,
 )
-from worker.turn_state import END_CALL, TurnState
+from worker.turns.pending import PendingTool
+from worker.turns.state import END_CALL, TurnState
 
 __all__ = ["INTERRUPTED", "PLACEHOLDER", "PLACEHOLDER_S", "ToolTurns"]
 

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from worker.floor import FLOOR, SLOT, Floor, FloorEdge, Slot, SlotEdge
+from worker.turns.floor import FLOOR, SLOT, Floor, FloorEdge, Slot, SlotEdge
 
 N, C, A, F = Floor.NOBODY, Floor.CALLER, Floor.AGENT, Floor.FILLER
 FLOOR_RULES = {

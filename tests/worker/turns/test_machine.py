@@ -10,18 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker import pending
-from worker import turn_events as turn
-from worker.ending import GOODBYE_BOUND_S, HANG_UP_PAD_S
-from worker.fillers import FillerConfig, Waiting
-from worker.floor import Floor, Slot
-from worker.interruptions import SPEECHES, WORDS_S
-from worker.patience import SilenceConfig
 from worker.realtime import base
-from worker.response_turns import REMEMBERED
-from worker.tool_turns import INTERRUPTED, PLACEHOLDER, PLACEHOLDER_S, TOO_MANY
-from worker.turn_events import Purpose
-from worker.turns import END_CALL, TONE, TurnConfig, TurnMachine
+from worker.turns.ending import GOODBYE_BOUND_S, HANG_UP_PAD_S
+from worker.turns.events import Purpose
+from worker.turns.filler_voice import FillerConfig, Waiting
+from worker.turns.floor import Floor, Slot
+from worker.turns.interruptions import SPEECHES, WORDS_S
+from worker.turns.machine import END_CALL, TONE, TurnConfig, TurnMachine, pending
+from worker.turns.machine import events as turn
+from worker.turns.responses import REMEMBERED
+from worker.turns.silence import SilenceConfig
+from worker.turns.tools import INTERRUPTED, PLACEHOLDER, PLACEHOLDER_S, TOO_MANY
 
 FILLERS = FillerConfig(
     texts=("One moment.", "Still looking."),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from worker.owed import FAILURES_IN_A_ROW, RETRY_S, Owed
-from worker.turn_events import Purpose, RequestResponse
+from worker.turns.events import Purpose, RequestResponse
+from worker.turns.owed import FAILURES_IN_A_ROW, RETRY_S, Owed
 
 
 def test_purposes_are_taken_in_order_a_goodbye_before_all() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.ending import GOODBYE_BOUND_S, HANG_UP_PAD_S, HEARD_BOUND_S, Ending
+from worker.turns.ending import GOODBYE_BOUND_S, HANG_UP_PAD_S, HEARD_BOUND_S, Ending
 
 
 def ending(**fields: bool) -> Ending:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from worker.floor import SLOT, Slot, SlotEdge
+from worker.turns.floor import SLOT, Slot, SlotEdge
 
 __all__ = ["ResponseSlot"]
 

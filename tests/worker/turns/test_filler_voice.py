@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.fillers import CREATED_BOUND_S, GENERATED_BOUND_S, REMEMBERED, FillerConfig, FillerVoice, Offer, Waiting
+from worker.turns.filler_voice import (
+    CREATED_BOUND_S,
+    GENERATED_BOUND_S,
+    REMEMBERED,
+    FillerConfig,
+    FillerVoice,
+    Offer,
+    Waiting,
+)
 
 CONFIG = FillerConfig(
     texts=("One moment.", "Still looking.", "Not long now."),

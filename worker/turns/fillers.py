@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from worker.fillers import Filler, Waiting
-from worker.pending import PendingTool
 from worker.realtime import base
-from worker.turn_events import CancelResponse, Command, OfferSpoken, PlayTone, Purpose, SpeakFiller
-from worker.turn_state import TONE, TurnState
+from worker.turns.events import CancelResponse, Command, OfferSpoken, PlayTone, Purpose, SpeakFiller
+from worker.turns.filler_voice import Filler, Waiting
+from worker.turns.pending import PendingTool
+from worker.turns.state import TONE, TurnState
 
 __all__ = ["FillerTurns"]
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from tests.worker.test_turns import Scene
-from worker import turn_events as turn
+
 from worker.realtime import base
-from worker.turn_events import Purpose
+from worker.turns.events import Purpose
+from worker.turns.machine import events as turn
 
 ACKNOWLEDGED = base.ItemCreated("i", "function_call_output", "")
 TOLD = turn.ResultsTold(("t1",))

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from worker.realtime import base
-from worker.turn_events import CancelTool, Command
-from worker.turn_state import TurnState
+from worker.turns.events import CancelTool, Command
+from worker.turns.state import TurnState
 
 __all__ = ["SPEECHES", "WORDS_S", "Interruptions"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from worker.turn_events import Purpose, RequestResponse
+from worker.turns.events import Purpose, RequestResponse
 
 __all__ = ["FAILURES_IN_A_ROW", "RETRY_S", "Owed", "say_exactly"]
 

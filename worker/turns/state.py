@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from worker.ending import Ending
-from worker.fillers import FillerConfig, FillerVoice
-from worker.floor import FLOOR, Floor, FloorEdge
-from worker.owed import Owed
-from worker.patience import Patience, SilenceConfig
-from worker.pending import PendingTool, PendingTools
-from worker.slot import ResponseSlot
+from worker.turns.ending import Ending
+from worker.turns.filler_voice import FillerConfig, FillerVoice
+from worker.turns.floor import FLOOR, Floor, FloorEdge
+from worker.turns.owed import Owed
+from worker.turns.pending import PendingTool, PendingTools
+from worker.turns.silence import Patience, SilenceConfig
+from worker.turns.slot import ResponseSlot
 
 __all__ = ["END_CALL", "TONE", "TurnConfig", "TurnState"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 
-from worker.filler_turns import FillerTurns
-from worker.floor import Floor, Slot, SlotEdge
 from worker.realtime import base
-from worker.tool_turns import ToolTurns
-from worker.turn_events import Apologise, CancelResponse, Command, Purpose
-from worker.turn_state import TurnState
+from worker.turns.events import Apologise, CancelResponse, Command, Purpose
+from worker.turns.fillers import FillerTurns
+from worker.turns.floor import Floor, Slot, SlotEdge
+from worker.turns.state import TurnState
+from worker.turns.tools import ToolTurns
 
 __all__ = ["ResponseTurns"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.patience import Patience, SilenceConfig
+from worker.turns.silence import Patience, SilenceConfig
 
 
 def test_prompts_come_in_turn_and_then_no_more() -> None:

@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from worker.floor import SLOT, Slot, SlotEdge
-from worker.slot import BOUNDS, REMEMBERED, ResponseSlot
+from worker.turns.floor import SLOT, Slot, SlotEdge
+from worker.turns.slot import BOUNDS, REMEMBERED, ResponseSlot
 
 
 def slot_in(state: Slot, response_id: str | None = None) -> ResponseSlot:

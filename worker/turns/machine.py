@@ -14,17 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from worker.ending import Ending
-from worker.filler_turns import FillerTurns
-from worker.fillers import FillerVoice
-from worker.floor import Floor, FloorEdge, Slot, SlotEdge
-from worker.interruptions import Interruptions
-from worker.pending import PendingTools
 from worker.realtime import base
-from worker.response_turns import ResponseTurns
-from worker.slot import ResponseSlot
-from worker.tool_turns import ToolTurns
-from worker.turn_events import (
+from worker.turns.ending import Ending
+from worker.turns.events import (
     AudioStarted,
     CallerTyped,
     CancelResponse,
@@ -40,7 +32,15 @@ from worker.turn_events import (
     ToolFinished,
     ToolProgress,
 )
-from worker.turn_state import END_CALL, TONE, TurnConfig, TurnState
+from worker.turns.filler_voice import FillerVoice
+from worker.turns.fillers import FillerTurns
+from worker.turns.floor import Floor, FloorEdge, Slot, SlotEdge
+from worker.turns.interruptions import Interruptions
+from worker.turns.pending import PendingTools
+from worker.turns.responses import ResponseTurns
+from worker.turns.slot import ResponseSlot
+from worker.turns.state import END_CALL, TONE, TurnConfig, TurnState
+from worker.turns.tools import ToolTurns
 
 __all__ = ["END_CALL", "TONE", "TurnConfig", "TurnMachine"]
 
