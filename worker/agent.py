@@ -17,9 +17,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from worker.call_tools.durations import ABOUT
+from worker.call_tools.later import OFFERS, Way
 from worker.errors import AgentFileError
-from worker.later import OFFERS, Way
-from worker.usual import ABOUT
 
 T = TypeVar("T")
 

@@ -24,6 +24,7 @@ from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
 from worker.agent import Agent, AgentFile
 from worker.call_backs import CallBacks
+from worker.call_tools.durations import UsualTimes, filled
 from worker.embedded import Embedded
 from worker.factory import check_tools, make_session, prepare_canned
 from worker.governor import Governor
@@ -38,7 +39,6 @@ from worker.records.recorder import CallRecord, Observer
 from worker.session import CallInfo, CallSession, Services
 from worker.settings.settings import Settings
 from worker.switchboard import Observe, Switchboard
-from worker.usual import UsualTimes, filled
 from worker.voice import prepare as prepare_audio
 
 __all__ = ["App"]

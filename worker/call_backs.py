@@ -21,7 +21,7 @@ from tools.queue.queued import QueuedRunner
 from tools.queue.store import call_backs as store
 from tools.queue.store.call_backs import CallBack
 from worker.agent import Agent, AgentLater
-from worker.later import call_back_uri
+from worker.call_tools.later import call_back_uri
 from worker.records.metrics import Metrics
 from worker.records.recorder import Answered, Ended, Observer, RecordEvent, ResultTold
 from worker.session import CallSession

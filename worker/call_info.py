@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tools.run.catalog import Catalog
-from worker.later import LaterWays
+from worker.call_tools.durations import UsualTimes
+from worker.call_tools.later import LaterWays
 from worker.records.metrics import Metrics
-from worker.usual import UsualTimes
 
 __all__ = ["CallInfo", "Services"]
 

@@ -15,24 +15,24 @@ from tools.errors import ToolDefinitionError
 from tools.queue.store.late import LateResult
 from tools.run.catalog import Catalog
 from worker.agent import Agent, AgentFile
-from worker.call_catalog import CallCatalog
-from worker.call_functions import CALL_FUNCTIONS, TELL_LATER, tell_later_function
+from worker.call_tools.catalog import CallCatalog
+from worker.call_tools.durations import ABOUT, UsualTimes, filled, time_left
+from worker.call_tools.exposure import DESCRIBE_TOOL, LIST_TOOLS, RUN_TOOL, ToolView
+from worker.call_tools.functions import CALL_FUNCTIONS, TELL_LATER, tell_later_function
+from worker.call_tools.hook import load_hook
+from worker.call_tools.later import LaterWays, Way, offer_words, opening_words
+from worker.call_tools.offer import ToolOffer
+from worker.call_tools.policy import ToolPolicy
 from worker.canned import CannedVoice
-from worker.exposure import DESCRIBE_TOOL, LIST_TOOLS, RUN_TOOL, ToolView
-from worker.later import LaterWays, Way, offer_words, opening_words
 from worker.local.voice import voice_of
 from worker.realtime.base import SessionConfig
 from worker.realtime.connection import Provider, RealtimeConnection
 from worker.realtime.link import Link
 from worker.records.recorder import Recorder
 from worker.session import CallInfo, CallSession, Services
-from worker.tool_hook import load_hook
-from worker.tool_offer import ToolOffer
-from worker.tool_policy import ToolPolicy
 from worker.turns.filler_voice import Fill, FillerConfig, Offer, Waiting
 from worker.turns.machine import END_CALL, TurnConfig, TurnMachine
 from worker.turns.silence import SilenceConfig
-from worker.usual import ABOUT, UsualTimes, filled, time_left
 from worker.voice import session_format
 
 __all__ = [

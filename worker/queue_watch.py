@@ -11,8 +11,8 @@ import structlog
 from tools.errors import QueueUnavailable
 from tools.queue.backlog import Backlog, Judged
 from tools.run.durations import Usual
+from worker.call_tools.durations import FEWEST, UsualTimes
 from worker.records.metrics import Metrics
-from worker.usual import FEWEST, UsualTimes
 
 __all__ = ["QueueWatch"]
 

@@ -17,10 +17,12 @@ from telephony.bridge import Bridge
 from worker.agent import Agent
 from worker.agent_voice import AgentVoice
 from worker.call_info import CallInfo, Services
+from worker.call_tools.later import Way
+from worker.call_tools.offer import ToolOffer
+from worker.call_tools.runs import ToolCalls
 from worker.canned import CannedFillers, CannedVoice
 from worker.conversation import Conversation
 from worker.digits import DigitBuffer
-from worker.later import Way
 from worker.leaving import Leaving
 from worker.minutes import Minutes
 from worker.playout import Playout
@@ -28,8 +30,6 @@ from worker.realtime import base
 from worker.realtime.link import Link
 from worker.records.recorder import Recorder
 from worker.sounds import APOLOGY, load_prompt
-from worker.tool_calls import ToolCalls
-from worker.tool_offer import ToolOffer
 from worker.turns.machine import TurnMachine
 from worker.turns.machine import events as turn
 from worker.voice import Downlink, Uplink

@@ -16,7 +16,7 @@ from parts.services import Gates, RealtimeServer, RedisServer, ToolWorker, Worke
 from parts.webhook import Receiver
 
 from tools.queue import names
-from worker.later import OPENINGS, WORDS
+from worker.call_tools.later import OPENINGS, WORDS
 
 ERRANDS = Path(__file__).parent / "parts" / "errands.py"
 NUMBER = "0301234567"

@@ -17,10 +17,12 @@ from tools.queue.store.late import LateResult, Orphan
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
 from worker.agent import Agent, AgentFile, load_agent_file
-from worker.call_functions import CALL_FUNCTIONS, TELL_LATER
+from worker.call_tools.durations import UsualTimes
+from worker.call_tools.exposure import REGISTRY, Exposure, ToolView, view_of
+from worker.call_tools.functions import CALL_FUNCTIONS, TELL_LATER
+from worker.call_tools.later import OPENINGS, WORDS, LaterWays, Way
 from worker.canned import CannedVoice
 from worker.errors import AgentFileError, HostError
-from worker.exposure import REGISTRY, Exposure, ToolView, view_of
 from worker.factory import (
     END_CALL_FUNCTION,
     canned_voice,
@@ -30,14 +32,12 @@ from worker.factory import (
     session_config,
     turn_config,
 )
-from worker.later import OPENINGS, WORDS, LaterWays, Way
 from worker.realtime.openai.codec import OpenAICodec
 from worker.realtime.provider import Provider
 from worker.records.metrics import Metrics
 from worker.session import CallInfo, Services
 from worker.turns.filler_voice import Waiting
 from worker.turns.machine import END_CALL
-from worker.usual import UsualTimes
 
 
 @tool(mode="queued", filler="Let me look.", grace=1.5)

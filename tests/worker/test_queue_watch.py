@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 from tools.errors import QueueUnavailable
 from tools.queue.backlog import Backlog
 from tools.run.durations import Usual
+from worker.call_tools.durations import UsualTimes
 from worker.queue_watch import UNKNOWN_RUN_S, QueueWatch
 from worker.records.metrics import Metrics
-from worker.usual import UsualTimes
 
 
 @dataclass

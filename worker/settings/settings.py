@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from worker.call_tools.later import CALLER, LaterWays
 from worker.errors import SettingsError
-from worker.later import CALLER, LaterWays
 from worker.settings.values import (
     CallBackUri,
     Directory,

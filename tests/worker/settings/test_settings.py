@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from tools.queue.backlog import Backlog
+from worker.call_tools.later import LaterWays
 from worker.errors import SettingsError
-from worker.later import LaterWays
 from worker.settings.settings import (
     Settings,
     child_environment,

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tools import tool
-from worker import tool_hook
+from worker.call_tools import hook as tool_hook
+from worker.call_tools.hook import ask, load_hook
 from worker.errors import AgentFileError
-from worker.tool_hook import ask, load_hook
 
 NOW = datetime(2026, 11, 3, 9, 30)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from worker.call_functions import CANCEL_JOB, PENDING_JOBS, TELL_LATER, CallFunctions, tell_later_function
-from worker.later import Way
+from worker.call_tools.functions import CANCEL_JOB, PENDING_JOBS, TELL_LATER, CallFunctions, tell_later_function
+from worker.call_tools.later import Way
 from worker.records.recorder import Recorder
 from worker.turns.events import StartTool
 from worker.turns.pending import PendingTool, PendingTools

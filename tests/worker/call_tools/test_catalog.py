@@ -13,8 +13,8 @@ from tools.queue.queued import QueuedRunner, QueueSettings
 from tools.run.catalog import Catalog, ToolRequest
 from tools.run.inline import InlineRunner
 from tools.run.outcome import Outcome
-from worker.call_catalog import CallCatalog
-from worker.tool_policy import ToolPolicy
+from worker.call_tools.catalog import CallCatalog
+from worker.call_tools.policy import ToolPolicy
 
 RUNS: list[str] = []
 

@@ -13,12 +13,12 @@ from structlog.testing import capture_logs
 from tools import tool
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
-from worker.call_catalog import CallCatalog
-from worker.exposure import Exposure
+from worker.call_tools.catalog import CallCatalog
+from worker.call_tools.exposure import Exposure
+from worker.call_tools.offer import ToolOffer
+from worker.call_tools.policy import ToolPolicy
 from worker.realtime.base import SessionConfig
 from worker.realtime.link import Link
-from worker.tool_offer import ToolOffer
-from worker.tool_policy import ToolPolicy
 
 Until = Callable[..., Awaitable[None]]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from worker.exposure import Exposure
+from worker.call_tools.exposure import Exposure
 
 __all__ = ["Quota", "ToolPolicy"]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tools import tool
 from tools.define.spec import ToolSpec
-from worker.exposure import (
+from worker.call_tools.exposure import (
     DESCRIBE_TOOL,
     DISCOVERY,
     LIST_TOOLS,

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from worker.call_catalog import CallCatalog
-from worker.later import Way
+from worker.call_tools.catalog import CallCatalog
+from worker.call_tools.later import Way
 from worker.records.recorder import Recorder
 from worker.turns.events import StartTool
 from worker.turns.pending import PendingTool, PendingTools

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
-from worker import tool_hook
-from worker.call_catalog import CallCatalog
+from worker.call_tools import hook as tool_hook
+from worker.call_tools.catalog import CallCatalog
 from worker.realtime.base import SessionConfig
 from worker.realtime.link import Link
 

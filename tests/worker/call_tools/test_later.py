@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.later import WORDS, LaterWays, call_back_uri, offer_words, opening_words
+from worker.call_tools.later import WORDS, LaterWays, call_back_uri, offer_words, opening_words
 
 TEMPLATE = "sip:{caller}@trunk.example.com:5080;transport=tcp"
 BOTH = ("call_back", "send")

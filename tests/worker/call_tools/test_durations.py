@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.usual import FEWEST, RUNS, TOOLS, UsualTimes, filled, spoken_duration, time_left
+from worker.call_tools.durations import FEWEST, RUNS, TOOLS, UsualTimes, filled, spoken_duration, time_left
 
 
 def test_a_few_runs_make_it_usual_and_it_is_their_middle() -> None:

@@ -9,14 +9,14 @@ from typing import Any
 
 from tools.run.catalog import ToolRequest
 from tools.run.outcome import Outcome, failure
-from worker.call_catalog import CallCatalog
-from worker.call_functions import CallFunctions
-from worker.later import Way
+from worker.call_tools.catalog import CallCatalog
+from worker.call_tools.durations import UsualTimes
+from worker.call_tools.functions import CallFunctions
+from worker.call_tools.later import Way
 from worker.records.metrics import Metrics
 from worker.records.recorder import CONTINUES, Recorder
 from worker.turns.events import CancelTool, ResultsTold, StartTool, ToolFinished, ToolProgress
 from worker.turns.pending import PendingTools
-from worker.usual import UsualTimes
 
 __all__ = ["ToolCalls"]
 

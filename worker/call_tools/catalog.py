@@ -8,8 +8,8 @@ from tools.define.spec import ToolSpec
 from tools.run import more
 from tools.run.catalog import Catalog, OnProgress, OnStarted, Promised, ToolRequest
 from tools.run.outcome import Outcome, failure
-from worker.exposure import ToolView, view_of
-from worker.tool_policy import Quota, ToolPolicy
+from worker.call_tools.exposure import ToolView, view_of
+from worker.call_tools.policy import Quota, ToolPolicy
 
 __all__ = ["CallCatalog"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.tool_policy import Quota, ToolPolicy
+from worker.call_tools.policy import Quota, ToolPolicy
 
 
 def test_allow_and_deny_are_patterns_and_deny_wins() -> None:

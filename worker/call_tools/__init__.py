@@ -1,0 +1,1 @@
+"""The tools of one call: what it is offered, how its tool calls run, and what may be told later."""
