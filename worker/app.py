@@ -22,7 +22,7 @@ from tools.queue.store.call_backs import CallBack
 from tools.queue.store.late import LateResult
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
-from worker.agent import Agent, AgentFile
+from worker.agent.agent_file import Agent, AgentFile
 from worker.call_backs import CallBacks
 from worker.call_tools.durations import UsualTimes, filled
 from worker.embedded import Embedded

@@ -20,7 +20,7 @@ from tools.errors import QueueUnavailable
 from tools.queue.queued import QueuedRunner
 from tools.queue.store import call_backs as store
 from tools.queue.store.call_backs import CallBack
-from worker.agent import Agent, AgentLater
+from worker.agent.agent_file import Agent, AgentLater
 from worker.call_tools.later import call_back_uri
 from worker.records.metrics import Metrics
 from worker.records.recorder import Answered, Ended, Observer, RecordEvent, ResultTold

@@ -74,7 +74,7 @@ async def check_agent(settings: Settings) -> list[Finding]:
     """The agent file, and whether its tools load."""
     from tools.define.loading import load_tools
     from tools.errors import ToolDefinitionError
-    from worker.agent import load_agent_file
+    from worker.agent.agent_file import load_agent_file
 
     try:
         file = load_agent_file(settings.agent)

@@ -113,7 +113,7 @@ def tool_worker(
             "REDIS_URL is not set: a tool worker needs the Redis that the workers use, such as redis://127.0.0.1:6379"
         )
     from tools.worker.tool_worker import run_tool_worker
-    from worker.agent import load_agent_file
+    from worker.agent.agent_file import load_agent_file
 
     # A plain line, not a log line, which a log level may hide: whoever started this process waits for it.
     run_tool_worker(
@@ -259,7 +259,7 @@ def _start(process: str) -> Settings:
 
 def _load_tools() -> list[ToolSpec]:
     from tools.define.loading import load_tools
-    from worker.agent import load_agent_file
+    from worker.agent.agent_file import load_agent_file
     from worker.settings.settings import load_settings
 
     return load_tools(load_agent_file(load_settings().agent).tool_modules())

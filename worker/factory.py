@@ -14,7 +14,7 @@ from tools.define.spec import ToolSpec
 from tools.errors import ToolDefinitionError
 from tools.queue.store.late import LateResult
 from tools.run.catalog import Catalog
-from worker.agent import Agent, AgentFile
+from worker.agent.agent_file import Agent, AgentFile
 from worker.call_tools.catalog import CallCatalog
 from worker.call_tools.durations import ABOUT, UsualTimes, filled, time_left
 from worker.call_tools.exposure import DESCRIBE_TOOL, LIST_TOOLS, RUN_TOOL, ToolView

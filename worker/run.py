@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 import uvloop
 
-from worker.agent import load_agent_file
+from worker.agent.agent_file import load_agent_file
 from worker.settings.settings import Settings
 
 if TYPE_CHECKING:

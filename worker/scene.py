@@ -31,7 +31,7 @@ from structlog.testing import capture_logs
 from tools.define.loading import load_tools
 from tools.define.spec import ATTRIBUTE, ToolSpec
 from tools.errors import ToolDefinitionError
-from worker.agent import Agent, load_agent_file
+from worker.agent.agent_file import Agent, load_agent_file
 from worker.records.recorder import CallRecord
 from worker.stage.call import TICK_S, PlayedCall, SceneFailed
 from worker.stage.model import Asked, speech_s

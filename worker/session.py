@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from telephony.bridge import Bridge
-from worker.agent import Agent
+from worker.agent.agent_file import Agent
 from worker.agent_voice import AgentVoice
 from worker.call_info import CallInfo, Services
 from worker.call_tools.later import Way

@@ -25,7 +25,7 @@ from tools.queue.store.call_backs import CallBack
 from tools.queue.store.late import Orphan
 from tools.run.outcome import returned
 from worker import call_backs as module
-from worker.agent import Agent
+from worker.agent.agent_file import Agent
 from worker.call_backs import CallBacks
 from worker.records.metrics import Metrics
 from worker.records.recorder import Observer, Recorder

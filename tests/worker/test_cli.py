@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from worker import cli
-from worker.agent import AgentFileError
+from worker.agent.agent_file import AgentFileError
 from worker.errors import HostError, SettingsError
 
 COMMANDS = ("demo", "serve", "dial", "tool-worker", "realtime-server", "check", "dashboard", "tools")

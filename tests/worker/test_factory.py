@@ -16,7 +16,7 @@ from tools.errors import ToolDefinitionError
 from tools.queue.store.late import LateResult, Orphan
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
-from worker.agent import Agent, AgentFile, load_agent_file
+from worker.agent.agent_file import Agent, AgentFile, load_agent_file
 from worker.call_tools.durations import UsualTimes
 from worker.call_tools.exposure import REGISTRY, Exposure, ToolView, view_of
 from worker.call_tools.functions import CALL_FUNCTIONS, TELL_LATER

@@ -9,7 +9,7 @@ from typing import Annotated
 import pytest
 
 from tools import Needs, ToolContext, ToolDefinitionError, ToolError, tool
-from worker.agent import Agent, AgentFileError
+from worker.agent.agent_file import Agent, AgentFileError
 from worker.scene import Call, Scene, SceneFailed
 
 done: list[str] = []

@@ -21,7 +21,7 @@ from telephony.pcm import level_dbfs
 from tools import tool
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
-from worker.agent import Agent
+from worker.agent.agent_file import Agent
 from worker.agent_voice import UNHEARD
 from worker.factory import make_session
 from worker.leaving import APOLOGY_BOUND_S

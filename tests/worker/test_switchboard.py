@@ -24,7 +24,7 @@ from tools import tool
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
 from worker import switchboard as board_module
-from worker.agent import Agent
+from worker.agent.agent_file import Agent
 from worker.factory import make_session
 from worker.pace import Pacer
 from worker.realtime import link as link_module

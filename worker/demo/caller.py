@@ -21,7 +21,7 @@ from telephony.endpoint import Endpoint
 from telephony.resample import Resampler
 from telephony.settings import SipSettings
 from tools.define.loading import load_tools
-from worker.agent import load_agent_file
+from worker.agent.agent_file import load_agent_file
 from worker.demo.agent_lines import grammar
 from worker.demo.ears import FRAME_MS, Listener, Started, Stopped
 from worker.demo.script import CallerScript, Finish, Line, Say

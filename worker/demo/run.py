@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from worker.agent import AgentFile, load_agent_file
+from worker.agent.agent_file import AgentFile, load_agent_file
 from worker.app import App
 from worker.children import Child, ChildSpec
 from worker.demo.show import Show

@@ -10,7 +10,7 @@ from telephony.bridge import Bridge
 from tools.define.spec import ToolSpec
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
-from worker.agent import Agent
+from worker.agent.agent_file import Agent
 from worker.factory import make_session, turn_config
 from worker.realtime.connection import Provider
 from worker.realtime.history import heard_words

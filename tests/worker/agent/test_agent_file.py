@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.agent import DEFAULT_AGENT, load_agent_file
+from worker.agent.agent_file import DEFAULT_AGENT, load_agent_file
 from worker.errors import AgentFileError
 
 

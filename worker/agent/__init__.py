@@ -1,0 +1,1 @@
+"""The agent file, and the agent that is shipped."""
