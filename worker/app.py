@@ -23,10 +23,12 @@ from tools.queue.store.late import LateResult
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
 from worker.agent.agent_file import Agent, AgentFile
+from worker.call.audio import prepare as prepare_audio
+from worker.call.factory import check_tools, make_session, prepare_canned
+from worker.call.session import CallInfo, CallSession, Services
 from worker.call_backs import CallBacks
 from worker.call_tools.durations import UsualTimes, filled
 from worker.embedded import Embedded
-from worker.factory import check_tools, make_session, prepare_canned
 from worker.governor import Governor
 from worker.http import HttpEndpoint, Part, start_http
 from worker.load_watch import LoadWatch
@@ -36,10 +38,8 @@ from worker.realtime.connection import Provider, prepare
 from worker.records.late import LateRecords
 from worker.records.metrics import Metrics
 from worker.records.recorder import CallRecord, Observer
-from worker.session import CallInfo, CallSession, Services
 from worker.settings.settings import Settings
 from worker.switchboard import Observe, Switchboard
-from worker.voice import prepare as prepare_audio
 
 __all__ = ["App"]
 

@@ -21,10 +21,10 @@ from tools.queue.queued import QueuedRunner
 from tools.queue.store import call_backs as store
 from tools.queue.store.call_backs import CallBack
 from worker.agent.agent_file import Agent, AgentLater
+from worker.call.session import CallSession
 from worker.call_tools.later import call_back_uri
 from worker.records.metrics import Metrics
 from worker.records.recorder import Answered, Ended, Observer, RecordEvent, ResultTold
-from worker.session import CallSession
 
 if TYPE_CHECKING:
     from redis import Redis

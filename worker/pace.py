@@ -9,7 +9,7 @@ from typing import ParamSpec, Protocol, TypeVar
 
 import structlog
 
-from worker.voice import Uplink, convert_all
+from worker.call.audio import Uplink, convert_all
 
 __all__ = ["BATCH_MS", "Pacer"]
 

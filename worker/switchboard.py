@@ -15,10 +15,10 @@ from telephony import events as phone
 from telephony.bridge import Bridge
 from telephony.endpoint import Endpoint
 from telephony.recording import StereoRecorder
+from worker.call.session import CallSession
 from worker.pace import Pacer
 from worker.records.metrics import Metrics
 from worker.records.recorder import CallRecord, Observer, write_record
-from worker.session import CallSession
 
 __all__ = ["LiveCall", "MakeSession", "Switchboard"]
 

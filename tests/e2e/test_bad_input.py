@@ -18,7 +18,7 @@ from parts.provider import ANSWER_HZ, RATE, Opening, Provider, Session
 from parts.services import Worker
 from parts.wire import udp_socket
 
-from worker.sounds import APOLOGY, load_prompt
+from worker.call.sounds import APOLOGY, load_prompt
 
 DialDesk = Callable[[], tuple[Call, Session, str]]
 Offhook = Callable[..., tuple[int, str, str]]

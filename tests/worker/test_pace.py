@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from worker.call.audio import Uplink
 from worker.pace import BATCH_MS, SLOTS, TICK_S, Pacer
-from worker.voice import Uplink
 
 Until = Callable[..., Awaitable[None]]
 

@@ -25,12 +25,12 @@ from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
 from worker import switchboard as board_module
 from worker.agent.agent_file import Agent
-from worker.factory import make_session
+from worker.call.factory import make_session
+from worker.call.session import CallInfo, CallSession, Services
 from worker.pace import Pacer
 from worker.realtime import link as link_module
 from worker.realtime.provider import Provider
 from worker.records.metrics import Metrics
-from worker.session import CallInfo, CallSession, Services
 from worker.switchboard import Switchboard
 
 Until = Callable[..., Awaitable[None]]

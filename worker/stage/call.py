@@ -11,12 +11,12 @@ from tools.define.spec import ToolSpec
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
 from worker.agent.agent_file import Agent
-from worker.factory import make_session, turn_config
+from worker.call.factory import make_session, turn_config
+from worker.call.session import CallInfo, CallSession, Services
 from worker.realtime.connection import Provider
 from worker.realtime.history import heard_words
 from worker.records.metrics import Metrics
 from worker.records.recorder import recorder as records
-from worker.session import CallInfo, CallSession, Services
 from worker.stage.clock import SceneLoop
 from worker.stage.model import SceneConnection, SceneModel
 from worker.stage.script import Line, Run, Script

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.call.sounds import soft_tone
 from worker.demo.ears import BEFORE_FRAMES, START_FRAMES, STOP_FRAMES, Listener, Started, Stopped
-from worker.sounds import soft_tone
 
 SAMPLES = 160
 QUIET = bytes(2 * SAMPLES)

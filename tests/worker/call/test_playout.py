@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from telephony.bridge import Bridge
-from worker.playout import PAUSE_MS, PROMPT, REMEMBERED, Cut, Playout
+from worker.call.playout import PAUSE_MS, PROMPT, REMEMBERED, Cut, Playout
+from worker.call.sounds import soft_tone
 from worker.records.recorder import Recorder
 from worker.records.recorder import recorder as records
-from worker.sounds import soft_tone
 from worker.turns.machine import TONE
 
 FRAME = 320  # bytes of 20 ms at 8 kHz

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.leaving import APOLOGY_BOUND_S, Leaving
+from worker.call.hangup import APOLOGY_BOUND_S, Leaving
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from collections import deque
 from dataclasses import dataclass
 
 from telephony.bridge import Bridge
+from worker.call.sounds import soft_tone
 from worker.records.recorder import Recorder, Who
-from worker.sounds import soft_tone
 from worker.turns.machine import TONE
 
 __all__ = ["Cut", "Playout"]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from worker.conversation import Conversation
-from worker.minutes import Minutes
-from worker.playout import Playout
+from worker.call.audio import Downlink
+from worker.call.conversation import Conversation
+from worker.call.playout import Playout
+from worker.call.transcript import Minutes
 from worker.realtime import base
 from worker.records.metrics import Metrics
 from worker.records.recorder import Recorder, Who
 from worker.turns.events import AudioStarted, Purpose
 from worker.turns.machine import TurnMachine
-from worker.voice import Downlink
 
 __all__ = ["UNHEARD", "AgentVoice"]
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from telephony.pcm import level_dbfs
+from worker.call.sounds import APOLOGY, TONE_MS, TONE_PEAK, load_prompt, soft_tone
 from worker.demo.ears import SPEECH_DBFS
 from worker.errors import HostError
-from worker.sounds import APOLOGY, TONE_MS, TONE_PEAK, load_prompt, soft_tone
 
 
 def samples(pcm: bytes) -> np.ndarray:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from worker.call.canned import is_canned
 from worker.call_tools.catalog import CallCatalog
-from worker.canned import is_canned
 from worker.realtime import base
 from worker.realtime.history import History
 from worker.realtime.link import Link

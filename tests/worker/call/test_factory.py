@@ -17,13 +17,8 @@ from tools.queue.store.late import LateResult, Orphan
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
 from worker.agent.agent_file import Agent, AgentFile, load_agent_file
-from worker.call_tools.durations import UsualTimes
-from worker.call_tools.exposure import REGISTRY, Exposure, ToolView, view_of
-from worker.call_tools.functions import CALL_FUNCTIONS, TELL_LATER
-from worker.call_tools.later import OPENINGS, WORDS, LaterWays, Way
-from worker.canned import CannedVoice
-from worker.errors import AgentFileError, HostError
-from worker.factory import (
+from worker.call.canned import CannedVoice
+from worker.call.factory import (
     END_CALL_FUNCTION,
     canned_voice,
     check_tools,
@@ -32,10 +27,15 @@ from worker.factory import (
     session_config,
     turn_config,
 )
+from worker.call.session import CallInfo, Services
+from worker.call_tools.durations import UsualTimes
+from worker.call_tools.exposure import REGISTRY, Exposure, ToolView, view_of
+from worker.call_tools.functions import CALL_FUNCTIONS, TELL_LATER
+from worker.call_tools.later import OPENINGS, WORDS, LaterWays, Way
+from worker.errors import AgentFileError, HostError
 from worker.realtime.openai.codec import OpenAICodec
 from worker.realtime.provider import Provider
 from worker.records.metrics import Metrics
-from worker.session import CallInfo, Services
 from worker.turns.filler_voice import Waiting
 from worker.turns.machine import END_CALL
 

@@ -9,8 +9,8 @@ import structlog
 from structlog.testing import capture_logs
 
 from telephony.bridge import Bridge
-from worker.minutes import VOICE_LAG_MS, Minutes
-from worker.playout import Playout
+from worker.call.playout import Playout
+from worker.call.transcript import VOICE_LAG_MS, Minutes
 from worker.realtime import base
 from worker.realtime.history import History
 from worker.records.metrics import Metrics

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.digits import LONGEST, PAUSE_S, DigitBuffer
+from worker.call.digits import LONGEST, PAUSE_S, DigitBuffer
 
 
 def test_hash_ends_the_entry_and_is_no_part_of_it() -> None:

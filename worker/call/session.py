@@ -15,24 +15,24 @@ import structlog
 
 from telephony.bridge import Bridge
 from worker.agent.agent_file import Agent
-from worker.agent_voice import AgentVoice
-from worker.call_info import CallInfo, Services
+from worker.call.agent_voice import AgentVoice
+from worker.call.audio import Downlink, Uplink
+from worker.call.canned import CannedFillers, CannedVoice
+from worker.call.conversation import Conversation
+from worker.call.digits import DigitBuffer
+from worker.call.hangup import Leaving
+from worker.call.info import CallInfo, Services
+from worker.call.playout import Playout
+from worker.call.sounds import APOLOGY, load_prompt
+from worker.call.transcript import Minutes
 from worker.call_tools.later import Way
 from worker.call_tools.offer import ToolOffer
 from worker.call_tools.runs import ToolCalls
-from worker.canned import CannedFillers, CannedVoice
-from worker.conversation import Conversation
-from worker.digits import DigitBuffer
-from worker.leaving import Leaving
-from worker.minutes import Minutes
-from worker.playout import Playout
 from worker.realtime import base
 from worker.realtime.link import Link
 from worker.records.recorder import Recorder
-from worker.sounds import APOLOGY, load_prompt
 from worker.turns.machine import TurnMachine
 from worker.turns.machine import events as turn
-from worker.voice import Downlink, Uplink
 
 __all__ = ["CallInfo", "CallSession", "Services"]
 

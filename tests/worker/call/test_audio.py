@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from telephony import g711, resample
 from telephony.pcm import level_dbfs
+from worker.call.audio import STREAMS, Downlink, Uplink, prepare, session_format
 from worker.realtime.base import RATE_HZ, SAMPLE_BYTES, AudioFormat
-from worker.voice import STREAMS, Downlink, Uplink, prepare, session_format
 
 FORMATS: list[AudioFormat] = ["pcm24k", "pcm16k", "pcmu", "pcma"]
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from worker.call.playout import Playout
+from worker.call.sounds import load_prompt
 from worker.errors import HostError
-from worker.playout import Playout
 from worker.realtime import base
-from worker.sounds import load_prompt
 from worker.turns.events import AudioStarted, SpeakFiller
 from worker.turns.machine import TurnMachine
 

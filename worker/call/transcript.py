@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from worker.playout import Playout
+from worker.call.playout import Playout
 from worker.realtime import base
 from worker.realtime.history import History
 from worker.records.metrics import Metrics

@@ -15,6 +15,9 @@ from tools.errors import ToolDefinitionError
 from tools.queue.store.late import LateResult
 from tools.run.catalog import Catalog
 from worker.agent.agent_file import Agent, AgentFile
+from worker.call.audio import session_format
+from worker.call.canned import CannedVoice
+from worker.call.session import CallInfo, CallSession, Services
 from worker.call_tools.catalog import CallCatalog
 from worker.call_tools.durations import ABOUT, UsualTimes, filled, time_left
 from worker.call_tools.exposure import DESCRIBE_TOOL, LIST_TOOLS, RUN_TOOL, ToolView
@@ -23,17 +26,14 @@ from worker.call_tools.hook import load_hook
 from worker.call_tools.later import LaterWays, Way, offer_words, opening_words
 from worker.call_tools.offer import ToolOffer
 from worker.call_tools.policy import ToolPolicy
-from worker.canned import CannedVoice
 from worker.local.voice import voice_of
 from worker.realtime.base import SessionConfig
 from worker.realtime.connection import Provider, RealtimeConnection
 from worker.realtime.link import Link
 from worker.records.recorder import Recorder
-from worker.session import CallInfo, CallSession, Services
 from worker.turns.filler_voice import Fill, FillerConfig, Offer, Waiting
 from worker.turns.machine import END_CALL, TurnConfig, TurnMachine
 from worker.turns.silence import SilenceConfig
-from worker.voice import session_format
 
 __all__ = [
     "END_CALL_FUNCTION",

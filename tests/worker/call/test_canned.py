@@ -14,9 +14,9 @@ from structlog.testing import capture_logs
 
 from telephony.bridge import Bridge
 from telephony.pcm import level_dbfs
-from worker.canned import CannedFillers, CannedVoice, is_canned
+from worker.call.canned import CannedFillers, CannedVoice, is_canned
+from worker.call.playout import Playout
 from worker.errors import HostError
-from worker.playout import Playout
 from worker.realtime import base
 from worker.records.recorder import Recorder
 from worker.turns.filler_voice import FillerConfig

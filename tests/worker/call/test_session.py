@@ -22,14 +22,14 @@ from tools import tool
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
 from worker.agent.agent_file import Agent
-from worker.agent_voice import UNHEARD
-from worker.factory import make_session
-from worker.leaving import APOLOGY_BOUND_S
-from worker.playout import PAUSE_MS
+from worker.call.agent_voice import UNHEARD
+from worker.call.factory import make_session
+from worker.call.hangup import APOLOGY_BOUND_S
+from worker.call.playout import PAUSE_MS
+from worker.call.session import CallInfo, CallSession, Services
 from worker.realtime import base
 from worker.realtime import link as link_module
 from worker.records.metrics import Metrics
-from worker.session import CallInfo, CallSession, Services
 
 Until = Callable[..., Awaitable[None]]
 SILENCE = bytes(320)
