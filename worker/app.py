@@ -28,7 +28,7 @@ from worker.call.factory import check_tools, make_session, prepare_canned
 from worker.call.session import CallInfo, CallSession, Services
 from worker.call_backs import CallBacks
 from worker.call_tools.durations import UsualTimes, filled
-from worker.embedded import Embedded
+from worker.embedded.services import Embedded
 from worker.governor import Governor
 from worker.http import HttpEndpoint, Part, start_http
 from worker.load_watch import LoadWatch

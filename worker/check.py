@@ -142,7 +142,7 @@ def _try_endpoint(settings: Settings) -> list[Finding]:
 
 async def check_redis(settings: Settings) -> list[Finding]:
     """The Redis of REDIS_URL, or the program for the embedded one."""
-    from worker.embedded import ping_redis, redis_program
+    from worker.embedded.services import ping_redis, redis_program
 
     url = reveal(settings.redis_url)
     if url is None:

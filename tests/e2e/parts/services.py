@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from worker.embedded import redis_program
+from worker.embedded.services import redis_program
 
 
 class RedisServer:

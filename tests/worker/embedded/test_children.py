@@ -8,7 +8,7 @@ from itertools import islice
 
 import pytest
 
-from worker.children import Child, ChildSpec, restart_delays, to_stderr
+from worker.embedded.children import Child, ChildSpec, restart_delays, to_stderr
 from worker.errors import ChildFailed
 
 
@@ -114,7 +114,7 @@ async def test_very_long_lines_do_not_stop_the_reading() -> None:
 async def test_children_die_with_a_killed_parent() -> None:
     code = """
 import asyncio, os, sys
-from worker.children import Child, ChildSpec
+from worker.embedded.children import Child, ChildSpec
 async def main():
     kid = Child(ChildSpec(name="kid", command=(sys.executable, "-c", "import time; time.sleep(60)"),
                           environment=dict(os.environ)))

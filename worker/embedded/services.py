@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from worker.children import Child, ChildSpec, LineSink, to_stderr
+from worker.embedded.children import Child, ChildSpec, LineSink, to_stderr
 from worker.errors import HostError
 from worker.settings.settings import Settings, child_environment, reveal, search_path, variable_of
 

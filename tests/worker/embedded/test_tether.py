@@ -2,7 +2,7 @@ import os
 import subprocess
 import sys
 
-from worker.children import TETHER
+from worker.embedded.children import TETHER
 
 
 def tethered(parent: int, *command: str) -> subprocess.CompletedProcess[str]:
