@@ -80,7 +80,7 @@ def demo(
 def serve() -> None:
     """Answer phone calls, until SIGTERM or Ctrl-C: then no new ones, and those in progress may end."""
     settings = _start("worker")
-    from worker.run import serve as run
+    from worker.service.run import serve as run
 
     run(settings)
 
@@ -91,7 +91,7 @@ def dial(
 ) -> None:
     """Call somebody; the agent speaks once they answer. Ends with the call."""
     settings = _start("worker")
-    from worker.run import dial as run
+    from worker.service.run import dial as run
 
     run(settings, uri)
 

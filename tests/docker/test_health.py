@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from worker.http import Part, start_http
 from worker.records.metrics import Metrics
+from worker.service.http import Part, start_http
 from worker.settings.values import HttpAddress
 
 HEALTH = Path(__file__).parents[2] / "docker" / "health"

@@ -14,7 +14,6 @@ from typing import Any
 from rich.console import Console
 
 from worker.agent.agent_file import AgentFile, load_agent_file
-from worker.app import App
 from worker.call.session import CallSession
 from worker.demo.show import Show
 from worker.demo.timeline import draw
@@ -23,7 +22,8 @@ from worker.embedded.children import Child, ChildSpec
 from worker.embedded.services import Embedded
 from worker.log import setup_logging
 from worker.records.recorder import CallRecord, Observer, RecordEvent, write_record
-from worker.run import run_loop
+from worker.service.app import App
+from worker.service.run import run_loop
 from worker.settings.settings import Settings, child_environment
 
 __all__ = ["run_demo"]

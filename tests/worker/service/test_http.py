@@ -4,8 +4,8 @@ import aiohttp
 import pytest
 
 from worker.errors import HostError
-from worker.http import Part, start_http
 from worker.records.metrics import Metrics
+from worker.service.http import Part, start_http
 from worker.settings.values import HttpAddress
 
 

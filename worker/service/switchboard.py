@@ -16,9 +16,9 @@ from telephony.bridge import Bridge
 from telephony.endpoint import Endpoint
 from telephony.recording import StereoRecorder
 from worker.call.session import CallSession
-from worker.pace import Pacer
 from worker.records.metrics import Metrics
 from worker.records.recorder import CallRecord, Observer, write_record
+from worker.service.pacer import Pacer
 
 __all__ = ["LiveCall", "MakeSession", "Switchboard"]
 

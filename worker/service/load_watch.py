@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import structlog
 
-from worker.governor import Governor, Reading
 from worker.records.metrics import Metrics
+from worker.service.governor import Governor, Reading
 
 __all__ = ["LoadWatch"]
 

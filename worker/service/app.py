@@ -26,20 +26,20 @@ from worker.agent.agent_file import Agent, AgentFile
 from worker.call.audio import prepare as prepare_audio
 from worker.call.factory import check_tools, make_session, prepare_canned
 from worker.call.session import CallInfo, CallSession, Services
-from worker.call_backs import CallBacks
 from worker.call_tools.durations import UsualTimes, filled
 from worker.embedded.services import Embedded
-from worker.governor import Governor
-from worker.http import HttpEndpoint, Part, start_http
-from worker.load_watch import LoadWatch
-from worker.pace import Pacer
-from worker.queue_watch import FINE, QueueWatch
 from worker.realtime.connection import Provider, prepare
 from worker.records.late import LateRecords
 from worker.records.metrics import Metrics
 from worker.records.recorder import CallRecord, Observer
+from worker.service.call_backs import CallBacks
+from worker.service.governor import Governor
+from worker.service.http import HttpEndpoint, Part, start_http
+from worker.service.load_watch import LoadWatch
+from worker.service.pacer import Pacer
+from worker.service.queue_watch import FINE, QueueWatch
+from worker.service.switchboard import Observe, Switchboard
 from worker.settings.settings import Settings
-from worker.switchboard import Observe, Switchboard
 
 __all__ = ["App"]
 

@@ -23,15 +23,15 @@ from telephony.endpoint import Endpoint
 from tools import tool
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
-from worker import switchboard as board_module
 from worker.agent.agent_file import Agent
 from worker.call.factory import make_session
 from worker.call.session import CallInfo, CallSession, Services
-from worker.pace import Pacer
 from worker.realtime import link as link_module
 from worker.realtime.provider import Provider
 from worker.records.metrics import Metrics
-from worker.switchboard import Switchboard
+from worker.service import switchboard as board_module
+from worker.service.pacer import Pacer
+from worker.service.switchboard import Switchboard
 
 Until = Callable[..., Awaitable[None]]
 AGENT = Agent(goodbye="We close now.")

@@ -18,7 +18,7 @@ from worker.agent.agent_file import load_agent_file
 from worker.settings.settings import Settings
 
 if TYPE_CHECKING:
-    from worker.app import App
+    from worker.service.app import App
 
 __all__ = ["dial", "run_loop", "serve", "until_stopped"]
 
@@ -37,7 +37,7 @@ def serve(settings: Settings) -> None:
 
 def _app(settings: Settings, *, calls_back: bool = False) -> App:
     agents = load_agent_file(settings.agent)
-    from worker.app import App
+    from worker.service.app import App
 
     return App(settings, agents, calls_back=calls_back)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.governor import Governor, Limits, Reading
+from worker.service.governor import Governor, Limits, Reading
 
 LIMITS = Limits()
 STEP_S, SPAN_S = 0.25, 0.5

@@ -8,9 +8,9 @@ import time
 import pytest
 from structlog.testing import capture_logs
 
-from worker.governor import Governor
-from worker.load_watch import LOOK_S, MEASURES, LoadWatch
 from worker.records.metrics import Metrics
+from worker.service.governor import Governor
+from worker.service.load_watch import LOOK_S, MEASURES, LoadWatch
 
 
 class Scene:

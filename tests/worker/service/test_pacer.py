@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from worker.call.audio import Uplink
-from worker.pace import BATCH_MS, SLOTS, TICK_S, Pacer
+from worker.service.pacer import BATCH_MS, SLOTS, TICK_S, Pacer
 
 Until = Callable[..., Awaitable[None]]
 

@@ -24,11 +24,11 @@ from tools.queue.store import late
 from tools.queue.store.call_backs import CallBack
 from tools.queue.store.late import Orphan
 from tools.run.outcome import returned
-from worker import call_backs as module
 from worker.agent.agent_file import Agent
-from worker.call_backs import CallBacks
 from worker.records.metrics import Metrics
 from worker.records.recorder import Observer, Recorder
+from worker.service import call_backs as module
+from worker.service.call_backs import CallBacks
 
 Until = Callable[..., Awaitable[None]]
 AGENT = Agent(later={"pauses": (60.0, 300.0), "ring_seconds": 30})

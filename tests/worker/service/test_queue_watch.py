@@ -13,8 +13,8 @@ from tools.errors import QueueUnavailable
 from tools.queue.backlog import Backlog
 from tools.run.durations import Usual
 from worker.call_tools.durations import UsualTimes
-from worker.queue_watch import UNKNOWN_RUN_S, QueueWatch
 from worker.records.metrics import Metrics
+from worker.service.queue_watch import UNKNOWN_RUN_S, QueueWatch
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""One worker process: calls accepted, paced, watched and drained."""
