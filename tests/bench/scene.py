@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 began = time.perf_counter()
 from tools import tool  # noqa: E402
-from worker.scene import Scene  # noqa: E402
+from worker.scene.scene import Scene  # noqa: E402
 
 IMPORT_S = time.perf_counter() - began
 

@@ -10,7 +10,7 @@ import pytest
 
 from tools import Needs, ToolContext, ToolDefinitionError, ToolError, tool
 from worker.agent.agent_file import Agent, AgentFileError
-from worker.scene import Call, Scene, SceneFailed
+from worker.scene.scene import Call, Scene, SceneFailed
 
 done: list[str] = []
 

@@ -10,8 +10,8 @@ import pytest
 
 from worker.realtime import base
 from worker.realtime.openai.codec import OpenAICodec
-from worker.stage.clock import SceneLoop
-from worker.stage.model import Asked, SceneModel, speech_s
+from worker.scene.clock import SceneLoop
+from worker.scene.model import Asked, SceneModel, speech_s
 
 CODEC = OpenAICodec()
 

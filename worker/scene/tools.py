@@ -13,7 +13,7 @@ from typing import Any
 
 from tools.define.context import ToolContext
 from tools.define.spec import ToolSpec
-from worker.stage.script import Run
+from worker.scene.script import Run
 
 __all__ = ["StagedTools"]
 

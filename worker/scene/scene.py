@@ -1,6 +1,6 @@
 """A whole dialogue against a tool, in a test of its author's: no network, no Redis, no audio, and no waiting.
 
-    from worker.scene import Scene
+    from worker.scene.scene import Scene
 
     def test_the_caller_does_not_wait_in_silence() -> None:
         with Scene(order_status) as scene:
@@ -33,9 +33,9 @@ from tools.define.spec import ATTRIBUTE, ToolSpec
 from tools.errors import ToolDefinitionError
 from worker.agent.agent_file import Agent, load_agent_file
 from worker.records.recorder import CallRecord
-from worker.stage.call import TICK_S, PlayedCall, SceneFailed
-from worker.stage.model import Asked, speech_s
-from worker.stage.script import Line, Run, Script
+from worker.scene.call import TICK_S, PlayedCall, SceneFailed
+from worker.scene.model import Asked, speech_s
+from worker.scene.script import Line, Run, Script
 
 __all__ = ["Call", "Line", "Run", "Scene", "SceneFailed"]
 

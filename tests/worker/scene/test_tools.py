@@ -11,9 +11,9 @@ import pytest
 
 from tools import ToolContext
 from tools.define.spec import spec_of
-from worker.stage.clock import SceneLoop
-from worker.stage.script import Run
-from worker.stage.tools import StagedTools
+from worker.scene.clock import SceneLoop
+from worker.scene.script import Run
+from worker.scene.tools import StagedTools
 
 
 @pytest.fixture

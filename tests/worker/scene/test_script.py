@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from worker.stage.script import Line, Script
+from worker.scene.script import Line, Script
 
 
 def test_tones_that_follow_each_other_are_one_line() -> None:

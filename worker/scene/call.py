@@ -17,10 +17,10 @@ from worker.realtime.connection import Provider
 from worker.realtime.history import heard_words
 from worker.records.metrics import Metrics
 from worker.records.recorder import recorder as records
-from worker.stage.clock import SceneLoop
-from worker.stage.model import SceneConnection, SceneModel
-from worker.stage.script import Line, Run, Script
-from worker.stage.tools import StagedTools
+from worker.scene.clock import SceneLoop
+from worker.scene.model import SceneConnection, SceneModel
+from worker.scene.script import Line, Run, Script
+from worker.scene.tools import StagedTools
 from worker.turns.floor import Floor
 from worker.turns.machine import TONE
 
