@@ -12,7 +12,7 @@ from worker.call_tools.catalog import CallCatalog
 from worker.realtime import base
 from worker.realtime.history import History
 from worker.realtime.link import Link
-from worker.turns.machine import events as turn
+from worker.turns import events as turn
 from worker.turns.owed import say_exactly
 from worker.turns.pending import PendingTool
 from worker.turns.tools import PLACEHOLDER

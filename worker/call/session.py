@@ -31,8 +31,8 @@ from worker.call_tools.runs import ToolCalls
 from worker.realtime import base
 from worker.realtime.link import Link
 from worker.records.recorder import Recorder
+from worker.turns import events as turn
 from worker.turns.machine import TurnMachine
-from worker.turns.machine import events as turn
 
 __all__ = ["CallInfo", "CallSession", "Services"]
 

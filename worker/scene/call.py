@@ -15,8 +15,8 @@ from worker.call.factory import make_session, turn_config
 from worker.call.session import CallInfo, CallSession, Services
 from worker.realtime.connection import Provider
 from worker.realtime.history import heard_words
+from worker.records import recorder as records
 from worker.records.metrics import Metrics
-from worker.records.recorder import recorder as records
 from worker.scene.clock import SceneLoop
 from worker.scene.model import SceneConnection, SceneModel
 from worker.scene.script import Line, Run, Script

@@ -13,6 +13,7 @@ import pytest
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from tests.tools.conftest import SHOP
 from tools.errors import QueueUnavailable
 from tools.queue import names
 from tools.queue.queued import QueuedRunner, QueueSettings
@@ -21,7 +22,6 @@ from tools.run.inline import InlineRunner
 from tools.run.outcome import Outcome
 from tools.run.request import ToolRequest
 
-SHOP = Path(__file__).with_name("shop.py")
 SPECS = {spec.name: spec for spec in load_tools([str(SHOP)])}
 
 Make = Callable[..., ToolRequest]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
 
+from tests.tools.conftest import SHOP
 from tools import Needs, ToolContext, ToolDefinitionError
 from tools.define.spec import spec_of
 from tools.queue.backlog import UNKNOWN_RUN_S
@@ -19,7 +19,6 @@ from tools.run.inline import InlineRunner
 from tools.run.outcome import Outcome
 from tools.run.request import ToolRequest
 
-SHOP = Path(__file__).with_name("shop.py")
 SPECS = {spec.name: spec for spec in load_tools([str(SHOP)])}
 SECRETS = {"SHOP_KEY": "sk-shop-77", "OTHER_KEY": "not for shops"}
 

@@ -15,7 +15,7 @@ from tools.errors import QueueUnavailable
 from tools.queue.queued import QueueSettings
 from tools.worker.tool_worker import PatientRetry, run_tool_worker
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_a_tool_worker_needs_no_telephony_no_websocket_and_no_worker() -> None:

@@ -19,10 +19,10 @@ from worker.call.playout import Playout
 from worker.errors import HostError
 from worker.realtime import base
 from worker.records.recorder import Recorder
+from worker.turns import events as turn
 from worker.turns.filler_voice import FillerConfig
 from worker.turns.floor import Floor
 from worker.turns.machine import TurnConfig, TurnMachine
-from worker.turns.machine import events as turn
 
 Until = Callable[..., Awaitable[None]]
 RATE = 8000

@@ -7,8 +7,8 @@ import pytest
 from telephony.bridge import Bridge
 from worker.call.playout import PAUSE_MS, PROMPT, REMEMBERED, Cut, Playout
 from worker.call.sounds import soft_tone
+from worker.records import recorder as records
 from worker.records.recorder import Recorder
-from worker.records.recorder import recorder as records
 from worker.turns.machine import TONE
 
 FRAME = 320  # bytes of 20 ms at 8 kHz

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from worker.embedded import services as embedded
 from worker.embedded.children import Child
 from worker.embedded.services import Embedded, ping_redis, private_folder, reachable_port, redis_program, redis_spec
-from worker.embedded.services import services as embedded
 from worker.errors import ChildFailed, HostError
 from worker.settings.settings import Settings, load_settings
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from worker.scene import clock
 from worker.scene.clock import SceneLoop, aside
-from worker.scene.scene import clock
 
 
 @pytest.fixture

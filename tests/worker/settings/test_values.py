@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from worker.settings.settings import values
+from worker.settings import values
 from worker.settings.values import HttpAddress
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.worker.test_turns import FILLERS, Scene, start_filler
 
+from tests.worker.turns.test_machine import FILLERS, Scene, start_filler
 from worker.realtime import base
+from worker.turns import events as turn
 from worker.turns.filler_voice import Offer
 from worker.turns.machine import TurnConfig, TurnMachine
-from worker.turns.machine import events as turn
 
 WORDS = "Shall I call you back?"
 

@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.realtime import base
+from worker.turns import events as turn
+from worker.turns import pending
 from worker.turns.ending import GOODBYE_BOUND_S, HANG_UP_PAD_S
 from worker.turns.events import Purpose
 from worker.turns.filler_voice import FillerConfig, Waiting
 from worker.turns.floor import Floor, Slot
 from worker.turns.interruptions import SPEECHES, WORDS_S
-from worker.turns.machine import END_CALL, TONE, TurnConfig, TurnMachine, pending
-from worker.turns.machine import events as turn
+from worker.turns.machine import END_CALL, TONE, TurnConfig, TurnMachine
 from worker.turns.responses import REMEMBERED
 from worker.turns.silence import SilenceConfig
 from worker.turns.tools import INTERRUPTED, PLACEHOLDER, PLACEHOLDER_S, TOO_MANY

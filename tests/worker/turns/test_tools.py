@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from tests.worker.test_turns import Scene
-
+from tests.worker.turns.test_machine import Scene
 from worker.realtime import base
+from worker.turns import events as turn
 from worker.turns.events import Purpose
-from worker.turns.machine import events as turn
 
 ACKNOWLEDGED = base.ItemCreated("i", "function_call_output", "")
 TOLD = turn.ResultsTold(("t1",))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.conftest import SECRET, children_of
+from tests.tools.conftest import SECRET, SHOP, children_of
 from tools import rig
 from tools.define.spec import spec_of
 from tools.queue import names
@@ -23,7 +23,6 @@ from tools.run.inline import InlineRunner
 from tools.worker.notices import pauses
 from tools.worker.notify import verify
 
-SHOP = Path(__file__).with_name("shop.py")
 SPECS = load_tools([f"{SHOP}:{name}" for name in ("report", "text_me", "keeps_on", "slow")])
 
 

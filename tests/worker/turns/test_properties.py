@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from worker.realtime import base
+from worker.turns import events as turn
 from worker.turns.filler_voice import FillerConfig
 from worker.turns.floor import Slot
 from worker.turns.machine import END_CALL, TONE, TurnConfig, TurnMachine
-from worker.turns.machine import events as turn
 from worker.turns.silence import SilenceConfig
 from worker.turns.tools import PLACEHOLDER
 

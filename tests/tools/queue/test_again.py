@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.tools.conftest import SHOP
 from tools.define.spec import spec_of
 from tools.queue import names
 from tools.queue.queued import QueuedRunner
@@ -19,7 +20,6 @@ from tools.run.inline import InlineRunner
 from tools.run.outcome import Outcome
 from tools.run.request import ToolRequest
 
-SHOP = Path(__file__).with_name("shop.py")
 SPECS = {spec.name: spec for spec in load_tools([str(SHOP)])}
 SECRETS = {"SHOP_KEY": "sk-shop-77"}
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.tools.conftest import SHOP
 from tools.queue import names
 from tools.queue.queued import QueuedRunner, QueueSettings
 from tools.run.catalog import Catalog, load_tools
 from tools.run.inline import InlineRunner
 from tools.run.request import ToolRequest
 
-SHOP = Path(__file__).with_name("shop.py")
 SPECS = load_tools([f"{SHOP}:{name}" for name in ("find_order", "route", "dispatch", "slow")])
 
 

@@ -1,0 +1,1 @@
+"""OpenAI's GA realtime protocol, as Azure, gateways and the local server speak it, too: a pure codec."""
