@@ -61,7 +61,7 @@ CMD ["dashboard", "--host", "0.0.0.0"]
 # Its health is that its first process runs: where Redis is away it waits, and a restart would mend nothing.
 FROM base AS tool-worker
 COPY --from=build /opt/offhook /opt/offhook
-RUN python -c "import tools.tool_worker" && offhook tools list
+RUN python -c "import tools.worker.tool_worker" && offhook tools list
 ENV PYTHONDONTWRITEBYTECODE=1
 USER offhook
 CMD ["tool-worker"]

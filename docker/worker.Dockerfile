@@ -52,7 +52,7 @@ COPY --chmod=755 docker/health /usr/local/bin/offhook-health
 ENV PATH=/opt/offhook/bin:$PATH PYTHONUNBUFFERED=1
 # What runs must not need what was left behind in the other stages. And the official image comes without bytecode of
 # Python's own modules: what is imported here is compiled once, not at each start and each health check.
-RUN python -c "import pjsua2, http.client, worker.run, worker.app, worker.local.server, worker.tether" \
+RUN python -c "import pjsua2, http.client, worker.service.run, worker.service.app, worker.local.server, worker.embedded.tether" \
     && offhook --help >/dev/null
 ENV PYTHONDONTWRITEBYTECODE=1
 # Tools in files of one's own: /agent is where they are mounted, and what they import is looked for there, too.

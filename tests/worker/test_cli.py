@@ -76,7 +76,7 @@ def test_a_wrong_key_of_the_agent_file_is_told_before_anything_heavy_is_loaded(t
     agent = tmp_path / "agent.toml"
     agent.write_text('greting = "Hello."\n')
     code = (
-        "import sys; from worker.run import serve; from worker.settings import load_settings\n"
+        "import sys; from worker.service.run import serve; from worker.settings.settings import load_settings\n"
         "try: serve(load_settings())\n"
         "except Exception as error: print(error)\n"
         "print(*{'openai', 'scipy', 'numpy', 'pjsua2'} & set(sys.modules))"

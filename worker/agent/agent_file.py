@@ -23,7 +23,7 @@ from worker.errors import AgentFileError
 
 T = TypeVar("T")
 
-DEFAULT_AGENT = Path(__file__).parent / "agents" / "default.toml"
+DEFAULT_AGENT = Path(__file__).with_name("default.toml")
 
 
 class _Table(BaseModel):

@@ -44,7 +44,7 @@ async def test_a_job_whose_worker_is_killed_gives_up_and_says_so(
     outcome = await waiting
     assert (outcome.status, outcome.detail) == (
         status,
-        "the tool worker lost the job: tools.leash.ToolStopped: its tool worker died",
+        "the tool worker lost the job: tools.worker.leash.ToolStopped: its tool worker died",
     )
     await asyncio.to_thread(rig.wait_until, lambda: is_gone(fork), "the fork's end")
     client = redis_server.client

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[3]
 
 def test_a_tool_worker_needs_no_telephony_no_websocket_and_no_worker() -> None:
     code = (
-        "import sys, tools.tool_worker, tools.builtin.clock, tools.builtin.orders;"
+        "import sys, tools.worker.tool_worker, tools.builtin.clock, tools.builtin.orders;"
         "heavy = {'pjsua2', 'websockets', 'openai', 'worker', 'telephony', 'numpy'};"
         "print(sorted(heavy & set(sys.modules)))"
     )
