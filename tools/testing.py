@@ -27,8 +27,8 @@ from tools.queue.queued import QueuedRunner, QueueSettings
 from tools.rig import RedisServer, tool_worker
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
-from tools.run.outcome import Outcome
-from tools.run.request import ToolRequest
+from tools.tool_call.outcome import Outcome
+from tools.tool_call.request import ToolRequest
 
 
 @dataclass(frozen=True, slots=True)

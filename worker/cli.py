@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tools.define.spec import ToolSpec
     from tools.run.catalog import Catalog
     from tools.run.inline import InlineRunner
-    from tools.run.outcome import Outcome
+    from tools.tool_call.outcome import Outcome
     from worker.settings.settings import Settings
 
 OURS = ("worker", "telephony", "tools")
@@ -281,7 +281,7 @@ def _run_tool(name: str, arguments: str) -> int:
     import uuid
 
     from tools.run.inline import InlineRunner
-    from tools.run.request import ToolRequest
+    from tools.tool_call.request import ToolRequest
 
     async def run() -> Outcome:
         runner = InlineRunner()

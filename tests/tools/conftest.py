@@ -18,7 +18,7 @@ from redis import Redis
 
 from tools import rig
 from tools.queue.queued import QueuedRunner, QueueSettings
-from tools.run.request import ToolRequest
+from tools.tool_call.request import ToolRequest
 from tools.worker.notify import NotifySettings
 
 SHOP = Path(__file__).with_name("shop.py")

@@ -16,7 +16,7 @@ from tools.define.loading import load_tools
 from tools.define.needs import chain
 from tools.queue import names
 from tools.queue.client import QueueClient, QueueSettings, tickets_of
-from tools.run.request import ToolRequest
+from tools.tool_call.request import ToolRequest
 
 pytest.importorskip("rq_dashboard")
 

@@ -11,7 +11,7 @@ import pytest
 from tools import ToolSpec
 from tools.run.catalog import Catalog, load_tools
 from tools.run.inline import InlineRunner
-from tools.run.request import ToolRequest
+from tools.tool_call.request import ToolRequest
 
 PAGE = Path(__file__).parents[2] / "tools" / "WRITING.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)

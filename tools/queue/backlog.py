@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tools.errors import ToolDefinitionError
-from tools.run.durations import Usual
+from tools.tool_call.durations import Usual
 
 UNKNOWN_RUN_S = 2.0  # what a tool that has never run is taken to need
 

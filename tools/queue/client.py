@@ -28,7 +28,7 @@ from tools.define.needs import Step
 from tools.define.spec import ToolSpec
 from tools.errors import QueueUnavailable
 from tools.queue import names
-from tools.run.request import ToolRequest
+from tools.tool_call.request import ToolRequest
 from tools.worker.jobs import OffhookJob
 
 STOP_GRACE_S = 5  # RQ's own time-out comes this much after ours, for when nobody is left to stop the job

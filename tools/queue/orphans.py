@@ -16,7 +16,7 @@ from tools.errors import QueueUnavailable
 from tools.queue.promises import Promises
 from tools.queue.queued import QueuedRunner
 from tools.queue.store.late import Orphan
-from tools.run.outcome import Outcome
+from tools.tool_call.outcome import Outcome
 
 log = structlog.get_logger(__name__)
 

@@ -29,9 +29,9 @@ from tools.queue.results import ResultReader
 from tools.queue.store import late, times
 from tools.queue.store import remainder as rest
 from tools.queue.store.late import LateResult, Orphan
-from tools.run.durations import Usual
-from tools.run.outcome import Outcome, Status, failure
-from tools.run.request import ToolRequest
+from tools.tool_call.durations import Usual
+from tools.tool_call.outcome import Outcome, Status, failure
+from tools.tool_call.request import ToolRequest
 from tools.worker import notices
 
 __all__ = ["QueueSettings", "QueuedRunner", "Stopped"]

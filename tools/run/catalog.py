@@ -29,8 +29,8 @@ from tools.queue.store.late import LateResult, Orphan
 from tools.run.dispatch import Dispatcher, Hearers
 from tools.run.inline import InlineRunner
 from tools.run.more import more_tool
-from tools.run.outcome import Outcome, failure
-from tools.run.request import ToolRequest
+from tools.tool_call.outcome import Outcome, failure
+from tools.tool_call.request import ToolRequest
 from tools.worker.notify import CALL_BACK, DEFAULT
 
 __all__ = ["Catalog", "ToolRequest", "load_tools"]

@@ -20,10 +20,10 @@ from tools.errors import InvalidArguments, QueueUnavailable
 from tools.queue import names
 from tools.queue.queued import QueuedRunner
 from tools.queue.store import cache
-from tools.run.durations import ModeChoice
 from tools.run.inline import InlineRunner
-from tools.run.outcome import Outcome, failure, returned
-from tools.run.request import ToolRequest
+from tools.tool_call.durations import ModeChoice
+from tools.tool_call.outcome import Outcome, failure, returned
+from tools.tool_call.request import ToolRequest
 
 log = structlog.get_logger(__name__)
 

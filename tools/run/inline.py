@@ -18,7 +18,7 @@ import structlog
 from tools.define.context import ToolContext
 from tools.define.spec import ToolSpec
 from tools.errors import ToolError
-from tools.run.outcome import Outcome, failure, raised, returned
+from tools.tool_call.outcome import Outcome, failure, raised, returned
 
 log = structlog.get_logger(__name__)
 

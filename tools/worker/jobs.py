@@ -19,7 +19,7 @@ from rq.job import Job
 
 from tools.define.spec import ToolSpec
 from tools.queue import names
-from tools.run.outcome import Status, failure
+from tools.tool_call.outcome import Status, failure
 from tools.worker import notices
 from tools.worker.notify import Channels
 from tools.worker.running import Kit, attempt

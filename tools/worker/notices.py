@@ -22,7 +22,7 @@ from rq.serializers import JSONSerializer
 from tools.queue import names
 from tools.queue.store import call_backs, late, promises
 from tools.queue.store.late import LateResult, Orphan
-from tools.run.outcome import Outcome
+from tools.tool_call.outcome import Outcome
 from tools.worker.notify import CALL_BACK, Channels, Message, NotDelivered
 
 log = structlog.get_logger(__name__)

@@ -23,7 +23,7 @@ from tools.queue import names
 from tools.queue.finished import finished
 from tools.queue.store import cache, times
 from tools.queue.store import remainder as rest
-from tools.run.outcome import Outcome, failure, raised, returned
+from tools.tool_call.outcome import Outcome, failure, raised, returned
 from tools.worker.leash import leash
 
 log = structlog.get_logger(__name__)

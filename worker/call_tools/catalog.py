@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from tools.define.spec import ToolSpec
 from tools.run import more
 from tools.run.catalog import Catalog, OnProgress, OnStarted, Promised, ToolRequest
-from tools.run.outcome import Outcome, failure
+from tools.tool_call.outcome import Outcome, failure
 from worker.call_tools.exposure import ToolView, view_of
 from worker.call_tools.policy import Quota, ToolPolicy
 

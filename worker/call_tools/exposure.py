@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 from tools.define.schema import nearest
 from tools.define.spec import ToolSpec
-from tools.run.outcome import failure
+from tools.tool_call.outcome import failure
 
 __all__ = [
     "DESCRIBE_TOOL",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from tools.run.catalog import ToolRequest
-from tools.run.outcome import Outcome, failure
+from tools.tool_call.outcome import Outcome, failure
 from worker.call_tools.catalog import CallCatalog
 from worker.call_tools.durations import UsualTimes
 from worker.call_tools.functions import CallFunctions

@@ -10,7 +10,7 @@ import structlog
 
 from tools.errors import QueueUnavailable
 from tools.queue.backlog import Backlog, Judged
-from tools.run.durations import Usual
+from tools.tool_call.durations import Usual
 from worker.call_tools.durations import FEWEST, UsualTimes
 from worker.records.metrics import Metrics
 

@@ -17,8 +17,8 @@ from tools.queue.queued import QueuedRunner
 from tools.queue.store import cache
 from tools.run.catalog import Catalog, load_tools
 from tools.run.inline import InlineRunner
-from tools.run.outcome import Outcome
-from tools.run.request import ToolRequest
+from tools.tool_call.outcome import Outcome
+from tools.tool_call.request import ToolRequest
 
 SPECS = {spec.name: spec for spec in load_tools([str(SHOP)])}
 SECRETS = {"SHOP_KEY": "sk-shop-77"}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tools import ToolDefinitionError
 from tools.queue.backlog import UNKNOWN_RUN_S, Backlog, Judged, QueueState, expected_wait_s
-from tools.run.durations import Usual
+from tools.tool_call.durations import Usual
 
 
 def test_the_wait_is_what_is_before_shared_among_the_workers() -> None:

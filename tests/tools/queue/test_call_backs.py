@@ -18,7 +18,7 @@ from tools.queue.store.call_backs import CallBack
 from tools.queue.store.late import Orphan
 from tools.run.catalog import Catalog, load_tools
 from tools.run.inline import InlineRunner
-from tools.run.outcome import returned
+from tools.tool_call.outcome import returned
 from tools.worker.notify import CALL_BACK, NotifySettings
 
 SPECS = load_tools([f"{SHOP}:slow"])

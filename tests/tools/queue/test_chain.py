@@ -13,7 +13,7 @@ from tools.queue import names
 from tools.queue.queued import QueuedRunner, QueueSettings
 from tools.run.catalog import Catalog, load_tools
 from tools.run.inline import InlineRunner
-from tools.run.request import ToolRequest
+from tools.tool_call.request import ToolRequest
 
 SPECS = load_tools([f"{SHOP}:{name}" for name in ("find_order", "route", "dispatch", "slow")])
 

@@ -19,8 +19,8 @@ from tools.queue import names
 from tools.queue.queued import QueuedRunner, QueueSettings
 from tools.run.catalog import Catalog, load_tools
 from tools.run.inline import InlineRunner
-from tools.run.outcome import Outcome
-from tools.run.request import ToolRequest
+from tools.tool_call.outcome import Outcome
+from tools.tool_call.request import ToolRequest
 
 SPECS = {spec.name: spec for spec in load_tools([str(SHOP)])}
 

@@ -10,7 +10,7 @@ from typing import Any
 from tools import ToolContext, ToolError, tool
 from tools.define.spec import spec_of
 from tools.run.inline import InlineRunner
-from tools.run.outcome import Outcome
+from tools.tool_call.outcome import Outcome
 
 CONTEXT = ToolContext(call_id="c", tool_call_id="t")
 

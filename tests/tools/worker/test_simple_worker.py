@@ -16,7 +16,7 @@ from tests.tools import conftest
 from tools import rig
 from tools.queue import names
 from tools.run.catalog import load_tools
-from tools.run.outcome import Outcome
+from tools.tool_call.outcome import Outcome
 
 SPECS = {spec.name: spec for spec in load_tools([str(conftest.SHOP)])}
 Run = Callable[..., Awaitable[Outcome]]

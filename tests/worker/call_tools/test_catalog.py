@@ -12,7 +12,7 @@ from tools import tool
 from tools.queue.queued import QueuedRunner, QueueSettings
 from tools.run.catalog import Catalog, ToolRequest
 from tools.run.inline import InlineRunner
-from tools.run.outcome import Outcome
+from tools.tool_call.outcome import Outcome
 from worker.call_tools.catalog import CallCatalog
 from worker.call_tools.policy import ToolPolicy
 

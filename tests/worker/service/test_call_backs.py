@@ -23,7 +23,7 @@ from tools.queue.store import call_backs as store
 from tools.queue.store import late
 from tools.queue.store.call_backs import CallBack
 from tools.queue.store.late import Orphan
-from tools.run.outcome import returned
+from tools.tool_call.outcome import returned
 from worker.agent.agent_file import Agent
 from worker.records.metrics import Metrics
 from worker.records.recorder import Observer, Recorder

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from tools.errors import QueueUnavailable
 from tools.queue.backlog import Backlog
-from tools.run.durations import Usual
+from tools.tool_call.durations import Usual
 from worker.call_tools.durations import UsualTimes
 from worker.records.metrics import Metrics
 from worker.service.queue_watch import UNKNOWN_RUN_S, QueueWatch

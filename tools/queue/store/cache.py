@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tools.define.spec import ToolSpec
 from tools.queue import names
-from tools.run.outcome import Outcome
+from tools.tool_call.outcome import Outcome
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tools.queue import names
-from tools.run.outcome import Outcome
+from tools.tool_call.outcome import Outcome
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -6,7 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from tools.queue import names
-from tools.run.pages import pages_of
+from tools.tool_call.pages import pages_of
 
 if TYPE_CHECKING:
     from redis import Redis

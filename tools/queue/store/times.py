@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tools.queue import names
 from tools.queue.backlog import QueueState
-from tools.run.durations import Usual, usual_of
+from tools.tool_call.durations import Usual, usual_of
 
 if TYPE_CHECKING:
     from redis import Redis

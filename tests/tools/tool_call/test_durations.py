@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools.run.durations import ModeChoice, Usual, quantile, usual_of
+from tools.tool_call.durations import ModeChoice, Usual, quantile, usual_of
 
 
 def test_medians_and_the_90_percent_mark() -> None:

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from tools.errors import ToolError
 from tools.queue.names import RESULT_LIMIT
-from tools.run.pages import outline
+from tools.tool_call.pages import outline
 
 Status = Literal["ok", "failed", "timeout", "invalid", "unknown_tool", "cancelled", "unavailable", "unknown"]
 

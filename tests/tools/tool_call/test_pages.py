@@ -5,8 +5,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools.run.outcome import Outcome, returned
-from tools.run.pages import MOST_PAGES, PAGE, outline, pages_of
+from tools.tool_call.outcome import Outcome, returned
+from tools.tool_call.pages import MOST_PAGES, PAGE, outline, pages_of
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=200),

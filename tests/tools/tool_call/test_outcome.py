@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from tools.errors import ToolError
 from tools.queue.names import RESULT_LIMIT
-from tools.run.outcome import WORDS, Outcome, failure, raised, returned
+from tools.tool_call.outcome import WORDS, Outcome, failure, raised, returned
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
