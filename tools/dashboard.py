@@ -28,6 +28,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from tools.errors import QueueUnavailable
 from tools.queue import names
 from tools.queue.client import QueueClient, QueueSettings, reason
+from tools.tool_call.request import job_id as tool_call_job
 
 HOST: Final = "127.0.0.1"
 WAITING = {"deferred": DeferredJobRegistry, "scheduled": ScheduledJobRegistry, "started": StartedJobRegistry}
@@ -132,4 +133,4 @@ def _whole(client: QueueClient, job_id: str) -> str:
         return job_id
     if job.func_name != names.ENTRY or not job.args[0].get("step"):
         return job_id
-    return names.job_id(job.meta["call_id"], job.meta["tool_call_id"])
+    return tool_call_job(job.meta["call_id"], job.meta["tool_call_id"])

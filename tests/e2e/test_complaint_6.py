@@ -15,8 +15,8 @@ from parts.program import until
 from parts.provider import ANSWER_HZ, WORDS_HZ, Opening, Provider
 from parts.services import OwnDesk, errand_desk
 
-from tools.queue import names
 from tools.queue.client import QueueClient, QueueSettings
+from tools.tool_call.request import job_id
 
 QUOTA = "[tools.max_runs_of]\nhere = 1"
 
@@ -60,7 +60,7 @@ class Talk:
         self.session = self.provider.session()
 
     def job(self, tool_call: str) -> str:
-        return names.job_id(self.call_id, tool_call)
+        return job_id(self.call_id, tool_call)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from parts.services import Gates, RealtimeServer, RedisServer, ToolWorker, Worke
 from parts.webhook import Receiver
 
 from tools.queue import names
+from tools.tool_call.request import job_id
 from worker.call_tools.later import OPENINGS, WORDS
 
 ERRANDS = Path(__file__).parent / "parts" / "errands.py"
@@ -183,7 +184,7 @@ def test_a_worker_dies_while_it_rings_and_another_calls_back_once(
     first_worker = start_desk()
     call = place.phone.dial(first_worker.uri)
     session, first = provider.session(), first_worker.next_call()
-    job = names.job_id(first, session.calls("browse", {"name": "killed"}))
+    job = job_id(first, session.calls("browse", {"name": "killed"}))
     place.begun("killed")
     assert session.output(session.calls("tell_later", {"how": "call_back"}))["status"] == "promised"
     call.hang_up()
@@ -220,7 +221,7 @@ def test_a_worker_dies_in_the_call_and_what_it_promised_is_kept(
     worker = start_desk()
     place.phone.dial(worker.uri)
     session, first = provider.session(), worker.next_call()
-    job = names.job_id(first, session.calls("browse", {"name": "left"}))
+    job = job_id(first, session.calls("browse", {"name": "left"}))
     place.begun("left")
     assert session.output(session.calls("tell_later", {"how": "call_back"}))["status"] == "promised"
     kill(worker.pid)
@@ -282,7 +283,7 @@ def test_it_is_sent_and_no_notice_goes_out_for_what_was_told_in_the_call(
     until(lambda: not place.redis.client.keys("offhook:promise*"), "nothing is owed any more")
     call.hang_up()
     worker.record(waits)
-    assert not place.redis.client.exists(names.late_key(waits), names.orphan_key(names.job_id(waits, job)))
+    assert not place.redis.client.exists(names.late_key(waits), names.orphan_key(job_id(waits, job)))
     assert len(place.receiver.of(leaves)) == 1 and place.receiver.of(waits) == []
 
 

@@ -12,8 +12,8 @@ from redis import Redis
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from tools.define.chain import chain
 from tools.define.loading import load_tools
-from tools.define.needs import chain
 from tools.queue import names
 from tools.queue.client import QueueClient, QueueSettings, tickets_of
 from tools.tool_call.request import ToolRequest

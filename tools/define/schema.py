@@ -21,7 +21,7 @@ from tools.define.context import ToolContext
 from tools.define.needs import Needs
 from tools.define.source import place_of
 from tools.errors import InvalidArguments, ToolDefinitionError
-from tools.queue.names import ARGUMENTS_LIMIT
+from tools.limits import ARGUMENTS_LIMIT
 
 # The model gives an order number as 427 or as "427": both are text where the tool wants text.
 _CONFIG = ConfigDict(extra="forbid", coerce_numbers_to_str=True, arbitrary_types_allowed=False)

@@ -21,15 +21,14 @@ from redis.retry import Retry as Reconnect
 from rq import Queue
 from rq.command import send_stop_job_command
 from rq.exceptions import DuplicateJobError, InvalidJobOperation, NoSuchJobError
-from rq.job import Dependency, JobStatus, Retry
+from rq.job import Dependency, Job, JobStatus, Retry
 from rq.serializers import JSONSerializer
 
-from tools.define.needs import Step
+from tools.define.chain import Step
 from tools.define.spec import ToolSpec
 from tools.errors import QueueUnavailable
 from tools.queue import names
 from tools.tool_call.request import ToolRequest
-from tools.worker.jobs import OffhookJob
 
 STOP_GRACE_S = 5  # RQ's own time-out comes this much after ours, for when nobody is left to stop the job
 
@@ -74,7 +73,7 @@ class QueueClient:
             socket_connect_timeout=settings.timeout_s,
             retry=Reconnect(NoBackoff(), 0),
         )
-        self._queue = Queue(settings.queue, connection=self.redis, job_class=OffhookJob, serializer=JSONSerializer)
+        self._queue = Queue(settings.queue, connection=self.redis, serializer=JSONSerializer)
 
     def enqueue(self, tickets: Sequence[Ticket], give_up: float) -> bool:
         """Put the jobs of a tool call into Redis, all or none, unless the last one's id is there already.
@@ -130,7 +129,7 @@ class QueueClient:
             pipe.multi()
             for ticket in tickets:
                 needs = Dependency(list(ticket.needs), allow_failure=True) if ticket.needs else None
-                job = OffhookJob.create(
+                job = Job.create(
                     names.ENTRY,
                     id=ticket.job_id,
                     origin=self.settings.queue,
@@ -169,7 +168,7 @@ class QueueClient:
             self.redis.set(names.cancel_key(job_id), "1", ex=names.MARK_TTL_S)
             found: Any = self.redis.lrange(names.steps_key(job_id), 0, -1)
             steps = [step.decode() for step in found]
-            job = OffhookJob.fetch(job_id, connection=self.redis, serializer=JSONSerializer)
+            job = Job.fetch(job_id, connection=self.redis, serializer=JSONSerializer)
             status = job.get_status(refresh=False)
             if status == JobStatus.STARTED:
                 send_stop_job_command(self.redis, job_id, serializer=JSONSerializer)

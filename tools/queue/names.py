@@ -1,18 +1,18 @@
-"""Every name that this package has in Redis, in one place, and the limits that both sides of the queue share."""
+"""Every name that tools have in Redis, in one place."""
 
 from __future__ import annotations
 
-import hashlib
-import re
+from tools.tool_call.request import job_id
 
 QUEUE = "tools"
 ENTRY = "tools.jobs.run_tool"
 NOTICE_ENTRY = "tools.jobs.deliver_notice"
+# What a job calls its function. A name on the wire, which workers and tool workers of several versions share: it stays,
+# wherever the function stands (tools.worker.jobs has the table).
 NOTICE_DESCRIPTION = "notice"
 
-RESULT_LIMIT = 64 * 1024  # bytes of JSON that a result may have
-STEP_LIMIT = 4 * 1024 * 1024  # and the result of a tool that only another tool reads
-ARGUMENTS_LIMIT = 64 * 1024  # characters of JSON that the model may send
+DEFAULT_CHANNEL, SEND, CALL_BACK = "default", "send", "call_back"  # where ends are told; others are the operator's own
+
 MARK_TTL_S = 7 * 24 * 3600  # how long "was cancelled" and "has run" are remembered
 ENDED_TTL_S = 3600
 PROGRESS_TTL_S = 3600
@@ -21,23 +21,6 @@ PROGRESS_LENGTH = 300
 
 PROMISES = "offhook:promises"  # job -> Unix time up to which its call is known to be on
 CALL_BACKS = "offhook:call_backs"  # job -> Unix time from which on its caller may be called back
-
-_ID_LENGTH = 160
-_FORBIDDEN = re.compile(r"[^A-Za-z0-9_-]+")
-
-
-def job_id(call_id: str, tool_call_id: str) -> str:
-    """Return the id of the job for one tool call: the same two ids always give the same job.
-
-    RQ takes letters, digits, `_` and `-` only. Where something had to be replaced or cut, a digest of the ids keeps
-    two tool calls apart.
-    """
-    plain = f"{call_id}-{tool_call_id}"
-    safe = _FORBIDDEN.sub("_", plain)[:_ID_LENGTH]
-    if safe == plain:
-        return plain
-    digest = hashlib.sha256(f"{len(call_id)}:{plain}".encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    return f"{safe}-{digest}"
 
 
 def description(tool: str, summary: str) -> str:

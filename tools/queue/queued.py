@@ -17,11 +17,11 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tools.define.needs import Step
+from tools.define.chain import Step
 from tools.define.schema import values_of
 from tools.define.spec import ToolSpec
 from tools.errors import QueueUnavailable
-from tools.queue import names
+from tools.queue import names, notices
 from tools.queue.backlog import QueueState
 from tools.queue.client import QueueClient, QueueSettings, Stopped, reason, tickets_of
 from tools.queue.finished import STOPPED, Finished
@@ -32,7 +32,6 @@ from tools.queue.store.late import LateResult, Orphan
 from tools.tool_call.durations import Usual
 from tools.tool_call.outcome import Outcome, Status, failure
 from tools.tool_call.request import ToolRequest
-from tools.worker import notices
 
 __all__ = ["QueueSettings", "QueuedRunner", "Stopped"]
 

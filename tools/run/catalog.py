@@ -17,8 +17,8 @@ from typing import Any, Literal
 
 import structlog
 
+from tools.define.chain import check
 from tools.define.loading import load_tools
-from tools.define.needs import check
 from tools.define.schema import nearest
 from tools.define.spec import ToolSpec
 from tools.errors import InvalidArguments, QueueUnavailable, ToolDefinitionError
@@ -30,8 +30,7 @@ from tools.run.dispatch import Dispatcher, Hearers
 from tools.run.inline import InlineRunner
 from tools.run.more import more_tool
 from tools.tool_call.outcome import Outcome, failure
-from tools.tool_call.request import ToolRequest
-from tools.worker.notify import CALL_BACK, DEFAULT
+from tools.tool_call.request import ToolRequest, job_id
 
 __all__ = ["Catalog", "ToolRequest", "load_tools"]
 
@@ -177,7 +176,7 @@ class Catalog:
 
         What was promised of it is not wanted any more.
         """
-        running = self._calls.get(names.job_id(call_id, tool_call_id))
+        running = self._calls.get(job_id(call_id, tool_call_id))
         if running is None or running.task.done():
             return False
         if running.queued and self._queued is not None:
@@ -199,7 +198,7 @@ class Catalog:
         It counts more than what the tool declares, and outlives this process. Returns promised; over (it does not run
         any more, was cancelled, or is inline); or unavailable (it can't be written down: there is no promise).
         """
-        running = self._calls.get(names.job_id(call_id, tool_call_id))
+        running = self._calls.get(job_id(call_id, tool_call_id))
         if running is None or running.task.done() or running.cancelled or not running.queued or not self._orphans:
             return "over"
         running.promised = channel  # at once: the caller may hang up while it is written down
@@ -210,7 +209,7 @@ class Catalog:
 
     async def told(self, call_id: str, tool_call_id: str) -> None:
         """The caller has heard how a tool ended: what was promised is done."""
-        running = self._calls.get(names.job_id(call_id, tool_call_id))
+        running = self._calls.get(job_id(call_id, tool_call_id))
         if running is not None:
             await self._fulfilled(running)
 
@@ -306,7 +305,7 @@ def _nobody(_job: str | None) -> None:
 
 
 def _channel(call: _Running) -> str | None:
-    own = (call.spec.notify or DEFAULT) if call.spec.on_hangup == "finish_and_notify" else None
+    own = (call.spec.notify or names.DEFAULT_CHANNEL) if call.spec.on_hangup == "finish_and_notify" else None
     return call.promised or own
 
 
@@ -322,5 +321,5 @@ def _orphan(call: _Running, channel: str | None) -> Orphan:
         dialled=request.dialled,
         hung_up_at=time.time(),
         channel=channel,
-        arguments=request.arguments if channel == CALL_BACK else "",
+        arguments=request.arguments if channel == names.CALL_BACK else "",
     )

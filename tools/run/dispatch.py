@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
+from tools.define.chain import Step, chain
 from tools.define.context import ToolContext
-from tools.define.needs import Step, chain
 from tools.define.schema import values_of
 from tools.define.spec import ToolSpec
 from tools.errors import InvalidArguments, QueueUnavailable
-from tools.queue import names
+from tools.limits import STEP_LIMIT
 from tools.queue.queued import QueuedRunner
 from tools.queue.store import cache
 from tools.run.inline import InlineRunner
@@ -115,7 +115,7 @@ class Dispatcher:
                 if needed.status != "ok":
                     return replace(needed, detail=f"{tool}, which it needs: {needed.detail or needed.status}")
                 try:
-                    read = values_of(needed.output, names.STEP_LIMIT)
+                    read = values_of(needed.output, STEP_LIMIT)
                     arguments[parameter] = step.spec.signature.bind_needed(parameter, read)
                 except InvalidArguments as error:
                     return failure("invalid", str(error), detail=error.reason)
@@ -170,7 +170,7 @@ class Dispatcher:
 
 
 def _whole(value: object) -> Outcome:
-    return returned(value, limit=names.STEP_LIMIT)
+    return returned(value, limit=STEP_LIMIT)
 
 
 def _from_any_thread(loop: asyncio.AbstractEventLoop, progress: Callable[[str], None], text: str) -> None:

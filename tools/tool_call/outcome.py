@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel
 
 from tools.errors import ToolError
-from tools.queue.names import RESULT_LIMIT
+from tools.limits import RESULT_LIMIT
 from tools.tool_call.pages import outline
 
 Status = Literal["ok", "failed", "timeout", "invalid", "unknown_tool", "cancelled", "unavailable", "unknown"]

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass, field
 
-from tools.queue import names
+_ID_LENGTH = 160
+_FORBIDDEN = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+def job_id(call_id: str, tool_call_id: str) -> str:
+    """Return the id of the job for one tool call: the same two ids always give the same job.
+
+    RQ takes letters, digits, `_` and `-` only. Where something had to be replaced or cut, a digest of the ids keeps
+    two tool calls apart.
+    """
+    plain = f"{call_id}-{tool_call_id}"
+    safe = _FORBIDDEN.sub("_", plain)[:_ID_LENGTH]
+    if safe == plain:
+        return plain
+    digest = hashlib.sha256(f"{len(call_id)}:{plain}".encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return f"{safe}-{digest}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +42,8 @@ class ToolRequest:
     @property
     def job_id(self) -> str:
         """The id that its job has if it is queued."""
-        return names.job_id(self.call_id, self.tool_call_id)
+        return job_id(self.call_id, self.tool_call_id)
 
     def step_id(self, key: str) -> str:
         """The id of the job for one step of the call's chain; "" is the tool call itself."""
-        return names.job_id(self.call_id, f"{self.tool_call_id}-{key}") if key else self.job_id
+        return job_id(self.call_id, f"{self.tool_call_id}-{key}") if key else self.job_id

@@ -18,9 +18,9 @@ from rq import Queue
 from rq.job import Job
 
 from tools.define.spec import ToolSpec
-from tools.queue import names
+from tools.queue import names, notices
 from tools.tool_call.outcome import Status, failure
-from tools.worker import notices
+from tools.worker.delivery import deliver
 from tools.worker.notify import Channels
 from tools.worker.running import Kit, attempt
 
@@ -115,7 +115,7 @@ def run_tool(payload: Mapping[str, Any], *, job: Job) -> dict[str, Any]:
 
 def deliver_notice(payload: Mapping[str, Any], *, job: Job) -> dict[str, Any]:
     """Tell how a tool call ended whose caller had hung up. Raises to be tried again."""
-    return notices.deliver(payload, job.connection, _channels)
+    return deliver(payload, job.connection, _channels)
 
 
 def _is_the_models(payload: Mapping[str, Any]) -> bool:

@@ -31,9 +31,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tools.errors import ToolDefinitionError
+from tools.queue.names import DEFAULT_CHANNEL
 
-DEFAULT = "default"
-SEND, CALL_BACK = "send", "call_back"
 """The channels of what a caller was promised: an operator's hook of that name comes first."""
 TIMEOUT_S = 10.0
 TOLERANCE_S = 300.0
@@ -104,7 +103,7 @@ class Channels:
         if hook := self._hooks.get(channel):
             hook(message)
             return
-        url = self._settings.url if channel == DEFAULT else channel
+        url = self._settings.url if channel == DEFAULT_CHANNEL else channel
         if not url or not url.startswith(("http://", "https://")):
             raise NotDelivered(f"there is no channel {channel!r}: name it in the settings")
         if not self._settings.secret:

@@ -19,6 +19,7 @@ from tools.define.context import ToolContext
 from tools.define.schema import values_of
 from tools.define.spec import ToolSpec
 from tools.errors import InvalidArguments, ToolError
+from tools.limits import STEP_LIMIT
 from tools.queue import names
 from tools.queue.finished import finished
 from tools.queue.store import cache, times
@@ -71,7 +72,7 @@ def attempt(kit: Kit, payload: Mapping[str, Any], job: Job) -> Outcome:
             if outcome.status != "ok":
                 tool = spec.signature.needs[parameter].tool
                 return replace(outcome, detail=f"{tool}, which it needs: {outcome.detail or outcome.status}")
-            arguments[parameter] = spec.signature.bind_needed(parameter, values_of(outcome.output, names.STEP_LIMIT))
+            arguments[parameter] = spec.signature.bind_needed(parameter, values_of(outcome.output, STEP_LIMIT))
     except InvalidArguments as error:
         return failure("invalid", str(error), detail=error.reason)
     outcome = _run(kit, spec, arguments, payload, job)
@@ -138,7 +139,7 @@ def _called(spec: ToolSpec, arguments: dict[str, Any], payload: Mapping[str, Any
 
 def _returned(value: object, payload: Mapping[str, Any], redis: Redis) -> Outcome:
     if payload.get("step"):
-        return returned(value, limit=names.STEP_LIMIT)  # only another tool reads it
+        return returned(value, limit=STEP_LIMIT)  # only another tool reads it
     if not payload.get("paged"):
         return returned(value)
     return returned(value, keep=lambda text: rest.keep(redis, str(payload.get("call_id", "")), text))

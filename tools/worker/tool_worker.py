@@ -30,9 +30,9 @@ from rq.worker import BaseWorker, WorkerStatus
 from tools.define.loading import load_tools
 from tools.define.spec import ToolSpec
 from tools.errors import QueueUnavailable
-from tools.queue import names
+from tools.queue import names, notices
 from tools.queue.client import QueueSettings
-from tools.worker import jobs, notices
+from tools.worker import jobs
 from tools.worker.due import put_back_due
 from tools.worker.jobs import OffhookJob
 from tools.worker.leash import GRACE_S, ToolStopped, leash

@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import structlog
 
@@ -25,9 +25,6 @@ from worker.call.session import CallSession
 from worker.call_tools.later import call_back_uri
 from worker.records.metrics import Metrics
 from worker.records.recorder import Answered, Ended, Observer, RecordEvent, ResultTold
-
-if TYPE_CHECKING:
-    from redis import Redis
 
 __all__ = ["CallBacks", "Dial"]
 
@@ -209,7 +206,7 @@ class CallBacks:
             attempt.lost.set()
             return
 
-    async def _insist(self, function: Callable[Concatenate[Redis, P], T], *args: P.args, **kwargs: P.kwargs) -> bool:
+    async def _insist(self, function: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs) -> bool:
         """Have it written down, as soon as Redis is there. False where it never was."""
         give_up = time.monotonic() + INSIST_S
         while time.monotonic() < give_up:

@@ -13,13 +13,14 @@ from redis import Redis
 
 from tests.tools.conftest import SHOP
 from tools import rig
+from tools.queue.names import CALL_BACK
 from tools.queue.store import call_backs, late
 from tools.queue.store.call_backs import CallBack
 from tools.queue.store.late import Orphan
 from tools.run.catalog import Catalog, load_tools
 from tools.run.inline import InlineRunner
 from tools.tool_call.outcome import returned
-from tools.worker.notify import CALL_BACK, NotifySettings
+from tools.worker.notify import NotifySettings
 
 SPECS = load_tools([f"{SHOP}:slow"])
 LEASE_S = 30.0

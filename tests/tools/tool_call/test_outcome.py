@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from tools.errors import ToolError
-from tools.queue.names import RESULT_LIMIT
+from tools.limits import RESULT_LIMIT
 from tools.tool_call.outcome import WORDS, Outcome, failure, raised, returned
 
 json_values = st.recursive(

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import pytest
 
 from tools import Needs, ToolDefinitionError
-from tools.define.needs import chain, check
+from tools.define.chain import chain, check
 from tools.define.spec import ToolSpec, spec_of
 from tools.errors import InvalidArguments
 
