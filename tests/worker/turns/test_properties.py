@@ -58,10 +58,17 @@ class Calls(RuleBasedStateMachine):
             case turn.SendOutput():
                 self.take_output(command)
             case turn.SendResult():
-                assert self.connected and command.tool_call_id in self.placeholders, "a result for no placeholder"
-                self.answer(command.tool_call_id)
+                results = [command.tool_call_id, *(one for one, _, _ in command.also)]
+                assert self.connected and {*results} <= self.placeholders, "a result for no placeholder"
+                for tool_call_id in results:
+                    if tool_call_id not in self.answered:
+                        self.answer(tool_call_id)
             case turn.HangUp() | turn.Apologise():
                 self.hung_up += 1
+            case turn.Unmet():
+                self.refused_or_expired = True  # the slot may be given up on a provider that owes us a word still
+            case turn.NewSession():
+                self.drop_session()
             case _:
                 self.speak(command)
 
@@ -84,6 +91,9 @@ class Calls(RuleBasedStateMachine):
                 self.cancelled.add(command.response_id)
             case turn.StopPlayout():
                 self.queue.clear()
+            case turn.OwnWords():
+                assert not self.speaking and not self.queue, "words of ours over a voice"
+                self.queue.append(command.item_id)
 
     refused_or_expired = False
 
@@ -127,11 +137,14 @@ class Calls(RuleBasedStateMachine):
     @precondition(lambda self: self.connected)
     @rule()
     def lose(self) -> None:
+        self.drop_session()
+        self.feed(base.ConnectionLost(1006, "cut", False))
+
+    def drop_session(self) -> None:
         self.connected = self.speaking = False
         self.placeholders.clear()
         self.requested.clear()
         self.active.clear()
-        self.feed(base.ConnectionLost(1006, "cut", False))
 
     @precondition(lambda self: self.requested)
     @rule(which=st.integers(0, 3))
@@ -255,8 +268,6 @@ class Calls(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
         if self.machine.wake is not None and self.machine.wake <= self.now:
-            if self.machine.slot.deadline is not None and self.machine.slot.deadline <= self.now:
-                self.refused_or_expired = True  # the slot was given up on a provider that owes us a word still
             self.feed(turn.Tick())
 
     @rule()
