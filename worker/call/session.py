@@ -20,10 +20,11 @@ from worker.call.audio import Downlink, Uplink
 from worker.call.canned import CannedFillers, CannedVoice
 from worker.call.conversation import Conversation
 from worker.call.digits import DigitBuffer
+from worker.call.ears import Ears
 from worker.call.hangup import Leaving
 from worker.call.info import CallInfo, Services
 from worker.call.playout import Playout
-from worker.call.sounds import APOLOGY, load_prompt
+from worker.call.sounds import APOLOGY, OWN_WORDS, load_prompt
 from worker.call.transcript import Minutes
 from worker.call_tools.later import Way
 from worker.call_tools.offer import ToolOffer
@@ -77,6 +78,7 @@ class CallSession:
         self.uplink = Uplink(bridge.rate_hz, link.input_format)
         self._downlink = Downlink(bridge.rate_hz, link.output_format)
         self._digits = DigitBuffer()
+        self._ears = Ears()
         self._conversation = Conversation(link, offer.catalog)
         self._answered: float | None = None
         self._opened = 0.0
@@ -128,6 +130,9 @@ class CallSession:
             turn.OfferSpoken: self._conversation.offered,
             turn.ResultsTold: self._tools.told,
             turn.PlayTone: lambda command: self._playout.play_tone(),
+            turn.OwnWords: self._speak_own,
+            turn.NewSession: lambda command: link.recycle(command.reason),
+            turn.Unmet: self._minutes.unmet,
             turn.CancelResponse: self._conversation.cancel_response,
             turn.StopPlayout: lambda command: self._voice.stop(barge_in=command.barge_in),
             turn.Apologise: self._apologise_for,
@@ -194,6 +199,8 @@ class CallSession:
         pcm = self.bridge.take()
         if not self._media:
             return b""
+        if (edge := self._ears.hear(pcm, self._clock())) is not None:
+            self._feed(turn.CallerSounds(edge))
         self._minutes.sent_ms += len(pcm) / (2 * self.bridge.rate_hz) * 1000
         return pcm
 
@@ -220,6 +227,8 @@ class CallSession:
         if now - self._looked >= LOOK_S:
             self._looked = now
             self._limits(now)
+            if (edge := self._ears.hear(b"", now)) is not None:  # where no audio comes at all
+                self._feed(turn.CallerSounds(edge))
             self._services.late(self.bridge.worst_lateness_s())
         self._due = min(self._looked + LOOK_S, self._leaving.by, self._digits.due)
         self._wake_up()
@@ -325,6 +334,10 @@ class CallSession:
             self._canned.speak(command)
         else:
             self._conversation.request_filler(command)
+
+    def _speak_own(self, command: turn.OwnWords) -> None:
+        file, text = OWN_WORDS[command.words.value]
+        self._playout.play_words(command.item_id, load_prompt(file, self.bridge.rate_hz), text)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 

@@ -150,9 +150,9 @@ class Link:
             self._reconnecting.cancel()
         await self._connection.close()
 
-    def recycle(self) -> None:
-        """Replace the session by a new one, before the provider ends it. To be done between turns."""
-        self._take(ConnectionLost(1000, RECYCLED, False))
+    def recycle(self, reason: str = RECYCLED) -> None:
+        """Replace the session by a new one: before the provider ends it, between turns; or as it is of no use."""
+        self._take(ConnectionLost(1000, reason, False))
         self._stale = True
 
     def _tell(self, config: SessionConfig) -> None:

@@ -26,10 +26,9 @@ class Remedies:
         self._in_a_row = 0
 
     @property
-    def own_due(self) -> float:
-        """When words of ours are due (s), while the caller waits."""
-        pause = min(OWN_WORDS_S * OWN_GROWTH**self._in_a_row, OWN_MOST_S)
-        return self._state.fillers.wordless_since + pause
+    def own_pause_s(self) -> float:
+        """How long the caller waits without a word before the next words of ours (s)."""
+        return min(OWN_WORDS_S * OWN_GROWTH**self._in_a_row, OWN_MOST_S)
 
     def of_use(self, now: float) -> None:
         """The provider does its part: the caller hears the model, or it has called a tool."""

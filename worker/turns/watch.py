@@ -33,6 +33,7 @@ class Watch:
         self._tools = tools
         self._remedies = remedies
         self._expectations = Expectations()
+        self._waits_since: float | None = None
         self._goodbye: str | None = None
         """The item of our own goodbye."""
 
@@ -40,6 +41,7 @@ class Watch:
         """Expect what is to be expected as things stand."""
         state = self._state
         waits = self._waits()
+        self._waits_since = (now if self._waits_since is None else self._waits_since) if waits else None
         state.waiting.run(waits and state.floor is not Floor.CALLER and state.told_until <= now, now)
         self._expectations.arm({} if state.over else self._current(), now)
 
@@ -114,7 +116,9 @@ class Watch:
             return max(state.ending.since + GOODBYE_WORDS_S, wordless + GOODBYE_WORDS_S)
         if state.fill_in and state.pending.running():
             return wordless
-        return self._remedies.own_due if self._waits() else None
+        if self._waits_since is None:
+            return None
+        return max(wordless, self._waits_since) + self._remedies.own_pause_s
 
     def _current(self) -> dict[Expect, Hashable]:
         state = self._state
