@@ -165,11 +165,10 @@ async def check_realtime(settings: Settings) -> list[Finding]:
             return [Finding("wrong", "realtime", text, "uv sync --group embedded, or set OFFHOOK_REALTIME")]
         return [Finding("ok", "realtime", "embedded: the local realtime server")]
     from worker.realtime.base import RealtimeRefused, SessionConfig
-    from worker.realtime.connection import RealtimeConnection
-    from worker.realtime.openai.codec import OpenAICodec
+    from worker.realtime.choose import codec_for, connection_for
 
     provider = settings.provider()
-    connection = RealtimeConnection(provider, OpenAICodec(), lambda event: None)
+    connection = connection_for(provider, codec_for(provider), lambda event: None)
     where = f"{provider.name} at {provider.address}, model {provider.model}"
     try:
         await connection.open(SessionConfig(instructions="Say nothing."), timeout_s=REACH_S)

@@ -24,11 +24,13 @@ from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
 from worker.agent.agent_file import Agent, AgentFile
 from worker.call.audio import prepare as prepare_audio
-from worker.call.factory import check_tools, make_session, prepare_canned
-from worker.call.session import CallInfo, CallSession, Services
+from worker.call.config import check_tools, prepare_canned
+from worker.call.factory import make_session
+from worker.call.session import CallInfo, CallSession, PhoneLine, Services
 from worker.call_tools.durations import UsualTimes, filled
 from worker.embedded.services import Embedded
-from worker.realtime.connection import Provider, prepare
+from worker.realtime.choose import codec_for, prepare
+from worker.realtime.provider import Provider
 from worker.records.late import LateRecords
 from worker.records.metrics import Metrics
 from worker.records.recorder import CallRecord, Observer
@@ -108,8 +110,9 @@ class App:
         secrets = settings.secrets_for_tools()
         check_tools(self.agents, tools)
         await asyncio.gather(self._embedded.start(), asyncio.to_thread(prepare_audio, PHONE_HZ))
-        await asyncio.to_thread(prepare_canned, self.agents, tools, PHONE_HZ, self._later)
         self._provider = settings.provider(self._embedded.realtime_url)
+        can = codec_for(self._provider).capabilities
+        await asyncio.to_thread(prepare_canned, self.agents, tools, PHONE_HZ, self._later, can)
         await asyncio.to_thread(prepare, self._provider)
         self._queue = QueuedRunner(settings.queue_settings(self._embedded.redis_url))
         for agent in self.agents.agents():
@@ -186,9 +189,13 @@ class App:
         assert self._provider is not None
         agent = self.agents.agent_for(info.dialled)
         services = Services(
-            self._catalogs[agent.tools_key], self.metrics, usual=self._usual, late=self._load.late, later=self._later
+            self._catalogs[agent.tools_key],
+            self.metrics,
+            self._provider,
+            usual=self._usual,
+            later=self._later,
         )
-        return make_session(info, agent, self._provider, bridge, services, hang_up, brings)
+        return make_session(info, agent, PhoneLine(bridge, hang_up, self._load.late), services, brings)
 
     def _session(
         self, call_id: str, caller: str, dialled: str, bridge: Bridge, hang_up: Callable[[str], None]

@@ -71,7 +71,7 @@ async def test_a_lost_session_is_replaced_whole_and_told_what_was_said_before_an
 ) -> None:
     async with owned(service.peer.provider) as owner:
         await owner.link.open()
-        owner.replay = [owner.link.codec.message("user", "four two seven")]
+        owner.replay = owner.link.codec.message("user", "four two seven")
         await service.cut()
         await until(lambda: len(owner.of(SessionReady)) == 2, "a new session")
         assert len(owner.of(ConnectionLost)) == 1
