@@ -12,7 +12,7 @@ __all__ = ["LOUD_DBFS", "QUIET_S", "Ears"]
 
 LOUD_DBFS = -48.0
 """Speech on the telephone is 20 to 30 dB over this, a line's noise 5 to 15 under it."""
-QUIET_S = 1.0
+QUIET_S = 0.8
 """Without a loud piece for so long the line is quiet: longer than a pause for breath."""
 
 

@@ -76,21 +76,21 @@ class Bound:
 
 
 TABLE: Mapping[Expect, Bound] = {
-    Expect.SESSION: Bound(13.5, Then.APOLOGY, "the apology takes 6.2 s; a local server is back after 2 to 6"),
+    Expect.SESSION: Bound(13.0, Then.APOLOGY, "the apology takes 6.2 s; a local server is back after 2 to 6"),
     Expect.RESPONSE_BEGUN: Bound(4.0, None, "a service says response.created within a second or two"),
     Expect.SLOT_FREED: Bound(4.0, None, "somebody else's response is a server's own answer: cancelled then"),
-    Expect.AUDIO_BEGUN: Bound(6.5, None, "a model that thinks; two of these fit before the apology"),
+    Expect.AUDIO_BEGUN: Bound(6.0, None, "a model that thinks; two of these fit before the apology"),
     Expect.AUDIO_GOING_ON: Bound(4.5, None, "audio comes faster than it plays: a gap is a stall"),
     Expect.RESPONSE_ENDED: Bound(4.5, Then.GO_ON, "all its audio was heard: it counts as said"),
     Expect.CANCELLED: Bound(3.0, Then.GO_ON, "a cancelled response ends within a round trip"),
-    Expect.SPEECH_ENDED: Bound(3.0, None, "of silence by our own ears; a service waits for half a second of it"),
+    Expect.SPEECH_ENDED: Bound(2.0, None, "a quiet line; with what makes it quiet, five times a service's own silence"),
     Expect.SPEECH_BOUNDED: Bound(60.0, None, "nobody talks longer without a breath: it is noise"),
     Expect.OUTPUT_TAKEN: Bound(4.0, Then.GO_ON, "comes within a round trip, from those that say it"),
     Expect.TRANSCRIPT: Bound(3.0, Then.GO_ON, "comes within a second or two of the end of the speech"),
     Expect.FILLER_BEGUN: Bound(3.0, Then.OWN_WORDS, "with its grace of half a second: words within 4 s"),
     Expect.FILLER_ENDED: Bound(20.0, Then.GO_ON, "it would keep all later ones from being said"),
     Expect.TURN: Bound(2.0, None, "the caller's turn is over, nobody speaks and nothing is due: nobody may stay there"),
-    Expect.ANSWER: Bound(13.5, Then.APOLOGY, "of waiting in all; the apology ends within 20 s"),
+    Expect.ANSWER: Bound(13.0, Then.APOLOGY, "of waiting in all; the apology ends within 20 s"),
 }
 """Everything that is waited for, each with its bound."""
 
@@ -149,6 +149,10 @@ class StopWatch:
         """Begin anew."""
         self._waited = 0.0
         self._since = None if self._since is None else now
+
+    def add(self, seconds: float) -> None:
+        """Count time that was waited before it ran."""
+        self._waited += seconds
 
     def waited(self, now: float) -> float:
         """How long it ran in all (s)."""

@@ -8,12 +8,10 @@ from worker.turns.floor import FloorEdge
 from worker.turns.sessions import SessionTurns
 from worker.turns.state import OWN, TurnState
 
-__all__ = ["Remedies"]
+__all__ = ["OWN_WORDS_S", "Remedies"]
 
 OWN_WORDS_S = 4.0
-"""Time without a word before the first of ours, where the caller waits for the provider."""
-OWN_GROWTH, OWN_MOST_S = 1.5, 9.0
-"""Each later one comes after so many times the time before, and after no more than that."""
+"""Time without a word before words of ours, where the caller waits for the provider."""
 
 
 class Remedies:
@@ -23,18 +21,11 @@ class Remedies:
         self._state = state
         self._sessions = sessions
         self._said = 0
-        self._in_a_row = 0
-
-    @property
-    def own_pause_s(self) -> float:
-        """How long the caller waits without a word before the next words of ours (s)."""
-        return min(OWN_WORDS_S * OWN_GROWTH**self._in_a_row, OWN_MOST_S)
 
     def of_use(self, now: float) -> None:
         """The provider does its part: the caller hears the model, or it has called a tool."""
         self._state.waiting.reset(now)
         self._state.told_until = 0.0
-        self._in_a_row = 0
 
     def whole(self) -> None:
         """A whole response was heard, or was all tool calls."""
@@ -70,7 +61,6 @@ class Remedies:
         """Say something ourselves. To be done while nothing plays but the tone."""
         state = self._state
         self._said += 1
-        self._in_a_row += 1
         state.fill_in = False
         item_id = f"{OWN}{self._said}"
         state.fillers.sound_ended(now, words=True)

@@ -12,15 +12,17 @@ from collections.abc import Hashable
 from worker.turns.events import Command, Purpose, Words
 from worker.turns.expectations import TABLE, Expect, Expectations, Then
 from worker.turns.floor import Floor, FloorEdge, Slot
-from worker.turns.remedies import Remedies
+from worker.turns.remedies import OWN_WORDS_S, Remedies
 from worker.turns.responses import ResponseTurns
 from worker.turns.state import TurnState
 from worker.turns.tools import ToolTurns
 
 __all__ = ["GOODBYE_WORDS_S", "Watch"]
 
-GOODBYE_WORDS_S = 5.0
-"""A goodbye that the provider has not begun by then is ours."""
+GOODBYE_WORDS_S = 4.5
+"""A goodbye that the provider has not begun after so long without a word is ours."""
+GOODBYE_FIRST_S = 0.5
+"""So long it has in any case."""
 OF_THE_SLOT = {Slot.REQUESTED: Expect.RESPONSE_BEGUN, Slot.CANCELLING: Expect.CANCELLED}
 
 
@@ -113,12 +115,13 @@ class Watch:
         if state.ending is not None:
             if state.ending.said or self._goodbye is not None or state.ending.quiet_since is not None:
                 return None
-            return max(state.ending.since + GOODBYE_WORDS_S, wordless + GOODBYE_WORDS_S)
+            since = state.ending.since if self._waits_since is None else self._waits_since
+            return max(max(wordless, since) + GOODBYE_WORDS_S, state.ending.since + GOODBYE_FIRST_S)
         if state.fill_in and state.pending.running():
             return wordless
         if self._waits_since is None:
             return None
-        return max(wordless, self._waits_since) + self._remedies.own_pause_s
+        return max(wordless, self._waits_since) + OWN_WORDS_S
 
     def _current(self) -> dict[Expect, Hashable]:
         state = self._state
@@ -165,6 +168,9 @@ class Watch:
             state.turn_over = True
             state.owed.want(Purpose.RESUME)
             self._tools.still_owed()
+            if expect is Expect.SPEECH_ENDED:  # since the line is quiet, the caller waits
+                self._waits_since = now - waited_s
+                state.waiting.add(waited_s)
             return self._remedies.strike(expect, now, waited_s)
         if expect is Expect.TURN:
             state.owed.want(Purpose.RESUME)

@@ -67,6 +67,8 @@ class Calls(RuleBasedStateMachine):
                 self.hung_up += 1
             case turn.Unmet():
                 self.refused_or_expired = True  # the slot may be given up on a provider that owes us a word still
+                if command.expected in ("end of speech", "end of long speech"):
+                    self.speaking = False  # by our own ears
             case turn.NewSession():
                 self.drop_session()
             case _:
