@@ -189,6 +189,7 @@ class ToolTurns:
         self._state.pending.session_lost()
         self._unacknowledged = 0
         self._sent.clear()
+        self._late.clear()  # the next one is told of them by the history
         for untold in self._telling.values():
             self._untold.update(untold)
         self._telling.clear()
