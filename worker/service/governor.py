@@ -4,6 +4,7 @@ Two rules, since one alone would be too late or too nervous. *Reckoned*: what wa
 taken since then will add to it, must stay under the limit, so that a burst between two readings is not let in whole.
 *Closed*: where readings were over a limit for `close_after_s` without a break, no call is taken until they have been
 well under it for `open_after_s`. A worker without a call refuses nobody: there is nobody whose audio would suffer.
+Nor does one whose start is not over yet (`begin`): what it is busy with ends in a moment and says nothing of its calls.
 """
 
 from __future__ import annotations
@@ -80,26 +81,36 @@ class _State:
 class Governor:
     """`read` is called by one thread, `refusal` by one other; neither waits."""
 
-    def __init__(self, now: float, limits: Limits | None = None) -> None:
+    def __init__(self, now: float | None = None, limits: Limits | None = None) -> None:
+        """now: when it begins; left out: with `begin`."""
         self.limits = limits or Limits()
         self._taken = 0
-        self._state = _State(Reading(at=now), False, 0, 0)
-        self._marks = deque([(now, 0)], maxlen=MARKS)
+        self._state: _State | None = None
+        self._marks: deque[tuple[float, int]] = deque(maxlen=MARKS)
         self._over_since: float | None = None
         self._easy_since: float | None = None
+        if now is not None:
+            self.begin(now)
+
+    def begin(self, now: float) -> None:
+        """The start is over. Until now every call was taken, and no reading was taken in."""
+        self._marks.append((now, self._taken))
+        self._state = _State(Reading(at=now), False, self._taken, 0)
 
     @property
     def closed(self) -> bool:
         """Whether no calls are taken until the load has gone down."""
-        return self._state.closed
+        return self._state is not None and self._state.closed
 
     @property
     def reading(self) -> Reading:
         """The latest."""
-        return self._state.reading
+        return Reading() if self._state is None else self._state.reading
 
     def read(self, reading: Reading) -> None:
         """Take a reading in."""
+        if self._state is None:
+            return
         pressure = self._pressure(reading)
         if pressure < 1.0:
             self._over_since = None
@@ -122,8 +133,8 @@ class Governor:
     def refusal(self, now: float) -> int | None:
         """Whether a call that comes now is refused: the s after which it may try again, or None: it is taken."""
         state, limits = self._state, self.limits
-        since = self._taken - state.taken
-        if state.reading.calls or since:
+        since = 0 if state is None else self._taken - state.taken
+        if state is not None and (state.reading.calls or since):
             if state.closed or now - state.reading.at > limits.stale_s:
                 return limits.retry_closed_s
             if self._reckoned(state, since) > limits.cpu:
