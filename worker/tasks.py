@@ -8,7 +8,8 @@ from typing import Any
 
 __all__ = ["end_tasks"]
 
-AGAIN_S = 0.1
+AGAIN_S = 1.0
+"""Between two cancels: what a task does at its end may take its time."""
 BOUND_S = 5.0
 
 

@@ -213,7 +213,7 @@ class Child:
                 log.error("child_failed", child=self.spec.name, reason=str(error))
 
     async def _end(self) -> None:
-        process, self.ready, self._process = self._process, False, None
+        process, self.ready = self._process, False
         if process is not None and process.returncode is None:
             _signal(process, signal.SIGTERM)
             try:
@@ -223,6 +223,7 @@ class Child:
                 log.warning("child_killed", child=self.spec.name, after_s=self.spec.stop_s)
             _signal_group(process.pid, signal.SIGKILL)
             await process.wait()
+        self._process = None
         await end_tasks(self._readers)
 
 

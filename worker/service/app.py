@@ -76,6 +76,7 @@ class App:
         self._background = Background()
         self._late: LateRecords | None = None
         self._endpoint: Endpoint | None = None
+        self._listening: asyncio.Future[EndpointInfo] | None = None
         self._board: Switchboard | None = None
         self._call_backs: CallBacks | None = None
         self._lifecycle = Lifecycle(self._steps())
@@ -180,17 +181,14 @@ class App:
 
     async def _start_endpoint(self) -> None:
         assert self._endpoint is not None
-        starting = asyncio.get_running_loop().run_in_executor(None, self._endpoint.start)
-        try:
-            self.info = await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            await asyncio.wait({starting})  # a stop that comes before the thread has started it would stop nothing
-            raise
+        self._listening = asyncio.get_running_loop().run_in_executor(None, self._endpoint.start)
+        self.info = await asyncio.shield(self._listening)
         self.metrics.calls_capacity.set(self.info.limit)
 
     async def _stop_endpoint(self) -> None:
         gc.unfreeze()  # the library's objects go on its own thread, cycles and all
-        if self._endpoint is not None:
+        if self._endpoint is not None and self._listening is not None:
+            await asyncio.wait({self._listening})  # a stop before its thread runs would stop nothing
             await asyncio.to_thread(self._endpoint.stop)
 
     async def _start_call_backs(self) -> None:

@@ -41,50 +41,66 @@ class Step:
 
 
 class Lifecycle:
-    """Steps that are done one after the other. Belongs to one event loop."""
+    """Steps that are done one after the other, once. Belongs to one event loop."""
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self._steps = tuple(steps)
         self._begun: list[Step] = []
-        self._stopping = False
+        self._doing: asyncio.Task[None] | None = None
+        self._undoing: asyncio.Task[None] | None = None
         self.at = ""
-        """The step that is being done or undone; empty between start and stop."""
+        """The step that is being done or undone; empty before, between and after."""
 
     async def start(self) -> None:
-        """Do the steps. What one raises is raised here, a cancel too, once those that had begun are undone."""
+        """Do the steps. What one raises is raised here, once those that had begun are undone; so is a cancel.
+
+        A `stop` from beside ends it as a cancel does.
+        """
+        doing = self._doing = asyncio.create_task(self._do(), name="start")
         try:
-            for step in self._steps:
-                if self._stopping:
-                    raise asyncio.CancelledError  # stopped from beside, and a step has swallowed its cancel
-                self.at = step.name
-                log.debug("starting", step=step.name)
-                self._begun.append(step)
-                await step.do()
-            self.at = ""
+            await asyncio.wait({doing})
+            doing.result()
+            if self._undoing is not None:
+                raise asyncio.CancelledError
         except BaseException:
             await self.stop()
             raise
 
     async def stop(self) -> None:
-        """Undo whatever has begun. May be called at any time, and again."""
-        self._stopping = True
+        """Undo whatever has begun, a start in progress too. May be called at any time, and again.
+
+        It goes on where whoever waits for it is cancelled.
+        """
+        if self._undoing is None:
+            self._undoing = asyncio.create_task(self._undo_all(), name="stop")
+        await asyncio.wait({self._undoing})
+
+    async def _do(self) -> None:
+        for step in self._steps:
+            if self._undoing is not None:  # the step before has swallowed its cancel
+                return
+            self.at = step.name
+            log.debug("starting", step=step.name)
+            self._begun.append(step)
+            await step.do()
+        self.at = ""
+
+    async def _undo_all(self) -> None:
+        if self._doing is not None and await end_tasks({self._doing}):
+            log.error("step_not_cancelled", step=self.at)
         while self._begun:
             step = self._begun.pop()
             self.at = step.name
             log.debug("stopping", step=step.name)
-            await self._undo(step)
+            await _undo(step)
         self.at = ""
 
-    @staticmethod
-    async def _undo(step: Step) -> None:
-        undoing = asyncio.create_task(step.undo(), name=f"undo {step.name}")
-        try:
-            await asyncio.wait({undoing}, timeout=step.undo_s)
-        except BaseException:
-            undoing.cancel()
-            raise
-        if not undoing.done():
-            log.error("step_not_undone", step=step.name, after_s=step.undo_s)
-            await end_tasks({undoing}, LEFT_S)
-        elif not undoing.cancelled() and (error := undoing.exception()) is not None:
-            log.error("step_not_undone", step=step.name, exc_info=error)
+
+async def _undo(step: Step) -> None:
+    undoing = asyncio.create_task(step.undo(), name=f"undo {step.name}")
+    await asyncio.wait({undoing}, timeout=step.undo_s)
+    if not undoing.done():
+        log.error("step_not_undone", step=step.name, after_s=step.undo_s)
+        await end_tasks({undoing}, LEFT_S)
+    elif not undoing.cancelled() and (error := undoing.exception()) is not None:
+        log.error("step_not_undone", step=step.name, exc_info=error)

@@ -82,8 +82,8 @@ async def until_stopped(app: App, work: Callable[[App], Awaitable[None]]) -> Non
     last = LastResort(lambda: app.at)
     asked = Asked(last, app.settings.drain_seconds + GOODBYES_S)
     try:
-        if not await _unless(asked.to_end, app.start()):
-            log.info("stopped_while_starting")
+        if not await _unless(asked.to_end, app.start(), cancel=False):
+            log.info("stopped_while_starting", step=app.at)  # the stop below ends the start
         elif not await _unless(asked.to_end, work(app)):
             if sys.stderr.isatty():
                 print("draining; once more to end at once", file=sys.stderr, flush=True)
@@ -93,8 +93,8 @@ async def until_stopped(app: App, work: Callable[[App], Awaitable[None]]) -> Non
         await app.stop()
 
 
-async def _unless(event: asyncio.Event, doing: Awaitable[object]) -> bool:
-    """Wait for the one or the other; returns whether it was done. Else it has been cancelled, and has ended."""
+async def _unless(event: asyncio.Event, doing: Awaitable[object], *, cancel: bool = True) -> bool:
+    """Wait for the one or the other; returns whether it was done. cancel: else it is cancelled, and has ended."""
 
     async def do() -> None:
         await doing
@@ -105,5 +105,6 @@ async def _unless(event: asyncio.Event, doing: Awaitable[object]) -> bool:
     if task.done():
         task.result()
         return True
-    await end_tasks({task}, STOP_S)
+    if cancel:
+        await end_tasks({task})
     return False
