@@ -23,7 +23,7 @@ from worker.embedded.services import Embedded
 from worker.log import setup_logging
 from worker.records.recorder import CallRecord, Observer, RecordEvent, write_record
 from worker.service.app import App
-from worker.service.loaded import load
+from worker.service.checks import load
 from worker.service.run import run_loop
 from worker.settings.settings import Settings, child_environment
 

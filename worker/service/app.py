@@ -13,6 +13,7 @@ import structlog
 
 from telephony import events as phone
 from telephony.endpoint import Endpoint
+from telephony.errors import SipStartError
 from telephony.library import EndpointInfo
 from tools.queue.store.call_backs import CallBack
 from worker.call.audio import prepare as prepare_audio
@@ -25,6 +26,7 @@ from worker.records.metrics import Metrics
 from worker.records.recorder import CallRecord, Observer
 from worker.service.background import Background
 from worker.service.call_backs import CallBacks
+from worker.service.checks import sip_refused, tell_beside
 from worker.service.governor import Governor
 from worker.service.http import HttpEndpoint, Part, start_http
 from worker.service.lifecycle import Lifecycle, Step
@@ -35,6 +37,7 @@ from worker.service.sessions import Sessions
 from worker.service.switchboard import Observe, Switchboard
 from worker.service.tooling import Tooling
 from worker.settings.settings import Settings
+from worker.tasks import end_tasks
 
 __all__ = ["App"]
 
@@ -44,6 +47,8 @@ SWITCH_INTERVAL_S = 0.0001
 """With Python's 5 ms a busy loop delays the media clock: p99 gap 66 ms against 24 ms (measured with 60 calls)."""
 PHONE_HZ = 8000
 """The rate of the endpoint's conference, and so of every bridge."""
+SETTLED_S = 1.0
+"""After the start: the first callers are not to wait for what is only looked at."""
 RECORDS_S = 2.0
 """For calls that were hung up to write their records."""
 
@@ -74,6 +79,7 @@ class App:
         self._governor = Governor()
         self._load = LoadWatch(self._governor, self._in_progress, self.metrics)
         self._background = Background()
+        self._looking: asyncio.Task[None] | None = None
         self._late: LateRecords | None = None
         self._endpoint: Endpoint | None = None
         self._listening: asyncio.Future[EndpointInfo] | None = None
@@ -97,6 +103,7 @@ class App:
             Step("SIP endpoint", self._start_endpoint, self._stop_endpoint, undo_s=16.0),
             Step("call backs", self._start_call_backs, self._stop_call_backs),
             Step("load", self._begin_load),
+            Step("checks beside", self._look_beside, self._stop_looking),
         )
 
     @property
@@ -105,7 +112,7 @@ class App:
         return self._lifecycle.at
 
     async def start(self) -> EndpointInfo:
-        """Start everything, the endpoint last. Raises OffhookError or SipStartError; then nothing is left running."""
+        """Start everything, the endpoint last. Raises OffhookError; then nothing is left running."""
         await self._lifecycle.start()
         assert self.info is not None
         return self.info
@@ -182,7 +189,10 @@ class App:
     async def _start_endpoint(self) -> None:
         assert self._endpoint is not None
         self._listening = asyncio.get_running_loop().run_in_executor(None, self._endpoint.start)
-        self.info = await asyncio.shield(self._listening)
+        try:
+            self.info = await asyncio.shield(self._listening)
+        except SipStartError as error:
+            raise sip_refused(error) from None
         self.metrics.calls_capacity.set(self.info.limit)
 
     async def _stop_endpoint(self) -> None:
@@ -212,6 +222,17 @@ class App:
     async def _begin_load(self) -> None:
         self._load.begin()
         self._background.run("load watch", self._load.run())
+
+    async def _look_beside(self) -> None:
+        async def look(capacity: int) -> None:
+            await asyncio.sleep(SETTLED_S)
+            await tell_beside(self.settings, self._loaded, capacity)
+
+        assert self.info is not None
+        self._looking = asyncio.create_task(look(self.info.capacity), name="checks beside")
+
+    async def _stop_looking(self) -> None:
+        await end_tasks({self._looking} if self._looking is not None else ())
 
     # --- calls --------------------------------------------------------------------------------------------------------
 

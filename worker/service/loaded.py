@@ -1,30 +1,28 @@
 """What a worker is made of before anything of it is started: the agents, their tools and the tools' secrets.
 
-`FIRST` is what is looked at before anything starts: `offhook serve` does not start where one of them raises, and
-`offhook check` shows the same words.
+What can be known to be wrong before a start raises here; `worker.service.checks` makes findings of it.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tools.define.loading import load_tools
 from tools.define.spec import ToolSpec
-from tools.errors import ToolDefinitionError
 from tools.queue.queued import QueuedRunner
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
 from worker.agent.agent_file import AgentFile
 from worker.call.factory import check_tools
 from worker.embedded.services import redis_program
-from worker.errors import HostError, OffhookError, OperatorError, SettingsError
+from worker.errors import HostError, SettingsError
 from worker.settings.settings import Settings
 
-__all__ = ["FIRST", "Catalogs", "Loaded", "ToolsKey", "check_programs", "check_recordings", "load", "make_catalogs"]
+__all__ = ["Catalogs", "Loaded", "ToolsKey", "check_programs", "check_recordings", "load_tools_of", "make_catalogs"]
 
 NO_REDIS = "redis://localhost"
 """A queue for a catalog that is only looked at: nothing connects to it."""
@@ -49,24 +47,6 @@ class Loaded:
         return list({id(spec): spec for specs in self.tools.values() for spec in specs}.values())
 
 
-def load(settings: Settings, agents: AgentFile) -> Loaded:
-    """Load the tools, and look at whatever can be known before anything starts.
-
-    Raises OperatorError or HostError with a line for each thing that is wrong.
-    """
-    lines, kinds, loaded = [], set(), None
-    for look in FIRST:
-        try:
-            loaded = look(settings, agents) or loaded
-        except (OffhookError, ToolDefinitionError) as error:
-            lines += str(error).splitlines()
-            kinds.add(isinstance(error, HostError))
-    if lines:
-        raise HostError("\n".join(lines)) if kinds == {True} else OperatorError(lines)
-    assert loaded is not None
-    return loaded
-
-
 def make_catalogs(loaded: Loaded, inline: InlineRunner, queue: QueuedRunner) -> Catalogs:
     """Return the catalog of each agent; agents with the same tools and bounds share one.
 
@@ -82,7 +62,7 @@ def make_catalogs(loaded: Loaded, inline: InlineRunner, queue: QueuedRunner) -> 
     return found
 
 
-def check_all_tools(settings: Settings, agents: AgentFile) -> Loaded:
+def load_tools_of(settings: Settings, agents: AgentFile) -> Loaded:
     """Load the tools with all that they need; where a tool worker is a child of ours, what it needs as well.
 
     Raises AgentFileError, SettingsError or ToolDefinitionError.
@@ -97,7 +77,7 @@ def check_all_tools(settings: Settings, agents: AgentFile) -> Loaded:
     return loaded
 
 
-def check_recordings(settings: Settings, _agents: AgentFile) -> None:
+def check_recordings(settings: Settings) -> None:
     """Whether recordings can be written. Raises SettingsError; it leaves nothing behind."""
     folder = settings.recordings
     if folder is None:
@@ -119,7 +99,7 @@ def _write_something(folder: Path) -> None:
         file.write(b"offhook")
 
 
-def check_programs(settings: Settings, _agents: AgentFile) -> None:
+def check_programs(settings: Settings) -> None:
     """Whether what is to run as a child is installed. Raises HostError."""
     if settings.needs_embedded_redis():
         redis_program()
@@ -130,6 +110,3 @@ def check_programs(settings: Settings, _agents: AgentFile) -> None:
                 f"the local realtime server needs {', '.join(missing)}: install the group of packages `embedded`"
                 " (uv sync --group embedded), or set OFFHOOK_REALTIME"
             )
-
-
-FIRST: tuple[Callable[[Settings, AgentFile], Loaded | None], ...] = (check_all_tools, check_recordings, check_programs)

@@ -59,7 +59,7 @@ def _run(settings: Settings, work: Callable[[App], Awaitable[None]], *, calls_ba
     end_at_once_on_sigterm()
     agents = load_agent_file(settings.agent)
     from worker.service.app import App
-    from worker.service.loaded import load
+    from worker.service.checks import load
 
     app = App(settings, load(settings, agents), calls_back=calls_back)
     run_loop(until_stopped(app, work))
