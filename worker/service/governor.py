@@ -9,6 +9,7 @@ Nor does one whose start is not over yet (`begin`): what it is busy with ends in
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
@@ -53,6 +54,9 @@ class Limits:
     close_after_s: float = 2.0
     """A hiccup of a second closes nothing."""
     open_after_s: float = 2.0
+    settle_s: float = 2.0
+    """After the start: what the first calls take then is done once (modules, connections, caches that fill), and says
+    nothing of the calls to come."""
     stale_s: float = 1.5
     """An event loop that has taken no reading for so long is stuck."""
     call_cpu: float = 0.003
@@ -71,6 +75,8 @@ class _State:
     """All that `refusal` looks at, replaced as a whole: it is asked on another thread."""
 
     reading: Reading
+    cpu: float
+    """What the reading's calls take of a core, as far as that is known yet."""
     closed: bool
     taken: int
     """Calls taken until the reading,"""
@@ -82,20 +88,23 @@ class Governor:
     """`read` is called by one thread, `refusal` by one other; neither waits."""
 
     def __init__(self, now: float | None = None, limits: Limits | None = None) -> None:
-        """now: when it begins; left out: with `begin`."""
+        """now: where it has begun long ago; left out: it does with `begin`."""
         self.limits = limits or Limits()
         self._taken = 0
         self._state: _State | None = None
         self._marks: deque[tuple[float, int]] = deque(maxlen=MARKS)
         self._over_since: float | None = None
         self._easy_since: float | None = None
+        self._settled = 0.0
         if now is not None:
             self.begin(now)
+            self._settled = -math.inf
 
     def begin(self, now: float) -> None:
         """The start is over. Until now every call was taken, and no reading was taken in."""
+        self._settled = now + self.limits.settle_s
         self._marks.append((now, self._taken))
-        self._state = _State(Reading(at=now), False, self._taken, 0)
+        self._state = _State(Reading(at=now), 0.0, False, self._taken, 0)
 
     @property
     def closed(self) -> bool:
@@ -111,7 +120,8 @@ class Governor:
         """Take a reading in."""
         if self._state is None:
             return
-        pressure = self._pressure(reading)
+        settled = reading.at - reading.span_s >= self._settled
+        pressure = self._pressure(reading) if settled else 0.0
         if pressure < 1.0:
             self._over_since = None
         elif self._over_since is None:
@@ -128,7 +138,8 @@ class Governor:
         taken = self._taken
         before = [count for at, count in self._marks if at <= reading.at - reading.span_s]
         self._marks.append((reading.at, taken))
-        self._state = _State(reading, closed, taken, taken - (before[-1] if before else 0))
+        cpu = reading.cpu if settled else reading.calls * self.limits.call_cpu
+        self._state = _State(reading, cpu, closed, taken, taken - (before[-1] if before else 0))
 
     def refusal(self, now: float) -> int | None:
         """Whether a call that comes now is refused: the s after which it may try again, or None: it is taken."""
@@ -151,7 +162,7 @@ class Governor:
         reading, limits = state.reading, self.limits
         unseen = reading.coming + since + 1
         more = max(0, since + 1 - state.taken_within)
-        return reading.cpu + unseen * limits.call_cpu + more * limits.setup_s / limits.setup_span_s
+        return state.cpu + unseen * limits.call_cpu + more * limits.setup_s / limits.setup_span_s
 
     def _pressure(self, reading: Reading) -> float:
         """The largest of the measures, each as a part of its limit."""
