@@ -8,33 +8,24 @@ from typing import Any
 from worker.call.playout import Playout
 from worker.realtime import base
 from worker.realtime.history import History
-from worker.records.metrics import Metrics
-from worker.records.recorder import Recorder
+from worker.records.telemetry import Telemetry
 
-__all__ = ["Minutes"]
+__all__ = ["Transcript"]
 
 VOICE_LAG_MS = 2000
 """A server's VAD tells of the end of speech at most so late; beyond it its clock is not believed."""
 
 
-class Minutes:
-    """The minutes of one call. Decides nothing."""
+class Transcript:
+    """The transcript of one call. Decides nothing."""
 
-    def __init__(
-        self,
-        recorder: Recorder,
-        history: History,
-        playout: Playout,
-        metrics: Metrics,
-        log: Any,
-        clock: Callable[[], float],
-    ) -> None:
-        self._recorder = recorder
+    def __init__(self, call: Telemetry, history: History, playout: Playout) -> None:
+        self._recorder = call.recorder
         self._history = history
         self._playout = playout
-        self._metrics = metrics
-        self._log = log
-        self._clock = clock
+        self._metrics = call.metrics
+        self._log = call.log
+        self._clock = call.clock
         self._speech_ended: float | None = None
         self._speaking: str | None = None
         self.sent_ms = 0.0

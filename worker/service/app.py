@@ -17,10 +17,10 @@ from telephony.errors import SipStartError
 from telephony.library import EndpointInfo
 from tools.queue.store.call_backs import CallBack
 from worker.call.audio import prepare as prepare_audio
-from worker.call.factory import prepare_canned
+from worker.call.config import prepare_canned
 from worker.call.session import CallSession
 from worker.embedded.services import Embedded
-from worker.realtime.connection import prepare
+from worker.realtime.choose import codec_for, prepare
 from worker.records.late import LateRecords
 from worker.records.metrics import Metrics
 from worker.records.recorder import CallRecord, Observer
@@ -93,8 +93,8 @@ class App:
         """All that is brought up, in order: what takes calls comes last, and goes first."""
         return (
             Step("services of our own", self._start_services, self._embedded.stop, undo_s=12.0),
-            Step("canned fillers", self._prepare_fillers),
             Step("provider", self._prepare_provider),
+            Step("canned fillers", self._prepare_fillers),
             Step("tools", self._open_tools, self._tooling.close, undo_s=8.0),
             Step("background tasks", self._start_background, self._background.stop, undo_s=8.0),
             Step("OFFHOOK_HTTP", self._start_http, self._stop_http),
@@ -126,8 +126,9 @@ class App:
         await asyncio.gather(self._embedded.start(), asyncio.to_thread(prepare_audio, PHONE_HZ))
 
     async def _prepare_fillers(self) -> None:
-        loaded = self._loaded
-        await asyncio.to_thread(prepare_canned, loaded.agents, loaded.tools, PHONE_HZ, self.settings.later_ways())
+        loaded, later = self._loaded, self.settings.later_ways()
+        can = codec_for(self._provider).capabilities
+        await asyncio.to_thread(prepare_canned, loaded.agents, loaded.tools, PHONE_HZ, later, can)
 
     async def _prepare_provider(self) -> None:
         self._provider = self.settings.provider(self._embedded.realtime_url)
@@ -159,8 +160,8 @@ class App:
         self._endpoint = Endpoint(settings.sip_settings(), lambda event: self._post(loop, event))
         if settings.overload == "refuse":
             self._endpoint.overloaded = lambda: self._governor.refusal(time.monotonic())
-        services = tooling.services(self._load)
-        self._sessions = Sessions(self._loaded.agents, self._provider, services, tooling.judged)
+        services = tooling.services(self._provider)
+        self._sessions = Sessions(self._loaded.agents, services, tooling.judged, self._load.late)
         self._board = Switchboard(
             self._endpoint,
             self._pacer,

@@ -33,6 +33,8 @@ Level = Literal["ok", "note", "wrong"]
 Look = Callable[["Site"], Awaitable[list["Finding"]]]
 REACH_S = 8.0
 PHONE_HZ = 8000
+NOT_YET = "ws://127.0.0.1/v1"
+"""The local realtime server, before it runs."""
 EMBEDDED = "embedded"
 MEND_REALTIME = "correct OFFHOOK_REALTIME, OFFHOOK_REALTIME_URL, OFFHOOK_REALTIME_MODEL or the key"
 
@@ -171,14 +173,16 @@ def check_later(site: Site) -> list[Finding]:
 
 async def check_fillers(site: Site) -> list[Finding]:
     """The canned fillers: their voices and files."""
-    from worker.call.factory import prepare_canned
+    from worker.call.config import prepare_canned
+    from worker.realtime.choose import codec_for
 
     loaded = site.loaded
     if loaded is None or not any(agent.fillers.mode == "canned" for agent in loaded.agents.agents()):
         return []
     try:
         later = site.settings.later_ways()
-        await asyncio.to_thread(prepare_canned, loaded.agents, loaded.tools, PHONE_HZ, later)
+        can = codec_for(site.settings.provider(NOT_YET)).capabilities
+        await asyncio.to_thread(prepare_canned, loaded.agents, loaded.tools, PHONE_HZ, later, can)
     except HostError as error:
         return [Finding("wrong", "fillers", str(error), "correct [fillers] of the agent file")]
     return [Finding("ok", "fillers", "canned")]
@@ -287,11 +291,10 @@ async def check_realtime(site: Site) -> list[Finding]:
     if not site.sessions:
         return await _reach(settings)
     from worker.realtime.base import RealtimeRefused, SessionConfig
-    from worker.realtime.connection import RealtimeConnection
-    from worker.realtime.openai.codec import OpenAICodec
+    from worker.realtime.choose import codec_for, connection_for
 
     provider = settings.provider()
-    connection = RealtimeConnection(provider, OpenAICodec(), lambda event: None)
+    connection = connection_for(provider, codec_for(provider), lambda event: None)
     where = f"{provider.name} at {provider.address}, model {provider.model}"
     try:
         await connection.open(SessionConfig(instructions="Say nothing."), timeout_s=REACH_S)

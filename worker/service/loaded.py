@@ -17,7 +17,7 @@ from tools.queue.queued import QueuedRunner
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
 from worker.agent.agent_file import AgentFile
-from worker.call.factory import check_tools
+from worker.call.config import check_tools
 from worker.embedded.services import redis_program
 from worker.errors import HostError, SettingsError
 from worker.settings.settings import Settings

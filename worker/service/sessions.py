@@ -10,9 +10,8 @@ from tools.queue.store.call_backs import CallBack
 from tools.queue.store.late import LateResult
 from worker.agent.agent_file import AgentFile
 from worker.call.factory import make_session
-from worker.call.session import CallInfo, CallSession, Services
+from worker.call.session import CallInfo, CallSession, PhoneLine, Services
 from worker.call_tools.durations import filled
-from worker.realtime.connection import Provider
 from worker.records.recorder import Observer
 from worker.service.loaded import ToolsKey
 from worker.service.switchboard import MakeSession
@@ -23,25 +22,30 @@ HangUp = Callable[[str], None]
 
 
 class Sessions:
-    """Knows the agents, the provider, and what every call shares."""
+    """Knows the agents, and what every call shares."""
 
     def __init__(
         self,
         agents: AgentFile,
-        provider: Provider,
         services: Mapping[ToolsKey, Services],
         judged: Callable[[], Judged],
+        late: Callable[[float], None],
     ) -> None:
-        """services: by the agent's tools. judged: how long a tool call would wait at the moment."""
+        """services: by the agent's tools. judged: how long a tool call would wait at the moment.
+
+        late: gets how late the media clock was at the worst in a call's last second (s).
+        """
         self._agents = agents
-        self._provider = provider
+        self._late = late
         self._services = services
         self._judged = judged
 
     def make(self, info: CallInfo, bridge: Bridge, hang_up: HangUp, brings: LateResult | None = None) -> CallSession:
         """Return a session for a call; brings: what the caller is called back for."""
         agent = self._agents.agent_for(info.dialled)
-        return make_session(info, agent, self._provider, bridge, self._services[agent.tools_key], hang_up, brings)
+        return make_session(
+            info, agent, PhoneLine(bridge, hang_up, self._late), self._services[agent.tools_key], brings
+        )
 
     def for_call(self, call_id: str, caller: str, dialled: str, bridge: Bridge, hang_up: HangUp) -> CallSession:
         """Return the session of an ordinary call; a caller who would have to wait for tools is told so."""

@@ -9,8 +9,8 @@ from tools.queue.queued import QueuedRunner
 from tools.run.inline import InlineRunner
 from worker.call.session import Services
 from worker.call_tools.durations import UsualTimes
+from worker.realtime.provider import Provider
 from worker.records.metrics import Metrics
-from worker.service.load_watch import LoadWatch
 from worker.service.loaded import Catalogs, Loaded, ToolsKey, make_catalogs
 from worker.service.queue_watch import FINE, QueueWatch
 from worker.settings.settings import Settings
@@ -53,11 +53,11 @@ class Tooling:
             await self.queue.aclose()
         await self._inline.aclose()
 
-    def services(self, load: LoadWatch) -> Mapping[ToolsKey, Services]:
+    def services(self, provider: Provider) -> Mapping[ToolsKey, Services]:
         """Return what calls share, by the tools of their agent."""
         later = self._settings.later_ways()
         return {
-            key: Services(catalog, self._metrics, usual=self._usual, late=load.late, later=later)
+            key: Services(catalog, self._metrics, provider, usual=self._usual, later=later)
             for key, catalog in self._catalogs.items()
         }
 

@@ -7,7 +7,8 @@ by hand (0.4 us), a delta costs one orjson.loads (2 us) and its base64 (0.7 us; 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final, Literal, cast
 
 import orjson
@@ -20,15 +21,19 @@ from worker.realtime.base import (
     AudioDelta,
     AudioFormat,
     Capabilities,
+    Entry,
     Frame,
     ItemCreated,
+    OpenCall,
     ProviderError,
     RealtimeEvent,
     Request,
     ResponseRequest,
+    Role,
     SessionConfig,
     SessionReady,
     ToolCallRequested,
+    TurnTaking,
     Unknown,
 )
 from worker.realtime.openai.decode import (
@@ -67,8 +72,15 @@ class OpenAICodec:
 
     capabilities = CAPABILITIES
 
-    def __init__(self) -> None:
-        """Begin with no session."""
+    def __init__(self, *, note_role: Literal["system", "user"] = "system", placeholders: bool = False) -> None:
+        """Begin with no session.
+
+        note_role: the role of messages that are ours. placeholders: whether a call that takes long has to be answered
+        before the model may speak.
+        """
+        self._note_role = note_role
+        if placeholders:
+            self.capabilities = replace(self.capabilities, talks_while_call_pending=False)
         self._serial = 0  # never reset: an event id means one frame, whatever the session
         self._handlers: dict[str, Callable[[Json], list[RealtimeEvent]]] = {
             "response.output_audio.delta": self._audio_delta,
@@ -95,9 +107,19 @@ class OpenAICodec:
         self._last_item = ""
         self._half: tuple[str, bytes] = ("", b"")
 
+    def turn_taking(self, options: Mapping[str, Any]) -> TurnTaking:
+        """Read the options' turn_detection (session.audio.input.turn_detection); the service does both by default."""
+        found: Any = options
+        for key in ("audio", "input", "turn_detection"):
+            found = found.get(key) if isinstance(found, Mapping) else None
+        said = found if isinstance(found, Mapping) else {}
+        return TurnTaking(
+            responds=bool(said.get("create_response", True)), interrupts=bool(said.get("interrupt_response", True))
+        )
+
     # --- encoding
 
-    def session_update(self, config: SessionConfig) -> Frame:
+    def session_update(self, config: SessionConfig) -> list[Frame]:
         """Encode the whole settings. Raises ValueError for a format that the protocol doesn't have."""
         self._wanted = (config.input_format, config.output_format)
         return self._frame("session_update", "session.update", {"session": session_object(config)})
@@ -106,21 +128,26 @@ class OpenAICodec:
         """Encode the caller's audio, without an event id: nothing can be done about its errors."""
         return _APPEND_HEAD + pybase64.b64encode(pcm) + _APPEND_TAIL
 
-    def tool_output(self, tool_call_id: str, output: str) -> Frame:
+    def tool_output(self, tool_call_id: str, output: str) -> list[Frame]:
         """Encode the answer to a tool call."""
         item = {"type": "function_call_output", "call_id": tool_call_id, "output": output}
         return self._frame("tool_output", "conversation.item.create", {"item": item})
 
-    def tool_call_item(self, tool_call_id: str, name: str, arguments: str) -> Frame:
-        """Encode a tool call that an earlier session asked for."""
-        item = {"type": "function_call", "call_id": tool_call_id, "name": name, "arguments": arguments}
-        return self._frame("tool_call_item", "conversation.item.create", {"item": item})
+    def history(self, said: Iterable[Entry], open_calls: Iterable[OpenCall]) -> list[Frame]:
+        """Encode what was said as text items, and the open calls as they were asked for: outputs need them."""
+        frames = [frame for one in said for frame in self.message(one.role, one.text)]
+        for call in open_calls:
+            item = {"type": "function_call", "call_id": call.tool_call_id, "name": call.name}
+            body = {"item": {**item, "arguments": call.arguments}}
+            frames += self._frame("tool_call_item", "conversation.item.create", body)
+        return frames
 
-    def message(self, role: Literal["user", "assistant", "system"], text: str) -> Frame:
+    def message(self, role: Role, text: str) -> list[Frame]:
         """Encode a text item."""
-        return self._frame("message", "conversation.item.create", {"item": text_item(role, text)})
+        item = text_item(self._note_role if role == "system" else role, text)
+        return self._frame("message", "conversation.item.create", {"item": item})
 
-    def create_response(self, request: ResponseRequest) -> Frame:
+    def create_response(self, request: ResponseRequest) -> list[Frame]:
         """Encode a request for a response."""
         response: dict[str, Any] = {}
         if request.out_of_band:
@@ -138,27 +165,27 @@ class OpenAICodec:
         body = {"response": response} if response else {}
         return self._frame("create_response", "response.create", body, request.metadata)
 
-    def cancel_response(self, response_id: str | None = None) -> Frame:
+    def cancel_response(self, response_id: str | None = None) -> list[Frame]:
         """Encode a cancellation; without an id it means the in-band response in progress."""
         body = {"response_id": response_id} if response_id else {}
         return self._frame("cancel_response", "response.cancel", body)
 
-    def truncate(self, item_id: str, audio_end_ms: int) -> Frame:
+    def truncate(self, item_id: str, audio_end_ms: int) -> list[Frame]:
         """Encode the cut of an item at what was heard."""
         body = {"item_id": item_id, "content_index": 0, "audio_end_ms": max(0, int(audio_end_ms))}
         return self._frame("truncate", "conversation.item.truncate", body)
 
-    def delete_item(self, item_id: str) -> Frame:
+    def delete_item(self, item_id: str) -> list[Frame]:
         """Encode the removal of an item."""
         return self._frame("delete_item", "conversation.item.delete", {"item_id": item_id})
 
-    def _frame(self, request: Request, kind: str, body: Json, metadata: Mapping[str, str] | None = None) -> Frame:
+    def _frame(self, request: Request, kind: str, body: Json, metadata: Mapping[str, str] | None = None) -> list[Frame]:
         self._serial += 1
         event_id = f"oh_{self._serial}"
         self._sent[event_id] = (request, dict(metadata or {}))
         if len(self._sent) > REMEMBERED:
             self._sent.popitem(last=False)
-        return orjson.dumps({"type": kind, "event_id": event_id, **body})
+        return [orjson.dumps({"type": kind, "event_id": event_id, **body})]
 
     # --- decoding
 
