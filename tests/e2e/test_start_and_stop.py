@@ -21,8 +21,8 @@ START_S = 60.0
 """A bound for a loaded machine: an idle one takes some two seconds to import what a worker is made of."""
 STEPS = (
     "services of our own",
-    "canned fillers",
     "provider",
+    "canned fillers",
     "tools",
     "background tasks",
     "OFFHOOK_HTTP",
@@ -31,6 +31,7 @@ STEPS = (
     "SIP endpoint",
     "call backs",
     "load",
+    "checks beside",
 )
 
 
