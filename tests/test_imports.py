@@ -46,7 +46,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("tools.builtin", "tools.tool_call"),
     ("tools",),
     ("tools.define",),
-    ("tools.errors", "tools.limits", "telephony"),
+    ("tools.errors", "tools.foreign", "tools.limits", "telephony"),
 )
 
 # Pairs that the list of floors does not hold apart.

@@ -25,7 +25,7 @@ from tools.queue.finished import finished
 from tools.queue.store import cache, times
 from tools.queue.store import remainder as rest
 from tools.tool_call.outcome import Outcome, failure, raised, returned
-from tools.worker.leash import leash
+from tools.worker.leash import ToolStopped, leash
 
 log = structlog.get_logger(__name__)
 
@@ -120,8 +120,12 @@ def _called(spec: ToolSpec, arguments: dict[str, Any], payload: Mapping[str, Any
                 value = asyncio.run(value)
     except JobTimeoutException:
         return failure("unknown" if spec.effects == "once" else "timeout", detail="time-out in the tool worker")
-    except (Exception, SystemExit) as error:
-        again = bool(job.retries_left) and not isinstance(error, ToolError)
+    except ToolStopped:
+        raise
+    except BaseException as error:  # a tool may leave by whatever it likes
+        again = (
+            bool(job.retries_left) and isinstance(error, Exception | SystemExit) and not isinstance(error, ToolError)
+        )
         log.warning(
             "tool_raised",
             call_id=payload.get("call_id"),
