@@ -38,7 +38,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("worker.turns",),
     ("worker.records",),
     ("worker.realtime", "worker.local"),
-    ("worker.errors", "worker.log"),
+    ("worker.errors", "worker.installed", "worker.log"),
     ("tools.testing", "tools.dashboard"),
     ("tools.rig",),
     ("tools.run", "tools.worker"),

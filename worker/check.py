@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from worker.errors import HostError, OperatorError
+from worker.installed import remedy
 from worker.settings.settings import Settings, reveal, unknown_variables, without_password
 
 Level = Literal["ok", "note", "wrong"]
@@ -162,7 +163,7 @@ async def check_realtime(settings: Settings) -> list[Finding]:
         missing = [name for name in ("pocketsphinx", "espeakng_loader") if importlib.util.find_spec(name) is None]
         if missing:
             text = f"the local realtime server needs {', '.join(missing)}"
-            return [Finding("wrong", "realtime", text, "uv sync --group embedded, or set OFFHOOK_REALTIME")]
+            return [Finding("wrong", "realtime", text, f"{remedy('embedded')}, or set OFFHOOK_REALTIME")]
         return [Finding("ok", "realtime", "embedded: the local realtime server")]
     from worker.realtime.base import RealtimeRefused, SessionConfig
     from worker.realtime.connection import RealtimeConnection

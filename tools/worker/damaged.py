@@ -43,12 +43,15 @@ def what(job: OffhookJob, queue: str) -> str:
     return ""
 
 
-def put_away(worker: BaseWorker, job: OffhookJob, queue: Queue, why: str) -> None:
-    """Write a job down as failed, as RQ does with one that has run; its waiters hear of it through its result."""
+def put_away(worker: BaseWorker, job: OffhookJob, queue: Queue, why: str, *, ran: bool = False) -> None:
+    """Write a job down as failed, as RQ does with one that has run; its waiters hear of it through its result.
+
+    ran: whether its tool may have been begun.
+    """
     log.error("job_damaged", job_id=job.id, damage=why, mend=MEND)
-    # One that has been begun before may have done anything.
-    began = worker.connection.exists(names.ran_key(job.id))
+    began = ran or worker.connection.exists(names.ran_key(job.id))
     words = f"its record in Redis is damaged ({why})"
+    job.damage = job.damage or why
     job.origin = queue.name
     job.retries_left = None
     job.started_at = job.ended_at = None

@@ -146,7 +146,11 @@ def _returned(value: object, payload: Mapping[str, Any], redis: Redis) -> Outcom
         return returned(value, limit=STEP_LIMIT)  # only another tool reads it
     if not payload.get("paged"):
         return returned(value)
-    return returned(value, keep=lambda text: rest.keep(redis, str(payload.get("call_id", "")), text))
+    try:
+        return returned(value, keep=lambda text: rest.keep(redis, str(payload.get("call_id", "")), text))
+    except (RedisError, OSError) as error:  # the tool did run: its beginning is better than nothing
+        log.warning("rest_not_kept", error=type(error).__name__)
+        return returned(value)
 
 
 def _note(redis: Redis, spec: ToolSpec, payload: Mapping[str, Any], run_ms: int) -> None:

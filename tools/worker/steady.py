@@ -147,10 +147,21 @@ class SteadyWorker(BaseWorker):
             if why := damaged.what(job, queue.name):
                 damaged.put_away(self, job, queue, why)
             else:
-                self.run_job(job, queue)
+                self._run_or_put_away(job, queue)
         finally:
             with self._hand:
                 self._in_hand = None
+
+    def _run_or_put_away(self, job: OffhookJob, queue: Queue) -> None:
+        try:
+            self.run_job(job, queue)
+        except StopRequested:
+            raise
+        except Exception as error:
+            if is_away(error):
+                raise  # maintenance calls it failed, should it stay so
+            self.kill_horse()
+            damaged.put_away(self, job, queue, f"{type(error).__name__}: {str(error)[:80]}", ran=True)
 
     def run_job(self, job: OffhookJob, queue: Queue) -> None:
         """Run a sound job to its end."""
