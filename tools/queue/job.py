@@ -39,7 +39,7 @@ class QueueJob(Job):
 
     def restore(self, raw_data: Mapping[Any, Any]) -> None:
         """Take the fields as they are in Redis, and what can't be read as not given; `damage` tells of it."""
-        sound = dict(raw_data)
+        sound = {field: value for field, value in raw_data.items() if field != b"webhooks"}  # none are sent
         wrong = []
         if b"data" not in sound:
             sound[b"data"] = NO_DATA
@@ -47,7 +47,7 @@ class QueueJob(Job):
         try:
             super().restore(sound)
         except Exception:  # each field has its own ways to be wrong
-            for field, value in raw_data.items():
+            for field, value in tuple(sound.items()):
                 if field != b"data" and not self._reads({b"data": NO_DATA, field: value}):
                     del sound[field]
                     wrong.append(_name(field))

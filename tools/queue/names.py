@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from tools.tool_call.request import job_id
+
+_JOB_ID = re.compile(rb"[A-Za-z0-9_-]+")
 
 QUEUE = "tools"
 ENTRY = "tools.jobs.run_tool"
@@ -35,6 +39,11 @@ def description(tool: str, summary: str) -> str:
 def job_key(job: str) -> str:
     """RQ's hash of a job."""
     return f"rq:job:{job}"
+
+
+def is_job_id(entry: bytes) -> bool:
+    """Whether what stands in a list of jobs can be the id of one, by RQ's rule."""
+    return _JOB_ID.fullmatch(entry) is not None
 
 
 def queue_key(queue: str) -> str:

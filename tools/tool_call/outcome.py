@@ -114,8 +114,8 @@ def returned(value: object, *, limit: int = RESULT_LIMIT, keep: Keep | None = No
 
     What JSON does not hold becomes what pydantic makes of it: models and dataclasses objects, dates, Decimals,
     UUIDs and paths text, Enums their values, sets lists. Anything but an object is wrapped as {"result": value}. What
-    pydantic doesn't know is a failed outcome whose detail says what stands where; past `limit` bytes the model gets the size, an
-    outline, and either a handle to read it by pages or the beginning.
+    pydantic doesn't know is a failed outcome whose detail says what stands where; past `limit` bytes the model gets
+    the size, an outline, and either a handle to read it by pages or the beginning.
     """
     try:
         plain = to_jsonable_python(value, by_alias=False)

@@ -78,7 +78,5 @@ def drop_what_is_no_id(queue: Queue) -> None:
     key = f"{queue.key}:intermediate"
     entries: Any = queue.connection.lrange(key, 0, -1)
     for entry in entries:
-        try:
-            entry.decode()
-        except UnicodeDecodeError:
+        if not names.is_job_id(entry):
             queue.connection.lrem(key, 1, entry)

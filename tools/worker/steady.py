@@ -98,7 +98,7 @@ class SteadyWorker(BaseWorker):
             self.run_maintenance_tasks()
         try:
             found = self.dequeue_job_and_maintain_ttl(None if burst else self.dequeue_timeout)
-        except UnicodeDecodeError:
+        except ValueError:  # of an id that is none
             damaged.drop_what_is_no_id(self.queues[0])
             return False
         if found is None:
