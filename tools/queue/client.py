@@ -33,7 +33,6 @@ from tools.queue.refusals import Redial, refusal_of
 from tools.tool_call.request import ToolRequest
 
 STOP_GRACE_S = 5  # RQ's own time-out comes this much after ours, for when nobody is left to stop the job
-RENEW_S = 60.0
 
 Stopped = Literal["removed", "stopped", "over", "gone"]
 
@@ -77,7 +76,6 @@ class QueueClient:
             retry=Redial(self.drop),
         )
         self._queue = Queue(settings.queue, connection=self.redis, job_class=QueueJob, serializer=JSONSerializer)
-        self._renew_at = 0.0
         self._health_key = names.health_key(uuid.uuid4().hex)
 
     def enqueue(self, tickets: Sequence[Ticket], give_up: float) -> bool:
@@ -166,12 +164,9 @@ class QueueClient:
         self._renew()
 
     def _renew(self) -> None:
-        """Renew the lifetimes of what all jobs share, now and then."""
-        if time.monotonic() < self._renew_at:
-            return
-        with contextlib.suppress(RedisError, OSError):  # the next one does it
+        """Renew the lifetimes of what all jobs share: a list that ran empty begins without one."""
+        with contextlib.suppress(RedisError, OSError):  # the next one does it, too
             lifetimes.renew(self.redis, self.settings.queue, time.time())
-            self._renew_at = time.monotonic() + RENEW_S
 
     def _options(self, ticket: Ticket) -> dict[str, Any]:
         pauses = [round(delay) for delay in ticket.spec.delays_s]

@@ -54,29 +54,32 @@ class PatientRetry(Retry):
         Raises StopRequested instead in the main thread of a worker that is to stop: RQ would go on trying for ever.
         """
         began = time.monotonic()
-        failures = 0
+        failures, told = 0, False
         while True:
             try:
                 return do()
             except FAULTS as error:
                 if not is_away(error):
                     raise
-                told = failures and time.monotonic() - began > TELL_S
                 failures += 1
-                self._wait(error, time.monotonic() - began, failures, told=bool(told))
+                waited = time.monotonic() - began
+                if waited > TELL_S and not told:
+                    told = True
+                    self._tell(error)
+                self._wait(error, waited, failures)
                 fail(*((error, failures) if with_failure_count else (error,)))
 
-    def _wait(self, error: Exception, waited: float, failures: int, *, told: bool) -> None:
+    def _tell(self, error: Exception) -> None:
+        if refusal := refusal_of(error):
+            log.error("redis_refuses", answer=refusal.answer, mend=refusal.mend, waiting_s=self.patience_s)
+        else:
+            log.warning("redis_is_away", error=type(error).__name__, waiting_s=self.patience_s)
+
+    def _wait(self, error: Exception, waited: float, failures: int) -> None:
         """Pause before another try, or raise."""
         self.failed_at = time.monotonic()
-        refusal = refusal_of(error)
-        if waited > TELL_S and not told:
-            if refusal:
-                log.error("redis_refuses", answer=refusal.answer, mend=refusal.mend, waiting_s=self.patience_s)
-            else:
-                log.warning("redis_is_away", error=type(error).__name__, waiting_s=self.patience_s)
         if self.stopping and waited > STOP_PATIENCE_S and threading.current_thread() is threading.main_thread():
             raise StopRequested from error
         if waited > self.patience_s:
             raise error
-        time.sleep(max(REFUSED_S if refusal else 0.0, self._backoff.compute(failures)))
+        time.sleep(max(REFUSED_S if refusal_of(error) else 0.0, self._backoff.compute(failures)))

@@ -89,6 +89,7 @@ class SteadyWorker(BaseWorker):
         finally:
             with contextlib.suppress(RedisError, OSError, StopRequested):  # its words end by themselves
                 self.teardown()  # type: ignore[no-untyped-call]
+                lifetimes.renew(self.connection, self.queues[0].name, time.time())
         return worked
 
     def _one(self, burst: bool) -> bool | None:
