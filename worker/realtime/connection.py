@@ -155,6 +155,7 @@ class RealtimeConnection:
             self._socket.deaf()
         if self._is_open:
             self._is_open = False
+            self._failure = (1000, reason)
             self._ended(ConnectionLost(1000, reason, False))
 
     async def close(self) -> None:

@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 Who = Literal["caller", "agent", "filler"]
 CallOutcome = Literal["completed", "abandoned", "rejected", "failed", "drained", "limit"]
 
+MOST_ERRORS, LONGEST_ERROR = 200, 1000
+"""Lines of a record, and characters of each: a provider that sends errors without end fills no memory and no disk."""
 CONTINUES = "continues"
 """The status of a tool call that outlives its call, until its end is known."""
 
@@ -370,7 +372,10 @@ class Recorder:
 
     def error(self, now_ms: float, text: str) -> None:
         """Something went wrong: one line, without secrets or digits."""
-        self.errors.append(text)
+        if len(self.errors) < MOST_ERRORS:
+            self.errors.append(text[:LONGEST_ERROR])
+        elif len(self.errors) == MOST_ERRORS:
+            self.errors.append("and more; the log tells of them")
         self._tell(Noted(self._at(now_ms), text))
 
     def ended(self, now_ms: float, outcome: CallOutcome, reason: str = "") -> CallRecord:
@@ -421,7 +426,7 @@ class Recorder:
         for observer in self._observers:
             try:
                 observer(event)
-            except Exception:  # whoever looks on does no harm to the call
+            except BaseException:  # whoever looks on does no harm to the call, nor to the loop by sys.exit
                 log.exception("observer_failed", call_id=self.call_id, edge=type(event).__name__)
 
 

@@ -59,7 +59,9 @@ def names(agent: Agent, *functions: Any) -> list[str]:
 
 def test_the_provider_is_told_the_agents_words() -> None:
     config = session_config(
-        Agent(instructions="Be brief.", voice="marin", language="de-CH", provider={"temperature": 0.7}), view()
+        Agent(instructions="Be brief.", voice="marin", language="de-CH", provider={"temperature": 0.7}),
+        view(),
+        transcriber="t",
     )
     assert (config.instructions, config.voice, config.language) == ("Be brief.", "marin", "de")
     assert config.extra == {"temperature": 0.7} and config.transcription_model
@@ -279,7 +281,7 @@ def test_the_machine_offers_it_for_what_is_queued(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(tools, "mode_of", lambda spec: spec.mode)  # as with a queue
     usual = UsualTimes()
     usual.heard("order_status", 50.0)
-    offer = turn_config(Agent(later={"offer_after": 9}), tools, usual, {"send": "default"}).fillers.offer
+    offer = turn_config(Agent(later={"offer_after": 9}), tools, OpenAICodec(), usual, {"send": "default"}).fillers.offer
     assert offer is not None and (offer.after_s, offer.text) == (9.0, WORDS["en"]["send"])
     assert [offer.possible(name) for name in ("order_status", "current_time", "quote")] == [True, False, False]
     assert (offer.expected_s("order_status"), offer.expected_s("current_time")) == (50.0, None)

@@ -91,12 +91,12 @@ class TestSessionUpdate:
         assert session.max_output_tokens == 800
 
     def test_no_turn_detection_is_said_and_not_left_out(self):
-        frame = OpenAICodec().session_update(SessionConfig(turn_detection=None))
+        [frame] = OpenAICodec().session_update(SessionConfig(turn_detection=None))
         valid(frame)
         assert json.loads(frame)["session"]["audio"]["input"]["turn_detection"] is None
 
     def test_language_without_a_transcriber_is_left_out(self):
-        frame = OpenAICodec().session_update(SessionConfig(language="en"))
+        [frame] = OpenAICodec().session_update(SessionConfig(language="en"))
         assert json.loads(frame)["session"]["audio"]["input"]["transcription"] is None
 
     def test_unknown_format_is_our_error(self):
