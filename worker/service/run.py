@@ -30,8 +30,24 @@ GOODBYES_S = 25.0
 
 
 def run_loop(main: Coroutine[Any, Any, Any]) -> Any:
-    """Run a coroutine on the loop that a worker uses."""
-    return uvloop.run(main)
+    """Run a coroutine on the loop that a worker uses, to its own end.
+
+    A task that some tool's library began may raise SystemExit, or a callback of it stop the loop: that ends nothing
+    here. It is logged, and the loop goes on where it was.
+    """
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        running = runner.get_loop().create_task(main)
+        while True:
+            try:
+                return runner.run(_end_of(running))
+            except (SystemExit, KeyboardInterrupt, RuntimeError) as error:
+                if running.done() or running.cancelling():  # its own end, or Ctrl-C
+                    raise
+                log.error("loop_goes_on", error=type(error).__name__, exc_info=error)
+
+
+async def _end_of(task: asyncio.Task[Any]) -> Any:
+    return await task
 
 
 def serve(settings: Settings) -> None:

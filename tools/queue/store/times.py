@@ -28,7 +28,7 @@ def note(redis: Redis, tool: str, wait_ms: int, run_ms: int) -> None:
 def usual(redis: Redis, tool: str) -> Usual | None:
     """Return a tool's usual times; None where it has not run yet."""
     found: Any = redis.lrange(names.times_key(tool), 0, KEPT - 1)
-    pairs = [entry.decode().split() for entry in found]
+    pairs = [pair for pair in (entry.split() for entry in found) if len(pair) == 2 and all(map(bytes.isdigit, pair))]
     return usual_of([(int(wait), int(run)) for wait, run in pairs])
 
 

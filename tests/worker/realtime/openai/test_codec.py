@@ -32,7 +32,8 @@ from worker.realtime.base import (
     ToolCallRequested,
     Unknown,
 )
-from worker.realtime.openai.codec import TOOL_CALLS, OpenAICodec
+from worker.realtime.call_ids import TOOL_CALLS
+from worker.realtime.openai.codec import OpenAICodec
 from worker.realtime.openai.wire import OLD_NAMES, wire_format
 
 SERVER_EVENTS = get_args(get_args(RealtimeServerEvent)[0])
