@@ -143,7 +143,7 @@ def _try_endpoint(settings: Settings) -> list[Finding]:
 
 async def check_redis(settings: Settings) -> list[Finding]:
     """The Redis of REDIS_URL, or the program for the embedded one."""
-    from worker.embedded.services import ping_redis, redis_program
+    from worker.embedded.services import redis_program, try_redis
 
     url = reveal(settings.redis_url)
     if url is None:
@@ -151,10 +151,11 @@ async def check_redis(settings: Settings) -> list[Finding]:
             return [Finding("ok", "redis", f"embedded: {redis_program()}")]
         except HostError as error:
             return [Finding("wrong", "redis", "no REDIS_URL and no redis-server", str(error))]
-    wrong = await ping_redis(url)
+    wrong = await try_redis(url)
     if wrong is None:
         return [Finding("ok", "redis", f"{without_password(url)} answers")]
-    return [Finding("wrong", "redis", f"{without_password(url)}: {wrong}", "start it, or correct REDIS_URL")]
+    words, mend = wrong
+    return [Finding("wrong", "redis", f"{without_password(url)}: {words}", mend)]
 
 
 async def check_realtime(settings: Settings) -> list[Finding]:
