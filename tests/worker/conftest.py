@@ -12,7 +12,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from worker.realtime.connection import Provider
+from worker.realtime.provider import Provider
 
 KEY = "sk-test-0123456789abcdef"
 

@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import structlog
 
@@ -42,6 +42,18 @@ Promised = Literal["promised", "over", "unavailable"]
 
 OnStarted = Callable[[ToolRequest, str | None], None]
 OnProgress = Callable[[ToolRequest, str], None]
+
+
+class Permit(Protocol):
+    """Whose tool calls come with it: what one phone call may run, and how often."""
+
+    def refusal(self, request: ToolRequest) -> Outcome | None:
+        """Why a tool call is not to be run; None where it may be."""
+        ...
+
+    def ended(self, request: ToolRequest, outcome: Outcome) -> None:
+        """One that was not refused has come back."""
+        ...
 
 
 @dataclass(slots=True)
@@ -147,12 +159,25 @@ class Catalog:
         request: ToolRequest,
         on_started: OnStarted | None = None,
         on_progress: OnProgress | None = None,
+        permit: Permit | None = None,
     ) -> Outcome:
         """Run a tool call and return its outcome; for a tool call that runs or has run, that one's.
 
-        `on_started` is told the job's id once it is queued, None for an inline tool. Cancelling this leaves the tool
-        running: `cancel` stops it.
+        `on_started` is told the job's id once it is queued, None for an inline tool. Where the `permit` refuses,
+        nothing is run. Cancelling this leaves the tool running: `cancel` stops it.
         """
+        if permit is None:
+            return await self._join(request, on_started, on_progress)
+        refused = permit.refusal(request)
+        if refused is not None:
+            return refused
+        outcome = await self._join(request, on_started, on_progress)
+        permit.ended(request, outcome)
+        return outcome
+
+    async def _join(
+        self, request: ToolRequest, on_started: OnStarted | None, on_progress: OnProgress | None
+    ) -> Outcome:
         spec = self._specs.get(request.name)
         if spec is None:
             return failure("unknown_tool", self._no_such(request.name), detail="no tool of that name")

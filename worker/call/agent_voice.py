@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from worker.call.audio import Downlink
 from worker.call.conversation import Conversation
-from worker.call.playout import Playout
-from worker.call.transcript import Minutes
+from worker.call.media import CallMedia
+from worker.call.transcript import Transcript
 from worker.realtime import base
-from worker.records.metrics import Metrics
-from worker.records.recorder import Recorder, Who
+from worker.records.recorder import Who
+from worker.records.telemetry import Telemetry
 from worker.turns.events import AudioStarted, Purpose
 from worker.turns.machine import TurnMachine
 
@@ -25,24 +24,19 @@ class AgentVoice:
 
     def __init__(
         self,
+        call: Telemetry,
         machine: TurnMachine,
-        playout: Playout,
-        downlink: Downlink,
+        media: CallMedia,
         conversation: Conversation,
-        minutes: Minutes,
-        recorder: Recorder,
-        metrics: Metrics,
-        clock: Callable[[], float],
+        transcript: Transcript,
         feed: Callable[[object], None],
     ) -> None:
+        self._call = call
         self._machine = machine
-        self._playout = playout
-        self._downlink = downlink
+        self._media = media
+        self._playout = media.playout
         self._conversation = conversation
-        self._minutes = minutes
-        self._recorder = recorder
-        self._metrics = metrics
-        self._clock = clock
+        self._transcript = transcript
         self._feed = feed
         self._unheard: dict[str, str] = {}
 
@@ -52,17 +46,17 @@ class AgentVoice:
             self._not_heard(event)
             return
         who: Who = "filler" if self._machine.fillers.speaks(event.response_id) else "agent"
-        pcm = self._downlink.convert(event.item_id, event.audio)
+        pcm = self._media.downlink.convert(event.item_id, event.audio)
         if self._playout.play(event.item_id, pcm, who):
             if who == "agent":
-                self._minutes.agent_heard()
+                self._transcript.agent_heard()
             self._feed(AudioStarted(event.response_id, event.item_id))
 
     def _not_heard(self, event: base.AudioDelta) -> None:
         """Audio that came too late to be played. Where nothing of its item was, the model must not take it for said."""
         if not self._playout.known(event.item_id) and len(self._unheard) < UNHEARD:
             self._unheard[event.item_id] = event.response_id
-            self._minutes.cut(event.item_id, 0, 1)
+            self._transcript.cut(event.item_id, 0, 1)
 
     def response_done(self, event: base.ResponseDone) -> None:
         """Take what nobody heard of a response out of the conversation, now that no more of it comes."""
@@ -77,14 +71,14 @@ class AgentVoice:
 
     def stop(self, *, barge_in: bool) -> None:
         """Silence now; then tell the provider what of it was heard."""
-        began = self._clock()
+        began = self._call.clock()
         cuts = self._playout.flush(began)
-        done = self._clock()
+        done = self._call.clock()
         if barge_in and cuts:  # without any, the last of it was sent just now
-            self._recorder.barge_in(began * 1000, cuts[0].heard_ms, (done - began) * 1000)
-            self._metrics.barge_in.observe(done - began)
+            self._call.recorder.barge_in(began * 1000, cuts[0].heard_ms, (done - began) * 1000)
+            self._call.metrics.barge_in.observe(done - began)
         for cut in cuts:
-            self._minutes.cut(cut.item_id, cut.heard_ms, cut.received_ms)
+            self._transcript.cut(cut.item_id, cut.heard_ms, cut.received_ms)
             if self._playout.who(cut.item_id) == "filler":
                 continue
             if cut.heard_ms <= 0:

@@ -20,12 +20,14 @@ OWN_FORMAT: Mapping[str, AudioFormat] = {"PCMU": "pcmu", "PCMA": "pcma", "": "pc
 """By a call's codec. Where it is not known yet the offer is ours, and begins with PCMU."""
 
 
-def session_format(audio: Literal["pcm", "g711"], codec: str) -> AudioFormat:
-    """Return what to ask a session for, in a call with this codec ("" while it is not known).
+def session_format(possible: Sequence[AudioFormat], audio: Literal["pcm", "g711"], codec: str) -> AudioFormat:
+    """Return what to ask a session for of what is possible, in a call with this codec ("" while it is not known).
 
-    G.711 goes through in the call's own law; a law is not changed for another, nor G.722 for G.711: that is PCM's.
+    G.711 goes through in the call's own law; a law is not changed for another, nor G.722 for G.711: that is for the
+    format that the provider would rather have.
     """
-    return OWN_FORMAT.get(codec, "pcm24k") if audio == "g711" else "pcm24k"
+    own = OWN_FORMAT.get(codec) if audio == "g711" else None
+    return own if own in possible and own is not None else possible[0]
 
 
 def prepare(phone_hz: int) -> None:

@@ -8,19 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import importlib.util
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from worker.call.playout import Playout
+from worker.agent.agent_file import Agent
+from worker.call.media import CallMedia
 from worker.call.sounds import load_prompt
+from worker.call.transcript import Transcript
 from worker.errors import HostError
+from worker.local.voice import voice_of
 from worker.realtime import base
+from worker.realtime.base import Capabilities
 from worker.turns.events import AudioStarted, SpeakFiller
 from worker.turns.machine import TurnMachine
 
-__all__ = ["CannedFillers", "CannedVoice", "is_canned"]
+__all__ = ["CannedFillers", "CannedVoice", "FillerMode", "canned_voice", "filler_mode", "is_canned"]
+
+FillerMode = Literal["model", "canned", "tone"]
+"""model: the provider speaks them; canned: files or the local voice; tone: no words at all."""
+
 
 RESPONSE = "canned:"
 """Response and item ids of canned fillers begin so: the provider knows nothing of them."""
@@ -53,6 +62,26 @@ class CannedVoice:
             self.speech(text, rate_hz)
 
 
+def filler_mode(agent: Agent, can: Capabilities | None) -> FillerMode:
+    """Return how the agent's fillers are spoken: as its file says, where the provider can do that.
+
+    One that can't speak beside the conversation has them canned, by the local voice; without that there is the tone.
+    """
+    mode = agent.fillers.mode
+    if mode != "model" or can is None or can.out_of_band:
+        return mode
+    return "canned" if importlib.util.find_spec("espeakng_loader") is not None else "tone"
+
+
+def canned_voice(agent: Agent, can: Capabilities | None = None) -> CannedVoice | None:
+    """Return how the agent's fillers are spoken without the provider; None where the provider speaks them."""
+    if filler_mode(agent, can) != "canned":
+        return None
+    language = agent.language.partition("-")[0].lower()
+    own = voice_of(agent.voice or "marin") if language == "en" else f"{language}+f2"
+    return CannedVoice(agent.fillers.voice or own, {text: Path(file) for text, file in agent.fillers.wav.items()})
+
+
 @functools.lru_cache(maxsize=CACHED)
 def _spoken(text: str, voice: str, rate_hz: int) -> bytes:
     from worker.local.errors import SpeechUnavailable
@@ -73,20 +102,19 @@ class CannedFillers:
         self,
         voice: CannedVoice,
         machine: TurnMachine,
-        playout: Playout,
-        rate_hz: int,
-        feed: Callable[[object], None],
-        note: Callable[[base.RealtimeEvent], None],
+        media: CallMedia,
+        transcript: Transcript,
         log: Any,
+        feed: Callable[[object], None],
     ) -> None:
-        """Take the parts: `feed` gives an event to the machine, `note` writes one into the record."""
+        """Take the parts; `feed` gives an event to the machine."""
         self._voice = voice
         self._machine = machine
-        self._playout = playout
-        self._rate_hz = rate_hz
-        self._feed = feed
-        self._note = note
+        self._playout = media.playout
+        self._rate_hz = media.bridge.rate_hz
+        self._transcript = transcript
         self._log = log
+        self._feed = feed
         self._tasks: set[asyncio.Task[None]] = set()
 
     def speak(self, command: SpeakFiller) -> None:
@@ -115,6 +143,6 @@ class CannedFillers:
         if self._machine.wants_audio(key):
             self._playout.play(key, pcm, "filler")
             self._playout.end_item(key)
-            self._note(base.AgentTranscript(key, key, command.text))
+            self._transcript.note(base.AgentTranscript(key, key, command.text))
             self._feed(AudioStarted(key, key))
         self._feed(base.ResponseDone(key, "completed", metadata=command.metadata))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from worker.call.canned import is_canned
-from worker.call_tools.catalog import CallCatalog
+from worker.call_tools.view import CallView
 from worker.realtime import base
 from worker.realtime.history import History
 from worker.realtime.link import Link
@@ -19,15 +19,23 @@ from worker.turns.tools import PLACEHOLDER
 
 __all__ = ["Conversation"]
 
+CUT = "(The caller spoke over you: of your last words only this was heard: {heard})"
+NOT_HEARD = "(The caller spoke over you: nothing of your last words was heard.)"
+"""Told to a model whose memory can't be truncated."""
+
 
 class Conversation:
     """One call's side of it. Without a session nothing is sent; what a later one has to know stands in `history`."""
 
-    def __init__(self, link: Link, catalog: CallCatalog) -> None:
+    def __init__(self, link: Link, view: CallView) -> None:
         """Take the link to the provider and the call's tools, whose calls may stand under another function's name."""
         self.history = History()
         self._link = link
-        self._catalog = catalog
+        self._codec = link.codec
+        self._can = link.codec.capabilities
+        self._view = view
+        self._cuts: list[str] = []
+        """Items of which the caller heard less than the model said, where it can't be told by a truncation."""
         self._asked: dict[str, turn.StartTool] = {}
         self._typed = 0
         self._offers = 0
@@ -39,7 +47,7 @@ class Conversation:
         metadata = {"purpose": command.purpose.value}
         tools = () if command.instructions is not None else None  # words that are given leave nothing to call
         request = base.ResponseRequest(instructions=command.instructions, metadata=metadata, tools=tools)
-        self._link.send(self._link.codec.create_response(request))
+        self._send(self._codec.create_response(request))
 
     def request_filler(self, command: turn.SpeakFiller) -> None:
         """Ask for a filler, beside the conversation."""
@@ -47,12 +55,12 @@ class Conversation:
         request = base.ResponseRequest(
             instructions=text, input_text=text, out_of_band=True, metadata=command.metadata, tools=()
         )
-        self._link.send(self._link.codec.create_response(request))
+        self._link.send(self._codec.create_response(request))
 
     def cancel_response(self, command: turn.CancelResponse) -> None:
-        """Cancel a response of the provider's."""
-        if not is_canned(command.response_id):
-            self._link.send(self._link.codec.cancel_response(command.response_id))
+        """Cancel a response of the provider's. Where that can't be done it ends unheard."""
+        if self._can.cancel and not is_canned(command.response_id):
+            self._link.send(self._codec.cancel_response(command.response_id))
 
     # --- tools --------------------------------------------------------------------------------------------------------
 
@@ -62,15 +70,17 @@ class Conversation:
 
     def answer(self, command: turn.SendOutput) -> None:
         """Give a tool call its output."""
-        self._link.send(self._link.codec.tool_output(command.tool_call_id, command.output))
+        self._send(self._codec.tool_output(command.tool_call_id, command.output))
         if command.output != PLACEHOLDER:
             self._keep(command.tool_call_id, command.output)
 
     def tell_result(self, command: turn.SendResult) -> None:
-        """Tell the outcome of a call that was answered with a placeholder."""
-        text = f"The result of {command.name}, which was pending ({command.tool_call_id}): {command.output}"
-        self._keep(command.tool_call_id, command.output)
-        self._link.send(self._link.codec.message("system", text))
+        """Tell the outcomes of calls that were answered with a placeholder, in one message."""
+        results = [(command.tool_call_id, command.name, command.output), *command.also]
+        for tool_call_id, _, output in results:
+            self._keep(tool_call_id, output)
+        texts = [f"The result of {name}, which was pending ({key}): {output}" for key, name, output in results]
+        self._send(self._codec.message("system", "\n".join(texts)))
 
     def _keep(self, tool_call_id: str, output: str) -> None:
         """Keep a tool's answer for a session that is to come."""
@@ -85,25 +95,41 @@ class Conversation:
         text = f"The caller typed on the keypad: {digits}"
         self._typed += 1
         self.history.caller_said(f"keypad:{self._typed}", text)  # a session that is to come is told of it then
-        self._link.send(self._link.codec.message("user", text))
+        self._send(self._codec.message("user", text))
 
     def offered(self, command: turn.OfferSpoken) -> None:
         """The caller was asked something beside the conversation, and will answer in it."""
         self._offers += 1
         self.history.agent_said(f"offer:{self._offers}", command.text)
-        self._link.send(self._link.codec.message("assistant", command.text))
+        self._send(self._codec.message("assistant", command.text))
 
     def not_heard(self, item_id: str) -> None:
         """Take an item out of which the caller heard nothing."""
-        self._link.send(self._link.codec.delete_item(item_id))
+        if self._can.truncate:
+            self._link.send(self._codec.delete_item(item_id))
+        else:
+            self._cuts.append(item_id)
 
     def heard_until(self, item_id: str, heard_ms: int) -> None:
         """Cut an item of the agent's at what was heard (ms of its own audio)."""
-        self._link.send(self._link.codec.truncate(item_id, heard_ms))
+        if self._can.truncate:
+            self._link.send(self._codec.truncate(item_id, heard_ms))
+        else:
+            self._cuts.append(item_id)
+
+    def _send(self, frames: list[base.Frame]) -> None:
+        """Send what the model goes by; before it, what it has to know of its own words and was not told yet."""
+        cuts, self._cuts = self._cuts, []
+        notes = [frame for item_id in cuts for frame in self._codec.message("system", self._cut_note(item_id))]
+        self._link.send([*notes, *frames])
+
+    def _cut_note(self, item_id: str) -> str:
+        heard = self.history.heard(item_id)
+        return CUT.format(heard=heard) if heard else NOT_HEARD
 
     def replay(self, open_calls: Iterable[PendingTool]) -> list[base.Frame]:
         """Return what a new session has to be told: the conversation so far as text, and the calls that are open."""
-        codec, view = self._link.codec, self._catalog.view
-        frames = [codec.message(entry.role, entry.text) for entry in self.history.entries()]
-        wrapped = [(call.tool_call_id, *view.wrap(call.name, call.arguments)) for call in open_calls]
-        return frames + [codec.tool_call_item(*call) for call in wrapped]
+        view = self._view.now
+        self._cuts.clear()  # the history has what was heard
+        wrapped = [base.OpenCall(one.tool_call_id, *view.wrap(one.name, one.arguments)) for one in open_calls]
+        return self._codec.history(self.history.entries(), wrapped)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from worker.records.recorder import CallOutcome
 
-__all__ = ["APOLOGY_BOUND_S", "Leaving"]
+__all__ = ["APOLOGY_BOUND_S", "HangUp"]
 
 APOLOGY_BOUND_S = 15.0
 """The apology takes 6 s. Where its playout stands still (a held call), the call ends without it."""
@@ -14,7 +14,7 @@ OUTCOMES: dict[str, CallOutcome] = {"drain": "drained", "limit": "limit", "agent
 """What it counts as when the turn machine hangs up, by its reason."""
 
 
-class Leaving:
+class HangUp:
     """One call's end. `hang_up(reason)` is called once, whatever happens."""
 
     def __init__(self, hang_up: Callable[[str], None]) -> None:

@@ -1,4 +1,4 @@
-"""What a call's session is made with: who calls whom, and what all calls of a worker share."""
+"""What a call's session is made with: the telephone's end of it, and what all calls of a worker share."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from telephony.bridge import Bridge
 from tools.run.catalog import Catalog
 from worker.call_tools.durations import UsualTimes
 from worker.call_tools.later import LaterWays
+from worker.realtime.choose import Connect, connection_for
+from worker.realtime.provider import Provider
 from worker.records.metrics import Metrics
+from worker.records.telemetry import CallInfo
 
-__all__ = ["CallInfo", "Services"]
+__all__ = ["CallInfo", "PhoneLine", "Services"]
 
 
 @dataclass(frozen=True, slots=True)
-class CallInfo:
-    """Who calls whom: `caller` and `dialled` are the user parts of the SIP addresses.
+class PhoneLine:
+    """The telephone's end of a call: its audio, and the way to hang up."""
 
-    calls_back: the id of the call whose caller this one calls back; `caller` and `dialled` are that call's then.
-    """
-
-    call_id: str
-    caller: str
-    dialled: str
-    calls_back: str | None = None
+    bridge: Bridge
+    hang_up: Callable[[str], None]
+    """Gets the reason, once."""
+    late: Callable[[float], None] = lambda seconds: None
+    """Gets how late the media clock was at the worst in the last second (s)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +35,9 @@ class Services:
 
     catalog: Catalog
     metrics: Metrics
+    provider: Provider
     clock: Callable[[], float] = time.monotonic
     usual: UsualTimes = field(default_factory=UsualTimes)
-    late: Callable[[float], None] = lambda seconds: None
-    """Gets how late the media clock was at the worst in a call's last second (s)."""
     later: LaterWays = LaterWays()
+    connect: Connect = connection_for
+    """Makes the connection to the provider."""

@@ -7,36 +7,31 @@ own and comes back as an event.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
-import structlog
-
-from telephony.bridge import Bridge
 from worker.agent.agent_file import Agent
 from worker.call.agent_voice import AgentVoice
-from worker.call.audio import Downlink, Uplink
-from worker.call.canned import CannedFillers, CannedVoice
+from worker.call.audio import Uplink
+from worker.call.canned import CannedFillers, canned_voice
 from worker.call.conversation import Conversation
 from worker.call.digits import DigitBuffer
-from worker.call.hangup import Leaving
-from worker.call.info import CallInfo, Services
-from worker.call.playout import Playout
-from worker.call.sounds import APOLOGY, load_prompt
-from worker.call.transcript import Minutes
-from worker.call_tools.later import Way
+from worker.call.ears import Ears
+from worker.call.hangup import HangUp
+from worker.call.info import CallInfo, PhoneLine, Services
+from worker.call.media import CallMedia
+from worker.call.sounds import APOLOGY, OWN_WORDS, load_prompt
+from worker.call.transcript import Transcript
 from worker.call_tools.offer import ToolOffer
-from worker.call_tools.runs import ToolCalls
+from worker.call_tools.runs import CallTools, ToolCalls
 from worker.realtime import base
 from worker.realtime.link import Link
-from worker.records.recorder import Recorder
+from worker.records.telemetry import Telemetry
 from worker.turns import events as turn
 from worker.turns.machine import TurnMachine
 
-__all__ = ["CallInfo", "CallSession", "Services"]
-
-log = structlog.get_logger(__name__)
+__all__ = ["CallInfo", "CallSession", "PhoneLine", "Services", "SessionTools"]
 
 LOOK_S = 1.0
 """Time limits are looked after so often."""
@@ -44,81 +39,61 @@ RECYCLE_BEFORE_S = 300.0
 """A session is replaced so long before the provider's limit, as soon as nobody speaks and nothing is open."""
 
 
+@dataclass(frozen=True, slots=True)
+class SessionTools:
+    """A call's tools, and the offer that keeps what the session is told of them up to date."""
+
+    tools: CallTools
+    offer: ToolOffer
+
+
 class CallSession:
-    """One call from the INVITE to its record. `hang_up(reason)` is asked for once, by the machine or a fault."""
+    """One call from the INVITE to its record. The line is hung up once, by the machine or a fault."""
 
     def __init__(
-        self,
-        info: CallInfo,
-        agent: Agent,
-        bridge: Bridge,
-        link: Link,
-        machine: TurnMachine,
-        recorder: Recorder,
-        services: Services,
-        hang_up: Callable[[str], None],
-        offer: ToolOffer,
-        canned: CannedVoice | None = None,
-        later: Mapping[Way, str] | None = None,
+        self, call: Telemetry, agent: Agent, machine: TurnMachine, line: PhoneLine, link: Link, tools: SessionTools
     ) -> None:
-        """Take the parts; `later`: the ways by which this caller may hear of a tool after the call."""
-        self.info = info
+        """Take the parts of a call that begins; nothing starts by itself."""
+        self.info = call.info
         self.agent = agent
         self.machine = machine
-        self.recorder = recorder
+        self.recorder = call.recorder
+        self.bridge = line.bridge
+        self.offer = tools.offer
         self.ended = asyncio.Event()
-        self.bridge = bridge
+        self._call = call
+        self._clock = call.clock
         self._link = link
-        self._services = services
-        self._clock = services.clock
-        self._leaving = Leaving(hang_up)
-        self.offer = offer
-        self._playout = Playout(bridge, recorder)
-        self.uplink = Uplink(bridge.rate_hz, link.input_format)
-        self._downlink = Downlink(bridge.rate_hz, link.output_format)
+        self._late = line.late
+        self._hangup = HangUp(line.hang_up)
+        self._media = CallMedia(line.bridge, link.input_format, link.output_format, call.recorder)
         self._digits = DigitBuffer()
-        self._conversation = Conversation(link, offer.catalog)
+        self._ears = Ears()
+        self._conversation = Conversation(link, tools.tools.view)
+        self._transcript = Transcript(call, self._conversation.history, self._media.playout)
+        self._voice = AgentVoice(call, machine, self._media, self._conversation, self._transcript, self._feed)
+        self._tools = ToolCalls(call, tools.tools, machine.pending, self._feed)
+        self._canned = self._canned_fillers()
         self._answered: float | None = None
         self._opened = 0.0
-        self._media = False
+        self._flows = False
+        """Audio flows both ways."""
         self._warned = False
         self._looked = 0.0
         self._edges = -1
         self._due = 0.0
-        self._log = log.bind(call_id=info.call_id)
-        history = self._conversation.history
-        self._minutes = Minutes(recorder, history, self._playout, services.metrics, self._log, self._clock)
-        self._voice = AgentVoice(
-            machine,
-            self._playout,
-            self._downlink,
-            self._conversation,
-            self._minutes,
-            recorder,
-            services.metrics,
-            self._clock,
-            self._feed,
-        )
-        self._tools = ToolCalls(
-            info.call_id,
-            info.caller,
-            info.dialled,
-            offer.catalog,
-            machine.pending,
-            recorder,
-            services.metrics,
-            services.usual,
-            self._log,
-            self._clock,
-            self._feed,
-            later or {},
-        )
-        self._canned: CannedFillers | None = None
-        if canned is not None:
-            self._canned = CannedFillers(
-                canned, machine, self._playout, bridge.rate_hz, self._feed, self._minutes.note, self._log
-            )
-        self._commands: dict[type[Any], Callable[[Any], None]] = {
+        self._commands = self._handlers()
+        link.attach(self.on_provider_event, self._replay, self.fail)
+
+    def _canned_fillers(self) -> CannedFillers | None:
+        voice = canned_voice(self.agent, self._link.codec.capabilities)
+        if voice is None:
+            return None
+        return CannedFillers(voice, self.machine, self._media, self._transcript, self._call.log, self._feed)
+
+    def _handlers(self) -> dict[type[Any], Callable[[Any], None]]:
+        """What each command of the machine comes to."""
+        return {
             turn.StartTool: self._start_tool,
             turn.CancelTool: self._tools.cancel,
             turn.SendOutput: self._conversation.answer,
@@ -127,13 +102,20 @@ class CallSession:
             turn.SpeakFiller: self._speak_filler,
             turn.OfferSpoken: self._conversation.offered,
             turn.ResultsTold: self._tools.told,
-            turn.PlayTone: lambda command: self._playout.play_tone(),
+            turn.PlayTone: lambda command: self._media.playout.play_tone(),
+            turn.OwnWords: self._speak_own,
+            turn.NewSession: lambda command: self._link.recycle(command.reason),
+            turn.Unmet: self._transcript.unmet,
             turn.CancelResponse: self._conversation.cancel_response,
             turn.StopPlayout: lambda command: self._voice.stop(barge_in=command.barge_in),
             turn.Apologise: self._apologise_for,
-            turn.HangUp: lambda command: self._leaving.leave(command.reason),
+            turn.HangUp: lambda command: self._hangup.leave(command.reason),
         }
-        link.attach(self.on_provider_event, self._replay, self.fail)
+
+    @property
+    def uplink(self) -> Uplink:
+        """What makes the session's format of the caller's audio."""
+        return self._media.uplink
 
     # --- from the telephone -------------------------------------------------------------------------------------------
 
@@ -159,13 +141,13 @@ class CallSession:
 
     def start_media(self) -> bool:
         """Audio flows both ways. False if it did already (a re-INVITE)."""
-        if self._media:
+        if self._flows:
             return False
-        self._media = True
+        self._flows = True
         self.bridge.take()  # what came in before the answer is not for the session
         self._feed(turn.MediaReady())
-        if self._leaving.fault:
-            self._apologise(self._leaving.fault)
+        if self._hangup.fault:
+            self._apologise(self._hangup.fault)
         return True
 
     def digit(self, digit: str) -> None:
@@ -183,8 +165,8 @@ class CallSession:
 
     def hung_up(self, by: str, reason: str) -> None:
         """The call is over on the wire."""
-        outcome = self._leaving.outcome(by, answered=self._answered is not None)
-        self.recorder.ended(self._clock() * 1000, outcome, self._leaving.reason or f"{by}: {reason}".rstrip(": "))
+        outcome = self._hangup.outcome(by, answered=self._answered is not None)
+        self.recorder.ended(self._call.now_ms, outcome, self._hangup.reason or f"{by}: {reason}".rstrip(": "))
         self.ended.set()
 
     # --- paced --------------------------------------------------------------------------------------------------------
@@ -192,9 +174,11 @@ class CallSession:
     def take(self) -> bytes:
         """Return what the caller has said since the last time: 16-bit PCM at the bridge's rate."""
         pcm = self.bridge.take()
-        if not self._media:
+        if not self._flows:
             return b""
-        self._minutes.sent_ms += len(pcm) / (2 * self.bridge.rate_hz) * 1000
+        if (edge := self._ears.hear(pcm, self._clock())) is not None:
+            self._feed(turn.CallerSounds(edge))
+        self._transcript.sent_ms += len(pcm) / (2 * self.bridge.rate_hz) * 1000
         return pcm
 
     def append(self, audio: bytes) -> None:
@@ -207,27 +191,29 @@ class CallSession:
         if edges == self._edges and now < self._due:
             return
         self._edges = edges
-        changed, playing = self._playout.poll(now)
+        changed, playing = self._media.playout.poll(now)
         if changed:
             self._feed(turn.PlayoutChanged(playing))
-            if playing is None and self._leaving.decided and self.machine.over:
-                self._leaving.end()
+            if playing is None and self._hangup.decided and self.machine.over:
+                self._hangup.end()
         if self.machine.wake is not None and self.machine.wake <= now:
             self._feed(turn.Tick())
-        if now >= self._leaving.by:
-            self._leaving.end()
+        if now >= self._hangup.by:
+            self._hangup.end()
         self._typed(self._digits.poll(now))
         if now - self._looked >= LOOK_S:
             self._looked = now
             self._limits(now)
-            self._services.late(self.bridge.worst_lateness_s())
-        self._due = min(self._looked + LOOK_S, self._leaving.by, self._digits.due)
+            if (edge := self._ears.hear(b"", now)) is not None:  # where no audio comes at all
+                self._feed(turn.CallerSounds(edge))
+            self._late(self.bridge.worst_lateness_s())
+        self._due = min(self._looked + LOOK_S, self._hangup.by, self._digits.due)
         self._wake_up()
 
     def broke(self) -> None:
         """A fault of ours: nothing drives this call any more, so it is hung up at once."""
         self.machine.over = True
-        self._leaving.leave("internal error", "failed")
+        self._hangup.leave("internal error", "failed")
 
     def _limits(self, now: float) -> None:
         if self._answered is None or self.machine.over:
@@ -238,7 +224,7 @@ class CallSession:
         elif not self._warned and seconds > limits.max_call_seconds - limits.warn_seconds > 0:
             self._warned = True
             self.notice(limits.warning)
-        longest = self._link.codec.capabilities.max_session_s
+        longest = self._link.max_session_s
         if longest is not None and now - self._opened > longest - RECYCLE_BEFORE_S and self.machine.idle:
             self._opened = now
             self._link.recycle()
@@ -256,14 +242,13 @@ class CallSession:
         if isinstance(event, base.AudioDelta):
             self._voice.take(event)
             return
-        self._minutes.note(event)
+        self._transcript.note(event)
         if isinstance(event, base.AudioDone):
-            self._playout.end_item(event.item_id)
+            self._media.playout.end_item(event.item_id)
         elif isinstance(event, base.SessionReady):
-            self.uplink.use(event.input_format)
-            self._downlink.use(event.output_format)
+            self._media.use(event.input_format, event.output_format)
         elif isinstance(event, base.ToolCallRequested):
-            name, arguments = self.offer.catalog.view.unwrap(event.name, event.arguments)
+            name, arguments = self.offer.view.now.unwrap(event.name, event.arguments)
             event = replace(event, name=name, arguments=arguments)
         elif isinstance(event, base.ResponseDone):
             self._voice.response_done(event)
@@ -275,11 +260,11 @@ class CallSession:
 
     def fail(self, reason: str) -> None:
         """The session can't be had any more: the caller hears an apology, then the call ends."""
-        if not self._leaving.failed(reason):
+        if not self._hangup.failed(reason):
             return
-        self._log.error("call_failed", reason=reason)
-        self.recorder.error(self._clock() * 1000, reason)
-        if self._media:
+        self._call.log.error("call_failed", reason=reason)
+        self.recorder.error(self._call.now_ms, reason)
+        if self._flows:
             self._apologise(reason)
 
     def _replay(self) -> list[base.Frame]:
@@ -292,7 +277,7 @@ class CallSession:
         machine = self.machine
         for command in machine.handle(event, self._clock()):
             # With OFFHOOK_LOG_LEVEL=debug the log says why a call went silent: what was decided, on which event.
-            self._log.debug(
+            self._call.log.debug(
                 "turn",
                 on=type(event).__name__,
                 command=type(command).__name__,
@@ -312,7 +297,7 @@ class CallSession:
         self._commands[type(command)](command)
 
     def _apologise_for(self, command: turn.Apologise) -> None:
-        self._leaving.reason = command.reason
+        self._hangup.reason = command.reason
         self.fail(command.reason)
 
     def _start_tool(self, command: turn.StartTool) -> None:
@@ -320,19 +305,23 @@ class CallSession:
         self._tools.start(command)
 
     def _speak_filler(self, command: turn.SpeakFiller) -> None:
-        self._services.metrics.fillers_total.inc()
+        self._call.metrics.fillers_total.inc()
         if self._canned is not None:
             self._canned.speak(command)
         else:
             self._conversation.request_filler(command)
+
+    def _speak_own(self, command: turn.OwnWords) -> None:
+        file, text = OWN_WORDS[command.words.value]
+        self._media.playout.play_words(command.item_id, load_prompt(file, self.bridge.rate_hz), text)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
     def _apologise(self, reason: str) -> None:
         """Say the recorded apology; the poll that finds it played hangs up."""
         self.machine.over = True
-        self._leaving.after_apology(reason, self._clock())
-        self._playout.play_prompt(load_prompt(APOLOGY, self.bridge.rate_hz), self.agent.apology)
+        self._hangup.after_apology(reason, self._clock())
+        self._media.playout.play_prompt(load_prompt(APOLOGY, self.bridge.rate_hz), self.agent.apology)
 
     def status(self) -> dict[str, object]:
         """How the call stands, for the operator: who speaks, and what is open."""

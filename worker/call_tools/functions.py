@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from worker.call_tools.catalog import CallCatalog
+from tools.run.catalog import Catalog
 from worker.call_tools.later import Way
-from worker.records.recorder import Recorder
+from worker.records.telemetry import Telemetry
 from worker.turns.events import StartTool
 from worker.turns.pending import PendingTool, PendingTools
 
@@ -68,21 +68,16 @@ class CallFunctions:
 
     def __init__(
         self,
-        call_id: str,
-        catalog: CallCatalog,
+        call: Telemetry,
+        catalog: Catalog,
         pending: PendingTools,
-        recorder: Recorder,
-        clock: Callable[[], float],
         later: Mapping[Way, str],
-        log: Any,
     ) -> None:
-        self._call_id = call_id
+        self._call = call
+        self._call_id = call.info.call_id
         self._catalog = catalog
         self._pending = pending
-        self._recorder = recorder
-        self._clock = clock
         self._later = later
-        self._log = log
         self._functions = {PENDING_JOBS: self._pending_jobs, CANCEL_JOB: self._cancel_job}
         if later:
             self._functions[TELL_LATER] = self._tell_later
@@ -123,10 +118,10 @@ class CallFunctions:
 
     async def _promise(self, tool: PendingTool, way: Way) -> str:
         went = await self._catalog.promise(self._call_id, tool.tool_call_id, self._later[way])
-        self._log.info("tell_later", tool=tool.name, tool_call_id=tool.tool_call_id, how=way, went=went)
+        self._call.log.info("tell_later", tool=tool.name, tool_call_id=tool.tool_call_id, how=way, went=went)
         if went == "promised":
             tool.offered = True  # nothing more to offer
-            self._recorder.promised(tool.tool_call_id, way)
+            self._call.recorder.promised(tool.tool_call_id, way)
         return went
 
     def _named(self, wanted: object) -> list[PendingTool]:
@@ -144,7 +139,7 @@ class CallFunctions:
             "job": tool.tool_call_id,
             "tool": tool.name,
             "what": self._what(tool),
-            "seconds": round(self._clock() - tool.started_at),
+            "seconds": round(self._call.clock() - tool.started_at),
             "progress": tool.progress,
         }
 

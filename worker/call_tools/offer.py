@@ -4,55 +4,64 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from worker.call_tools import hook as tool_hook
-from worker.call_tools.catalog import CallCatalog
+from worker.call_tools.view import CallView
 from worker.realtime.base import SessionConfig
 from worker.realtime.link import Link
 
-__all__ = ["ToolOffer"]
+__all__ = ["Question", "ToolOffer"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What the operator's hook is asked: for whom, and how often."""
+
+    hook: tool_hook.Hook
+    dialled: str
+    caller: str
+    agent: str
+    again_s: float | None = None
+    """It is asked again after so many seconds; None: once, before the session begins."""
 
 
 class ToolOffer:
-    """One call's offer. `configured()` makes the session's settings of what the catalog shows at the moment."""
+    """One call's offer. `configured()` makes the session's settings of what the view shows at the moment."""
 
     def __init__(
         self,
-        catalog: CallCatalog,
+        view: CallView,
         link: Link,
         configured: Callable[[], SessionConfig],
         log: Any,
-        *,
-        hook: tool_hook.Hook | None = None,
-        asked: tuple[str, str, str] = ("", "", ""),
-        again_s: float | None = None,
+        question: Question | None = None,
     ) -> None:
-        """Take the parts; `asked` is what the hook is told: dialled, caller, agent. Nothing is asked yet."""
-        self.catalog = catalog
+        """Take the parts; without a question all of the agent's tools are offered. Nothing is asked yet."""
+        self.view = view
         self._link = link
         self._configured = configured
         self._log = log
-        self._hook = hook
-        self._asked = asked
-        self._again_s = again_s
+        self._question = question
         self._task: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
         """Ask the hook, before the session opens; where it fails the call is offered no tools. Then ask it again."""
-        if self._hook is None:
+        question = self._question
+        if question is None:
             return
-        if not await self._ask():
+        if not await self._ask(question):
             self.change(())
-        if self._again_s is not None:
-            self._task = asyncio.get_running_loop().create_task(self._keep(self._again_s))
+        if question.again_s is not None:
+            self._task = asyncio.get_running_loop().create_task(self._keep(question, question.again_s))
 
     def change(self, names: Iterable[str] | None) -> bool:
         """Offer these tools from now on, None: all. A session that is up is told. True if that is a change."""
-        if not self.catalog.offer(names):
+        if not self.view.offer(names):
             return False
-        view = self.catalog.view
+        view = self.view.now
         self._log.info("tools_offered", version=view.version, tools=len(view.specs), registry=view.registry)
         self._link.configure(self._configured())
         if view.announcement is not None:
@@ -64,20 +73,20 @@ class ToolOffer:
         if self._task is not None:
             self._task.cancel()
 
-    async def _keep(self, again_s: float) -> None:
+    async def _keep(self, question: Question, again_s: float) -> None:
         while True:
             await asyncio.sleep(again_s)
-            await self._ask()
+            await self._ask(question)
 
-    async def _ask(self) -> bool:
+    async def _ask(self, question: Question) -> bool:
         """Ask the hook and offer what it says. False where it failed: then the offer stays as it is."""
-        assert self._hook is not None
+        now = datetime.now().astimezone()
         try:
-            names = await tool_hook.ask(self._hook, *self._asked, datetime.now().astimezone())
+            names = await tool_hook.ask(question.hook, question.dialled, question.caller, question.agent, now)
         except Exception as error:  # the operator's code may raise anything
             self._log.error("tool_hook_failed", reason=f"{type(error).__name__}: {error}")
             return False
-        if names is not None and (strange := self.catalog.unknown(names)):
+        if names is not None and (strange := self.view.unknown(names)):
             self._log.warning("tool_hook_names_unknown_tools", names=strange[:10])
         self.change(names)
         return True

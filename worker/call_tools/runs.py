@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from tools.run.catalog import ToolRequest
+from tools.run.catalog import Catalog
 from tools.tool_call.outcome import Outcome, failure
-from worker.call_tools.catalog import CallCatalog
+from tools.tool_call.request import ToolRequest
 from worker.call_tools.durations import UsualTimes
 from worker.call_tools.functions import CallFunctions
 from worker.call_tools.later import Way
-from worker.records.metrics import Metrics
-from worker.records.recorder import CONTINUES, Recorder
+from worker.call_tools.view import CallView
+from worker.records.recorder import CONTINUES
+from worker.records.telemetry import Telemetry
 from worker.turns.events import CancelTool, ResultsTold, StartTool, ToolFinished, ToolProgress
 from worker.turns.pending import PendingTools
 
-__all__ = ["ToolCalls"]
+__all__ = ["CallTools", "ToolCalls"]
 
 
 HANG_UP_S = 0.5
@@ -30,35 +32,32 @@ SPOKEN_INTO = failure(
 """What the model gets of a tool with on_barge_in="cancel"."""
 
 
+@dataclass(frozen=True, slots=True)
+class CallTools:
+    """What a call has of tools: the door that runs them, what of them it is offered, and how long they usually take.
+
+    later: the ways by which this caller may hear of a tool after the call, each with its channel.
+    """
+
+    catalog: Catalog
+    view: CallView
+    usual: UsualTimes
+    later: Mapping[Way, str] = field(default_factory=dict)
+
+
 class ToolCalls:
     """The tool calls of one phone call. `feed` gets a ToolFinished for each, exactly once, and what they report."""
 
     def __init__(
-        self,
-        call_id: str,
-        caller: str,
-        dialled: str,
-        catalog: CallCatalog,
-        pending: PendingTools,
-        recorder: Recorder,
-        metrics: Metrics,
-        usual: UsualTimes,
-        log: Any,
-        clock: Callable[[], float],
-        feed: Callable[[object], None],
-        later: Mapping[Way, str],
+        self, call: Telemetry, tools: CallTools, pending: PendingTools, feed: Callable[[object], None]
     ) -> None:
-        """Take the parts; `later`: the ways by which this caller may hear of a tool after the call."""
-        self._call_id = call_id
-        self._caller = caller
-        self._dialled = dialled
-        self._catalog = catalog
-        self._own = CallFunctions(call_id, catalog, pending, recorder, clock, later, log)
-        self._recorder = recorder
-        self._metrics = metrics
-        self._usual = usual
-        self._log = log
-        self._clock = clock
+        self._call = call
+        self._call_id = call.info.call_id
+        self._tools = tools
+        self._catalog = tools.catalog
+        self._own = CallFunctions(call, tools.catalog, pending, tools.later)
+        self._recorder = call.recorder
+        self._log = call.log
         self._feed = feed
         self._tasks: set[asyncio.Task[None]] = set()
         self._runs: dict[str, asyncio.Task[None]] = {}
@@ -76,7 +75,7 @@ class ToolCalls:
     def told(self, command: ResultsTold) -> None:
         """The caller begins to hear how these ended: nothing is owed of them any more. Returns at once."""
         for tool_call_id in command.tool_call_ids:
-            self._recorder.result_told(self._clock() * 1000, tool_call_id)
+            self._recorder.result_told(self._call.now_ms, tool_call_id)
             self._begin(self._catalog.told(self._call_id, tool_call_id))
 
     def _begin(self, body: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -96,11 +95,11 @@ class ToolCalls:
         self._hanging_up = asyncio.get_running_loop().create_task(self._apply_policies())
         for tool_call_id, request in going.items():
             self._log.info("tool_goes_on", tool=request.name, tool_call_id=tool_call_id)
-            self._recorder.tool_call_finished(self._clock() * 1000, tool_call_id, CONTINUES)
+            self._recorder.tool_call_finished(self._call.now_ms, tool_call_id, CONTINUES)
         stopping = [task for tool_call_id, task in self._runs.items() if tool_call_id not in going]
         await asyncio.wait({self._hanging_up, *stopping}, timeout=HANG_UP_S)
         for tool_call_id in self._recorder.pending():  # nobody knows whether it was stopped
-            self._recorder.tool_call_finished(self._clock() * 1000, tool_call_id, "unknown")
+            self._recorder.tool_call_finished(self._call.now_ms, tool_call_id, "unknown")
 
     async def _apply_policies(self) -> None:
         try:
@@ -130,7 +129,7 @@ class ToolCalls:
 
     async def _answer(self, command: StartTool) -> None:
         try:
-            found = self._catalog.view.answer(command.name, command.arguments)
+            found = self._tools.view.now.answer(command.name, command.arguments)
             if found is not None:
                 self._feed(ToolFinished(command.tool_call_id, found))
                 return
@@ -152,30 +151,31 @@ class ToolCalls:
             tool_call_id=command.tool_call_id,
             name=command.name,
             arguments=command.arguments,
-            caller=self._caller,
-            dialled=self._dialled,
+            caller=self._call.info.caller,
+            dialled=self._call.info.dialled,
         )
         return await self._catalog.run(
             request,
             on_started=lambda request, job_id: self._started(request.name, request.tool_call_id, job_id),
             on_progress=lambda request, text: self._feed(ToolProgress(request.tool_call_id, text)),
+            permit=self._tools.view,
         )
 
     def _started(self, name: str, tool_call_id: str, job_id: str | None) -> None:
         spec = self._catalog.spec(name)
         mode = "inline" if spec is None else self._catalog.mode_of(spec)
-        self._recorder.tool_call_started(self._clock() * 1000, tool_call_id, name, mode, job_id)
+        self._recorder.tool_call_started(self._call.now_ms, tool_call_id, name, mode, job_id)
 
     def _finished(self, command: StartTool, outcome: Outcome) -> None:
         name = self._label(command.name)
-        self._metrics.tool_calls_total.labels(name, outcome.status).inc()
+        self._call.metrics.tool_calls_total.labels(name, outcome.status).inc()
         if outcome.wait_ms is not None:
-            self._metrics.tool_wait.labels(name).observe(outcome.wait_ms / 1000)
+            self._call.metrics.tool_wait.labels(name).observe(outcome.wait_ms / 1000)
         if outcome.run_ms is not None:
-            self._metrics.tool_run.labels(name).observe(outcome.run_ms / 1000)
-            self._usual.note(name, outcome.run_ms / 1000)
+            self._call.metrics.tool_run.labels(name).observe(outcome.run_ms / 1000)
+            self._tools.usual.note(name, outcome.run_ms / 1000)
         self._recorder.tool_call_finished(
-            self._clock() * 1000,
+            self._call.now_ms,
             command.tool_call_id,
             outcome.status,
             job_id=outcome.job_id,

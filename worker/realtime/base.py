@@ -8,7 +8,7 @@ audio, as each field says.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
@@ -28,6 +28,9 @@ G711: Final = ("pcmu", "pcma")
 
 RECYCLED: Final = "replaced before the provider's limit"
 """The reason of a `ConnectionLost` that we planned: the session is replaced between turns."""
+
+Role: TypeAlias = Literal["user", "assistant", "system"]
+"""Whose words a message has: the caller's, the agent's, or nobody's (a note of ours)."""
 
 ResponseStatus: TypeAlias = Literal["completed", "cancelled", "failed", "incomplete"]
 """How a response ended; only `completed` promises that all that was meant has been said."""
@@ -76,6 +79,8 @@ class SessionReady:
     """The effective format of what we send."""
     output_format: AudioFormat
     """The effective format of what we receive."""
+    resumed: bool = False
+    """It goes on where an earlier one ended, and knows what was said: nothing has to be told to it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +239,7 @@ class ProviderError:
     request: Request | None = None
     """Which of our requests it answers, if known. `create_response`: that response won't come."""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """The metadata of the refused `ResponseRequest`."""
+    """The metadata of the refused `ResponseRequest`; of a refused tool output its `tool_call_id`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +312,16 @@ class SessionConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TurnTaking:
+    """What the provider does by itself around the caller's turns."""
+
+    responds: bool = True
+    """It creates a response at the end of the caller's turn."""
+    interrupts: bool = True
+    """It cancels its response when the caller begins to speak."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseRequest:
     """One response asked of the model. What is None stays as the session has it."""
 
@@ -334,15 +349,13 @@ class Capabilities:
     output_formats: tuple[AudioFormat, ...]
     """Formats that we may ask for, the preferred one first."""
     truncate: bool = True
-    """The history can be cut at what was heard."""
+    """The history can be cut at what was heard, and what nobody heard taken out. False: the model is told of it."""
     out_of_band: bool = True
-    """A response may run beside the conversation."""
+    """A response may run beside the conversation. False: fillers are not the provider's to speak."""
     talks_while_call_pending: bool = True
     """The model may respond while a tool call is unanswered. False: answer with a placeholder first."""
     cancel: bool = True
     """A response can be cancelled by us."""
-    max_session_s: float | None = 3600.0
-    """The provider ends a session after so many seconds; None: it doesn't."""
 
 
 # --- the codec --------------------------------------------------------------------------------------------
@@ -350,12 +363,41 @@ class Capabilities:
 Frame: TypeAlias = bytes
 """One message to the provider: UTF-8 JSON, sent as a WebSocket text message."""
 
+Attach: TypeAlias = Callable[..., Any]
+"""Makes the socket of a connection that begins: what `websockets` calls `create_connection`."""
+HangUp: TypeAlias = Callable[[int], Awaitable[None]]
+"""Ends a connection with a WebSocket close code. Raises nothing."""
+Dial: TypeAlias = Callable[[Any, Attach], Awaitable[HangUp]]
+"""Connects to a `Provider`. Raises `RealtimeRefused`."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCall:
+    """A tool call that has no output yet."""
+
+    tool_call_id: str
+    """The provider's id."""
+    name: str
+    """The function's name."""
+    arguments: str
+    """JSON text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing said."""
+
+    role: Role
+    """user: the caller; assistant: the agent; system: a note of ours."""
+    text: str
+    """What was said, and of the agent's words what was heard."""
+
 
 class Codec(Protocol):
     """Between our words and one provider's frames. Pure: no I/O, no clock; state is of one session only.
 
-    Every encoding method returns one frame. `decode` never raises for what a peer sends: what can't be used
-    becomes a `ProviderError` or an `Unknown`.
+    What asks for something returns the frames for it, in order: none where the provider needs none. `decode` never
+    raises for what a peer sends: what can't be used becomes a `ProviderError` or an `Unknown`.
     """
 
     @property
@@ -367,7 +409,11 @@ class Codec(Protocol):
         """Forget the session's state: a new connection begins."""
         ...
 
-    def session_update(self, config: SessionConfig) -> Frame:
+    def turn_taking(self, options: Mapping[str, Any]) -> TurnTaking:
+        """What the provider will do by itself in a session with these options (`SessionConfig.extra`)."""
+        ...
+
+    def session_update(self, config: SessionConfig) -> list[Frame]:
         """Settings for the session; the answer is `SessionReady` or a `ProviderError`."""
         ...
 
@@ -375,31 +421,31 @@ class Codec(Protocol):
         """The caller's audio in the session's input format, any length. The hot path."""
         ...
 
-    def tool_output(self, tool_call_id: str, output: str) -> Frame:
+    def tool_output(self, tool_call_id: str, output: str) -> list[Frame]:
         """The one answer to a tool call; `output` is JSON text. Asks for no response."""
         ...
 
-    def tool_call_item(self, tool_call_id: str, name: str, arguments: str) -> Frame:
-        """A tool call of an earlier session, so that its output has something to answer after a reconnect."""
+    def history(self, said: Iterable[Entry], open_calls: Iterable[OpenCall]) -> list[Frame]:
+        """The conversation of a lost session, and the calls that still wait for an output, for the session after it."""
         ...
 
-    def message(self, role: Literal["user", "assistant", "system"], text: str) -> Frame:
+    def message(self, role: Role, text: str) -> list[Frame]:
         """A text item. Asks for no response."""
         ...
 
-    def create_response(self, request: ResponseRequest) -> Frame:
+    def create_response(self, request: ResponseRequest) -> list[Frame]:
         """Ask for a response; `ResponseStarted` echoes the request's metadata."""
         ...
 
-    def cancel_response(self, response_id: str | None = None) -> Frame:
+    def cancel_response(self, response_id: str | None = None) -> list[Frame]:
         """Cancel that response, or the one in progress."""
         ...
 
-    def truncate(self, item_id: str, audio_end_ms: int) -> Frame:
+    def truncate(self, item_id: str, audio_end_ms: int) -> list[Frame]:
         """Cut an item of the agent's at what was heard: ms from its beginning, not over what was received."""
         ...
 
-    def delete_item(self, item_id: str) -> Frame:
+    def delete_item(self, item_id: str) -> list[Frame]:
         """Take an item out of the conversation (nothing of it was heard)."""
         ...
 

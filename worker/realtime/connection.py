@@ -1,29 +1,25 @@
-"""The shell around a codec: a realtime connection of the `openai` SDK.
+"""The shell around a codec: one call's connection to its provider.
 
-The SDK connects, authenticates and closes; messages go past it, straight to and from the socket. Its automatic
-reconnect is not used, since it lands in a blank session: after `ConnectionLost` the owner calls `open` again
-and tells the new session what was said. **What comes in is handed on in the socket's own callback**, and nothing
-there waits: whatever takes time belongs in a task of the owner's.
+A provider's own room connects and authenticates (`Dial`); messages then go straight to and from the socket. After a
+`ConnectionLost` the owner calls `open` again and tells the new session what was said. **What comes in is handed on in
+the socket's own callback**, and nothing there waits: whatever takes time belongs in a task of the owner's.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
-import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import structlog
-from openai import AsyncOpenAI, OpenAIError
 
 from worker.realtime.base import (
     Codec,
     ConnectionLost,
+    Dial,
     Frame,
+    HangUp,
     ProviderError,
     RealtimeEvent,
     RealtimeRefused,
@@ -32,25 +28,13 @@ from worker.realtime.base import (
 )
 from worker.realtime.outbox import Outbox
 from worker.realtime.provider import Provider
-from worker.realtime.refusal import close_is_fatal, close_of, refused_close, refused_connect
+from worker.realtime.refusal import close_is_fatal, close_of, refused_close
 from worker.realtime.socket import Bytes, RealtimeSocket
 
-if TYPE_CHECKING:
-    from openai.resources.realtime.realtime import AsyncRealtimeConnection
-    from openai.types.websocket_connection_options import WebSocketConnectionOptions
-
-__all__ = ["Provider", "RealtimeConnection", "prepare", "reconnect_delays"]
+__all__ = ["RealtimeConnection", "reconnect_delays"]
 
 log = structlog.get_logger(__name__)
 
-# Below INFO the WebSocket library writes down the handshake, and with it the key.
-_wire_log = logging.getLogger("worker.realtime.websocket")
-_wire_log.setLevel(logging.INFO)
-
-FRAME_BYTES = 8 * 1024 * 1024  # a response.done with its items is some 100 kB; more than this is no dialogue
-PING_S = 10.0  # a dead line is noticed after this and PONG_S: a caller does not wait longer in silence
-PONG_S = 10.0
-CLOSE_S = 1.0
 TOO_SLOW = 1013  # RFC 6455's "try again later", for a peer that stopped reading
 EXPIRED = "session_expired"
 OUR_BUG = (1011, "an error of our own; the log has it")
@@ -69,18 +53,12 @@ def reconnect_delays(
     return [wait * (1 - spread / 2) for wait in waits[:attempts]]
 
 
-def prepare(provider: Provider) -> None:
-    """Make what all connections to a provider share. Takes some 100 ms: do it at start, not in a call."""
-    _client(provider)
-    if provider.is_secure:
-        _tls()
-
-
 class RealtimeConnection:
     """One call's connection to its provider; may be opened again after a loss.
 
     `on_event` gets every event of the session, and once a `ConnectionLost` if the session ends without
-    `close()`. What it raises is logged and changes nothing.
+    `close()`. What it raises is logged and changes nothing. `on_ready` is called before it for a session that begins,
+    `on_lost` after it for one that is lost: both are its owner's, who keeps a session open.
     """
 
     def __init__(
@@ -88,17 +66,21 @@ class RealtimeConnection:
         provider: Provider,
         codec: Codec,
         on_event: Callable[[RealtimeEvent], None],
+        dial: Dial,
         *,
         call_id: str = "",
         outbox: Outbox | None = None,
     ) -> None:
         """Take the recipe; nothing happens before `open`."""
+        self.on_event = on_event
+        self.on_ready: Callable[[SessionReady], None] = lambda ready: None
+        self.on_lost: Callable[[ConnectionLost], None] = lambda lost: None
+        self._dial = dial
         self._provider = provider
         self._codec = codec
-        self._on_event = on_event
         self._log = log.bind(call_id=call_id, provider=provider.name)
         self._outbox = Outbox() if outbox is None else outbox
-        self._sdk: AsyncRealtimeConnection | None = None
+        self._hang_up: HangUp | None = None
         self._socket: RealtimeSocket | None = None
         self._closing: asyncio.Task[None] | None = None
         self._ready: asyncio.Future[SessionReady] | None = None
@@ -137,12 +119,13 @@ class RealtimeConnection:
         attempt = self._attempt
         try:
             async with asyncio.timeout(timeout_s):
-                self._sdk = await self._connect()
+                self._hang_up = await self._dial(self._provider, self._attach)
                 if attempt != self._attempt:
                     raise RealtimeRefused(CLOSED_BY_US)
                 assert self._socket is not None
                 self._socket.when_lost(self._gone)
-                self._put(update)
+                for frame in update:
+                    self._put(frame)
                 ready = await self._ready
         except TimeoutError:
             await self.close()
@@ -162,9 +145,18 @@ class RealtimeConnection:
             if not self._send_now(frame):
                 self._outbox.put_audio(frame)
 
-    def send(self, frame: Frame) -> bool:
-        """Queue a frame that must arrive; False when there is no session to send it to."""
-        return self._is_open and self._put(frame)
+    def send(self, frames: Iterable[Frame]) -> bool:
+        """Queue frames that must arrive; False when there is no session to send them to."""
+        return self._is_open and all(self._put(frame) for frame in frames)
+
+    def give_up(self, reason: str) -> None:
+        """Have done with a session that still stands: it is lost, and nothing that it says counts any more."""
+        if self._socket is not None:
+            self._socket.deaf()
+        if self._is_open:
+            self._is_open = False
+            self._failure = (1000, reason)
+            self._ended(ConnectionLost(1000, reason, False))
 
     async def close(self) -> None:
         """End the session, if there is one; what is still queued is not sent. No `ConnectionLost` follows."""
@@ -173,24 +165,13 @@ class RealtimeConnection:
         if self._ready is not None and not self._ready.done():
             self._ready.set_exception(RealtimeRefused(CLOSED_BY_US))
             self._ready.exception()  # it need not be awaited any more
-        sdk, self._sdk = self._sdk, None
+        hang_up, self._hang_up = self._hang_up, None
         if self._socket is not None:
             self._socket.deaf()
             self._socket = None
-        if sdk is not None:
-            await _closed(sdk, 1000)
+        if hang_up is not None:
+            await hang_up(1000)
         self._outbox.clear()
-
-    async def _connect(self) -> AsyncRealtimeConnection:
-        try:
-            connecting = _client(self._provider).realtime.connect(
-                model=self._provider.model, websocket_connection_options=_options(self._provider, self._attach)
-            )
-            return await connecting.enter()
-        except TimeoutError:
-            raise
-        except Exception as exc:
-            raise refused_connect(self._provider, exc, fatal=isinstance(exc, OpenAIError)) from exc
 
     def _attach(self, *args: Any, **options: Any) -> RealtimeSocket:
         """Make the socket of a connection that begins: its first message may come with the handshake's end."""
@@ -240,6 +221,7 @@ class RealtimeConnection:
         elif isinstance(event, SessionReady) and self._ready is not None and not self._ready.done():
             self._is_open = True
             self._ready.set_result(event)
+            self.on_ready(event)
         self._emit(event)
         if isinstance(event, ProviderError) and event.code == EXPIRED:
             self._fail(1001, EXPIRED)
@@ -259,70 +241,30 @@ class RealtimeConnection:
             self._ready.set_exception(refused_close(self._provider, code, reason))
         if not was_open:
             return
-        fatal = self._fatal or close_is_fatal(code, reason)
+        fatal = self._fatal or close_is_fatal(self._provider.dialect, code, reason)
         reason = self._provider.scrub(reason)
         self._log.warning("realtime_connection_lost", code=code, reason=reason, fatal=fatal)
-        self._emit(ConnectionLost(code, reason, fatal))
+        self._ended(ConnectionLost(code, reason, fatal))
+
+    def _ended(self, lost: ConnectionLost) -> None:
+        self._emit(lost)
+        self.on_lost(lost)
 
     def _fail(self, code: int, reason: str) -> None:
         """Give the connection up. Its loss is told at once: the peer need not answer our close."""
-        if self._failure is not None or self._socket is None or self._sdk is None:
+        if self._failure is not None or self._socket is None or self._hang_up is None:
             return
         self._failure = (code, reason)
-        self._closing = asyncio.create_task(self._give_up(self._socket, self._sdk), name="realtime-closer")
+        self._closing = asyncio.create_task(self._abort(self._socket, self._hang_up), name="realtime-closer")
 
-    async def _give_up(self, socket: RealtimeSocket, sdk: AsyncRealtimeConnection) -> None:
+    async def _abort(self, socket: RealtimeSocket, hang_up: HangUp) -> None:
         if socket is self._socket:
             socket.deaf()
             self._gone()
-        await _closed(sdk, 1000)
+        await hang_up(1000)
 
     def _emit(self, event: RealtimeEvent) -> None:
         try:
-            self._on_event(event)
+            self.on_event(event)
         except Exception:
             self._log.exception("realtime_event_handler_failed", event_type=type(event).__name__)
-
-
-async def _closed(sdk: AsyncRealtimeConnection, code: int) -> None:
-    """Close a connection that may be closed already, or half so."""
-    with contextlib.suppress(Exception):
-        await sdk.close(code=code)
-
-
-def _options(provider: Provider, attach: Callable[..., RealtimeSocket]) -> WebSocketConnectionOptions:
-    options: dict[str, Any] = {
-        "create_connection": attach,
-        "compression": None,  # base64 of noise does not shrink: deflate costs 60 % more CPU for nothing
-        "max_size": FRAME_BYTES,
-        "ping_interval": PING_S,
-        "ping_timeout": PONG_S,
-        "close_timeout": CLOSE_S,
-        "logger": _wire_log,
-        "open_timeout": None,  # open() bounds it together with the session's beginning
-    }
-    if provider.is_loopback:
-        options["proxy"] = None
-    if provider.is_secure:
-        options["ssl"] = _tls()
-    # The SDK's type names some of the options; it passes all of them on to websockets.connect().
-    return cast("WebSocketConnectionOptions", options)
-
-
-@lru_cache(maxsize=1)
-def _tls() -> ssl.SSLContext:
-    """One context for all calls: loading the certificates takes 20 ms, in which no audio would move."""
-    return ssl.create_default_context()
-
-
-_clients: dict[Any, AsyncOpenAI] = {}
-
-
-def _client(provider: Provider) -> AsyncOpenAI:
-    """One SDK client per provider: making one takes 20 ms. It holds no connection of its own."""
-    recipe = (provider.url, provider.key, tuple(provider.headers.items()))
-    if recipe not in _clients:
-        _clients[recipe] = AsyncOpenAI(
-            api_key=provider.key, websocket_base_url=provider.url, default_headers=provider.headers, max_retries=0
-        )
-    return _clients[recipe]

@@ -7,25 +7,15 @@ heard answers past him. Items keep the order in which they began, though a calle
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
-Role: TypeAlias = Literal["user", "assistant", "system"]
+from worker.realtime.base import Entry, Role
 
 CHARS: Final = 8000  # about 2000 tokens: ten minutes of talk, and the new session answers without delay
 ITEMS: Final = 500
 OUTPUT_CHARS: Final = 1000  # of a tool's output: what a session needs to word it again, not to be filled by it
 CUT_MARK: Final = "…"
 LEFT_OUT: Final = "(The beginning of this conversation is left out.)"
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One thing said."""
-
-    role: Role
-    """user: the caller; assistant: the agent; system: a note of ours."""
-    text: str
-    """What was said, and of the agent's words what was heard."""
 
 
 @dataclass(slots=True)
@@ -72,6 +62,11 @@ class History:
         """Of `received_ms` of the item's audio `heard_ms` were played; the rest of its words was not said."""
         share = heard_ms / received_ms if received_ms > 0 else 0.0
         self._item(item_id, "assistant").heard = min(1.0, max(0.0, share))
+
+    def heard(self, item_id: str) -> str:
+        """Return the words of an item that were heard, as far as they are known."""
+        item = self._items.get(item_id)
+        return heard_words(item.text, item.heard) if item is not None else ""
 
     def entries(self) -> list[Entry]:
         """Return what was said, oldest first; past the limit of characters the oldest is left out and that is noted."""

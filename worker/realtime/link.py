@@ -13,6 +13,7 @@ from worker.realtime.base import (
     G711,
     RECYCLED,
     AudioFormat,
+    Capabilities,
     Codec,
     ConnectionLost,
     Frame,
@@ -21,21 +22,25 @@ from worker.realtime.base import (
     SessionConfig,
     SessionReady,
 )
-from worker.realtime.connection import Provider, RealtimeConnection, reconnect_delays
-from worker.realtime.openai.codec import OpenAICodec
+from worker.realtime.choose import Connect, codec_for, connection_for
+from worker.realtime.connection import reconnect_delays
+from worker.realtime.provider import Provider
 
-__all__ = ["Link"]
+__all__ = ["Link", "plain_formats"]
 
 log = structlog.get_logger(__name__)
 
-PLAIN: tuple[AudioFormat, AudioFormat] = ("pcm24k", "pcm24k")
-"""What every provider speaks."""
 OPEN_S = 6.0
 """A provider that has not begun a session by then is tried again."""
 ATTEMPTS, MORE_ATTEMPTS = 6, 8
 """To begin the first session (within 8 s), and to replace one (within 16 s: a local server is back after 2 to 6)."""
 SHORT_S = 10.0
 """A session that is lost sooner counts as one more failed attempt: the next ones wait longer, and they run out."""
+
+
+def plain_formats(can: Capabilities) -> tuple[AudioFormat, AudioFormat]:
+    """Return the formats that a provider would rather have, of what we send and of what we receive."""
+    return can.input_formats[0], can.output_formats[0]
 
 
 class Link:
@@ -46,20 +51,19 @@ class Link:
         provider: Provider,
         config: SessionConfig,
         call_id: str,
-        connect: Callable[..., RealtimeConnection] = RealtimeConnection,
+        connect: Connect = connection_for,
     ) -> None:
-        self.codec: Codec = OpenAICodec()
+        self.codec: Codec = codec_for(provider)
+        self.max_session_s = provider.dialect.max_session_s
         self._config = config
         self._told = config
         self._formats = (config.input_format, config.output_format)
         self._call_id = call_id
-        self._connection = connect(provider, self.codec, self._take, call_id=call_id)
-        self._on_event: Callable[[RealtimeEvent], None] = lambda event: None
+        self._connection = connect(provider, self.codec, lambda event: None, call_id=call_id)
+        self._connection.on_ready, self._connection.on_lost = self._ready, self._lost
         self._replay: Callable[[], list[Frame]] = list
         self._on_gone: Callable[[str], None] = lambda reason: None
         self._closed = False
-        self._stale = False
-        """The present session is given up: nothing that it still says counts."""
         self._began = 0.0
         self._short = 0
         self._reconnecting: asyncio.Task[None] | None = None
@@ -74,6 +78,10 @@ class Link:
         """What comes in AudioDelta events."""
         return self._formats[1]
 
+    def use_formats(self, sent: AudioFormat, received: AudioFormat) -> None:
+        """Ask for these formats in place of the configuration's; to be called before `open`."""
+        self._formats = (sent, received)
+
     def attach(
         self,
         on_event: Callable[[RealtimeEvent], None],
@@ -81,7 +89,7 @@ class Link:
         on_gone: Callable[[str], None],
     ) -> None:
         """Say who gets the events, what a new session is told first, and who hears that none can be had."""
-        self._on_event, self._replay, self._on_gone = on_event, replay, on_gone
+        self._connection.on_event, self._replay, self._on_gone = on_event, replay, on_gone
 
     def configure(self, config: SessionConfig) -> None:
         """Use these settings from now on: a session that is up is told, one that is to come begins with them.
@@ -129,7 +137,7 @@ class Link:
             if self._closed or not (refused.settings and set(G711) & set(self._formats)):
                 raise
             log.warning("realtime_audio_refused", call_id=self._call_id, asked=self._formats, reason=str(refused))
-            self._formats = PLAIN
+            self._formats = plain_formats(self.codec.capabilities)
             await self._connection.open(self._in_formats(self._config), timeout_s=OPEN_S)
 
     def _in_formats(self, config: SessionConfig) -> SessionConfig:
@@ -139,9 +147,9 @@ class Link:
         """Send audio of the caller; without a session it is dropped."""
         self._connection.append(audio)
 
-    def send(self, frame: Frame) -> bool:
-        """Send a frame; False when there is no session at the moment."""
-        return self._connection.send(frame)
+    def send(self, frames: list[Frame]) -> bool:
+        """Send frames; False when there is no session at the moment."""
+        return self._connection.send(frames)
 
     async def close(self) -> None:
         """End the session for good."""
@@ -150,28 +158,21 @@ class Link:
             self._reconnecting.cancel()
         await self._connection.close()
 
-    def recycle(self) -> None:
-        """Replace the session by a new one, before the provider ends it. To be done between turns."""
-        self._take(ConnectionLost(1000, RECYCLED, False))
-        self._stale = True
+    def recycle(self, reason: str = RECYCLED) -> None:
+        """Replace the session by a new one: before the provider ends it, between turns; or as it is of no use."""
+        self._connection.give_up(reason)
 
     def _tell(self, config: SessionConfig) -> None:
         self._told = config
         self._connection.send(self.codec.session_update(self._in_formats(config)))
 
-    def _take(self, event: RealtimeEvent) -> None:
-        if isinstance(event, SessionReady):
-            self._stale, self._began = False, asyncio.get_running_loop().time()
-            self._confirmed((event.input_format, event.output_format))
-            if self._told is not self._config:  # they changed while the session began
-                self._tell(self._config)
-            for frame in self._replay():
-                self._connection.send(frame)
-        if self._stale:
-            return
-        self._on_event(event)
-        if isinstance(event, ConnectionLost) and not self._closed:
-            self._lost(event)
+    def _ready(self, event: SessionReady) -> None:
+        self._began = asyncio.get_running_loop().time()
+        self._confirmed((event.input_format, event.output_format))
+        if self._told is not self._config:  # they changed while the session began
+            self._tell(self._config)
+        if not event.resumed:
+            self._connection.send(self._replay())
 
     def _confirmed(self, formats: tuple[AudioFormat, AudioFormat]) -> None:
         if formats != self._formats:
@@ -179,6 +180,8 @@ class Link:
         self._formats = formats
 
     def _lost(self, event: ConnectionLost) -> None:
+        if self._closed:
+            return
         loop = asyncio.get_running_loop()
         self._short = self._short + 1 if loop.time() - self._began < SHORT_S else 0
         if event.fatal:

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
+from worker.realtime.dialect import OPENAI, Dialect
+
 SECRET_CHARS = 8  # shorter "keys" are placeholders such as "none", and would blank out plain words
 _TOKENS = re.compile(r"(?i)(?<=bearer )\S+|\bsk-[\w-]{6,}|\beyJ[\w-]+\.[\w.-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """One realtime provider, for any service that speaks OpenAI's protocol. Its repr shows no secret.
+    """One realtime provider. Its repr shows no secret.
 
     OpenAI: wss://api.openai.com/v1. Azure: wss://RESOURCE.openai.azure.com/openai/v1, `model` is the
     deployment, and with a resource key the header `api-key`; with Entra ID `key` is the token's source.
@@ -28,12 +30,15 @@ class Provider:
     model: str
     """The model, or Azure's deployment."""
     key: str | Callable[[], Awaitable[str]] = field(repr=False)
-    """What goes with `Authorization: Bearer`, or what fetches it for each connection."""
+    """What goes with `Authorization: Bearer`, or what fetches it for each connection; "": there is no such header."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Further headers, such as Azure's `api-key`; these may be secrets, too."""
 
     audio: Literal["pcm", "g711"] = "pcm"
     """What sessions are asked for: 24 kHz PCM, or the call's own G.711."""
+
+    dialect: Dialect = OPENAI
+    """How it speaks its protocol, and how long it takes for what."""
 
     tool_calls: Literal["open", "placeholder"] = "open"
     """Whether its models respond while a tool call is open, or only once each has an output."""

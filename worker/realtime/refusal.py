@@ -9,11 +9,10 @@ import orjson
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI
 
 from worker.realtime.base import RealtimeRefused
-from worker.realtime.openai.wire import FATAL
+from worker.realtime.dialect import Dialect
 from worker.realtime.provider import Provider
 
 CUT = 1006  # RFC 6455, 7.1.5: no close frame was received
-FATAL_CLOSES = frozenset({3000, 3003, 4000})  # unauthorised and forbidden (IANA); the beta's shape (OpenAI)
 BODY_CHARS = 300
 
 _ADVICE = {
@@ -30,22 +29,22 @@ def close_of(exc: ConnectionClosed) -> tuple[int, str]:
     return (close.code, close.reason) if close else (CUT, "the connection was cut")
 
 
-def close_is_fatal(code: int, reason: str) -> bool:
+def close_is_fatal(dialect: Dialect, code: int, reason: str) -> bool:
     """Tell whether a close leaves no hope for the next attempt."""
-    return code in FATAL_CLOSES or any(word in reason for word in FATAL)
+    return code in dialect.fatal_closes or any(word in reason for word in dialect.fatal_codes)
 
 
 def refused_close(provider: Provider, code: int, reason: str) -> RealtimeRefused:
     """Return the error for a connection that ended before its session began."""
     why = f": {provider.scrub(reason)}" if reason else ""
-    fatal = close_is_fatal(code, reason)
+    fatal = close_is_fatal(provider.dialect, code, reason)
     advice = "; check the key, the URL and the model" if fatal else ""
     text = f"{_who(provider)} closed the connection before a session began (code {code}{why}){advice}"
     return RealtimeRefused(text, code=code, fatal=fatal)
 
 
 def refused_connect(provider: Provider, exc: Exception, *, fatal: bool = False) -> RealtimeRefused:
-    """Return the error for an exception of the SDK's connect(); `fatal` decides for those not known here."""
+    """Return the error for an exception of a connect(); `fatal` decides for those not known here."""
     who = _who(provider)
     if isinstance(exc, InvalidStatus):
         return _refused_status(provider, exc)
@@ -69,7 +68,7 @@ def _refused_status(provider: Provider, exc: InvalidStatus) -> RealtimeRefused:
     status = exc.response.status_code
     body = _body_words(exc.response.body or b"")
     fatal = status < 500 and status not in (408, 425, 429)
-    fatal = fatal or any(word in body for word in FATAL)
+    fatal = fatal or any(word in body for word in provider.dialect.fatal_codes)
     advice = _ADVICE.get(status) or _advice_by_class(status)
     said = f". It said: {provider.scrub(body)}" if body else ""
     return RealtimeRefused(f"{_who(provider)} {advice} (HTTP {status}){said}", code=status, fatal=fatal)

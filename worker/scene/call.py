@@ -11,10 +11,12 @@ from tools.define.spec import ToolSpec
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
 from worker.agent.agent_file import Agent
-from worker.call.factory import make_session, turn_config
-from worker.call.session import CallInfo, CallSession, Services
-from worker.realtime.connection import Provider
+from worker.call.config import turn_config
+from worker.call.factory import make_session
+from worker.call.session import CallInfo, CallSession, PhoneLine, Services
+from worker.realtime.choose import codec_for
 from worker.realtime.history import heard_words
+from worker.realtime.provider import Provider
 from worker.records import recorder as records
 from worker.records.metrics import Metrics
 from worker.scene.clock import SceneLoop
@@ -127,16 +129,20 @@ class PlayedCall:
 
     async def _answer(self) -> None:
         self.model = model = SceneModel(self._latency_s, self._told, self._called)
-        turns = turn_config(self._agent, self._catalog)
+        provider = Provider(name=NAME, url="ws://scene.invalid", key="none", model=NAME)
+        turns = turn_config(self._agent, self._catalog, codec_for(provider))
         model.responds, model.interrupts = turns.server_responds, turns.server_interrupts
         self.session = make_session(
             self._info,
             self._agent,
-            Provider(name=NAME, url="ws://scene.invalid", key="none", model=NAME),
-            self._bridge,
-            Services(self._catalog, Metrics(), clock=self._loop.time),
-            self._hang_up,
-            connect=lambda *args, **kwargs: SceneConnection(model, *args, **kwargs),
+            PhoneLine(self._bridge, self._hang_up),
+            Services(
+                self._catalog,
+                Metrics(),
+                provider,
+                clock=self._loop.time,
+                connect=lambda *args, **kwargs: SceneConnection(model, *args, **kwargs),
+            ),
         )
         self.session.recorder.subscribe(self._recorded)
         await self.session.open()

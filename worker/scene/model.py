@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from worker.realtime.base import (
     RATE_HZ,
     AgentTranscript,
+    Attach,
     AudioDelta,
     AudioDone,
     AudioFormat,
     CallerTranscript,
+    Codec,
     ConnectionLost,
+    HangUp,
     ItemCreated,
     ProviderError,
     RealtimeEvent,
@@ -33,6 +36,7 @@ from worker.realtime.base import (
     ToolCallRequested,
 )
 from worker.realtime.connection import RealtimeConnection
+from worker.realtime.provider import Provider
 
 __all__ = ["Asked", "SceneConnection", "SceneModel", "speech_s"]
 
@@ -224,8 +228,10 @@ class SceneModel:
 class SceneConnection(RealtimeConnection):
     """In the place of a WebSocket: the codec's frames go to the scene's model, its events come back."""
 
-    def __init__(self, model: SceneModel, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self, model: SceneModel, provider: Provider, codec: Codec, on_event: Callable[[RealtimeEvent], None], **kw: Any
+    ) -> None:
+        super().__init__(provider, codec, on_event, _no_network, **kw)
         self._model = model
         self._up = False
 
@@ -239,17 +245,19 @@ class SceneConnection(RealtimeConnection):
         self.codec.session_update(config)
         self._up = True
         ready = self._model.connect(self._take_event)
-        self._on_event(ready)
+        self.on_ready(ready)
+        self.on_event(ready)
         return ready
 
     def append(self, pcm: bytes) -> None:
         """Count the caller's audio."""
         self._model.sent_ms += len(pcm) / 2 / RATE_HZ[FORMAT] * 1000
 
-    def send(self, frame: bytes) -> bool:
-        """Send a frame."""
+    def send(self, frames: Iterable[bytes]) -> bool:
+        """Send frames."""
         if self._up:
-            self._model.take(frame)
+            for frame in frames:
+                self._model.take(frame)
         return self._up
 
     async def close(self) -> None:
@@ -258,4 +266,10 @@ class SceneConnection(RealtimeConnection):
 
     def _take_event(self, event: RealtimeEvent) -> None:
         self._up = self._up and not isinstance(event, ConnectionLost)
-        self._on_event(event)
+        self.on_event(event)
+        if isinstance(event, ConnectionLost):
+            self.on_lost(event)
+
+
+async def _no_network(provider: Provider, attach: Attach) -> HangUp:
+    raise AssertionError("a scene dials nobody")

@@ -165,7 +165,7 @@ class Scene:
     def model_says(self, text: str, *calls: Call, within: float = PATIENCE_S) -> None:
         """The model says this, and then makes these calls, as soon as it is its turn."""
         self._call.until(lambda: self._call.model.waits_for_words or None, within, "the model's turn")
-        view = self._call.session.offer.catalog.view
+        view = self._call.session.offer.view.now
         asked = tuple(Asked(call.name, *view.wrap(call.name, call.arguments)) for call in calls)
         self._call.do(self._call.model.say, text, asked)
 

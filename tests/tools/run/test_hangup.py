@@ -16,11 +16,11 @@ from tests.tools.conftest import SECRET, SHOP, children_of
 from tools import rig
 from tools.define.spec import spec_of
 from tools.queue import names
+from tools.queue.notices import pauses
 from tools.queue.queued import QueuedRunner, QueueSettings
 from tools.queue.store.late import Orphan
 from tools.run.catalog import Catalog, load_tools
 from tools.run.inline import InlineRunner
-from tools.worker.notices import pauses
 from tools.worker.notify import verify
 
 SPECS = load_tools([f"{SHOP}:{name}" for name in ("report", "text_me", "keeps_on", "slow")])

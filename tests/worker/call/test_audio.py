@@ -14,6 +14,8 @@ from worker.realtime.base import RATE_HZ, SAMPLE_BYTES, AudioFormat
 
 FORMATS: list[AudioFormat] = ["pcm24k", "pcm16k", "pcmu", "pcma"]
 
+POSSIBLE: tuple[AudioFormat, ...] = ("pcm24k", "pcmu", "pcma")
+
 
 def tone(rate_hz: int, ms: int = 400, hz: float = 700.0) -> bytes:
     t = np.arange(rate_hz * ms // 1000) / rate_hz
@@ -104,8 +106,8 @@ def test_streams_are_bounded() -> None:
     ("codec", "asked"), [("PCMU", "pcmu"), ("PCMA", "pcma"), ("", "pcmu"), ("G722", "pcm24k"), ("opus", "pcm24k")]
 )
 def test_a_session_is_asked_for_the_calls_own_law(codec: str, asked: AudioFormat) -> None:
-    assert session_format("g711", codec) == asked
-    assert session_format("pcm", codec) == "pcm24k"
+    assert session_format(POSSIBLE, "g711", codec) == asked
+    assert session_format(POSSIBLE, "pcm", codec) == "pcm24k"
 
 
 @pytest.mark.parametrize("law", ["pcmu", "pcma"])

@@ -15,10 +15,14 @@ from structlog.testing import capture_logs
 from telephony.bridge import Bridge
 from telephony.pcm import level_dbfs
 from worker.call.canned import CannedFillers, CannedVoice, is_canned
-from worker.call.playout import Playout
+from worker.call.media import CallMedia
+from worker.call.transcript import Transcript
 from worker.errors import HostError
 from worker.realtime import base
+from worker.realtime.history import History
+from worker.records.metrics import Metrics
 from worker.records.recorder import Recorder
+from worker.records.telemetry import CallInfo, Telemetry
 from worker.turns import events as turn
 from worker.turns.filler_voice import FillerConfig
 from worker.turns.floor import Floor
@@ -69,12 +73,13 @@ class Rig:
         self.bridge = Bridge(RATE)
         self.recorder = Recorder("c1", 0.0)
         self.recorder.answered(self.now * 1000)
-        self.playout = Playout(self.bridge, self.recorder)
+        media = CallMedia(self.bridge, "pcm24k", "pcm24k", self.recorder)
+        self.playout = media.playout
         self.machine = TurnMachine(TurnConfig(fillers=FILLERS))
         self.commands: list[turn.Command] = []
-        self.canned = CannedFillers(
-            voice, self.machine, self.playout, RATE, self.feed, self.note, structlog.get_logger()
-        )
+        call = Telemetry(CallInfo("c1", "", ""), self.recorder, Metrics(), lambda: self.now)
+        transcript = Transcript(call, History(), self.playout)
+        self.canned = CannedFillers(voice, self.machine, media, transcript, structlog.get_logger(), self.feed)
         self.feed(base.SessionReady("s", "pcm24k", "pcm24k"))
         self.feed(turn.MediaReady())
         self.feed(base.SpeechStarted("u1", 0))
@@ -86,10 +91,6 @@ class Rig:
 
     def feed(self, event: object) -> None:
         self.commands += self.machine.handle(event, self.now)
-
-    def note(self, event: base.RealtimeEvent) -> None:
-        assert isinstance(event, base.AgentTranscript)
-        self.recorder.turn_text(event.item_id, event.text)
 
     def wait(self, seconds: float) -> turn.SpeakFiller:
         self.now += seconds
@@ -154,6 +155,8 @@ async def test_without_a_voice_the_next_one_is_tried(until: Until) -> None:
         rig.canned.speak(rig.wait(0.6))
         await until(lambda: rig.machine.fillers.current is None, "it is given up")
     assert [log["event"] for log in logs] == ["filler_not_spoken"]
+    assert any(isinstance(one, turn.OwnWords) for one in rig.commands), "words of ours are recorded"
+    rig.feed(turn.PlayoutChanged(None))
     assert rig.wait(10.0).text == "Still looking."
 
 

@@ -17,17 +17,10 @@ from tools.queue.store.late import LateResult, Orphan
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
 from worker.agent.agent_file import Agent, AgentFile, load_agent_file
-from worker.call.canned import CannedVoice
-from worker.call.factory import (
-    END_CALL_FUNCTION,
-    canned_voice,
-    check_tools,
-    make_session,
-    prepare_canned,
-    session_config,
-    turn_config,
-)
-from worker.call.session import CallInfo, Services
+from worker.call.canned import CannedVoice, canned_voice
+from worker.call.config import END_CALL_FUNCTION, check_tools, prepare_canned, session_config, turn_config
+from worker.call.factory import make_session
+from worker.call.session import CallInfo, PhoneLine, Services
 from worker.call_tools.durations import UsualTimes
 from worker.call_tools.exposure import REGISTRY, Exposure, ToolView, view_of
 from worker.call_tools.functions import CALL_FUNCTIONS, TELL_LATER
@@ -66,7 +59,9 @@ def names(agent: Agent, *functions: Any) -> list[str]:
 
 def test_the_provider_is_told_the_agents_words() -> None:
     config = session_config(
-        Agent(instructions="Be brief.", voice="marin", language="de-CH", provider={"temperature": 0.7}), view()
+        Agent(instructions="Be brief.", voice="marin", language="de-CH", provider={"temperature": 0.7}),
+        view(),
+        transcriber="t",
     )
     assert (config.instructions, config.voice, config.language) == ("Be brief.", "marin", "de")
     assert config.extra == {"temperature": 0.7} and config.transcription_model
@@ -102,13 +97,13 @@ def test_the_machine_is_told_of_greeting_goodbye_and_fillers() -> None:
         goodbye="Bye.",
         fillers={"texts": ("Wait.",), "grace_ms": 700, "interval_ms": 3000, "tone": False},
     )
-    config = turn_config(agent, catalog(order_status, current_time))
+    config = turn_config(agent, catalog(order_status, current_time), OpenAICodec())
     assert (config.greeting, config.goodbye) == ("Hello.", "Bye.")
     fillers = config.fillers
     assert (fillers.texts, fillers.grace_s, fillers.interval_s, fillers.tone) == (("Wait.",), 0.7, 3.0, False)
     assert fillers.tool_texts == {"order_status": ("Let me look.",)}
     assert fillers.tool_grace_s == {"order_status": 1.5}
-    assert turn_config(Agent(), catalog()).greeting is None
+    assert turn_config(Agent(), catalog(), OpenAICodec()).greeting is None
 
 
 @pytest.mark.parametrize(
@@ -124,13 +119,13 @@ def test_who_responds_and_who_interrupts_is_as_the_provider_is_told(
     detection: dict[str, Any] | None, responds: bool, interrupts: bool
 ) -> None:
     options = {} if detection is None else {"audio": {"input": {"turn_detection": detection}}}
-    config = turn_config(Agent(provider=options), catalog())
+    config = turn_config(Agent(provider=options), catalog(), OpenAICodec())
     assert (config.server_responds, config.server_interrupts) == (responds, interrupts)
 
 
 @pytest.mark.parametrize("options", [{"audio": "loud"}, {"audio": {"input": {"turn_detection": "vad"}}}])
 def test_options_of_another_shape_are_the_providers_matter(options: dict[str, Any]) -> None:
-    assert turn_config(Agent(provider=options), catalog()).server_responds
+    assert turn_config(Agent(provider=options), catalog(), OpenAICodec()).server_responds
 
 
 def test_with_the_registry_the_session_has_three_functions_and_their_order() -> None:
@@ -166,7 +161,9 @@ def test_fillers_are_in_the_agents_language() -> None:
         "tools_by_language": {"DE": {"order_status": ("Ich sehe nach.",)}},
     }
     english, german, austrian = (
-        turn_config(Agent(language=tag, fillers={"texts": ("Wait.",), **own}), catalog(order_status)).fillers
+        turn_config(
+            Agent(language=tag, fillers={"texts": ("Wait.",), **own}), catalog(order_status), OpenAICodec()
+        ).fillers
         for tag in ("en", "de-CH", "de-at")
     )
     assert [one.texts for one in (english, german, austrian)] == [("Wait.",), ("Moment.",), ("An Moment.",)]
@@ -175,14 +172,14 @@ def test_fillers_are_in_the_agents_language() -> None:
 
 
 def test_a_tone_alone_has_no_words() -> None:
-    fillers = turn_config(Agent(fillers={"mode": "tone", "tone": False}), catalog()).fillers
+    fillers = turn_config(Agent(fillers={"mode": "tone", "tone": False}), catalog(), OpenAICodec()).fillers
     assert fillers.tone and not fillers.spoken
-    assert turn_config(Agent(fillers={"mode": "canned"}), catalog()).fillers.spoken
+    assert turn_config(Agent(fillers={"mode": "canned"}), catalog(), OpenAICodec()).fillers.spoken
 
 
 def test_a_filler_says_how_long_it_takes_by_what_is_usual_and_what_was_waited() -> None:
     usual = UsualTimes()
-    fillers = turn_config(Agent(), catalog(order_status), usual).fillers
+    fillers = turn_config(Agent(), catalog(order_status), OpenAICodec(), usual).fillers
     text = "It should take {about}."
     assert fillers.fill(text, [Waiting("order_status", 0, 0.5)]) is None
     for _ in range(3):
@@ -196,7 +193,7 @@ def test_a_filler_says_how_long_it_takes_by_what_is_usual_and_what_was_waited() 
         None,
     ]
     assert fillers.fill(text, [Waiting("no_tool", 0, 0.5)]) is None
-    assert turn_config(Agent(), catalog()).fillers.fill(text, [Waiting("order_status", 0, 0.5)]) is None
+    assert turn_config(Agent(), catalog(), OpenAICodec()).fillers.fill(text, [Waiting("order_status", 0, 0.5)]) is None
 
 
 @pytest.mark.parametrize(
@@ -224,9 +221,10 @@ def test_canned_fillers_that_can_not_be_spoken_stop_the_start() -> None:
 async def test_a_session_starts_nothing_by_itself() -> None:
     before = asyncio.all_tasks()
     provider = Provider(name="x", url="ws://127.0.0.1:1/v1", key="k", model="m")
-    services = Services(catalog(current_time), Metrics(), clock=lambda: 5.0)
+    services = Services(catalog(current_time), Metrics(), provider, clock=lambda: 5.0)
     hang_ups: list[str] = []
-    session = make_session(CallInfo("c1", "alice", "427"), Agent(), provider, Bridge(16000), services, hang_ups.append)
+    line = PhoneLine(Bridge(16000), hang_ups.append)
+    session = make_session(CallInfo("c1", "alice", "427"), Agent(), line, services)
     assert asyncio.all_tasks() == before
     record = session.recorder.ended(6000.0, "failed")
     assert (record.call_id, record.caller, record.dialled, record.answered_ms) == ("c1", "alice", "427", None)
@@ -242,9 +240,9 @@ async def test_whether_the_model_talks_while_a_call_is_open_is_the_providers_mat
     can = replace(OpenAICodec.capabilities, talks_while_call_pending=capable)
     monkeypatch.setattr(OpenAICodec, "capabilities", can)
     provider = Provider(name="x", url="ws://127.0.0.1:1/v1", key="k", model="m", tool_calls=setting)
-    services = Services(catalog(current_time), Metrics())
+    services = Services(catalog(current_time), Metrics(), provider)
     info = CallInfo("c1", "alice", "427")
-    session = make_session(info, Agent(), provider, Bridge(8000), services, lambda reason: None)
+    session = make_session(info, Agent(), PhoneLine(Bridge(8000), lambda reason: None), services)
     assert session.machine.state.config.talks_while_call_pending is talks
 
 
@@ -283,7 +281,7 @@ def test_the_machine_offers_it_for_what_is_queued(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(tools, "mode_of", lambda spec: spec.mode)  # as with a queue
     usual = UsualTimes()
     usual.heard("order_status", 50.0)
-    offer = turn_config(Agent(later={"offer_after": 9}), tools, usual, {"send": "default"}).fillers.offer
+    offer = turn_config(Agent(later={"offer_after": 9}), tools, OpenAICodec(), usual, {"send": "default"}).fillers.offer
     assert offer is not None and (offer.after_s, offer.text) == (9.0, WORDS["en"]["send"])
     assert [offer.possible(name) for name in ("order_status", "current_time", "quote")] == [True, False, False]
     assert (offer.expected_s("order_status"), offer.expected_s("current_time")) == (50.0, None)
@@ -293,7 +291,7 @@ def test_the_machine_offers_it_for_what_is_queued(monkeypatch: pytest.MonkeyPatc
     ("own", "later"), [({"offer_after": 0}, {"send": "x"}), ({}, {}), ({"words": {"send": ""}}, {"send": "x"})]
 )
 def test_the_machine_offers_nothing_otherwise(own: dict[str, Any], later: dict[Way, str]) -> None:
-    assert turn_config(Agent(later=own), catalog(order_status), None, later).fillers.offer is None
+    assert turn_config(Agent(later=own), catalog(order_status), OpenAICodec(), None, later).fillers.offer is None
 
 
 def test_canned_offers_are_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,10 +318,10 @@ async def test_a_call_back_opens_and_tells(own: dict[str, Any], opening: str) ->
     )
     result = LateResult(orphan=orphan, status="ok", output='{"status":"shipped"}', ended_at=2.0)
     agent = Agent(greeting="Guten Tag.", language="de", later=own)
-    services = Services(catalog(order_status), Metrics())
     info = CallInfo("second", "0301", "427", calls_back="first")
     provider = Provider(name="local", url="ws://127.0.0.1:1", key="x", model="m")
-    session = make_session(info, agent, provider, Bridge(8000), services, lambda reason: None, result)
+    services = Services(catalog(order_status), Metrics(), provider)
+    session = make_session(info, agent, PhoneLine(Bridge(8000), lambda reason: None), services, result)
     assert session.machine.state.config.greeting == opening
     [note, call] = [json.loads(frame)["item"] for frame in session._replay()]
     assert note["role"] == "system" and "order status" in note["content"][0]["text"] and opening in str(note)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.call.hangup import APOLOGY_BOUND_S, Leaving
+from worker.call.hangup import APOLOGY_BOUND_S, HangUp
 
 
 @pytest.fixture
@@ -13,15 +13,15 @@ def hang_ups() -> list[str]:
 
 
 @pytest.fixture
-def leaving(hang_ups: list[str]) -> Leaving:
-    return Leaving(hang_ups.append)
+def leaving(hang_ups: list[str]) -> HangUp:
+    return HangUp(hang_ups.append)
 
 
 @pytest.mark.parametrize(
     ("reason", "outcome"), [("agent", "completed"), ("drain", "drained"), ("limit", "limit"), ("silence", "completed")]
 )
 def test_it_counts_by_the_reason_whoever_sent_the_bye(
-    leaving: Leaving, hang_ups: list[str], reason: str, outcome: str
+    leaving: HangUp, hang_ups: list[str], reason: str, outcome: str
 ) -> None:
     leaving.leave(reason)
     leaving.end()
@@ -34,12 +34,12 @@ def test_it_counts_by_the_reason_whoever_sent_the_bye(
     [("caller", True, "completed"), ("caller", False, "abandoned"), ("network", True, "failed")],
 )
 def test_without_a_decision_of_ours_it_counts_by_who_ended_it(
-    leaving: Leaving, by: str, answered: bool, outcome: str
+    leaving: HangUp, by: str, answered: bool, outcome: str
 ) -> None:
     assert leaving.outcome(by, answered=answered) == outcome
 
 
-def test_a_fault_is_apologised_for_once_and_then_hung_up(leaving: Leaving, hang_ups: list[str]) -> None:
+def test_a_fault_is_apologised_for_once_and_then_hung_up(leaving: HangUp, hang_ups: list[str]) -> None:
     assert leaving.failed("gone")
     assert not leaving.failed("gone again") and leaving.fault == "gone"
     leaving.after_apology("gone", 100.0)
@@ -49,6 +49,6 @@ def test_a_fault_is_apologised_for_once_and_then_hung_up(leaving: Leaving, hang_
     assert hang_ups == ["gone"] and leaving.outcome("agent", answered=True) == "failed"
 
 
-def test_after_the_decision_a_fault_changes_nothing(leaving: Leaving) -> None:
+def test_after_the_decision_a_fault_changes_nothing(leaving: HangUp) -> None:
     leaving.leave("agent")
     assert not leaving.failed("the provider is gone too") and leaving.fault == ""

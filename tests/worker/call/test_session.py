@@ -26,7 +26,7 @@ from worker.call.agent_voice import UNHEARD
 from worker.call.factory import make_session
 from worker.call.hangup import APOLOGY_BOUND_S
 from worker.call.playout import PAUSE_MS
-from worker.call.session import CallInfo, CallSession, Services
+from worker.call.session import CallInfo, CallSession, PhoneLine, Services
 from worker.realtime import base
 from worker.realtime import link as link_module
 from worker.records.metrics import Metrics
@@ -112,16 +112,11 @@ class Rig:
         self.syncs = 0
         self.faults: list[Exception] = []
         catalog = Catalog(self.shop.specs(), inline=self.inline)
-        services = Services(catalog, self.metrics, clock=lambda: self.now)
+        provider = replace(service.peer.provider, tool_calls=tool_calls)
+        self.services = Services(catalog, self.metrics, provider, clock=lambda: self.now)
         info = CallInfo("c0ffee", "alice", "427")
-        self.session: CallSession = make_session(
-            info,
-            agent,
-            replace(service.peer.provider, tool_calls=tool_calls),
-            self.bridge,
-            services,
-            self.hang_ups.append,
-        )
+        line = PhoneLine(self.bridge, self.hang_ups.append)
+        self.session: CallSession = make_session(info, agent, line, self.services)
         self.link = self.session._link
         self.link.attach(self._event, self.session._replay, self.session.fail)
 
@@ -455,6 +450,7 @@ async def test_words_of_the_caller_cancel_a_tool_that_asks_for_that_and_the_mode
     await rig.caller_stops("c2")
     heard = "conversation.item.input_audio_transcription.completed"
     await rig.tell(heard, item_id="c2", transcript="and by train?")
+    await rig.created("r3")  # what came of a tool does not go between a question and its answer
     output = json.loads(await rig.output("t1"))
     assert output["status"] == "cancelled" and "The caller spoke" in output["error"]
     assert rig.shop.runs == ["quote", "427"] and rig.shop.cancelled == 1, "order_status goes on"
@@ -528,6 +524,8 @@ async def test_no_fault_of_a_tool_leaves_its_call_open(
 ) -> None:
     await rig.asks("r1", "t1", name, **arguments)
     await rig.caller_starts("c2")  # also when the caller talks into it
+    await rig.caller_stops("c2")
+    await rig.created("r2")
     output = json.loads(await rig.output("t1"))
     assert output["status"] == status and words in output["error"] and "4711" not in str(output)
     assert not rig.session.machine.pending
@@ -539,7 +537,7 @@ async def test_a_bug_of_ours_in_a_tool_call_is_an_answer_too(rig: Rig, monkeypat
     async def broken(*args: object, **kwargs: object) -> None:
         raise KeyError("our bug")
 
-    monkeypatch.setattr(rig.session._services.catalog, "run", broken)
+    monkeypatch.setattr(rig.services.catalog, "run", broken)
     await rig.asks("r1", "t1", "order_status", order="427")
     assert json.loads(await rig.output("t1"))["status"] == "failed"
     assert not rig.session.machine.pending
@@ -966,7 +964,7 @@ async def test_at_hang_up_each_tool_does_as_it_declares(rig: Rig) -> None:
     rig.session.hung_up("caller", "200")
     await rig.session.close()
     await rig.until(lambda: rig.shop.cancelled == 1, "quote is cancelled, order_status goes on")
-    catalog = rig.session._services.catalog
+    catalog = rig.services.catalog
     assert [request.tool_call_id for request, _ in catalog.pending("c0ffee")] == ["t1"]
     assert not rig.session._tools._tasks
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import structlog
 from structlog.testing import capture_logs
 
 from telephony.bridge import Bridge
 from worker.call.playout import Playout
-from worker.call.transcript import VOICE_LAG_MS, Minutes
+from worker.call.transcript import VOICE_LAG_MS, Transcript
 from worker.realtime import base
 from worker.realtime.history import History
 from worker.records.metrics import Metrics
 from worker.records.recorder import Recorder
+from worker.records.telemetry import CallInfo, Telemetry
 
 
 class Desk:
-    """Minutes and what they are written into."""
+    """A transcript and what it is written into."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -27,9 +27,8 @@ class Desk:
         self.history = History()
         self.playout = Playout(Bridge(8000), self.recorder)
         self.metrics = Metrics()
-        self.minutes = Minutes(
-            self.recorder, self.history, self.playout, self.metrics, structlog.get_logger(), lambda: self.now
-        )
+        call = Telemetry(CallInfo("c1", "", ""), self.recorder, self.metrics, lambda: self.now)
+        self.minutes = Transcript(call, self.history, self.playout)
 
     def note(self, *events: base.RealtimeEvent) -> None:
         for event in events:

@@ -9,7 +9,9 @@ import pytest
 
 from worker.call_tools.functions import CANCEL_JOB, PENDING_JOBS, TELL_LATER, CallFunctions, tell_later_function
 from worker.call_tools.later import Way
+from worker.records.metrics import Metrics
 from worker.records.recorder import Recorder
+from worker.records.telemetry import CallInfo, Telemetry
 from worker.turns.events import StartTool
 from worker.turns.pending import PendingTool, PendingTools
 
@@ -35,11 +37,6 @@ class Shop:
         return self.went.get(ids[1], "promised")
 
 
-class Log:
-    def info(self, event: str, **fields: Any) -> None:
-        pass
-
-
 class Desk:
     def __init__(self, later: dict[Way, str]) -> None:
         self.shop, self.pending = Shop(), PendingTools()
@@ -47,7 +44,8 @@ class Desk:
         for number, name in enumerate(("order_status", "refund"), 1):
             self.pending.add(PendingTool(f"t{number}", name, "{}", "r1", float(number)))
             self.recorder.tool_call_started(0.0, f"t{number}", name, "queued")
-        self.own = CallFunctions("c1", self.shop, self.pending, self.recorder, lambda: 11.0, later, Log())  # type: ignore[arg-type]
+        call = Telemetry(CallInfo("c1", "", ""), self.recorder, Metrics(), lambda: 11.0)
+        self.own = CallFunctions(call, self.shop, self.pending, later)  # type: ignore[arg-type]
 
     async def ask(self, name: str, **arguments: object) -> dict[str, Any]:
         self.pending.add(PendingTool("own", name, "{}", "r2", 11.0))

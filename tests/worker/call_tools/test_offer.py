@@ -13,10 +13,10 @@ from structlog.testing import capture_logs
 from tools import tool
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
-from worker.call_tools.catalog import CallCatalog
 from worker.call_tools.exposure import Exposure
-from worker.call_tools.offer import ToolOffer
+from worker.call_tools.offer import Question, ToolOffer
 from worker.call_tools.policy import ToolPolicy
+from worker.call_tools.view import CallView
 from worker.realtime.base import SessionConfig
 from worker.realtime.link import Link
 
@@ -40,7 +40,7 @@ class Desk:
 
     def __init__(self, provider: Any, exposure: Exposure, again_s: float | None) -> None:
         specs = [function.__tool__ for function in (look, pay)]  # type: ignore[attr-defined]
-        self.catalog = CallCatalog(Catalog(specs, inline=InlineRunner()), ToolPolicy(exposure=exposure))
+        self.catalog = CallView(Catalog(specs, inline=InlineRunner()), ToolPolicy(exposure=exposure))
         self.says: Any = None
         self.link = Link(provider, self.settings(), "c1")
         self.offer = ToolOffer(
@@ -48,13 +48,11 @@ class Desk:
             self.link,
             self.settings,
             structlog.get_logger(),
-            hook=self.hook,
-            asked=("427", "alice", "desk"),
-            again_s=again_s,
+            Question(hook=self.hook, dialled="427", caller="alice", agent="desk", again_s=again_s),
         )
 
     def settings(self) -> SessionConfig:
-        return SessionConfig(tools=self.catalog.view.functions)
+        return SessionConfig(tools=self.catalog.now.functions)
 
     def hook(self, dialled: str, caller: str, agent: str, time: object) -> Any:
         assert (dialled, caller, agent) == ("427", "alice", "desk")
@@ -110,7 +108,7 @@ async def test_a_strange_name_is_told_to_the_operator(desk: Any) -> None:
         with capture_logs() as logs:
             await one.offer.begin()
         assert [log["names"] for log in logs if log["event"] == "tool_hook_names_unknown_tools"] == [["lok"]]
-        assert list(one.catalog.view.specs) == ["look"]
+        assert list(one.catalog.now.specs) == ["look"]
 
 
 async def test_a_change_in_mid_call_is_told_to_the_session(desk: Any, service: Any, until: Until) -> None:
@@ -139,7 +137,7 @@ async def test_the_hook_is_asked_again_and_may_fail_then(desk: Any, service: Any
         one.says = RuntimeError("flags are down")
         with capture_logs() as logs:
             await until(lambda: any(log["event"] == "tool_hook_failed" for log in logs), "the hook fails")
-        assert list(one.catalog.view.specs) == ["pay"], "the offer stays as it was"
+        assert list(one.catalog.now.specs) == ["pay"], "the offer stays as it was"
         one.says = None
         await until(lambda: len(updates(service)) == 2, "the session is told")
         assert updates(service) == [["pay"], ["look", "pay"]]

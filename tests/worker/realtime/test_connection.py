@@ -10,9 +10,11 @@ from structlog.testing import capture_logs
 
 from worker.realtime import base
 from worker.realtime.base import ConnectionLost, RealtimeRefused, SessionConfig, SessionReady, SpeechStarted, Unknown
-from worker.realtime.connection import Provider, RealtimeConnection, prepare, reconnect_delays
+from worker.realtime.choose import connection_for, prepare
+from worker.realtime.connection import reconnect_delays
 from worker.realtime.openai.codec import OpenAICodec
 from worker.realtime.outbox import Outbox
+from worker.realtime.provider import Provider
 
 KEY = "sk-test-0123456789abcdef"
 CONFIG = SessionConfig(instructions="Be brief.")
@@ -33,7 +35,7 @@ class Ear:
 
 
 def connection_to(provider, on_event, **options):
-    return RealtimeConnection(provider, OpenAICodec(), on_event, call_id="call-1", **options)
+    return connection_for(provider, OpenAICodec(), on_event, call_id="call-1", **options)
 
 
 async def greet_and_listen(peer, ws):
@@ -414,7 +416,7 @@ class TestLosses:
             await connection.open(CONFIG)
             await until(lambda: ear.of(ConnectionLost), "the loss is told")
             assert not connection.is_open
-            assert not connection.send(b"{}")
+            assert not connection.send([b"{}"])
             await connection.close()
         assert len(ear.of(SpeechStarted)) == 1
         assert [(lost.code, lost.fatal) for lost in ear.of(ConnectionLost)] == [(1006, False)]

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import dataclasses
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -71,7 +72,7 @@ async def test_a_lost_session_is_replaced_whole_and_told_what_was_said_before_an
 ) -> None:
     async with owned(service.peer.provider) as owner:
         await owner.link.open()
-        owner.replay = [owner.link.codec.message("user", "four two seven")]
+        owner.replay = owner.link.codec.message("user", "four two seven")
         await service.cut()
         await until(lambda: len(owner.of(SessionReady)) == 2, "a new session")
         assert len(owner.of(ConnectionLost)) == 1
@@ -192,9 +193,10 @@ async def test_close_is_no_loss(service: Any, until: Until) -> None:
 async def test_recycle_replaces_the_session_and_is_deaf_to_the_old_one(service: Any, until: Until) -> None:
     async with owned(service.peer.provider) as owner:
         await owner.link.open()
+        first = owner.link._connection
         owner.link.recycle()
         # What the old session's reader already has in hand must not reach a machine that has begun anew.
-        owner.link._take(SpeechStarted("old", 0))
+        first._message(json.dumps({"type": SPEECH, "item_id": "old", "audio_start_ms": 0}).encode())
         await until(lambda: len(owner.of(SessionReady)) == 2, "a new session")
         assert len(owner.of(ConnectionLost)) == 1 and owner.of(SpeechStarted) == []
         await service.say(SPEECH, item_id="new", audio_start_ms=0)

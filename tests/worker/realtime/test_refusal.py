@@ -9,6 +9,7 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus, InvalidU
 from websockets.frames import Close
 from websockets.http11 import Response
 
+from worker.realtime.dialect import OPENAI
 from worker.realtime.provider import Provider
 from worker.realtime.refusal import close_is_fatal, close_of, refused_close, refused_connect
 
@@ -84,7 +85,7 @@ def test_close_takes_the_peer_s_word_first():
     ],
 )
 def test_closes_sorted_into_fatal_and_not(code, reason, fatal):
-    assert close_is_fatal(code, reason) is fatal
+    assert close_is_fatal(OPENAI, code, reason) is fatal
     refused = refused_close(PROVIDER, code, reason)
     assert (refused.fatal, refused.code) == (fatal, code)
     assert ("check the key" in str(refused)) is fatal

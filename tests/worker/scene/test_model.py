@@ -37,7 +37,8 @@ def kinds(events: list[Any]) -> list[str]:
 
 
 def ask(model: SceneModel, **request: Any) -> None:
-    model.take(CODEC.create_response(base.ResponseRequest(**request)))
+    for frame in CODEC.create_response(base.ResponseRequest(**request)):
+        model.take(frame)
 
 
 def test_the_callers_turn_begins_a_response_that_waits_for_its_words() -> None:
@@ -101,9 +102,9 @@ def test_the_callers_voice_interrupts_a_response_where_it_is_to(interrupts: bool
 def test_what_is_cancelled_says_nothing_more_and_what_it_is_given_is_told() -> None:
     async def body(model: SceneModel, events: list[Any]) -> None:
         ask(model, instructions="Say exactly: Hello.")
-        model.take(CODEC.cancel_response())
-        model.take(CODEC.tool_output("call_1", '{"a":1}'))
-        model.take(CODEC.message("user", "The caller typed 4."))
+        model.take(*CODEC.cancel_response())
+        model.take(*CODEC.tool_output("call_1", '{"a":1}'))
+        model.take(*CODEC.message("user", "The caller typed 4."))
         await asyncio.sleep(1)
 
     events = play(body)

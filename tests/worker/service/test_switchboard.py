@@ -11,6 +11,7 @@ import json
 import wave
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +26,7 @@ from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
 from worker.agent.agent_file import Agent
 from worker.call.factory import make_session
-from worker.call.session import CallInfo, CallSession, Services
+from worker.call.session import CallInfo, CallSession, PhoneLine, Services
 from worker.realtime import link as link_module
 from worker.realtime.provider import Provider
 from worker.records.metrics import Metrics
@@ -73,8 +74,7 @@ class Office:
         self.metrics = Metrics()
         self.pacer = Pacer()
         self.sessions: dict[str, CallSession] = {}
-        self._provider = provider
-        self._services = Services(Catalog([], inline=InlineRunner()), self.metrics)
+        self._services = Services(Catalog([], inline=InlineRunner()), self.metrics, provider)
         self.board = Switchboard(
             cast(Endpoint, self.line),
             self.pacer,
@@ -89,7 +89,7 @@ class Office:
         self, call_id: str, caller: str, dialled: str, bridge: Bridge, hang_up: Callable[[str], None]
     ) -> CallSession:
         info = CallInfo(call_id, caller, dialled)
-        session = make_session(info, AGENT, self._provider, bridge, self._services, hang_up)
+        session = make_session(info, AGENT, PhoneLine(bridge, hang_up), self._services)
         self.sessions[call_id] = session
         return session
 
@@ -170,7 +170,7 @@ async def test_the_record_on_disk_says_what_became_of_the_tools_that_ran_at_the_
 
     inline = InlineRunner()
     catalog = Catalog([quote.__tool__, order_status.__tool__], inline=inline)  # type: ignore[attr-defined]
-    office._services = Services(catalog, office.metrics)
+    office._services = replace(office._services, catalog=catalog)
     session = await office.up()
     await service.say("response.created", response={"id": "r1", "status": "in_progress", "metadata": {}})
     for name in ("quote", "order_status"):

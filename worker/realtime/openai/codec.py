@@ -7,7 +7,8 @@ by hand (0.4 us), a delta costs one orjson.loads (2 us) and its base64 (0.7 us; 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final, Literal, cast
 
 import orjson
@@ -20,17 +21,22 @@ from worker.realtime.base import (
     AudioDelta,
     AudioFormat,
     Capabilities,
+    Entry,
     Frame,
     ItemCreated,
+    OpenCall,
     ProviderError,
     RealtimeEvent,
     Request,
     ResponseRequest,
+    Role,
     SessionConfig,
     SessionReady,
     ToolCallRequested,
+    TurnTaking,
     Unknown,
 )
+from worker.realtime.call_ids import CallIds
 from worker.realtime.openai.decode import (
     DECODERS,
     MESSAGE_CHARS,
@@ -56,7 +62,6 @@ from worker.realtime.openai.wire import (
 
 CAPABILITIES: Final = Capabilities(input_formats=("pcm24k", "pcmu", "pcma"), output_formats=("pcm24k", "pcmu", "pcma"))
 REMEMBERED = 256  # requests whose errors we can still name; the service answers within a few frames
-TOOL_CALLS = 1024  # ids kept against a second request for the same call
 
 _APPEND_HEAD: Final = b'{"type":"input_audio_buffer.append","audio":"'
 _APPEND_TAIL: Final = b'"}'
@@ -67,8 +72,15 @@ class OpenAICodec:
 
     capabilities = CAPABILITIES
 
-    def __init__(self) -> None:
-        """Begin with no session."""
+    def __init__(self, *, note_role: Literal["system", "user"] = "system", placeholders: bool = False) -> None:
+        """Begin with no session.
+
+        note_role: the role of messages that are ours. placeholders: whether a call that takes long has to be answered
+        before the model may speak.
+        """
+        self._note_role = note_role
+        if placeholders:
+            self.capabilities = replace(self.capabilities, talks_while_call_pending=False)
         self._serial = 0  # never reset: an event id means one frame, whatever the session
         self._handlers: dict[str, Callable[[Json], list[RealtimeEvent]]] = {
             "response.output_audio.delta": self._audio_delta,
@@ -82,6 +94,7 @@ class OpenAICodec:
             "session.updated": self._session_updated,
             "error": self._error,
         }
+        self._calls = CallIds()
         self.reset()
 
     def reset(self) -> None:
@@ -90,14 +103,24 @@ class OpenAICodec:
         self._ready = False
         self._wanted: tuple[AudioFormat, AudioFormat] = ("pcm24k", "pcm24k")
         self._sent: OrderedDict[str, tuple[Request, Mapping[str, str]]] = OrderedDict()
-        self._tool_calls: OrderedDict[str, None] = OrderedDict()
+        self._calls.new_session()
         self._drafts: dict[str, CallDraft] = {}
         self._last_item = ""
         self._half: tuple[str, bytes] = ("", b"")
 
+    def turn_taking(self, options: Mapping[str, Any]) -> TurnTaking:
+        """Read the options' turn_detection (session.audio.input.turn_detection); the service does both by default."""
+        found: Any = options
+        for key in ("audio", "input", "turn_detection"):
+            found = found.get(key) if isinstance(found, Mapping) else None
+        said = found if isinstance(found, Mapping) else {}
+        return TurnTaking(
+            responds=bool(said.get("create_response", True)), interrupts=bool(said.get("interrupt_response", True))
+        )
+
     # --- encoding
 
-    def session_update(self, config: SessionConfig) -> Frame:
+    def session_update(self, config: SessionConfig) -> list[Frame]:
         """Encode the whole settings. Raises ValueError for a format that the protocol doesn't have."""
         self._wanted = (config.input_format, config.output_format)
         return self._frame("session_update", "session.update", {"session": session_object(config)})
@@ -106,21 +129,28 @@ class OpenAICodec:
         """Encode the caller's audio, without an event id: nothing can be done about its errors."""
         return _APPEND_HEAD + pybase64.b64encode(pcm) + _APPEND_TAIL
 
-    def tool_output(self, tool_call_id: str, output: str) -> Frame:
+    def tool_output(self, tool_call_id: str, output: str) -> list[Frame]:
         """Encode the answer to a tool call."""
-        item = {"type": "function_call_output", "call_id": tool_call_id, "output": output}
-        return self._frame("tool_output", "conversation.item.create", {"item": item})
+        item = {"type": "function_call_output", "call_id": self._calls.wire(tool_call_id), "output": output}
+        told = {"tool_call_id": tool_call_id}  # comes back with its refusal
+        return self._frame("tool_output", "conversation.item.create", {"item": item}, told)
 
-    def tool_call_item(self, tool_call_id: str, name: str, arguments: str) -> Frame:
-        """Encode a tool call that an earlier session asked for."""
-        item = {"type": "function_call", "call_id": tool_call_id, "name": name, "arguments": arguments}
-        return self._frame("tool_call_item", "conversation.item.create", {"item": item})
+    def history(self, said: Iterable[Entry], open_calls: Iterable[OpenCall]) -> list[Frame]:
+        """Encode what was said as text items, and the open calls as they were asked for: outputs need them."""
+        frames = [frame for one in said for frame in self.message(one.role, one.text)]
+        for call in open_calls:
+            self._calls.told(call.tool_call_id)
+            item = {"type": "function_call", "call_id": call.tool_call_id, "name": call.name}
+            body = {"item": {**item, "arguments": call.arguments}}
+            frames += self._frame("tool_call_item", "conversation.item.create", body)
+        return frames
 
-    def message(self, role: Literal["user", "assistant", "system"], text: str) -> Frame:
+    def message(self, role: Role, text: str) -> list[Frame]:
         """Encode a text item."""
-        return self._frame("message", "conversation.item.create", {"item": text_item(role, text)})
+        item = text_item(self._note_role if role == "system" else role, text)
+        return self._frame("message", "conversation.item.create", {"item": item})
 
-    def create_response(self, request: ResponseRequest) -> Frame:
+    def create_response(self, request: ResponseRequest) -> list[Frame]:
         """Encode a request for a response."""
         response: dict[str, Any] = {}
         if request.out_of_band:
@@ -138,27 +168,27 @@ class OpenAICodec:
         body = {"response": response} if response else {}
         return self._frame("create_response", "response.create", body, request.metadata)
 
-    def cancel_response(self, response_id: str | None = None) -> Frame:
+    def cancel_response(self, response_id: str | None = None) -> list[Frame]:
         """Encode a cancellation; without an id it means the in-band response in progress."""
         body = {"response_id": response_id} if response_id else {}
         return self._frame("cancel_response", "response.cancel", body)
 
-    def truncate(self, item_id: str, audio_end_ms: int) -> Frame:
+    def truncate(self, item_id: str, audio_end_ms: int) -> list[Frame]:
         """Encode the cut of an item at what was heard."""
         body = {"item_id": item_id, "content_index": 0, "audio_end_ms": max(0, int(audio_end_ms))}
         return self._frame("truncate", "conversation.item.truncate", body)
 
-    def delete_item(self, item_id: str) -> Frame:
+    def delete_item(self, item_id: str) -> list[Frame]:
         """Encode the removal of an item."""
         return self._frame("delete_item", "conversation.item.delete", {"item_id": item_id})
 
-    def _frame(self, request: Request, kind: str, body: Json, metadata: Mapping[str, str] | None = None) -> Frame:
+    def _frame(self, request: Request, kind: str, body: Json, metadata: Mapping[str, str] | None = None) -> list[Frame]:
         self._serial += 1
         event_id = f"oh_{self._serial}"
         self._sent[event_id] = (request, dict(metadata or {}))
         if len(self._sent) > REMEMBERED:
             self._sent.popitem(last=False)
-        return orjson.dumps({"type": kind, "event_id": event_id, **body})
+        return [orjson.dumps({"type": kind, "event_id": event_id, **body})]
 
     # --- decoding
 
@@ -295,6 +325,7 @@ class OpenAICodec:
         for item in output if isinstance(output, list) else ():
             if isinstance(item, dict) and is_call(item):
                 draft = self._drafts.setdefault(word(item, "id"), CallDraft(done.response_id))
+                draft.response_id = draft.response_id or done.response_id
                 draft.learn(item)
                 draft.finished = word(item, "status") in ("", "completed")
         events: list[RealtimeEvent] = []
@@ -308,11 +339,11 @@ class OpenAICodec:
         return events
 
     def _asked(self, item_id: str, draft: CallDraft) -> list[RealtimeEvent]:
-        call_id = draft.call_id
-        if not call_id or call_id in self._tool_calls:
-            return [] if call_id else [bad_frame("a function call without a call_id can't be answered")]
-        self._tool_calls[call_id] = None
-        if len(self._tool_calls) > TOOL_CALLS:
-            self._tool_calls.popitem(last=False)
+        if not draft.call_id:
+            return [bad_frame("a function call without a call_id can't be answered")]
+        name = None if draft.asked else self._calls.name(draft.response_id, draft.call_id)
+        draft.asked = True
+        if name is None:
+            return []
         arguments = draft.arguments or draft.pieces
-        return [ToolCallRequested(draft.response_id, item_id, call_id, draft.name, arguments)]
+        return [ToolCallRequested(draft.response_id, item_id, name, draft.name, arguments)]

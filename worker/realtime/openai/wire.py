@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from worker.realtime.base import AudioFormat, SessionConfig
+from worker.realtime.dialect import OPENAI
 
 OLD_NAMES: Final[Mapping[str, str]] = {
     "response.audio.delta": "response.output_audio.delta",
@@ -57,22 +58,6 @@ IGNORED: Final[frozenset[str]] = frozenset(
 )
 """Known types that carry nothing which the session needs."""
 
-FATAL: Final[frozenset[str]] = frozenset(
-    {
-        "account_deactivated",
-        "beta_api_shape_disabled",
-        "billing_hard_limit_reached",
-        "billing_not_active",
-        "format_mismatch",
-        "insufficient_quota",
-        "invalid_api_key",
-        "invalid_model",
-        "model_not_found",
-        "unsupported_model",
-    }
-)
-"""Error codes after which no session with the same settings will work. All others leave hope."""
-
 RESPONSE_REFUSED: Final = "conversation_already_has_active_response"
 CANCEL_REFUSED: Final = "response_cancel_not_active"
 
@@ -87,7 +72,7 @@ _PCM_RATES: Final[Mapping[int, str]] = {24000: "pcm24k", 16000: "pcm16k"}
 
 def is_fatal(code: str) -> bool:
     """Tell whether an error code (`invalid_api_key`, `invalid_request_error.invalid_api_key`) leaves no hope."""
-    return code.rpartition(".")[2] in FATAL
+    return code.rpartition(".")[2] in OPENAI.fatal_codes
 
 
 def wire_format(audio_format: AudioFormat) -> Mapping[str, Any]:

@@ -32,7 +32,8 @@ from worker.realtime.base import (
     ToolCallRequested,
     Unknown,
 )
-from worker.realtime.openai.codec import TOOL_CALLS, OpenAICodec
+from worker.realtime.call_ids import TOOL_CALLS
+from worker.realtime.openai.codec import OpenAICodec
 from worker.realtime.openai.wire import OLD_NAMES, wire_format
 
 SERVER_EVENTS = get_args(get_args(RealtimeServerEvent)[0])
@@ -482,7 +483,7 @@ class TestErrors:
 
     def test_names_the_request_and_its_metadata(self):
         codec = OpenAICodec()
-        sent = json.loads(codec.create_response(ResponseRequest(metadata={"purpose": "tool_result"})))
+        sent = json.loads(*codec.create_response(ResponseRequest(metadata={"purpose": "tool_result"})))
         code = "conversation_already_has_active_response"
         (error,) = codec.decode(self.error(code=code, message="Wait.", event_id=sent["event_id"]))
         assert error == ProviderError(
@@ -503,7 +504,7 @@ class TestErrors:
 
     def test_after_a_reset_old_ids_mean_nothing(self):
         codec = OpenAICodec()
-        event_id = json.loads(codec.delete_item("i"))["event_id"]
+        event_id = json.loads(*codec.delete_item("i"))["event_id"]
         codec.reset()
         assert codec.decode(self.error(event_id=event_id))[0].request is None
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from openai.types.realtime.realtime_client_event import RealtimeClientEvent
 from pydantic import BaseModel, TypeAdapter
 
-from worker.realtime.base import ResponseRequest, SessionConfig
+from worker.realtime.base import OpenCall, ResponseRequest, SessionConfig
 from worker.realtime.openai.codec import REMEMBERED, OpenAICodec
 
 CLIENT_EVENT = TypeAdapter(RealtimeClientEvent)
@@ -22,8 +22,9 @@ TOOL = {
 }
 
 
-def valid(frame: bytes) -> BaseModel:
-    """The frame as the SDK's type of that name; fails on a wrong, missing or unknown field."""
+def valid(frames: list[bytes] | bytes) -> BaseModel:
+    """The one frame as the SDK's type of that name; fails on a wrong, missing or unknown field."""
+    [frame] = [frames] if isinstance(frames, bytes) else frames
     kind = json.loads(frame)["type"]
     event = CLIENT_EVENT.validate_json(frame, strict=True)
     assert event.type == kind
@@ -90,12 +91,12 @@ class TestSessionUpdate:
         assert session.max_output_tokens == 800
 
     def test_no_turn_detection_is_said_and_not_left_out(self):
-        frame = OpenAICodec().session_update(SessionConfig(turn_detection=None))
+        [frame] = OpenAICodec().session_update(SessionConfig(turn_detection=None))
         valid(frame)
         assert json.loads(frame)["session"]["audio"]["input"]["turn_detection"] is None
 
     def test_language_without_a_transcriber_is_left_out(self):
-        frame = OpenAICodec().session_update(SessionConfig(language="en"))
+        [frame] = OpenAICodec().session_update(SessionConfig(language="en"))
         assert json.loads(frame)["session"]["audio"]["input"]["transcription"] is None
 
     def test_unknown_format_is_our_error(self):
@@ -118,7 +119,7 @@ class TestItems:
         assert (item.call_id, item.output) == ("call_1", '{"order":"427"}')
 
     def test_tool_call_of_an_earlier_session(self):
-        item = valid(OpenAICodec().tool_call_item("call_1", "order_status", '{"order":"427"}')).item
+        item = valid(OpenAICodec().history([], [OpenCall("call_1", "order_status", '{"order":"427"}')])).item
         assert isinstance(item, sdk.RealtimeConversationItemFunctionCall)
         assert (item.call_id, item.name, item.arguments) == ("call_1", "order_status", '{"order":"427"}')
 
@@ -165,22 +166,22 @@ class TestResponses:
 
     def test_cancel(self):
         assert valid(OpenAICodec().cancel_response("resp_1")).response_id == "resp_1"
-        assert "response_id" not in json.loads(OpenAICodec().cancel_response())
+        assert "response_id" not in json.loads(*OpenAICodec().cancel_response())
 
 
 class TestEventIds:
     def test_each_frame_has_its_own_also_after_a_reset(self):
         codec = OpenAICodec()
-        frames = [codec.cancel_response(), codec.delete_item("i"), codec.session_update(SessionConfig())]
+        frames = [*codec.cancel_response(), *codec.delete_item("i"), *codec.session_update(SessionConfig())]
         codec.reset()
-        frames.append(codec.cancel_response())
+        frames += codec.cancel_response()
         ids = [json.loads(frame)["event_id"] for frame in frames]
         assert len(set(ids)) == 4
 
     def test_memory_of_them_is_bounded(self):
         codec = OpenAICodec()
-        first = json.loads(codec.delete_item("i"))["event_id"]
+        first = json.loads(*codec.delete_item("i"))["event_id"]
         for _ in range(REMEMBERED):
-            last = json.loads(codec.truncate("i", 10))["event_id"]
+            last = json.loads(*codec.truncate("i", 10))["event_id"]
         errors = [codec.decode(json.dumps({"type": "error", "error": {"event_id": e}}))[0] for e in (first, last)]
         assert [error.request for error in errors] == [None, "truncate"]

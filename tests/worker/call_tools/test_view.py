@@ -13,8 +13,8 @@ from tools.queue.queued import QueuedRunner, QueueSettings
 from tools.run.catalog import Catalog, ToolRequest
 from tools.run.inline import InlineRunner
 from tools.tool_call.outcome import Outcome
-from worker.call_tools.catalog import CallCatalog
 from worker.call_tools.policy import ToolPolicy
+from worker.call_tools.view import CallView
 
 RUNS: list[str] = []
 
@@ -48,49 +48,61 @@ def catalog() -> Catalog:
     return Catalog(specs, inline=InlineRunner())
 
 
-async def run(calls: CallCatalog, name: str, number: int = 1, **arguments: Any) -> Outcome:
+class Calls:
+    """A call's view, and the door that consults it."""
+
+    def __init__(self, catalog: Catalog, policy: ToolPolicy = ToolPolicy()) -> None:  # noqa: B008
+        self.catalog = catalog
+        self.view = CallView(catalog, policy)
+
+
+async def run(calls: Calls, name: str, number: int = 1, **arguments: Any) -> Outcome:
     request = ToolRequest(call_id="c1", tool_call_id=f"t{number}", name=name, arguments=json.dumps(arguments))
-    return await calls.run(request)
+    return await calls.catalog.run(request, permit=calls.view)
 
 
 async def test_what_the_agent_has_not_is_unknown_to_the_call(catalog: Catalog) -> None:
-    calls = CallCatalog(catalog, ToolPolicy(deny=("pay",)))
-    assert list(calls.view.specs) == ["look", "wait"]
+    calls = Calls(catalog, ToolPolicy(deny=("pay",)))
+    assert list(calls.view.now.specs) == ["look", "wait"]
     outcome = await run(calls, "pay", amount=5)
     assert outcome.status == "unknown_tool" and "There is no tool 'pay'" in outcome.output and RUNS == []
     assert (await run(calls, "look", 2, order="427")).output == '{"result":"427"}'
 
 
 async def test_an_offer_can_change_in_mid_call(catalog: Catalog) -> None:
-    calls = CallCatalog(catalog)
-    assert calls.view.version == 1
-    assert calls.offer(["pay", "look"]) and list(calls.view.specs) == ["look", "pay"] and calls.view.version == 2
-    assert not calls.offer(("look", "pay", "strange")), "another order, and a strange name, are no change"
-    assert calls.offer(()) and not calls.view.specs
+    calls = Calls(catalog)
+    assert calls.view.now.version == 1
+    assert (
+        calls.view.offer(["pay", "look"])
+        and list(calls.view.now.specs) == ["look", "pay"]
+        and calls.view.now.version == 2
+    )
+    assert not calls.view.offer(("look", "pay", "strange")), "another order, and a strange name, are no change"
+    assert calls.view.offer(()) and not calls.view.now.specs
     assert (await run(calls, "look", order="1")).status == "unknown_tool"
-    assert calls.offer(None) and len(calls.view.specs) == 3 and calls.view.version == 4
-    assert calls.unknown(["look", "strange"]) == ["strange"]
+    assert calls.view.offer(None) and len(calls.view.now.specs) == 3 and calls.view.now.version == 4
+    assert calls.view.unknown(["look", "strange"]) == ["strange"]
 
 
 async def test_no_offer_gives_what_the_policy_denies(catalog: Catalog) -> None:
-    calls = CallCatalog(catalog, ToolPolicy(allow=("look",)))
-    assert not calls.offer(["look", "pay"])
-    assert list(calls.view.specs) == ["look"]
+    calls = Calls(catalog, ToolPolicy(allow=("look",)))
+    assert not calls.view.offer(["look", "pay"])
+    assert list(calls.view.now.specs) == ["look"]
 
 
 async def test_what_runs_goes_on_when_the_offer_changes(catalog: Catalog) -> None:
-    calls = CallCatalog(catalog)
+    calls = Calls(catalog)
     waiting = asyncio.create_task(run(calls, "wait"))
     while not RUNS:
         await asyncio.sleep(0)
-    calls.offer(())
-    assert not waiting.done() and calls.spec("wait") is not None
-    assert await calls.cancel("c1", "t1")
+    calls.view.offer(())
+    assert not waiting.done() and calls.catalog.spec("wait") is not None
+    assert await calls.catalog.cancel("c1", "t1")
     assert (await waiting).status == "cancelled"
 
 
 async def test_a_quota_counts_runs_and_not_mistakes(catalog: Catalog) -> None:
-    calls = CallCatalog(catalog, ToolPolicy(max_runs_of={"pay": 1}))
+    calls = Calls(catalog, ToolPolicy(max_runs_of={"pay": 1}))
     assert (await run(calls, "pay", 1, amount="much")).status == "invalid"
     assert (await run(calls, "pay", 2, amount=5)).status == "ok"
     refused = await run(calls, "pay", 3, amount=5)
@@ -99,28 +111,28 @@ async def test_a_quota_counts_runs_and_not_mistakes(catalog: Catalog) -> None:
 
 
 async def test_the_same_tool_call_again_counts_and_runs_once(catalog: Catalog) -> None:
-    calls = CallCatalog(catalog, ToolPolicy(max_runs=1))
+    calls = Calls(catalog, ToolPolicy(max_runs=1))
     first, second = await asyncio.gather(run(calls, "look", order="1"), run(calls, "look", order="1"))
     assert first == second and first.status == "ok" and RUNS == ["1"]
     assert (await run(calls, "look", 2, order="1")).status == "unavailable"
 
 
 async def test_the_exposure_may_change_with_the_size_of_the_offer(catalog: Catalog) -> None:
-    calls = CallCatalog(catalog, ToolPolicy(exposure="auto", most_tokens=60))
-    assert calls.view.registry
-    calls.offer(["look"])
-    assert not calls.view.registry
+    calls = Calls(catalog, ToolPolicy(exposure="auto", most_tokens=60))
+    assert calls.view.now.registry
+    calls.view.offer(["look"])
+    assert not calls.view.now.registry
 
 
 async def test_the_tool_that_reads_on_goes_with_every_offer_and_counts_for_nothing() -> None:
     queued = QueuedRunner(QueueSettings(url="redis://127.0.0.1:1/0", timeout_s=0.1))
     try:
         specs = [look.__tool__]  # type: ignore[attr-defined]
-        calls = CallCatalog(
+        calls = Calls(
             Catalog(specs, inline=InlineRunner(), queued=queued, paged=True), ToolPolicy(allow=(), max_runs=0)
         )
-        assert list(calls.view.specs) == ["more"]
-        assert not calls.offer(()) and not calls.offer(["look"])
+        assert list(calls.view.now.specs) == ["more"]
+        assert not calls.view.offer(()) and not calls.view.offer(["look"])
         outcome = await run(calls, "more", handle="h", page=1)
         assert outcome.status == "failed" and "can't be reached" in outcome.output
     finally:

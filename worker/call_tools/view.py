@@ -1,0 +1,78 @@
+"""The tools of one phone call: what it is offered, which may change in mid call, and how much of its quota is left.
+
+The one door for tool calls (`tools.run.catalog`) asks it before it runs one, and tells it how that went.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tools.define.spec import ToolSpec
+from tools.run import more
+from tools.run.catalog import Catalog
+from tools.tool_call.outcome import Outcome, failure
+from tools.tool_call.request import ToolRequest
+from worker.call_tools.exposure import ToolView, view_of
+from worker.call_tools.policy import Quota, ToolPolicy
+
+__all__ = ["CallView"]
+
+NOT_BEGUN = ("invalid", "unknown_tool", "unavailable")
+"""Outcomes of tools that were not run, and don't count."""
+
+
+class CallView:
+    """What of a catalog one call may use, and how often. A `tools.run.catalog.Permit`.
+
+    The tool that reads on in a large answer goes with any offer and counts for nothing.
+    """
+
+    def __init__(self, catalog: Catalog, policy: ToolPolicy = ToolPolicy()) -> None:  # noqa: B008
+        """Offer every tool that the agent may have."""
+        self._policy = policy
+        self._quota = Quota(policy)
+        self._counted: set[str] = set()
+        self._apart = frozenset(spec.name for spec in catalog.specs() if spec.function.__module__ == more.__name__)
+        permitted = (spec for spec in catalog.specs() if policy.permits(spec.name) or spec.name in self._apart)
+        self._permitted = {spec.name: spec for spec in permitted}
+        self.now = self._view(self._permitted.values(), 1)
+        """What is offered at the moment."""
+
+    def offer(self, names: Iterable[str] | None) -> bool:
+        """Offer these of the agent's tools from now on, None: all of them. True if that is a change.
+
+        A name that the agent does not have is left out. What runs already goes on.
+        """
+        wanted = set(self._permitted) if names is None else {*names, *self._apart}
+        if wanted & set(self._permitted) == set(self.now.specs):
+            return False
+        chosen = [spec for name, spec in self._permitted.items() if name in wanted]
+        self.now = self._view(chosen, self.now.version + 1)
+        return True
+
+    def unknown(self, names: Iterable[str]) -> list[str]:
+        """Those of the names that are no tool of the agent's."""
+        return [name for name in names if name not in self._permitted]
+
+    def refusal(self, request: ToolRequest) -> Outcome | None:
+        """Why a tool call is not to be run; None where it may be, and counts from now on."""
+        name = request.name
+        if name not in self.now.specs:
+            return failure("unknown_tool", self.now.no_such(name), detail="no tool of that name is offered")
+        if name in self._apart or request.tool_call_id in self._counted:  # one that comes again counts once
+            return None
+        refused = self._quota.take(name)
+        if refused is not None:
+            return failure("unavailable", refused, detail="the quota is used up")
+        self._counted.add(request.tool_call_id)
+        return None
+
+    def ended(self, request: ToolRequest, outcome: Outcome) -> None:
+        """A tool call that was not refused has come back."""
+        if outcome.status in NOT_BEGUN and request.name not in self._apart:
+            self._quota.give_back(request.name)
+
+    def _view(self, specs: Iterable[ToolSpec], version: int) -> ToolView:
+        return view_of(
+            specs, self._policy.exposure, most_tokens=self._policy.most_tokens, version=version, apart=self._apart
+        )

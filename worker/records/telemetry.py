@@ -1,0 +1,51 @@
+"""What everybody who tells of a call needs for it, made once a call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from worker.records.metrics import Metrics
+from worker.records.recorder import Recorder
+
+__all__ = ["CallInfo", "Telemetry"]
+
+
+@dataclass(frozen=True, slots=True)
+class CallInfo:
+    """Who calls whom: `caller` and `dialled` are the user parts of the SIP addresses.
+
+    calls_back: the id of the call whose caller this one calls back; `caller` and `dialled` are that call's then.
+    """
+
+    call_id: str
+    caller: str
+    dialled: str
+    calls_back: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """One call's record, the worker's metrics, the log with the call's id, and the clock that all of it goes by."""
+
+    info: CallInfo
+    recorder: Recorder
+    metrics: Metrics
+    clock: Callable[[], float] = time.monotonic
+    """s."""
+    log: Any = field(default_factory=structlog.get_logger)
+
+    @classmethod
+    def of_call(cls, info: CallInfo, metrics: Metrics, clock: Callable[[], float]) -> Telemetry:
+        """Begin the record of a call."""
+        recorder = Recorder(info.call_id, clock() * 1000, info.caller, info.dialled, calls_back=info.calls_back)
+        return cls(info, recorder, metrics, clock, structlog.get_logger("worker.call").bind(call_id=info.call_id))
+
+    @property
+    def now_ms(self) -> float:
+        """The time that the recorder wants."""
+        return self.clock() * 1000
