@@ -20,7 +20,7 @@ import structlog
 
 from tools.errors import QueueUnavailable, ToolDefinitionError
 from worker.agent.agent_file import AgentFile, load_agent_file
-from worker.embedded.services import ping_redis, redis_program
+from worker.embedded.services import redis_program, try_redis
 from worker.errors import HostError, OffhookError, OperatorError
 from worker.service.loaded import Loaded, check_programs, check_recordings, load_tools_of
 from worker.settings.settings import Settings, reveal, unknown_variables, without_password
@@ -260,9 +260,10 @@ async def check_redis(site: Site) -> list[Finding]:
     url = reveal(site.settings.redis_url)
     if url is None:
         return []
-    wrong = await ping_redis(url)
+    wrong = await try_redis(url)
     if wrong is not None:
-        return [Finding("wrong", "redis", f"{without_password(url)}: {wrong}", "start it, or correct REDIS_URL")]
+        words, mend = wrong
+        return [Finding("wrong", "redis", f"{without_password(url)}: {words}", mend)]
     found = [Finding("ok", "redis", f"{without_password(url)} answers")]
     return found + (await _tool_workers(site, without_password(url)) if site.loaded is not None else [])
 

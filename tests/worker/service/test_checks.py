@@ -4,8 +4,10 @@ import socket
 from pathlib import Path
 
 import pytest
+from redis import Redis
 from structlog.testing import capture_logs
 
+from tools import rig
 from tools.errors import ToolDefinitionError
 from worker import check
 from worker.agent.agent_file import load_agent_file
@@ -224,6 +226,17 @@ async def test_a_redis_that_does_not_answer_is_told_without_its_password(setting
     found = await check_redis(Site(settings(REDIS_URL=f"redis://:hush@127.0.0.1:{free_port}")))
     assert levels(found) == [("wrong", "redis")] and all_wrong_have_a_remedy(found)
     assert f"redis://127.0.0.1:{free_port}" in found[0].text and "hush" not in str(found)
+
+
+def test_a_replica_is_no_redis_for_the_queue(settings) -> None:
+    with rig.RedisServer.temporary() as redis:
+        site = Site(settings(REDIS_URL=redis.url))
+        assert levels(asyncio.run(check_redis(site))) == [("ok", "redis")]
+        with Redis.from_url(redis.url) as client:
+            client.replicaof("127.0.0.1", "1")
+        (finding,) = asyncio.run(check_redis(site))
+    assert finding.level == "wrong" and finding.text.endswith(": refuses (READONLY)")
+    assert "point REDIS_URL to the master" in finding.mend
 
 
 def test_without_redis_url_the_embedded_program_is_named(settings) -> None:
