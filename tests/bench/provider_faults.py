@@ -38,6 +38,8 @@ SILENCE_S = 5.0
 SLACK_S = 0.6
 """Between two looks at a loaded machine's audio, and before the first answer."""
 PAUSE_S = 1.0
+IMPATIENT_S = 4.5
+"""A caller who is not answered, and whom nobody asks for, asks again."""
 SORRY = "something went wrong on our side"
 
 
@@ -70,7 +72,7 @@ class Unruly(Session):
         while not self.chance.enough:
             await asyncio.sleep(0.1)
             if not self.dead and self._loop.time() >= self._free_at:
-                self._free_at = float("inf")
+                self._free_at = self._loop.time() + IMPATIENT_S
                 self.caller_says("and what about this?")
                 self._respond({})
 
@@ -78,6 +80,7 @@ class Unruly(Session):
         """What the client asks for is answered well or not, too."""
         super().take(message)
         if message["type"] == "response.create" and not self.dead:
+            self._free_at = self._loop.time() + IMPATIENT_S
             self._respond(message)
 
     def _respond(self, request: dict[str, Any]) -> None:
@@ -156,11 +159,15 @@ def openings(provider: Provider, chance: Chance) -> None:
     threading.Thread(target=feed, daemon=True).start()
 
 
-def longest_silence_s(pcm: bytes) -> float:
-    """The longest span in which a caller hears nothing."""
+def longest_silence_s(pcm: bytes) -> tuple[float, float]:
+    """The longest span in which a caller hears nothing, and when it began (s)."""
     quiet = sound.levels(pcm) <= sound.QUIET_DBFS
     edges = np.flatnonzero(np.diff(np.concatenate(([0], quiet.astype(int), [0]))))
-    return float((edges[1::2] - edges[::2]).max(initial=0)) * sound.FRAME_MS / 1000
+    lengths, begins = edges[1::2] - edges[::2], edges[::2]
+    if not lengths.size:
+        return 0.0, 0.0
+    which = int(lengths.argmax())
+    return lengths[which] * sound.FRAME_MS / 1000, begins[which] * sound.FRAME_MS / 1000
 
 
 def outputs(session: Session, call_id: str, word: str) -> tuple[int, bool]:
@@ -196,10 +203,13 @@ def main() -> None:
                 time.sleep(0.5)
                 for call in batch:
                     call.listen()
-            for call in batch:
+            for call, call_id in zip(batch, ids, strict=True):
                 call.hang_up()
-                silences.append(longest_silence_s(bytes(call.heard)))
-            records += [desk.worker.record(call_id) for call_id in ids]
+                seconds, began = longest_silence_s(bytes(call.heard))
+                silences.append(seconds)
+                records.append(desk.worker.record(call_id))
+                if seconds > SILENCE_S + SLACK_S:
+                    print(f"silent for {seconds:.1f} s from {began:.1f} s on: {story(records[-1])}")
             print(f"{first + len(batch)} calls, longest silences {[f'{one:.1f}' for one in silences[-len(batch) :]]}")
         chance.enough = True
         lines = len(desk.worker.logs)
@@ -217,6 +227,13 @@ def main() -> None:
     print(f"silent over {SILENCE_S:g} s: {over}; the longest {longest:.1f} s")
     print(f"ended by the worker: {len(failed)}, without an apology: {sum(not apologised(one) for one in failed)}")
     print(f"tool calls: {len(told)}, run {runs}; lost {lost} (cut off by the hang-up included), doubled {doubled}")
+
+
+def story(record: dict[str, Any]) -> str:
+    """What a record tells, in one line (s)."""
+    found = [(turn["start_ms"], f"{turn['who']} {turn['text'][:20]}") for turn in record["turns"]]
+    found += [(one["at_ms"], f"no {one['expected']}: {one['then']}") for one in record["unmet"]]
+    return "; ".join(f"{at_ms / 1000:.1f} {what}" for at_ms, what in sorted(found))
 
 
 def apologised(record: dict[str, Any]) -> bool:

@@ -318,6 +318,27 @@ def test_a_response_that_was_refused_and_comes_all_the_same_is_not_asked_for_aga
     assert [one.purpose for one in scene.commands if isinstance(one, turn.RequestResponse)] == [Purpose.GREETING]
 
 
+@pytest.mark.parametrize("order", ["theirs first", "refused first"])
+def test_a_response_of_theirs_that_began_in_the_same_moment_is_not_taken_for_ours(scene: Scene, order: str) -> None:
+    scene.turn_with_tool()
+    scene.feed(turn.ToolFinished("t1", "1"))  # asks for a response, and they have created one
+    refusal = base.ProviderError("conversation_already_has_active_response", "busy", request="create_response")
+    theirs = base.ResponseStarted("theirs", {})
+    scene.feed(*((theirs, refusal) if order == "theirs first" else (refusal, theirs)))
+    scene.feed(turn.AudioStarted("theirs", "i1"))
+    assert turn.ResultsTold(("t1",)) not in scene.commands
+    assert scene.feed(base.ResponseDone("theirs", "completed")) == [TOOL_RESULT]
+    assert scene.respond("r2", "tool_result") == [turn.ResultsTold(("t1",))]
+
+
+def test_a_gateway_that_leaves_the_metadata_out_tells_results_all_the_same(scene: Scene) -> None:
+    scene.turn_with_tool()
+    scene.feed(turn.ToolFinished("t1", "1"))
+    assert scene.respond("r2") == [turn.ResultsTold(("t1",))]
+    scene.played()
+    assert scene.wait(30) == []
+
+
 def test_a_slot_that_is_always_taken_is_given_up(asked: Scene) -> None:
     for number in range(3 * REFUSED_IN_A_ROW):
         refuse(asked, "conversation_already_has_active_response")
