@@ -181,10 +181,12 @@ class Embedded:
         if redis is not None:
             await redis.stop()
         self.children.clear()
-        if self.folder is not None:
-            await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
-            os.close(self._lock)
-            self.folder = None
+        folder, self.folder = self.folder, None
+        if folder is not None:
+            try:
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            finally:
+                os.close(self._lock)
 
     def unready(self) -> list[str]:
         """Return the names of the children that are not up at the moment."""
