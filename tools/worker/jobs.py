@@ -15,7 +15,7 @@ import structlog
 from redis.client import Pipeline
 from redis.exceptions import RedisError
 from rq import Queue
-from rq.job import Job
+from rq.job import Job, JobStatus
 
 from tools.define.spec import ToolSpec
 from tools.queue import names, notices
@@ -69,11 +69,20 @@ class OffhookJob(QueueJob):
         return function(self.args[0], job=self)
 
     def retry(self, queue: Queue, pipeline: Pipeline) -> None:
-        """RQ's, which cuts the time of the next try to the whole second: a pause of a second would be none."""
+        """Have it tried again after its pause.
+
+        RQ cuts the time to the whole second, so that a pause of a second would be none, and writes it down before the
+        rest: another worker could begin the next try while this one is not yet over.
+        """
         pause_s = self.get_retry_interval()
-        super().retry(queue, pipeline)
-        if pause_s:
-            pipeline.zadd(queue.scheduled_job_registry.key, {self.id: time.time() + pause_s})
+        if not pause_s:
+            super().retry(queue, pipeline)
+            return
+        assert self.retries_left
+        self.retries_left -= 1
+        self.set_status(JobStatus.SCHEDULED, pipeline=pipeline)
+        self.save(pipeline=pipeline)
+        pipeline.zadd(queue.scheduled_job_registry.key, {self.id: time.time() + pause_s})
 
     def _handle_failure(self, *args: Any, **kwargs: Any) -> None:
         """RQ's, for a job that was stopped or whose process died: its caller may have hung up and want to know."""

@@ -108,4 +108,4 @@ def check_programs(settings: Settings) -> None:
         missing = [name for name in SPEECH if importlib.util.find_spec(name) is None]
         if missing:
             needs = f"the local realtime server needs {', '.join(missing)}"
-            raise HostError(f"{needs}: {remedy('embedded')}, or set OFFHOOK_REALTIME")
+            raise HostError(f"{needs}: install it with `{remedy('embedded')}`, or set OFFHOOK_REALTIME")

@@ -14,7 +14,7 @@ import structlog
 import uvloop
 
 from worker.agent.agent_file import load_agent_file
-from worker.service.ending import STOP_S, Asked, LastResort, end_at_once_on_sigterm
+from worker.service.ending import STOP_S, THREADS_S, Asked, LastResort, end_at_once_on_sigterm
 from worker.settings.settings import Settings
 from worker.tasks import end_tasks
 
@@ -107,6 +107,7 @@ async def until_stopped(app: App, work: Callable[[App], Awaitable[None]]) -> Non
     finally:
         last.arm(STOP_S)
         await app.stop()
+    last.arm(THREADS_S, over=True)
 
 
 async def _unless(event: asyncio.Event, doing: Awaitable[object], *, cancel: bool = True) -> bool:

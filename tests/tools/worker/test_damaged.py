@@ -134,6 +134,7 @@ async def test_what_is_no_id_is_dropped(workers, redis_server, runner, request_f
         redis.zadd("rq:scheduled:tools", {entry: 1})
         redis.zadd(names.PROMISES, {entry: 1})
     redis.set(names.promise_key("nobody"), "[]")
+    assert set(await runner.depths()) <= {"other"}, "who counts them goes on, too"
     await asyncio.sleep(1.5)
     assert (await runner.run(SPECS["add"], request_for("add", '{"left": 1, "right": 1}'))).status == "ok"
     left = lambda: [*redis.zrange("rq:scheduled:tools", 0, -1), *redis.zrange(names.PROMISES, 0, -1)]  # noqa: E731

@@ -94,7 +94,6 @@ async def test_two_stops_of_a_job_kill_its_fork_alone(shell, redis_server, runne
         assert (await waiting).status == "cancelled"
         await asyncio.sleep(0.05)
         stop(redis, request.job_id)  # and one that comes when all is over
-        send_command(redis, workers_name(redis), "kill-horse")
         assert shell.stands(), shell.log.read_text()
         assert (await runner.run(SPECS["add"], request_for("add", '{"left": 1, "right": 1}'))).status == "ok"
     assert "Traceback" not in shell.log.read_text()
@@ -112,18 +111,17 @@ async def test_a_fork_that_leaves_by_itself_is_a_failed_job_at_once(
 ) -> None:
     for _ in range(3):
         request = request_for(tool)
-        began = asyncio.get_running_loop().time()
         outcome = await runner.run(SPECS[tool], request)
-        took_s = asyncio.get_running_loop().time() - began
         assert outcome.status == status and outcome.detail.endswith("left by itself: exit code 0")
-        assert took_s < SPECS[tool].timeout_s / 2, "not noticed before its time-out"
         redis = redis_server.client
         assert redis.hget(names.job_key(request.job_id), "status") == b"failed"
         stop(redis, request.job_id)
-        send_command(redis, workers_name(redis), "kill-horse")
         await runner.cancel(request.job_id)
         await asyncio.sleep(0.05)
         assert shell.stands()
+    send_command(redis, workers_name(redis), "kill-horse")  # RQ's other word, where there is no fork
+    await asyncio.sleep(0.3)
+    assert shell.stands()
     assert not redis_server.client.zcard("rq:wip:tools")
 
 
