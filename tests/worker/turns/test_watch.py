@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.worker.turns.test_machine import FILLERS, Scene, kinds, start_filler
+from tests.worker.turns.scene import FILLERS, Scene, kinds, start_filler
 from worker.realtime import base
 from worker.turns import events as turn
 from worker.turns.events import Purpose, Words
