@@ -13,3 +13,11 @@ def scene() -> Scene:
     scene = Scene()
     scene.connect()
     return scene
+
+
+@pytest.fixture
+def asked(scene: Scene) -> Scene:
+    """The caller has said something."""
+    scene.caller_speaks()
+    scene.caller_stops()
+    return scene

@@ -6,9 +6,12 @@ from typing import Any
 
 from worker.realtime import base
 from worker.turns import events as turn
+from worker.turns.events import Purpose, Words
 from worker.turns.filler_voice import FillerConfig
 from worker.turns.machine import TurnConfig, TurnMachine
 
+RESUME = turn.RequestResponse(Purpose.RESUME, None)
+TOOL_RESULT = turn.RequestResponse(Purpose.TOOL_RESULT, None)
 FILLERS = FillerConfig(
     texts=("One moment.", "Still looking."),
     grace_s=0.5,
@@ -87,3 +90,26 @@ def start_filler(scene: Scene, response_id: str = "f1", *, audio: bool = True) -
         scene.feed(turn.AudioStarted(response_id, f"item-{response_id}"))
         scene.feed(base.ResponseDone(response_id, "completed", metadata=command.metadata))
     return command
+
+
+def told(scene: Scene) -> list[tuple[str, str]]:
+    return [(one.expected, one.then) for one in scene.unmet]
+
+
+def sessions(scene: Scene) -> int:
+    return kinds(scene.commands).count(turn.NewSession)
+
+
+def own_words(scene: Scene) -> list[Words]:
+    return [one.words for one in scene.commands if isinstance(one, turn.OwnWords)]
+
+
+def pass_time(scene: Scene, seconds: float, *, reconnects: bool = True) -> None:
+    """Let time pass for a caller who hears what is played, with a provider that begins sessions and says nothing."""
+    end = scene.now + seconds
+    while scene.now < end and not scene.machine.over:
+        scene.wait(0.1)
+        if not scene.machine.state.connected and reconnects:
+            scene.feed(base.SessionReady("s", "pcm24k", "pcm24k"))
+        if scene.machine.state.playing is not None:
+            scene.played()
