@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
-from telephony import sip_text
+from telephony import announce, sip_text
 from telephony.binding import guarded, pj
 from telephony.library import SRTP, EndpointInfo
 from telephony.settings import SipSettings
@@ -46,7 +46,9 @@ def configuration(settings: SipSettings, info: EndpointInfo) -> pj.AccountConfig
     """The account's configuration for these settings."""
     config = pj.AccountConfig()
     address = info.addresses[0].removeprefix("sip:").partition(";")[0]
-    if settings.registrar is None:
+    if settings.proxy is not None:
+        announce.configure(config, settings, info, settings.proxy)
+    elif settings.registrar is None:
         config.idUri = f'"{settings.display_name}" <sip:{settings.username or "agent"}@{address}>'
     else:
         _register(config, settings, settings.registrar)
@@ -77,6 +79,7 @@ def _media(media: pj.AccountMediaConfig, settings: SipSettings) -> None:
     media.transportConfig.port = first
     media.transportConfig.portRange = max(0, last - first - 1)
     media.transportConfig.boundAddress = "" if settings.host == "0.0.0.0" else settings.host
-    media.transportConfig.publicAddress = settings.public_address or ""
+    if settings.proxy is None:
+        media.transportConfig.publicAddress = settings.public_address or ""
     media.srtpUse = getattr(pj, SRTP[settings.srtp])
     media.srtpSecureSignaling = 0  # keys may travel over UDP and TCP: there is no TLS transport here

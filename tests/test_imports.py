@@ -58,7 +58,7 @@ NEVER = {
 }
 
 # The modules of telephony that call the library.
-SHELL = ("account", "call", "core", "endpoint", "frames", "library", "port")
+SHELL = ("account", "announce", "call", "core", "endpoint", "frames", "library", "port")
 
 # The rooms that speak to the queue.
 QUEUE = ("tools.queue.*", "tools.worker.*", "tools.dashboard")

@@ -114,7 +114,7 @@ def _try_endpoint(settings: Settings) -> list[Finding]:
     from telephony.endpoint import Endpoint
     from telephony.errors import SipStartError
 
-    endpoint = Endpoint(replace(settings.sip_settings(), registrar=None), lambda event: None)
+    endpoint = Endpoint(replace(settings.sip_settings(), registrar=None, proxy=None), lambda event: None)
     endpoint.accepting = False
     try:
         info = endpoint.start()

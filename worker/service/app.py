@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import gc
 import sys
 import time
@@ -64,10 +65,12 @@ class App:
         observe: Observe = lambda session: None,
         embedded: Embedded | None = None,
         calls_back: bool = False,
+        takes_calls: bool = True,
     ) -> None:
         """`observe` is called for every new call; what it returns is told the call's edges.
 
-        calls_back: whether this worker calls back those whom any worker has promised it.
+        calls_back: whether this worker calls back those whom any worker has promised it. takes_calls: False where
+        the proxy in front of the workers is to send it none.
         """
         self.settings = settings
         self.agents = agents
@@ -85,6 +88,7 @@ class App:
         self._usual = UsualTimes()
         self._later = settings.later_ways()
         self._calls_back = calls_back
+        self._takes_calls = takes_calls
         self._call_backs: CallBacks | None = None
         self._late: LateRecords | None = None
         self._endpoint: Endpoint | None = None
@@ -131,7 +135,8 @@ class App:
             in_use=lambda: any(catalog.queues() for catalog in self._catalogs.values()),
         )
         loop = asyncio.get_running_loop()
-        self._endpoint = Endpoint(settings.sip_settings(), lambda event: self._post(loop, event))
+        sip = dataclasses.replace(settings.sip_settings(), takes_calls=self._takes_calls)
+        self._endpoint = Endpoint(sip, lambda event: self._post(loop, event))
         if settings.overload == "refuse":
             self._endpoint.overloaded = lambda: self._governor.refusal(time.monotonic())
         pacer = Pacer(self._load.lagged)
@@ -292,14 +297,15 @@ class App:
             Part("draining", not self.draining, "yes" if self.draining else "no"),
             Part("children", not unready, f"starting again: {', '.join(unready)}" if unready else "up"),
         ]
-        if self.settings.sip_registrar is not None:
+        if self.settings.sip_proxy is not None or self.settings.sip_registrar is not None:
             parts.append(self._registration())
         return parts
 
     def _registration(self) -> Part:
         state = self._endpoint.registration if self._endpoint is not None else None
         if state is None:
-            return Part("registration", False, "no answer from the registrar yet")
+            where = "registrar" if self.settings.sip_proxy is None else "proxy"
+            return Part("registration", False, f"no answer from the {where} yet")
         return Part("registration", state.registered, f"{state.status} {state.reason}")
 
     def calls(self) -> Sequence[Mapping[str, object]]:

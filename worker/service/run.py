@@ -35,11 +35,11 @@ def serve(settings: Settings) -> None:
     run_loop(until_stopped(_app(settings, calls_back=True), _say_address))
 
 
-def _app(settings: Settings, *, calls_back: bool = False) -> App:
+def _app(settings: Settings, *, calls_back: bool = False, takes_calls: bool = True) -> App:
     agents = load_agent_file(settings.agent)
     from worker.service.app import App
 
-    return App(settings, agents, calls_back=calls_back)
+    return App(settings, agents, calls_back=calls_back, takes_calls=takes_calls)
 
 
 def _say_address(app: App) -> None:
@@ -53,7 +53,7 @@ def _say_address(app: App) -> None:
 
 def dial(settings: Settings, uri: str) -> None:
     """Call `uri`; ends with the call, or drains it at a signal."""
-    app = _app(settings)
+    app = _app(settings, takes_calls=False)
 
     async def one_call() -> None:
         await app.start()
