@@ -16,6 +16,9 @@ DEFAULT_CHANNEL, SEND, CALL_BACK = "default", "send", "call_back"  # where ends 
 MARK_TTL_S = 7 * 24 * 3600  # how long "was cancelled" and "has run" are remembered
 ENDED_TTL_S = 3600
 PROGRESS_TTL_S = 3600
+
+WAIT_KEY = "offhook:wait"
+"""Written before WAIT (`connect`)."""
 PROGRESS_KEPT = 20
 PROGRESS_LENGTH = 300
 

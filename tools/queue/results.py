@@ -23,6 +23,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tools.queue import names
+from tools.queue.connect import aclose, connect_async
 from tools.queue.finished import RETRIED, Finished, How, finished
 
 log = structlog.get_logger(__name__)
@@ -46,7 +47,7 @@ class _Watch:
 
 def client(url: str, timeout_s: float) -> Redis:
     """Return an async client that doesn't retry: waiting is decided here, not inside the library."""
-    return Redis.from_url(
+    return connect_async(
         url,
         socket_timeout=timeout_s,
         socket_connect_timeout=min(timeout_s, 1.0),
@@ -130,8 +131,8 @@ class ResultReader:
                 task.cancel()
                 await asyncio.wait({task}, timeout=0.1)
         self._task = self._waking = None
-        await self._blocking.aclose()
-        await self._control.aclose()
+        await aclose(self._blocking)
+        await aclose(self._control)
 
     async def _command(self, *words: str) -> Any:
         return await self._control.execute_command(*words)  # type: ignore[no-untyped-call]

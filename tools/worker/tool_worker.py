@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
-from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.client import Pipeline
 from redis.exceptions import RedisError
@@ -32,6 +31,7 @@ from tools.define.spec import ToolSpec
 from tools.errors import QueueUnavailable
 from tools.queue import names, notices
 from tools.queue.client import QueueSettings
+from tools.queue.connect import connect
 from tools.worker import jobs
 from tools.worker.due import put_back_due
 from tools.worker.jobs import OffhookJob
@@ -102,7 +102,7 @@ class _OurWorker(BaseWorker):
         """Connect. Raises redis' ConnectionError where Redis can't be reached."""
         self._patience = PatientRetry(PATIENCE_S)
         self._on_ready = on_ready
-        connection = Redis.from_url(settings.url, retry=self._patience)
+        connection = connect(settings.url, retry=self._patience)
         queue = Queue(settings.queue, connection=connection, job_class=OffhookJob, serializer=JSONSerializer)
         super().__init__(
             [queue],

@@ -103,12 +103,13 @@ def redis_spec(program: Path, folder: Path, environment: Mapping[str, str]) -> C
 
 async def ping_redis(url: str, timeout_s: float = 2.0) -> str | None:
     """Ask a Redis server for its PONG. Return None, or what is wrong in a few words without the password."""
-    from redis.asyncio import Redis
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
     from redis.exceptions import RedisError
 
-    client: Any = Redis.from_url(
+    from tools.queue.connect import aclose, connect_async
+
+    client: Any = connect_async(
         url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
     )
     try:
@@ -117,7 +118,7 @@ async def ping_redis(url: str, timeout_s: float = 2.0) -> str | None:
     except (RedisError, OSError, TimeoutError) as error:
         return str(error).partition("\n")[0] or type(error).__name__
     finally:
-        await client.aclose()
+        await aclose(client)
     return None
 
 
