@@ -26,6 +26,11 @@ PROMISES = "offhook:promises"  # job -> Unix time up to which its call is known 
 CALL_BACKS = "offhook:call_backs"  # job -> Unix time from which on its caller may be called back
 
 
+def worker_key(name: str) -> str:
+    """Return the key under which a worker says that it is there."""
+    return f"offhook:worker:{name}"
+
+
 def description(tool: str, summary: str) -> str:
     """Return what rq-dashboard's lists call a job. RQ's own would carry the arguments into logs and Redis."""
     return tool if summary in ("", tool) else f"{tool}: {summary}"

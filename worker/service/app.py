@@ -40,9 +40,10 @@ from worker.service.governor import Governor
 from worker.service.http import HttpEndpoint, Part, start_http
 from worker.service.load_watch import LoadWatch
 from worker.service.pacer import Pacer
+from worker.service.presence import Presence, reached_at
 from worker.service.queue_watch import FINE, QueueWatch
 from worker.service.switchboard import Observe, Switchboard
-from worker.settings.settings import Settings
+from worker.settings.settings import Settings, reveal
 
 __all__ = ["App"]
 
@@ -158,6 +159,8 @@ class App:
             self._spawn(self._late.run())
         if settings.http is not None:
             self.http = await start_http(settings.http, self, self.metrics)
+            if (url := reveal(settings.redis_url)) is not None:
+                self._spawn(Presence(self._queue, reached_at(settings.http.host, self.http.port, url)).run())
         self.info = await asyncio.to_thread(self._endpoint.start)
         self.metrics.calls_capacity.set(self.info.limit)
         # Looking through the 150,000 objects that start has made takes the collector 60 to 170 ms, in which no thread
