@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import socket
 
-from telephony import sip_text
 from telephony.binding import pj
 from telephony.library import EndpointInfo
 from telephony.settings import SipSettings
+from telephony.sip.uri import host_of, registrar_uri
 
 MAX_CALLS = "X-Max-Calls"
 """Header of the REGISTER: how many calls we carry at once."""
@@ -22,22 +22,19 @@ USER = "worker"
 """Our user part towards the proxy; its digest asks for the password alone."""
 EXPIRES_S = 20
 """Where the connection says nothing (UDP, a machine that is gone) this is how soon a restarted proxy knows us again."""
-REFRESH_S = 5
-"""So long before its end is it renewed."""
 RETRY_S = (1.0, 5.0)
 """First and longest wait after a failed announcement: whoever waits takes no calls."""
 
 
 def configure(config: pj.AccountConfig, settings: SipSettings, info: EndpointInfo, proxy: str) -> None:
     """Set the account up to announce itself, and to send what it calls through the proxy."""
-    uri = sip_text.registrar_uri(proxy)
-    config.idUri = f'"{settings.display_name}" <sip:{USER}@{sip_text.host_of(uri)}>'
+    uri = registrar_uri(proxy)
     registration = config.regConfig
     registration.registrarUri = uri
     registration.registerOnAdd = True
     registration.timeoutSec = EXPIRES_S
-    registration.retryIntervalSec = 0  # retries are the endpoint's
-    registration.delayBeforeRefreshSec = REFRESH_S
+    registration.retryIntervalSec = 0  # retries and refreshes are the endpoint's
+    registration.delayBeforeRefreshSec = 1
     registration.unregWaitMsec = 1000
     registration.proxyUse = 0
     header = pj.SipHeader()
@@ -55,6 +52,11 @@ def configure(config: pj.AccountConfig, settings: SipSettings, info: EndpointInf
     config.sipConfig.authCreds.push_back(credentials)
 
 
+def name(proxy: str) -> str:
+    """Who we are towards the proxy: user and host."""
+    return f"{USER}@{host_of(registrar_uri(proxy))}"
+
+
 def address(settings: SipSettings, uri: str) -> str:
     """The address that the proxy reaches us at: what was set, else that of the interface on the way to it."""
     if settings.public_address is not None:
@@ -63,7 +65,7 @@ def address(settings: SipSettings, uri: str) -> str:
         return settings.host
     with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as probe:
         try:
-            probe.connect((sip_text.host_of(uri), 5060))  # sends nothing: only the route is looked up
+            probe.connect((host_of(uri), 5060))  # sends nothing: only the route is looked up
         except OSError:  # not up yet, or no such name: without a proxy it doesn't matter what we are called
             return "127.0.0.1"
         return str(probe.getsockname()[0])

@@ -1,1 +1,4 @@
-"""One tool call: the one door for it, how it is run, and how it ended."""
+"""One tool call from the request to its outcome: the one door for it, and how it is run.
+
+A tool's fault, the model's and Redis' are outcomes with words; only our own bugs raise.
+"""

@@ -1,1 +1,4 @@
-"""The agent file, and the agent that is shipped."""
+"""The agent file (TOML): what an agent says, has and may do, and which one answers for which number.
+
+The agent that is shipped stands beside it.
+"""

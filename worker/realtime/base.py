@@ -239,7 +239,7 @@ class ProviderError:
     request: Request | None = None
     """Which of our requests it answers, if known. `create_response`: that response won't come."""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """The metadata of the refused `ResponseRequest`."""
+    """The metadata of the refused `ResponseRequest`; of a refused tool output its `tool_call_id`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ class Provider:
     model: str
     """The model, or Azure's deployment."""
     key: str | Callable[[], Awaitable[str]] = field(repr=False)
-    """What goes with `Authorization: Bearer`, or what fetches it for each connection."""
+    """What goes with `Authorization: Bearer`, or what fetches it for each connection; "": there is no such header."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Further headers, such as Azure's `api-key`; these may be secrets, too."""
 

@@ -1,1 +1,4 @@
-"""One worker process: calls accepted, paced, watched and drained."""
+"""One worker process: started, and what it accepts, paces, watches, drains and stops.
+
+The calls themselves are `worker.call`'s; here they are begun, driven and counted.
+"""

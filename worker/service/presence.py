@@ -40,8 +40,9 @@ class Presence:
                     await self._queue.ask(store.note, self.known)
                 await asyncio.sleep(RENEW_S)
         finally:
-            with contextlib.suppress(QueueUnavailable, asyncio.CancelledError):
-                await asyncio.wait_for(self._queue.ask(store.forget, self.known.name), 1.0)
+            with contextlib.suppress(QueueUnavailable, TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._queue.ask(store.forget, self.known.name)
 
 
 def reached_at(host: str, port: int, redis_url: str) -> str:
