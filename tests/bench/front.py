@@ -2,6 +2,7 @@
 
     uv run python tests/bench/front.py --pjsua2 WHEEL spread     20 calls at once on three workers; a fourth joins
     uv run python tests/bench/front.py --pjsua2 WHEEL kill       10 calls/s and 5 spoken calls; one worker gets SIGKILL
+    uv run python tests/bench/front.py --pjsua2 WHEEL cost       CPU of proxy and relay per call, the relay's delay
     uv run python tests/bench/front.py --pjsua2 WHEEL rolling    5 calls/s for a minute; all workers are replaced
 
 Everything runs on this machine's loopback, callers and the realtime service included: delays are the machine's, too.
@@ -12,9 +13,12 @@ from __future__ import annotations
 
 import argparse
 import csv
+import logging
 import os
 import re
+import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -29,7 +33,7 @@ sys.path.append(str(Path(__file__).parents[2]))
 
 from parts import sound
 from parts.caller import Call, Phone
-from parts.front import OUTER, Front
+from parts.front import INNER, OUTER, Front
 from parts.program import ROOT, descendants, until
 from parts.provider import ANSWER_HZ, Provider
 from parts.services import RedisServer, Worker
@@ -232,10 +236,101 @@ def rolling(bench: Bench) -> None:
     say(sipp.finish())
 
 
-BENCHES: dict[str, Callable[[Bench], None]] = {"spread": spread, "kill": kill, "rolling": rolling}
+def cost(bench: Bench) -> None:
+    """What a call's signalling costs the proxy, its sound the relay, and how much later a packet comes through it."""
+    bench.start(2)
+    before = bench.cpu_s()
+    say(Sipp(bench, 10, 20, 300).finish())
+    proxy, media = (new - old for old, new in zip(before, bench.cpu_s(), strict=True))
+    say(f"200 calls set up and ended: proxy {1000 * proxy / 200:.2f} ms a call, relay {1000 * media / 200:.2f} ms")
+    took = sorted(through_relay(bench, 500) + through_relay(bench, 500))
+    direct = sorted(loopback(1000))
+    for name, values in (("through the relay", took), ("over loopback alone", direct)):
+        p50, p99 = values[len(values) // 2], values[len(values) * 99 // 100]
+        say(f"a packet {name}: p50 {p50:.2f} ms, p99 {p99:.2f} ms ({len(values)} of 1000 came)")
+
+
+def loopback(packets: int) -> list[float]:
+    """How long packets take from socket to socket (ms), 50 a second."""
+    with udp() as one, udp() as other:
+        return timed(one, other, other.getsockname(), packets)
+
+
+def through_relay(bench: Bench, packets: int) -> list[float]:
+    """The same through rtpengine, as a call has it."""
+    with udp() as caller, udp() as worker, udp() as control:
+        control.connect((INNER, int(bench.front.settings["MEDIA_PORT"])))
+        words = {"call-id": str(time.monotonic_ns()), "from-tag": "a"}
+        offer = ng(control, command="offer", sdp=sdp(caller), direction=["ext", "int"], **words)
+        answer = ng(control, command="answer", sdp=sdp(worker), **{"to-tag": "b"}, **words)
+        inside, outside = (int(re.findall(r"m=audio (\d+)", text)[0]) for text in (offer, answer))
+        for _ in range(20):  # the relay learns where both are
+            caller.sendto(packet(0), (OUTER, outside))
+            worker.sendto(packet(0), (INNER, inside))
+            time.sleep(0.02)
+        while readable(worker):
+            worker.recv(200)
+        found = timed(caller, worker, (OUTER, outside), packets)
+        ng(control, command="delete", **words)
+        return found
+
+
+def timed(source: socket.socket, sink: socket.socket, target: tuple[str, int], packets: int) -> list[float]:
+    found = []
+    for number in range(packets):
+        sent = time.perf_counter()
+        source.sendto(packet(number), target)
+        try:
+            sink.recv(200)
+        except TimeoutError:
+            continue
+        found.append(1000 * (time.perf_counter() - sent))
+        time.sleep(0.02)
+    return found
+
+
+def readable(sock: socket.socket) -> bool:
+    return bool(select.select([sock], [], [], 0)[0])
+
+
+def udp() -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind((OUTER, 0))
+    sock.settimeout(0.5)
+    return sock
+
+
+def packet(number: int) -> bytes:
+    return bytes([0x80, 0]) + number.to_bytes(2, "big") + (160 * number).to_bytes(4, "big") + b"ssrc" + bytes(160)
+
+
+def sdp(sock: socket.socket) -> str:
+    host, port = sock.getsockname()
+    return f"v=0\r\no=- 1 1 IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\n"
+
+
+def ng(control: socket.socket, **words: Any) -> str:
+    """Ask rtpengine by its NG protocol: a cookie and a bencoded dictionary; returns its answer as text."""
+    control.send(b"%d " % time.monotonic_ns() + bencoded(words))
+    answer = control.recv(8000).decode()
+    assert "6:result2:ok" in answer, answer
+    return answer
+
+
+def bencoded(value: Any) -> bytes:
+    if isinstance(value, dict):
+        return b"d" + b"".join(bencoded(name) + bencoded(value[name]) for name in sorted(value)) + b"e"
+    if isinstance(value, list):
+        return b"l" + b"".join(bencoded(one) for one in value) + b"e"
+    text = str(value).encode()
+    return str(len(text)).encode() + b":" + text
+
+
+BENCHES: dict[str, Callable[[Bench], None]] = {"spread": spread, "kill": kill, "cost": cost, "rolling": rolling}
 
 
 def main() -> None:
+    logging.getLogger("websockets").setLevel(logging.CRITICAL)  # workers that die leave handshakes behind
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("which", choices=BENCHES, nargs="+")
     parser.add_argument("--pjsua2", default=os.environ.get("OFFHOOK_TEST_PJSUA2"), help="a wheel or folder")

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from parts import sound
-from parts.caller import Call
+from parts.caller import Call, Phone
 from parts.front import INNER, OUTER, PASSWORD, Front
 from parts.program import until
 from parts.provider import ANSWER_HZ, Provider
@@ -203,6 +203,49 @@ def test_without_a_media_relay_callers_hear_503_and_with_it_they_are_answered(
     front.start_media()
     time.sleep(1.1)  # so long does the proxy leave alone a relay that said nothing
     heard_both_ways(dial(front.uri), provider)
+
+
+def test_a_caller_on_hold_hears_the_rest_through_the_relay(
+    front: Front, pair: tuple[Worker, Worker], provider: Provider, sipp: Any, rtp: Any
+) -> None:
+    """Each new offer and answer goes through the relay, too."""
+    media = rtp()
+    run = sipp("hold_through", front.target, rtp=media.port)
+    session = provider.session()
+    has, _ = owner(*pair)
+    has.wait_log("held")
+    session.says(ANSWER_HZ, 400)
+    has.wait_log("resumed")
+    run.finish()
+    assert sound.tone_ms(media.heard(), ANSWER_HZ) >= 360
+
+
+def test_srtp_outside_is_rtp_inside(
+    front: Front, pair: tuple[Worker, Worker], provider: Provider, own_folder: Path
+) -> None:
+    phone = Phone(own_folder, srtp="required").ready()
+    try:
+        heard_both_ways(phone.dial(front.uri), provider)
+    finally:
+        phone.stop()
+
+
+def test_with_all_ports_of_the_relay_in_use_callers_hear_503(
+    redis: RedisServer, provider: Provider, scripted_agent: Path, tmp_path: Path, dial: Callable[[str], Call], sipp: Any
+) -> None:
+    front = Front(tmp_path, OFFHOOK_RTP_PORTS="37998-37999")
+    settings = {"OFFHOOK_AGENT": scripted_agent, "OFFHOOK_REALTIME": "gateway", "OFFHOOK_REALTIME_URL": provider.url}
+    worker = front.worker(tmp_path / "calls", "127.0.2.9", REDIS_URL=redis.url, SHOP_FOLDER=tmp_path, **settings)
+    try:
+        worker.ready()
+        front.in_rotation(1)
+        call = dial(front.uri)
+        sipp("refused_503", front.target).finish()
+        heard_both_ways(call, provider)
+        call.hang_up()
+    finally:
+        worker.kill()
+        front.stop()
 
 
 def test_a_wrong_password_announces_nobody(front: Front, start: Callable[..., Worker]) -> None:

@@ -47,6 +47,7 @@ def dial_out(redis: RedisServer, provider: Provider, scripted_agent: Path) -> It
             "OFFHOOK_SIP_PORT": 0,
             "OFFHOOK_RTP_PORTS": "0-0",
             "OFFHOOK_HTTP": "off",
+            "OFFHOOK_DRAIN_SECONDS": 0,
             "OFFHOOK_SIP_PROXY": f"sip:{INNER}:{front.inner_port};transport=tcp",
             "OFFHOOK_SIP_PROXY_PASSWORD": PASSWORD,
         }

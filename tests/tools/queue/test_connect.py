@@ -194,11 +194,11 @@ async def test_tool_workers_and_callers_follow_a_failover(watched: Watched, tmp_
 
         async def again() -> str:
             call = request_for("add", '{"left": 3, "right": 3}')
-            return (await runner.run(SPECS["add"], call, timeout_s=20)).status
+            return (await runner.run(SPECS["add"], call, timeout_s=8)).status
 
         give_up = time.monotonic() + 40
         while (status := await again()) != "ok":
-            assert status == "unavailable" and time.monotonic() < give_up, f"{status}; {workers.log}"
+            assert status in ("unavailable", "timeout") and time.monotonic() < give_up, f"{status}; {workers.log}"
             await asyncio.sleep(0.2)
         assert process.poll() is None
     finally:
