@@ -205,6 +205,27 @@ def test_without_a_media_relay_callers_hear_503_and_with_it_they_are_answered(
     heard_both_ways(dial(front.uri), provider)
 
 
+def test_a_workers_word_on_the_backlog_is_for_the_caller(
+    front: Front, start: Callable[..., Worker], folder: Path, sipp: Any
+) -> None:
+    """No other is asked, since all have one queue; and nobody is taken out of rotation for it."""
+    (own := folder / "backlog").mkdir()
+    queue = RedisServer(own)  # without any tool worker
+    queue.start()
+    try:
+        pair = [start(REDIS_URL=queue.url, OFFHOOK_BACKLOG_REFUSE_SECONDS=1) for _ in range(2)]
+        for worker in pair:
+            worker.ready().wait_log("backlog", answer="refuse")
+        front.in_rotation(2)
+        sipp("refused_503", front.target).finish()
+        assert sum(len(worker.logged("call_refused", reason="backlog")) for worker in pair) == 1
+        assert [flags for flags, _ in front.destinations().values()].count("AP") == 2
+    finally:
+        for worker in pair:
+            worker.kill()
+        queue.kill()
+
+
 def test_a_caller_on_hold_hears_the_rest_through_the_relay(
     front: Front, pair: tuple[Worker, Worker], provider: Provider, sipp: Any, rtp: Any
 ) -> None:
