@@ -222,7 +222,7 @@ class Core:
         elif method == "INVITE" and said.status in (400, 513):
             self._post(CallRefused(said.status, REASONS[said.status], source, "malformed"))
         elif said.status >= 300:
-            log.info("request_refused", method=method[:32], status=said.status, source=source)
+            log.debug("request_refused", method=method[:32], status=said.status, source=source)  # scanners send many
 
     def _refusal(self, message: str, source: str) -> _Refusal | None:
         """Why an INVITE from there is turned away, or None.
