@@ -255,6 +255,40 @@ class ConnectionLost:
 
 
 @dataclass(frozen=True, slots=True)
+class GoingAway:
+    """The provider will end this session soon: it is to be replaced at the next quiet moment."""
+
+    left_s: float
+    """Seconds that it has left, by the provider's word."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallsWithdrawn:
+    """The model no longer waits for these tool calls, since the caller has spoken. No output may be sent for them."""
+
+    tool_call_ids: tuple[str, ...]
+    """Calls that had been asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a response took, in the provider's tokens. Comes once for a response at most."""
+
+    response_id: str
+    """The response; "" where the provider does not say."""
+    input_tokens: int
+    """All that the model read: audio, text, and what was cached of it."""
+    output_tokens: int
+    """All that it made."""
+    cached_tokens: int = 0
+    """How many of the input were cached."""
+    input_audio_tokens: int = 0
+    """How many of the input were audio."""
+    output_audio_tokens: int = 0
+    """How many of the output were audio."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """A frame of a type that this codec does not know. For the log; the session goes on."""
 
@@ -278,6 +312,9 @@ RealtimeEvent: TypeAlias = (
     | ItemCreated
     | ProviderError
     | ConnectionLost
+    | GoingAway
+    | ToolCallsWithdrawn
+    | Usage
     | Unknown
 )
 
@@ -356,6 +393,10 @@ class Capabilities:
     """The model may respond while a tool call is unanswered. False: answer with a placeholder first."""
     cancel: bool = True
     """A response can be cancelled by us."""
+    ears: bool = True
+    """It hears where the caller begins and ends to speak. False: it is told (`Codec.activity_started`)."""
+    updates: bool = True
+    """Instructions and tools may change within a session. False: it takes a new one."""
 
 
 # --- the codec --------------------------------------------------------------------------------------------
@@ -409,6 +450,10 @@ class Codec(Protocol):
         """Forget the session's state: a new connection begins."""
         ...
 
+    def closed(self, code: int, reason: str) -> bool:
+        """The connection ended so (WebSocket close code). True: the next one is asked for otherwise, so may be had."""
+        ...
+
     def turn_taking(self, options: Mapping[str, Any]) -> TurnTaking:
         """What the provider will do by itself in a session with these options (`SessionConfig.extra`)."""
         ...
@@ -421,8 +466,19 @@ class Codec(Protocol):
         """The caller's audio in the session's input format, any length. The hot path."""
         ...
 
-    def tool_output(self, tool_call_id: str, output: str) -> list[Frame]:
-        """The one answer to a tool call; `output` is JSON text. Asks for no response."""
+    def activity_started(self, item_id: str) -> list[Frame]:
+        """The caller begins to speak: for a provider without ears of its own. item_id: what this speech is called."""
+        ...
+
+    def activity_ended(self) -> list[Frame]:
+        """The caller has spoken: such a provider answers now."""
+        ...
+
+    def tool_output(self, tool_call_id: str, output: str, *, told: bool = True) -> list[Frame]:
+        """The one answer to a tool call; `output` is JSON text. Asks for no response.
+
+        told: a response that tells it will be asked for; False: nothing is to be said of it.
+        """
         ...
 
     def history(self, said: Iterable[Entry], open_calls: Iterable[OpenCall]) -> list[Frame]:

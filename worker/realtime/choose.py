@@ -11,6 +11,8 @@ from typing import Any
 
 from worker.realtime.base import Codec, Dial, RealtimeEvent
 from worker.realtime.connection import RealtimeConnection
+from worker.realtime.gemini import dial as gemini_dial
+from worker.realtime.gemini.codec import GeminiCodec
 from worker.realtime.openai import dial as openai_dial
 from worker.realtime.openai.codec import OpenAICodec
 from worker.realtime.provider import Provider
@@ -35,6 +37,9 @@ _PROTOCOLS: Mapping[str, _Protocol] = {
         ),
         openai_dial.dial,
         openai_dial.prepare,
+    ),
+    "gemini": _Protocol(
+        lambda provider: GeminiCodec(gemini_dial.model_path(provider)), gemini_dial.dial, gemini_dial.prepare
     ),
 }
 

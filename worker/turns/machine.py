@@ -76,6 +76,7 @@ class TurnMachine:
             base.ResponseDone: self._responses.done,
             base.ToolCallRequested: self._tools.requested,
             base.ItemCreated: self._tools.item_created,
+            base.ToolCallsWithdrawn: self._interruptions.withdrawn,
             base.ProviderError: self._responses.provider_error,
         }
 
@@ -128,6 +129,11 @@ class TurnMachine:
     def ending(self) -> Ending | None:
         """How the call is about to end; None where it isn't."""
         return self.state.ending
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nobody speaks and nothing plays."""
+        return self.state.quiet
 
     @property
     def idle(self) -> bool:

@@ -107,6 +107,10 @@ class OpenAICodec:
         self._last_item = ""
         self._half: tuple[str, bytes] = ("", b"")
 
+    def closed(self, code: int, reason: str) -> bool:
+        """Nothing is asked for otherwise after any close."""
+        return False
+
     def turn_taking(self, options: Mapping[str, Any]) -> TurnTaking:
         """Read the options' turn_detection (session.audio.input.turn_detection); the service does both by default."""
         found: Any = options
@@ -128,7 +132,15 @@ class OpenAICodec:
         """Encode the caller's audio, without an event id: nothing can be done about its errors."""
         return _APPEND_HEAD + pybase64.b64encode(pcm) + _APPEND_TAIL
 
-    def tool_output(self, tool_call_id: str, output: str) -> list[Frame]:
+    def activity_started(self, item_id: str) -> list[Frame]:
+        """Nothing: the service has ears."""
+        return []
+
+    def activity_ended(self) -> list[Frame]:
+        """Nothing: the service has ears."""
+        return []
+
+    def tool_output(self, tool_call_id: str, output: str, *, told: bool = True) -> list[Frame]:
         """Encode the answer to a tool call."""
         item = {"type": "function_call_output", "call_id": tool_call_id, "output": output}
         return self._frame("tool_output", "conversation.item.create", {"item": item})
