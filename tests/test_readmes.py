@@ -1,4 +1,4 @@
-"""The tables of rooms are right: each package's README names every module in it, and every file that it links to is there."""
+"""The tables of rooms are right: each package's README names every module in it, and every linked file is there."""
 
 from __future__ import annotations
 

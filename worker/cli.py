@@ -61,6 +61,23 @@ def is_designed(error: BaseException) -> bool:
     return type(error).__module__.partition(".")[0] in OURS
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"offhook {version('offhook')} (Python {'.'.join(map(str, sys.version_info[:3]))})")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is, and end.")
+    ] = False,
+) -> None:
+    """Answers phone calls with a realtime voice agent; its slow tools run as jobs while the conversation goes on."""
+
+
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="The folder for call.wav and call.json.")] = Path("."),
@@ -215,6 +232,7 @@ def tools_run(
     arguments: Annotated[str, typer.Argument(metavar="JSON", help='Its arguments, such as {"order": "427"}.')] = "{}",
 ) -> None:
     """Run a tool as a call would, in this process, and print its outcome. Exit code 0 only if it is ok."""
+    _start("tools")
     raise typer.Exit(_run_tool(name, arguments))
 
 

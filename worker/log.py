@@ -13,6 +13,8 @@ from typing import Any, Literal, TextIO
 
 import structlog
 
+from worker.log_limit import LimitLines
+
 REDACTED = "[redacted]"
 SHORTEST = 4
 """A shorter text is no secret, and would take every line to pieces."""
@@ -94,6 +96,8 @@ def setup_logging(
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
+            LimitLines(),
             *shared,
             structlog.stdlib.PositionalArgumentsFormatter(),
             structlog.processors.StackInfoRenderer(),

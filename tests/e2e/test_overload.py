@@ -98,3 +98,13 @@ def test_at_its_own_limit_a_worker_sends_calls_on_to_the_next(
     call.hang_up()
     until(lambda: worker.part("capacity")["ok"], "room for one more")
     dial(worker.uri).hang_up()
+
+
+def test_a_worker_that_has_just_started_takes_its_first_callers(
+    start: Callable[..., Worker], provider: Provider, sipp: Any
+) -> None:
+    """Its own start is no load: a rolling upgrade sends it calls in the moment in which it is ready."""
+    worker = start(OFFHOOK_OVERLOAD="refuse")
+    sipp("call", worker.target, "-m", "4", "-r", "8", hold_ms=4000).finish()
+    assert not worker.logged("call_refused") and not worker.logged("overloaded"), worker.text()
+    assert len(worker.logged("call")) == 4

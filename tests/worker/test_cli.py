@@ -67,6 +67,13 @@ def test_help_names_every_command_and_each_has_its_own_help(run) -> None:
         assert code == 0 and len(own.splitlines()) > 5
 
 
+def test_the_version_is_told(run) -> None:
+    from importlib.metadata import version
+
+    code, out, errors = run("--version")
+    assert (code, errors) == (0, "") and out.startswith(f"offhook {version('offhook')} (Python 3.")
+
+
 def test_an_unknown_command_is_refused(run) -> None:
     code, _, errors = run("server")
     assert code == 2 and "No such command" in errors

@@ -76,10 +76,12 @@ class Conversation:
             self._keep(command.tool_call_id, command.output)
 
     def tell_result(self, command: turn.SendResult) -> None:
-        """Tell the outcome of a call that was answered with a placeholder."""
-        text = f"The result of {command.name}, which was pending ({command.tool_call_id}): {command.output}"
-        self._keep(command.tool_call_id, command.output)
-        self._send(self._codec.message("system", text))
+        """Tell the outcomes of calls that were answered with a placeholder, in one message."""
+        results = [(command.tool_call_id, command.name, command.output), *command.also]
+        for tool_call_id, _, output in results:
+            self._keep(tool_call_id, output)
+        texts = [f"The result of {name}, which was pending ({key}): {output}" for key, name, output in results]
+        self._send(self._codec.message("system", "\n".join(texts)))
 
     def _keep(self, tool_call_id: str, output: str) -> None:
         """Keep a tool's answer for a session that is to come."""

@@ -82,6 +82,13 @@ class Playout:
         self._bridge.play(item_id, soft_tone(self._bridge.rate_hz))
         self._bridge.end_item(item_id)
 
+    def play_words(self, item_id: str, pcm: bytes, text: str) -> None:
+        """Queue words of ours, as a filler's; to the machine they are heard at once."""
+        self._recorder.turn_text(item_id, text)
+        self.play(item_id, pcm, "filler")
+        self._told = item_id
+        self._bridge.end_item(item_id)
+
     def play_prompt(self, pcm: bytes, text: str) -> None:
         """Queue a recorded prompt; what was queued before it is dropped."""
         self._bridge.flush()

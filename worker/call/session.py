@@ -17,10 +17,11 @@ from worker.call.audio import Uplink
 from worker.call.canned import CannedFillers, canned_voice
 from worker.call.conversation import Conversation
 from worker.call.digits import DigitBuffer
+from worker.call.ears import Ears
 from worker.call.hangup import HangUp
 from worker.call.info import CallInfo, PhoneLine, Services
 from worker.call.media import CallMedia
-from worker.call.sounds import APOLOGY, load_prompt
+from worker.call.sounds import APOLOGY, OWN_WORDS, load_prompt
 from worker.call.transcript import Transcript
 from worker.call_tools.offer import ToolOffer
 from worker.call_tools.runs import CallTools, ToolCalls
@@ -65,6 +66,7 @@ class CallSession:
         self._hangup = HangUp(line.hang_up)
         self._media = CallMedia(line.bridge, link.input_format, link.output_format, call.recorder)
         self._digits = DigitBuffer()
+        self._ears = Ears()
         self._conversation = Conversation(link, tools.tools.view)
         self._transcript = Transcript(call, self._conversation.history, self._media.playout)
         self._voice = AgentVoice(call, machine, self._media, self._conversation, self._transcript, self._feed)
@@ -98,6 +100,9 @@ class CallSession:
             turn.OfferSpoken: self._conversation.offered,
             turn.ResultsTold: self._tools.told,
             turn.PlayTone: lambda command: self._media.playout.play_tone(),
+            turn.OwnWords: self._speak_own,
+            turn.NewSession: lambda command: self._link.recycle(command.reason),
+            turn.Unmet: self._transcript.unmet,
             turn.CancelResponse: self._conversation.cancel_response,
             turn.StopPlayout: lambda command: self._voice.stop(barge_in=command.barge_in),
             turn.Apologise: self._apologise_for,
@@ -167,6 +172,8 @@ class CallSession:
         pcm = self.bridge.take()
         if not self._flows:
             return b""
+        if (edge := self._ears.hear(pcm, self._clock())) is not None:
+            self._feed(turn.CallerSounds(edge))
         self._transcript.sent_ms += len(pcm) / (2 * self.bridge.rate_hz) * 1000
         return pcm
 
@@ -194,6 +201,8 @@ class CallSession:
             self._looked = now
             self._limits(now)
             self._link.look()
+            if (edge := self._ears.hear(b"", now)) is not None:  # where no audio comes at all
+                self._feed(turn.CallerSounds(edge))
             self._late(self.bridge.worst_lateness_s())
         self._due = min(self._looked + LOOK_S, self._hangup.by, self._digits.due)
         self._wake_up()
@@ -299,6 +308,10 @@ class CallSession:
             self._canned.speak(command)
         else:
             self._conversation.request_filler(command)
+
+    def _speak_own(self, command: turn.OwnWords) -> None:
+        file, text = OWN_WORDS[command.words.value]
+        self._media.playout.play_words(command.item_id, load_prompt(file, self.bridge.rate_hz), text)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import wave
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,17 @@ import numpy as np
 from telephony.resample import Resampler
 from worker.errors import HostError
 
-__all__ = ["APOLOGY", "load_prompt", "soft_tone"]
+__all__ = ["APOLOGY", "OWN_WORDS", "load_prompt", "soft_tone"]
 
-APOLOGY = Path(__file__).parent / "prompts" / "apology.wav"
+PROMPTS = Path(__file__).parent / "prompts"
+APOLOGY = PROMPTS / "apology.wav"
 """Spoken without any provider, when none can be had."""
+OWN_WORDS: Mapping[str, tuple[Path, str]] = {
+    "moment": (PROMPTS / "moment.wav", "One moment, please."),
+    "again": (PROMPTS / "again.wav", "I am sorry, I could not answer that. Please say it again."),
+    "goodbye": (PROMPTS / "goodbye.wav", "I am sorry, we have to end this call. Goodbye."),
+}
+"""What is said where a provider says nothing: the recording and its words, by `turns.events.Words`."""
 TONE_HZ = (440.0, 554.37)
 TONE_MS = 360
 TONE_PEAK = 0.03

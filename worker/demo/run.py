@@ -23,6 +23,7 @@ from worker.embedded.services import Embedded
 from worker.log import setup_logging
 from worker.records.recorder import CallRecord, Observer, RecordEvent, write_record
 from worker.service.app import App
+from worker.service.checks import load
 from worker.service.run import run_loop
 from worker.settings.settings import Settings, child_environment
 
@@ -79,7 +80,7 @@ class _Demo:
         settings = _settings(folder)
         agents: AgentFile = load_agent_file(None)
         embedded = Embedded(settings, sink=_errors_only, extra_environment={"OFFHOOK_LOG_LEVEL": "error"})
-        app = App(settings, agents, observe=self._observe, embedded=embedded)
+        app = App(settings, load(settings, agents), observe=self._observe, embedded=embedded)
         self._show.step("starting: Redis, a tool worker, the local realtime server, the SIP endpoint")
         info = await app.start()
         caller: Child | None = None
@@ -88,7 +89,8 @@ class _Demo:
             self._show.step(f"a caller dials {uri}")
             caller = Child(_caller_spec(uri), sink=self._caller_says)
             await caller.start()
-            await asyncio.wait_for(caller.ended(), CALL_BOUND_S)
+            async with asyncio.timeout(CALL_BOUND_S):
+                await caller.ended()
             await app.drain(LAST_WORDS_S)
         except TimeoutError:
             self._errors.append(f"the call was not over after {CALL_BOUND_S:g} s")

@@ -22,6 +22,7 @@ from typing import Any
 import structlog
 
 from worker.errors import ChildFailed
+from worker.tasks import end_tasks
 
 log = structlog.get_logger(__name__)
 
@@ -115,9 +116,7 @@ class Child:
     async def stop(self) -> None:
         """End the child: SIGTERM, and SIGKILL when `stop_s` has passed. May be called at any time."""
         if self._watch is not None:
-            self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
+            await end_tasks({self._watch})
             self._watch = None
         await self._end()
 
@@ -214,18 +213,18 @@ class Child:
                 log.error("child_failed", child=self.spec.name, reason=str(error))
 
     async def _end(self) -> None:
-        process, self.ready, self._process = self._process, False, None
+        process, self.ready = self._process, False
         if process is not None and process.returncode is None:
             _signal(process, signal.SIGTERM)
             try:
-                await asyncio.wait_for(process.wait(), self.spec.stop_s)
+                async with asyncio.timeout(self.spec.stop_s):
+                    await process.wait()
             except TimeoutError:
                 log.warning("child_killed", child=self.spec.name, after_s=self.spec.stop_s)
             _signal_group(process.pid, signal.SIGKILL)
             await process.wait()
-        for reader in self._readers:
-            reader.cancel()
-        await asyncio.gather(*self._readers, return_exceptions=True)
+        self._process = None
+        await end_tasks(self._readers)
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:

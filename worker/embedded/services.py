@@ -166,12 +166,12 @@ class Embedded:
             raise
 
     async def stop(self) -> None:
-        """End the children, Redis last, and remove its folder. May be called twice."""
-        redis = self.children.pop("redis", None)
-        await asyncio.gather(*(child.stop() for child in self.children.values()))
-        self.children.clear()
+        """End the children, Redis last, and remove its folder. May be called again, also where it was cancelled."""
+        redis = self.children.get("redis")
+        await asyncio.gather(*(child.stop() for child in self.children.values() if child is not redis))
         if redis is not None:
             await redis.stop()
+        self.children.clear()
         if self.folder is not None:
             await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
             os.close(self._lock)

@@ -8,9 +8,25 @@ from typing import Any, Protocol
 
 from worker.local.conversation import Item
 
-__all__ = ["Ask", "Brain", "Call", "Ears", "Faults", "Mouth", "Plan", "Say", "exact_words"]
+__all__ = ["STALLS", "Ask", "Brain", "Call", "Ears", "Faults", "Mouth", "Plan", "Say", "exact_words"]
 
 EXACT = "Say exactly:"
+STALLS = {
+    "request": "response.create, and the end of a turn, are never answered",
+    "created": "response.created, and nothing more",
+    "half": "half of the first item, and nothing more",
+    "never_ends": "everything but response.done",
+    "taken": "conversation_already_has_active_response for a response that is not there",
+    "empty": "completed, with no output",
+    "text": "text, and no audio",
+    "filtered": "incomplete (content_filter) before any sound",
+    "cut": "incomplete (max_output_tokens) in the middle",
+    "cancelled": "cancelled by the server before any sound",
+    "rate": "failed: rate_limit_exceeded, try again in 6.2s",
+    "spurious": "an error for each request, which is then answered all the same",
+    "speech": "speech_started, and never speech_stopped",
+}
+"""What goes wrong with a response, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +53,8 @@ class Faults:
     waiting before a response's first audio. unknown_events: an event of a type that no client knows, before each
     response. silent: responses start and never end. duplicate_arguments: function_call_arguments.done comes twice.
     refuse_open_calls: a response is refused while a function call has no output. error: an error event with this
-    code before each response. fail: each response ends as failed with this code.
+    code before each response. fail: each response ends as failed with this code. stall: how the conversation's
+    responses go wrong (`STALLS`), the first `stall_first` of each session, or all.
     """
 
     close_after_s: float | None = None
@@ -51,6 +68,8 @@ class Faults:
     refuse_open_calls: bool = False
     error: str | None = None
     fail: str | None = None
+    stall: str | None = None
+    stall_first: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

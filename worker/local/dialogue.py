@@ -13,7 +13,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_type_hints
 
-from worker.local.brain import Faults
+from worker.local.brain import STALLS, Faults
 from worker.local.errors import DialogueError
 from worker.local.patterns import Pattern, PatternError, parse
 
@@ -62,6 +62,8 @@ class Dialogue:
     failed: tuple[str, ...] = ("I am sorry, that did not work.",)
     unable: tuple[str, ...] = ("I am sorry, I can't do that.",)
     idle: tuple[str, ...] = ("Are you still there?",)
+    results_alone: bool = False
+    """Results are told only where nothing new was said: a question is answered alone, as some models do."""
     faults: Faults = field(default_factory=Faults)
 
     @property
@@ -128,7 +130,10 @@ class _Reader:
         return value
 
     def dialogue(self, values: dict[str, Any]) -> Dialogue:
-        self.keys(values, "", (*WORDS, "slots", "faults", "turn"))
+        self.keys(values, "", (*WORDS, "results_alone", "slots", "faults", "turn"))
+        alone = values.get("results_alone", False)
+        if not isinstance(alone, bool):
+            raise self.wrong("results_alone", "must be true or false")
         slots = values.get("slots", {})
         if not isinstance(slots, dict):
             raise self.wrong("slots", "must be a table")
@@ -137,7 +142,7 @@ class _Reader:
         if not turns:
             raise self.wrong("turn", "there must be one [[turn]] at least")
         given = {key: self.words(values, key, "") for key in WORDS if key in values}
-        return Dialogue(tuple(turns), faults=self.faults(values.get("faults", {})), **given)
+        return Dialogue(tuple(turns), results_alone=alone, faults=self.faults(values.get("faults", {})), **given)
 
     def faults(self, table: Any) -> Faults:
         hints = get_type_hints(Faults)
@@ -147,6 +152,8 @@ class _Reader:
             if type(value) not in allowed and not (type(value) is int and float in allowed):
                 expected = " or ".join(one.__name__ for one in allowed if one is not type(None))
                 raise self.wrong(f"faults.{key}", f"must be of type {expected}")
+        if table.get("stall") not in (None, *STALLS):
+            raise self.wrong("faults.stall", f"must be one of {', '.join(STALLS)}")
         return Faults(**table)
 
     def turn(self, table: Any, path: str) -> TurnRule:

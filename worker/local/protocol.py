@@ -201,7 +201,7 @@ class Session:
         for edge in self.input.append(event["audio"]):
             if edge.started:
                 self._speech_started(edge.at_ms, now)
-            else:
+            elif not self.responder.stalls("speech"):
                 self._speech_stopped(edge.at_ms, now)
 
     def _speech_started(self, at_ms: int, now: float) -> None:
@@ -266,6 +266,10 @@ class Session:
     def _response_create(self, event: dict[str, Any], now: float) -> None:
         if self.faults.error is not None:
             self._refuse(RequestError("A scripted error.", code=self.faults.error, kind="server_error"), None)
+        if self.responder.stalls("spurious"):
+            self._refuse(
+                RequestError("A scripted error.", code="server_error", kind="server_error"), event.get("event_id")
+            )
         self.responder.respond(event.get("response") or {}, now)
 
     def _response_cancel(self, event: dict[str, Any], now: float) -> None:

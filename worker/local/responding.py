@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from worker.local.brain import Ask, Brain, Faults, Say
+from worker.local.brain import STALLS, Ask, Brain, Faults, Say
 from worker.local.config import Config
 from worker.local.conversation import Conversation, Item
 from worker.local.errors import RequestError
@@ -17,6 +17,8 @@ from worker.local.response import Emit, Pace, Response
 
 __all__ = ["Responder", "Speak"]
 
+HALF_MS = 600
+"""Of audio, and a response that is to stop in the middle stops."""
 MOST_RESPONSES = 16
 """At one time; more are refused."""
 
@@ -62,7 +64,13 @@ class Responder:
         self.responses: list[Response] = []
         self.audio_was_out = False
         self.idle_at: float | None = None
+        self._stalled = 0
         self._emit, self._new_id, self._order, self._close = emit, new_id, order, close
+
+    def stalls(self, *how: str) -> bool:
+        """Whether the next response is to go wrong in one of these ways."""
+        first = self.faults.stall_first
+        return self.faults.stall in how and (first is None or self._stalled < first)
 
     @property
     def active(self) -> Response | None:
@@ -77,6 +85,9 @@ class Responder:
     def respond(self, options: Mapping[str, Any], now: float, *, idle: bool = False) -> None:
         """Begin a response with the options of a checked response.create; raises RequestError when it may not begin."""
         in_band = options.get("conversation", "auto") != "none"
+        if self.stalls("request"):
+            self._stalled += 1
+            return
         self._check_free(in_band)
         context = self._context(options)
         audio = options.get("audio", {}).get("output", {})
@@ -103,9 +114,11 @@ class Responder:
 
     def _check_free(self, in_band: bool) -> None:
         active = self.active
-        if in_band and active is not None:
+        taken = in_band and self.stalls("taken")
+        self._stalled += taken
+        if in_band and (active is not None or taken):
             message = (
-                f"Conversation already has an active response in progress: {active.id}. "
+                f"Conversation already has an active response in progress: {active.id if active else 'none'}. "
                 "Wait until the response is finished before creating a new one."
             )
             raise RequestError(message, code="conversation_already_has_active_response")
@@ -140,9 +153,31 @@ class Responder:
             self._close(plan.close)
         elif plan.fail is not None or self.faults.fail is not None:
             self._fail(response, now, plan.fail or self.faults.fail or "", "A scripted failure.")
+        elif response.in_band and self._goes_wrong(response, now):
+            pass
         elif not (plan.silent or self.faults.silent):
             self._order_speech(response)
             self._start(response, now)
+
+    def _goes_wrong(self, response: Response, now: float) -> bool:
+        """Begin one of `STALLS`, if that is its turn. True: nothing else is to be done with the response."""
+        assert response.plan is not None
+        if not self.stalls(*STALLS):
+            return False
+        stall, self._stalled = self.faults.stall, self._stalled + 1
+        response.stall = stall
+        match stall:
+            case "empty":
+                self.finish(response, now, "completed")
+            case "filtered":
+                self.finish(response, now, "incomplete", reason="content_filter")
+            case "cancelled":
+                self.finish(response, now, "cancelled", reason="server_cancelled")
+            case "rate":
+                self._fail(response, now, "rate_limit_exceeded", "Rate limit reached. Please try again in 6.2s.")
+            case "text":
+                response.modality = "text"
+        return stall in ("created", "empty", "filtered", "cancelled", "rate")
 
     def _fail(self, response: Response, now: float, code: str, message: str) -> None:
         self.finish(response, now, "failed", error={"type": "server_error", "code": code, "message": message})
@@ -206,7 +241,14 @@ class Responder:
             if response.audio_ms:
                 self.audio_was_out = True
                 response.audio_began = now if response.audio_began is None else response.audio_began
-            if pause_ms is None:
+            half = response.audio_ms >= HALF_MS
+            if response.stall == "half" and half:
+                response.run = None
+            elif response.stall == "cut" and half:
+                self.finish(response, now, "incomplete", reason="max_output_tokens")
+            elif pause_ms is None and response.stall == "never_ends":
+                response.run = None
+            elif pause_ms is None:
                 self.finish(response, now, "completed")
             else:
                 response.due += pause_ms / 1000

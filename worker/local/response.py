@@ -56,6 +56,8 @@ class Response:
     items: list[Item] = field(default_factory=list)
     sounds: dict[int, bytes] = field(default_factory=dict)
     idle: bool = False
+    stall: str | None = None
+    """How it goes wrong on purpose (`brain.STALLS`)."""
     run: Iterator[float] | None = None
     due: float = 0.0
     audio_began: float | None = None

@@ -63,6 +63,8 @@ class Script:
             return Plan((self._pick("idle", self.dialogue.idle),))
         outputs = [item for item in ask.items if item.kind == "function_call_output" and not item.answered]
         users = [item for item in _since_agent(ask.items) if item.role == "user" and not item.answered]
+        if users and self.dialogue.results_alone:
+            outputs = []
         said: list[Say | Call] = [self._word(item, ask.items) for item in outputs]
         plan = self._hear(users, ask) if users else Plan()
         if not outputs and not users:

@@ -239,7 +239,7 @@ class ProviderError:
     request: Request | None = None
     """Which of our requests it answers, if known. `create_response`: that response won't come."""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """The metadata of the refused `ResponseRequest`."""
+    """The metadata of the refused `ResponseRequest`; of a refused tool output its `tool_call_id`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,6 +395,8 @@ class Capabilities:
     """A response can be cancelled by us."""
     ears: bool = True
     """It hears where the caller begins and ends to speak. False: it is told (`Codec.activity_started`)."""
+    acknowledges: bool = True
+    """It says which outputs are in the conversation (`ItemCreated`)."""
     updates: bool = True
     """Instructions and tools may change within a session. False: it takes a new one."""
 

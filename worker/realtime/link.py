@@ -199,9 +199,9 @@ class Link:
             self._reconnecting.cancel()
         await self._connection.close()
 
-    def recycle(self) -> None:
-        """Replace the session by a new one, before the provider ends it. To be done between turns."""
-        self._connection.give_up(RECYCLED)
+    def recycle(self, reason: str = RECYCLED) -> None:
+        """Replace the session by a new one: before the provider ends it, between turns; or as it is of no use."""
+        self._connection.give_up(reason)
 
     def going_away(self, left_s: float) -> None:
         """The provider ends the session in so many seconds."""

@@ -31,7 +31,8 @@ class Provider:
     model: str
     """The model, or Azure's deployment."""
     key: str | Callable[[], Awaitable[str]] = field(repr=False)
-    """What goes with `Authorization: Bearer` (Gemini's key: in its own header), or what fetches it for a connection."""
+    """What goes with `Authorization: Bearer`, or what fetches it for each connection; "": there is no such header. A
+    plain key of Gemini's goes in a header of its own."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Further headers, such as Azure's `api-key`; these may be secrets, too."""
 

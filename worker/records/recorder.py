@@ -23,9 +23,13 @@ log = structlog.get_logger(__name__)
 Who = Literal["caller", "agent", "filler"]
 CallOutcome = Literal["completed", "abandoned", "rejected", "failed", "drained", "limit"]
 
+MOST_ERRORS, LONGEST_ERROR = 200, 1000
+"""Lines of a record, and characters of each: a provider that sends errors without end fills no memory and no disk."""
 CONTINUES = "continues"
 """The status of a tool call that outlives its call, until its end is known."""
 
+MOST_UNMET = 200
+"""What a provider can make a record hold: a call with so many faults is told well enough."""
 OUTCOMES: dict[CallOutcome, str] = {
     "completed": "caller and agent talked, and one of them hung up",
     "abandoned": "the caller gave up before the answer",
@@ -65,6 +69,16 @@ class ToolCallRecord(BaseModel):
     result: JsonValue = Field(default=None, description="and what came of it")
 
 
+class UnmetRecord(BaseModel):
+    """Something that was expected of the provider, and did not come or was not as it should be."""
+
+    at_ms: int
+    expected: str
+    waited_ms: int
+    then: str = Field(description="what was done about it")
+    reason: str = Field(default="", description="the provider's words, where there were any")
+
+
 class BargeInRecord(BaseModel):
     """The caller spoke over the agent.
 
@@ -91,6 +105,7 @@ class CallRecord(BaseModel):
     recording: str | None = None
     reason: str = Field(default="", description="why the call ended")
     errors: list[str] = Field(default=[], description="what went wrong on the way, in order")
+    unmet: list[UnmetRecord] = Field(default=[], description="what the provider owed, in order; the first 200")
     caller: str = ""
     dialled: str = ""
     calls_back: str | None = Field(default=None, description="the call whose caller this one calls back")
@@ -233,6 +248,7 @@ class Recorder:
     _pending: set[str] = field(default_factory=set)
     _sounds: set[str] = field(default_factory=set)
     _barge_ins: list[BargeInRecord] = field(default_factory=list)
+    _unmet: list[UnmetRecord] = field(default_factory=list)
     _silence: SilenceMeter = field(default_factory=SilenceMeter)
     _observers: list[Observer] = field(default_factory=list)
     _record: CallRecord | None = None
@@ -344,9 +360,22 @@ class Recorder:
         self._barge_ins.append(entry)
         self._tell(BargedIn(entry))
 
+    def unmet(self, now_ms: float, expected: str, waited_ms: float, then: str, reason: str = "") -> None:
+        """The provider did not do its part; `waited_ms` is a span. Past `MOST_UNMET` nothing more is kept."""
+        if len(self._unmet) >= MOST_UNMET:
+            return
+        at_ms = self._at(now_ms)
+        self._unmet.append(
+            UnmetRecord(at_ms=at_ms, expected=expected, waited_ms=round(waited_ms), then=then, reason=reason)
+        )
+        self._tell(Noted(at_ms, f"no {expected}: {then}"))
+
     def error(self, now_ms: float, text: str) -> None:
         """Something went wrong: one line, without secrets or digits."""
-        self.errors.append(text)
+        if len(self.errors) < MOST_ERRORS:
+            self.errors.append(text[:LONGEST_ERROR])
+        elif len(self.errors) == MOST_ERRORS:
+            self.errors.append("and more; the log tells of them")
         self._tell(Noted(self._at(now_ms), text))
 
     def ended(self, now_ms: float, outcome: CallOutcome, reason: str = "") -> CallRecord:
@@ -378,6 +407,7 @@ class Recorder:
             recording=self.recording,
             reason=reason,
             errors=self.errors,
+            unmet=self._unmet,
             caller=self.caller,
             dialled=self.dialled,
             calls_back=self.calls_back,

@@ -7,41 +7,37 @@ import contextlib
 import gc
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import structlog
 
 from telephony import events as phone
-from telephony.bridge import Bridge
 from telephony.endpoint import Endpoint
+from telephony.errors import SipStartError
 from telephony.library import EndpointInfo
-from tools.define.loading import load_tools
-from tools.queue.queued import QueuedRunner
 from tools.queue.store.call_backs import CallBack
-from tools.queue.store.late import LateResult
-from tools.run.catalog import Catalog
-from tools.run.inline import InlineRunner
-from worker.agent.agent_file import Agent, AgentFile
 from worker.call.audio import prepare as prepare_audio
-from worker.call.config import check_tools, prepare_canned
-from worker.call.factory import make_session
-from worker.call.session import CallInfo, CallSession, PhoneLine, Services
-from worker.call_tools.durations import UsualTimes, filled
+from worker.call.config import prepare_canned
+from worker.call.session import CallSession
 from worker.embedded.services import Embedded
 from worker.realtime.choose import codec_for, prepare
-from worker.realtime.provider import Provider
 from worker.records.late import LateRecords
 from worker.records.metrics import Metrics
 from worker.records.recorder import CallRecord, Observer
+from worker.service.background import Background
 from worker.service.call_backs import CallBacks
+from worker.service.checks import sip_refused, tell_beside
 from worker.service.governor import Governor
 from worker.service.http import HttpEndpoint, Part, start_http
+from worker.service.lifecycle import Lifecycle, Step
 from worker.service.load_watch import LoadWatch
+from worker.service.loaded import Loaded
 from worker.service.pacer import Pacer
-from worker.service.queue_watch import FINE, QueueWatch
+from worker.service.sessions import Sessions
 from worker.service.switchboard import Observe, Switchboard
+from worker.service.tooling import Tooling
 from worker.settings.settings import Settings
+from worker.tasks import end_tasks
 
 __all__ = ["App"]
 
@@ -51,6 +47,10 @@ SWITCH_INTERVAL_S = 0.0001
 """With Python's 5 ms a busy loop delays the media clock: p99 gap 66 ms against 24 ms (measured with 60 calls)."""
 PHONE_HZ = 8000
 """The rate of the endpoint's conference, and so of every bridge."""
+SETTLED_S = 1.0
+"""After the start: the first callers are not to wait for what is only looked at."""
+RECORDS_S = 2.0
+"""For calls that were hung up to write their records."""
 
 
 class App:
@@ -59,7 +59,7 @@ class App:
     def __init__(
         self,
         settings: Settings,
-        agents: AgentFile,
+        loaded: Loaded,
         *,
         observe: Observe = lambda session: None,
         embedded: Embedded | None = None,
@@ -69,150 +69,183 @@ class App:
 
         calls_back: whether this worker calls back those whom any worker has promised it.
         """
-        self.settings = settings
-        self.agents = agents
+        self.settings, self._loaded, self._observe, self._calls_back = settings, loaded, observe, calls_back
         self.metrics = Metrics()
         self.info: EndpointInfo | None = None
         self.http: HttpEndpoint | None = None
         self.draining = False
-        self._observe = observe
         self._embedded = embedded or Embedded(settings)
-        self._inline = InlineRunner()
-        self._queue: QueuedRunner | None = None
-        self._watch: QueueWatch | None = None
-        self._provider: Provider | None = None
-        self._catalogs: dict[tuple[tuple[str, ...], float], Catalog] = {}
-        self._usual = UsualTimes()
-        self._later = settings.later_ways()
-        self._calls_back = calls_back
-        self._call_backs: CallBacks | None = None
+        self._tooling = Tooling(settings, loaded, self.metrics)
+        self._governor = Governor()
+        self._load = LoadWatch(self._governor, self._in_progress, self.metrics)
+        self._background = Background()
+        self._looking: asyncio.Task[None] | None = None
         self._late: LateRecords | None = None
         self._endpoint: Endpoint | None = None
+        self._listening: asyncio.Future[EndpointInfo] | None = None
         self._board: Switchboard | None = None
-        self._governor = Governor(time.monotonic())
-        self._load = LoadWatch(self._governor, self._in_progress, self.metrics)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._call_backs: CallBacks | None = None
+        self._lifecycle = Lifecycle(self._steps())
 
     # --- start and stop -----------------------------------------------------------------------------------------------
 
-    async def start(self) -> EndpointInfo:
-        """Start everything, the endpoint last. Raises OffhookError or SipStartError; then nothing is left running."""
-        try:
-            return await self._start()
-        except BaseException:
-            await self.stop()
-            raise
-
-    async def _start(self) -> EndpointInfo:
-        settings = self.settings
-        sys.setswitchinterval(SWITCH_INTERVAL_S)
-        tools = {agent.tools.modules: load_tools(agent.tools.modules) for agent in self.agents.agents()}
-        secrets = settings.secrets_for_tools()
-        check_tools(self.agents, tools)
-        await asyncio.gather(self._embedded.start(), asyncio.to_thread(prepare_audio, PHONE_HZ))
-        self._provider = settings.provider(self._embedded.realtime_url)
-        can = codec_for(self._provider).capabilities
-        await asyncio.to_thread(prepare_canned, self.agents, tools, PHONE_HZ, self._later, can)
-        await asyncio.to_thread(prepare, self._provider)
-        self._queue = QueuedRunner(settings.queue_settings(self._embedded.redis_url))
-        for agent in self.agents.agents():
-            specs, most_s = tools[agent.tools.modules], agent.limits.tool_seconds
-            if agent.tools_key not in self._catalogs:
-                catalog = Catalog(
-                    specs, inline=self._inline, queued=self._queue, most_s=most_s, secrets=secrets, paged=True
-                )
-                self._catalogs[agent.tools_key] = catalog
-        self._watch = QueueWatch(
-            self._queue,
-            dict.fromkeys(name for catalog in self._catalogs.values() for name in catalog.may_queue()),
-            settings.backlog(),
-            self._usual,
-            self.metrics,
-            in_use=lambda: any(catalog.queues() for catalog in self._catalogs.values()),
+    def _steps(self) -> Sequence[Step]:
+        """All that is brought up, in order: what takes calls comes last, and goes first."""
+        return (
+            Step("services of our own", self._start_services, self._embedded.stop, undo_s=12.0),
+            Step("provider", self._prepare_provider),
+            Step("canned fillers", self._prepare_fillers),
+            Step("tools", self._open_tools, self._tooling.close, undo_s=8.0),
+            Step("background tasks", self._start_background, self._background.stop, undo_s=8.0),
+            Step("OFFHOOK_HTTP", self._start_http, self._stop_http),
+            Step("switchboard", self._make_board, self._end_calls, undo_s=RECORDS_S + 8.0),
+            Step("memory", self._freeze),
+            Step("SIP endpoint", self._start_endpoint, self._stop_endpoint, undo_s=16.0),
+            Step("call backs", self._start_call_backs, self._stop_call_backs),
+            Step("load", self._begin_load),
+            Step("checks beside", self._look_beside, self._stop_looking),
         )
-        loop = asyncio.get_running_loop()
+
+    @property
+    def at(self) -> str:
+        """The step at which a start or stop stands; empty where neither goes on."""
+        return self._lifecycle.at
+
+    async def start(self) -> EndpointInfo:
+        """Start everything, the endpoint last. Raises OffhookError; then nothing is left running."""
+        await self._lifecycle.start()
+        assert self.info is not None
+        return self.info
+
+    async def stop(self) -> None:
+        """End everything; calls that are still up are hung up. May be called at any time, and again."""
+        await self._lifecycle.stop()
+
+    async def _start_services(self) -> None:
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        await asyncio.gather(self._embedded.start(), asyncio.to_thread(prepare_audio, PHONE_HZ))
+
+    async def _prepare_fillers(self) -> None:
+        loaded, later = self._loaded, self.settings.later_ways()
+        can = codec_for(self._provider).capabilities
+        await asyncio.to_thread(prepare_canned, loaded.agents, loaded.tools, PHONE_HZ, later, can)
+
+    async def _prepare_provider(self) -> None:
+        self._provider = self.settings.provider(self._embedded.realtime_url)
+        await asyncio.to_thread(prepare, self._provider)
+
+    async def _open_tools(self) -> None:
+        await self._tooling.open(self._embedded.redis_url)
+
+    async def _start_background(self) -> None:
+        queue, watch, folder = self._tooling.queue, self._tooling.watch, self.settings.recordings
+        assert queue is not None and watch is not None
+        self._pacer = Pacer(self._load.lagged)
+        self._background.run("pacer", self._pacer.run())
+        self._background.run("queue watch", watch.run())
+        if folder is not None:
+            self._late = LateRecords(folder, queue.late_results)
+            self._background.run("late records", self._late.run())
+
+    async def _start_http(self) -> None:
+        if self.settings.http is not None:
+            self.http = await start_http(self.settings.http, self, self.metrics)
+
+    async def _stop_http(self) -> None:
+        if self.http is not None:
+            await self.http.stop()
+
+    async def _make_board(self) -> None:
+        loop, settings, tooling = asyncio.get_running_loop(), self.settings, self._tooling
         self._endpoint = Endpoint(settings.sip_settings(), lambda event: self._post(loop, event))
         if settings.overload == "refuse":
             self._endpoint.overloaded = lambda: self._governor.refusal(time.monotonic())
-        pacer = Pacer(self._load.lagged)
+        services = tooling.services(self._provider)
+        self._sessions = Sessions(self._loaded.agents, services, tooling.judged, self._load.late)
         self._board = Switchboard(
             self._endpoint,
-            pacer,
+            self._pacer,
             self.metrics,
-            self._session,
+            self._sessions.for_call,
             answer_s=settings.answer_seconds,
             recordings=settings.recordings,
             observe=self._observe,
             refuse=self._refuse,
             recorded=self._recorded,
         )
-        for coroutine in (pacer.run(), self._load.run(), self._watch.run(), self._board.drain_recordings()):
-            self._spawn(coroutine)
-        if settings.recordings is not None:
-            self._late = LateRecords(settings.recordings, self._queue.late_results)
-            self._spawn(self._late.run())
-        if settings.http is not None:
-            self.http = await start_http(settings.http, self, self.metrics)
-        self.info = await asyncio.to_thread(self._endpoint.start)
-        self.metrics.calls_capacity.set(self.info.limit)
+        self._background.run("recordings", self._board.drain_recordings())
+
+    async def _end_calls(self) -> None:
+        if self._board is not None:
+            await self._board.all_ended(RECORDS_S)
+        if self._call_backs is not None:
+            await self._call_backs.aclose()
+
+    async def _freeze(self) -> None:
         # Looking through the 150,000 objects that start has made takes the collector 60 to 170 ms, in which no thread
         # moves audio. They stay to the end anyhow: it need not look at them again.
         gc.collect()
         gc.freeze()
-        if self._calls_back and self._later.uri is not None:
-            self._call_backs = self._make_call_backs(self._board, self._queue, self._later.uri)
-            self._spawn(self._call_backs.run())
-        return self.info
 
-    def _make_call_backs(self, board: Switchboard, queue: QueuedRunner, uri: str) -> CallBacks:
+    async def _start_endpoint(self) -> None:
+        assert self._endpoint is not None
+        self._listening = asyncio.get_running_loop().run_in_executor(None, self._endpoint.start)
+        try:
+            self.info = await asyncio.shield(self._listening)
+        except SipStartError as error:
+            raise sip_refused(error) from None
+        self.metrics.calls_capacity.set(self.info.limit)
+
+    async def _stop_endpoint(self) -> None:
+        gc.unfreeze()  # the library's objects go on its own thread, cycles and all
+        if self._endpoint is not None and self._listening is not None:
+            await asyncio.wait({self._listening})  # a stop before its thread runs would stop nothing
+            await asyncio.to_thread(self._endpoint.stop)
+
+    async def _start_call_backs(self) -> None:
+        uri, board, queue = self.settings.later_ways().uri, self._board, self._tooling.queue
+        if not self._calls_back or uri is None or board is None or queue is None:
+            return
+
         async def dial(uri: str, found: CallBack, observer: Observer) -> CallSession:
-            def make(call_id: str, _: str, __: str, bridge: Bridge, hang_up: Callable[[str], None]) -> CallSession:
-                orphan = found.result.orphan
-                info = CallInfo(call_id, orphan.caller, orphan.dialled, calls_back=orphan.call_id)
-                session = self._make(info, bridge, hang_up, found.result)
-                session.recorder.subscribe(observer)
-                return session
+            return await board.dial(uri, self._sessions.for_call_back(found, observer))
 
-            return await board.dial(uri, make)
-
-        def room(beginning: int) -> bool:
-            limit = self.info.limit if self.info is not None else 0
-            free = limit - len(board) - beginning
-            return not self.draining and free > (1 if limit > 1 else 0)  # one line is left to those who call us
-
-        agent_for = self.agents.agent_for
-        return CallBacks(queue, uri, agent_for, self.metrics, dial=dial, hang_up=board.hang_up, room=room)
-
-    def _make(
-        self, info: CallInfo, bridge: Bridge, hang_up: Callable[[str], None], brings: LateResult | None = None
-    ) -> CallSession:
-        assert self._provider is not None
-        agent = self.agents.agent_for(info.dialled)
-        services = Services(
-            self._catalogs[agent.tools_key],
-            self.metrics,
-            self._provider,
-            usual=self._usual,
-            later=self._later,
+        agent_for = self._loaded.agents.agent_for
+        self._call_backs = CallBacks(
+            queue, uri, agent_for, self.metrics, dial=dial, hang_up=board.hang_up, room=self._room
         )
-        return make_session(info, agent, PhoneLine(bridge, hang_up, self._load.late), services, brings)
+        self._background.run("call backs", self._call_backs.run())
 
-    def _session(
-        self, call_id: str, caller: str, dialled: str, bridge: Bridge, hang_up: Callable[[str], None]
-    ) -> CallSession:
-        session = self._make(CallInfo(call_id, caller, dialled), bridge, hang_up)
-        agent: Agent = session.agent
-        catalog = self._catalogs[agent.tools_key]
-        judged = self._watch.judged if self._watch is not None else FINE
-        if judged.answer != "ok" and catalog.queues():
-            words = (filled(text, judged.wait_s, agent.language) for text in agent.limits.busy)
-            if (notice := next(filter(None, words), None)) is not None:
-                session.notice(notice)
-        return session
+    async def _stop_call_backs(self) -> None:
+        if self._call_backs is not None:
+            self._call_backs.stop()
+
+    async def _begin_load(self) -> None:
+        self._load.begin()
+        self._background.run("load watch", self._load.run())
+
+    async def _look_beside(self) -> None:
+        async def look(capacity: int) -> None:
+            await asyncio.sleep(SETTLED_S)
+            await tell_beside(self.settings, self._loaded, capacity)
+
+        assert self.info is not None
+        self._looking = asyncio.create_task(look(self.info.capacity), name="checks beside")
+
+    async def _stop_looking(self) -> None:
+        await end_tasks({self._looking} if self._looking is not None else ())
+
+    # --- calls --------------------------------------------------------------------------------------------------------
+
+    def _room(self, beginning: int) -> bool:
+        """Whether one more call back may be made while so many begin."""
+        limit = self.info.limit if self.info is not None else 0
+        free = limit - self._in_progress()[0] - beginning
+        return not self.draining and free > (1 if limit > 1 else 0)  # one line is left to those who call us
 
     def _refuse(self) -> int | None:
         """The s after which a new call may try again, where it is refused for the backlog."""
-        judged = self._watch.judged if self._watch is not None else FINE
+        judged = self._tooling.judged()
         return judged.retry_after_s if judged.answer == "refuse" else None
 
     def _recorded(self, record: CallRecord) -> None:
@@ -230,9 +263,6 @@ class App:
     def _on_phone(self, event: phone.CallEvent) -> None:
         if self._board is not None:
             self._board.on_event(event)
-
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        self._tasks.append(asyncio.get_running_loop().create_task(coroutine))
 
     async def dial(self, uri: str) -> CallSession:
         """Call somebody; the agent speaks once they answer."""
@@ -252,40 +282,19 @@ class App:
         log.info("draining", calls=len(self._board), bound_s=bound_s)
         await self._board.drain(bound_s)
 
-    async def stop(self) -> None:
-        """End everything; calls that are still up are hung up."""
-        gc.unfreeze()  # the library's objects go on its own thread, cycles and all
-        if self._endpoint is not None:
-            await asyncio.to_thread(self._endpoint.stop)
-        if self._board is not None:
-            await self._board.all_ended(2.0)
-        if self._call_backs is not None:
-            await self._call_backs.aclose()
-        if self.http is not None:
-            await self.http.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._queue is not None:
-            for catalog in self._catalogs.values():
-                await catalog.aclose()
-            await self._queue.aclose()
-        await self._inline.aclose()
-        await self._embedded.stop()
-
     # --- what the HTTP endpoint asks ----------------------------------------------------------------------------------
 
     def healthy(self) -> bool:
         """Whether the process still works: none of its background tasks has ended."""
-        return not any(task.done() for task in self._tasks)
+        return self._background.healthy()
 
     def parts(self) -> Sequence[Part]:
         """How each part stands."""
         limit = self.info.limit if self.info is not None else 0
-        active = len(self._board) if self._board is not None else 0
-        unready = self._embedded.unready()
-        redis_up = self._watch is None or self._watch.up
+        active, unready, redis_up = self._in_progress()[0], self._embedded.unready(), self._tooling.redis_up()
+        starting = self.info is None
         parts = [
+            Part("start", not starting, f"at {self.at}" if starting else "over"),
             Part("redis", redis_up, "up" if redis_up else "not reachable"),
             Part("capacity", active < limit, f"{active} of {limit} calls"),
             Part("load", not self._governor.closed or self.settings.overload == "accept", self._load.words()),

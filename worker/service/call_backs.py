@@ -25,6 +25,7 @@ from worker.call.session import CallSession
 from worker.call_tools.later import call_back_uri
 from worker.records.metrics import Metrics
 from worker.records.recorder import Answered, Ended, Observer, RecordEvent, ResultTold
+from worker.tasks import end_tasks
 
 __all__ = ["CallBacks", "Dial"]
 
@@ -118,9 +119,7 @@ class CallBacks:
         """Wait until it is written down how they went; the calls are over."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=CLOSE_S)
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(self._tasks)
 
     async def _see_through(self, found: CallBack) -> None:
         attempt = _Attempt(found, self._agent_for(found.result.orphan.dialled).later)

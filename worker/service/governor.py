@@ -4,10 +4,12 @@ Two rules, since one alone would be too late or too nervous. *Reckoned*: what wa
 taken since then will add to it, must stay under the limit, so that a burst between two readings is not let in whole.
 *Closed*: where readings were over a limit for `close_after_s` without a break, no call is taken until they have been
 well under it for `open_after_s`. A worker without a call refuses nobody: there is nobody whose audio would suffer.
+Nor does one whose start is not over yet (`begin`): what it is busy with ends in a moment and says nothing of its calls.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
@@ -52,6 +54,9 @@ class Limits:
     close_after_s: float = 2.0
     """A hiccup of a second closes nothing."""
     open_after_s: float = 2.0
+    settle_s: float = 2.0
+    """After the start: what the first calls take then is done once (modules, connections, caches that fill), and says
+    nothing of the calls to come."""
     stale_s: float = 1.5
     """An event loop that has taken no reading for so long is stuck."""
     call_cpu: float = 0.003
@@ -70,6 +75,8 @@ class _State:
     """All that `refusal` looks at, replaced as a whole: it is asked on another thread."""
 
     reading: Reading
+    cpu: float
+    """What the reading's calls take of a core, as far as that is known yet."""
     closed: bool
     taken: int
     """Calls taken until the reading,"""
@@ -80,27 +87,41 @@ class _State:
 class Governor:
     """`read` is called by one thread, `refusal` by one other; neither waits."""
 
-    def __init__(self, now: float, limits: Limits | None = None) -> None:
+    def __init__(self, now: float | None = None, limits: Limits | None = None) -> None:
+        """now: where it has begun long ago; left out: it does with `begin`."""
         self.limits = limits or Limits()
         self._taken = 0
-        self._state = _State(Reading(at=now), False, 0, 0)
-        self._marks = deque([(now, 0)], maxlen=MARKS)
+        self._state: _State | None = None
+        self._marks: deque[tuple[float, int]] = deque(maxlen=MARKS)
         self._over_since: float | None = None
         self._easy_since: float | None = None
+        self._settled = 0.0
+        if now is not None:
+            self.begin(now)
+            self._settled = -math.inf
+
+    def begin(self, now: float) -> None:
+        """The start is over. Until now every call was taken, and no reading was taken in."""
+        self._settled = now + self.limits.settle_s
+        self._marks.append((now, self._taken))
+        self._state = _State(Reading(at=now), 0.0, False, self._taken, 0)
 
     @property
     def closed(self) -> bool:
         """Whether no calls are taken until the load has gone down."""
-        return self._state.closed
+        return self._state is not None and self._state.closed
 
     @property
     def reading(self) -> Reading:
         """The latest."""
-        return self._state.reading
+        return Reading() if self._state is None else self._state.reading
 
     def read(self, reading: Reading) -> None:
         """Take a reading in."""
-        pressure = self._pressure(reading)
+        if self._state is None:
+            return
+        settled = reading.at - reading.span_s >= self._settled
+        pressure = self._pressure(reading) if settled else 0.0
         if pressure < 1.0:
             self._over_since = None
         elif self._over_since is None:
@@ -117,13 +138,14 @@ class Governor:
         taken = self._taken
         before = [count for at, count in self._marks if at <= reading.at - reading.span_s]
         self._marks.append((reading.at, taken))
-        self._state = _State(reading, closed, taken, taken - (before[-1] if before else 0))
+        cpu = reading.cpu if settled else reading.calls * self.limits.call_cpu
+        self._state = _State(reading, cpu, closed, taken, taken - (before[-1] if before else 0))
 
     def refusal(self, now: float) -> int | None:
         """Whether a call that comes now is refused: the s after which it may try again, or None: it is taken."""
         state, limits = self._state, self.limits
-        since = self._taken - state.taken
-        if state.reading.calls or since:
+        since = 0 if state is None else self._taken - state.taken
+        if state is not None and (state.reading.calls or since):
             if state.closed or now - state.reading.at > limits.stale_s:
                 return limits.retry_closed_s
             if self._reckoned(state, since) > limits.cpu:
@@ -140,7 +162,7 @@ class Governor:
         reading, limits = state.reading, self.limits
         unseen = reading.coming + since + 1
         more = max(0, since + 1 - state.taken_within)
-        return reading.cpu + unseen * limits.call_cpu + more * limits.setup_s / limits.setup_span_s
+        return state.cpu + unseen * limits.call_cpu + more * limits.setup_s / limits.setup_span_s
 
     def _pressure(self, reading: Reading) -> float:
         """The largest of the measures, each as a part of its limit."""

@@ -16,12 +16,16 @@ from worker.errors import HostError
 from worker.records.metrics import CONTENT_TYPE, Metrics
 from worker.settings.values import HttpAddress
 
+CLOSE_S = 1.0
+"""For requests in progress when the endpoint stops: aiohttp's minute would outlast a supervisor's patience."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """How one part of the worker stands.
 
-    name: registration, redis, realtime, capacity, draining. ok: new calls can be taken, as far as it is concerned.
+    name: start, redis, capacity, load, draining, children, registration. ok: new calls can be taken, as far as it is
+    concerned.
     detail: a few words for the operator, without secrets.
     """
 
@@ -89,7 +93,16 @@ def make_app(status: Status, metrics: Metrics) -> web.Application:
 
 async def start_http(address: HttpAddress, status: Status, metrics: Metrics) -> HttpEndpoint:
     """Listen on `address`. Raises `HostError` when that is not possible, such as on a busy port."""
-    runner = web.AppRunner(make_app(status, metrics), access_log=None, handle_signals=False)
+    return await _serve(make_app(status, metrics), address)
+
+
+async def try_http(address: HttpAddress) -> None:
+    """Listen for a moment, and serve nothing. Raises `HostError` as `start_http` does."""
+    await (await _serve(web.Application(), address)).stop()
+
+
+async def _serve(app: web.Application, address: HttpAddress) -> HttpEndpoint:
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=CLOSE_S)
     await runner.setup()
     try:
         await web.TCPSite(runner, address.host, address.port).start()

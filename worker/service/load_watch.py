@@ -50,6 +50,15 @@ class LoadWatch:
         self._lates: deque[tuple[float, float]] = deque(maxlen=MEASURES)
         self._used = deque([(clock(), cpu())], maxlen=CPU_LOOKS + 1)
 
+    def begin(self) -> None:
+        """The start is over: what it took is no load, and what is read from now on counts."""
+        now = self._clock()
+        self._lags.clear()
+        self._lates.clear()
+        self._used.clear()
+        self._used.append((now, self._cpu()))
+        self._governor.begin(now)
+
     def lagged(self, seconds: float) -> None:
         """A timer of the event loop was so late."""
         self._lags.append((self._clock(), seconds))

@@ -6,16 +6,17 @@ The agent file is read before the rest is imported, which takes two seconds: who
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvloop
 
 from worker.agent.agent_file import load_agent_file
+from worker.service.ending import STOP_S, Asked, LastResort, end_at_once_on_sigterm
 from worker.settings.settings import Settings
+from worker.tasks import end_tasks
 
 if TYPE_CHECKING:
     from worker.service.app import App
@@ -24,6 +25,9 @@ __all__ = ["dial", "run_loop", "serve", "until_stopped"]
 
 log = structlog.get_logger(__name__)
 
+GOODBYES_S = 25.0
+"""What a drain may take beyond its bound: the spoken goodbyes, and the cut."""
+
 
 def run_loop(main: Coroutine[Any, Any, Any]) -> Any:
     """Run a coroutine on the loop that a worker uses."""
@@ -31,15 +35,34 @@ def run_loop(main: Coroutine[Any, Any, Any]) -> Any:
 
 
 def serve(settings: Settings) -> None:
-    """Answer calls until SIGTERM or SIGINT. Raises OffhookError or SipStartError when it can't start."""
-    run_loop(until_stopped(_app(settings, calls_back=True), _say_address))
+    """Answer calls until SIGTERM or SIGINT. Raises OffhookError or TelephonyError when it can't start."""
+
+    async def work(app: App) -> None:
+        _say_address(app)
+        await asyncio.Event().wait()
+
+    _run(settings, work, calls_back=True)
 
 
-def _app(settings: Settings, *, calls_back: bool = False) -> App:
+def dial(settings: Settings, uri: str) -> None:
+    """Call `uri`; ends with the call, or drains it at a signal."""
+
+    async def work(app: App) -> None:
+        session = await app.dial(uri)
+        print(f"calling {uri}", flush=True)
+        await session.ended.wait()
+
+    _run(settings, work)
+
+
+def _run(settings: Settings, work: Callable[[App], Awaitable[None]], *, calls_back: bool = False) -> None:
+    end_at_once_on_sigterm()
     agents = load_agent_file(settings.agent)
     from worker.service.app import App
+    from worker.service.checks import load
 
-    return App(settings, agents, calls_back=calls_back)
+    app = App(settings, load(settings, agents), calls_back=calls_back)
+    run_loop(until_stopped(app, work))
 
 
 def _say_address(app: App) -> None:
@@ -51,37 +74,37 @@ def _say_address(app: App) -> None:
         print(f"status http://{http.host if http else ''}:{app.http.port}/readyz", flush=True)
 
 
-def dial(settings: Settings, uri: str) -> None:
-    """Call `uri`; ends with the call, or drains it at a signal."""
-    app = _app(settings)
+async def until_stopped(app: App, work: Callable[[App], Awaitable[None]]) -> None:
+    """Start a worker and do `work` with it until that is done, or a signal comes: then drain it; the next ends it.
 
-    async def one_call() -> None:
-        await app.start()
-        try:
-            session = await app.dial(uri)
-            print(f"calling {uri}", flush=True)
-            await session.ended.wait()
-        finally:
-            await app.stop()
-
-    run_loop(one_call())
-
-
-async def until_stopped(app: App, on_ready: Callable[[App], None] = lambda app: None) -> None:
-    """Run a worker until a signal, then drain it; a second signal ends it at once."""
-    stop, at_once = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: (at_once if stop.is_set() else stop).set())
-    await app.start()
+    A signal during the start undoes what was started. Raises what the start or `work` raises.
+    """
+    last = LastResort(lambda: app.at)
+    asked = Asked(last, app.settings.drain_seconds + GOODBYES_S)
     try:
-        on_ready(app)
-        await stop.wait()
-        if sys.stderr.isatty():
-            print("draining; once more to end at once", file=sys.stderr, flush=True)
-        tasks = {asyncio.create_task(at_once.wait()), asyncio.create_task(app.drain(app.settings.drain_seconds))}
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
+        if not await _unless(asked.to_end, app.start(), cancel=False):
+            log.info("stopped_while_starting", step=app.at)  # the stop below ends the start
+        elif not await _unless(asked.to_end, work(app)):
+            if sys.stderr.isatty():
+                print("draining; once more to end at once", file=sys.stderr, flush=True)
+            await _unless(asked.at_once, app.drain(app.settings.drain_seconds))
     finally:
+        last.arm(STOP_S)
         await app.stop()
+
+
+async def _unless(event: asyncio.Event, doing: Awaitable[object], *, cancel: bool = True) -> bool:
+    """Wait for the one or the other; returns whether it was done. cancel: else it is cancelled, and has ended."""
+
+    async def do() -> None:
+        await doing
+
+    task, asked = asyncio.create_task(do()), asyncio.create_task(event.wait())
+    await asyncio.wait({task, asked}, return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    if task.done():
+        task.result()
+        return True
+    if cancel:
+        await end_tasks({task})
+    return False

@@ -300,7 +300,8 @@ class Switchboard:
     async def all_ended(self, bound_s: float) -> bool:
         """Wait until no call is in progress, at most so long; whether there is none."""
         try:
-            await asyncio.wait_for(self._idle.wait(), bound_s)
+            async with asyncio.timeout(bound_s):
+                await self._idle.wait()
         except TimeoutError:
             return False
         return True

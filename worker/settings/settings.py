@@ -10,7 +10,6 @@ import difflib
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -34,6 +33,8 @@ from worker.settings.values import (
     SipServer,
     WebSocketUrl,
     Words,
+    azure_base,
+    without_realtime,
 )
 
 if TYPE_CHECKING:
@@ -270,19 +271,19 @@ class Settings(BaseSettings):
         return LaterWays(send=send, hook="call_back" in hooks, uri=uri)
 
     def realtime_endpoint(self, url: str | None = None) -> tuple[str, str | None, dict[str, str]]:
-        """Return the WebSocket base URL, the key and further headers; `url` is the local server's."""
+        """Return the WebSocket base URL, the Bearer key if any, and further headers; `url` is the local server's."""
         if self.realtime == "azure":
-            host = urlsplit(self.azure_openai_endpoint or "").netloc
-            key = reveal(self.azure_openai_api_key)
-            return self.realtime_url or f"wss://{host}/openai/v1", key, {"api-key": key or ""}
+            base = self.realtime_url or azure_base(self.azure_openai_endpoint or "")
+            # The resource's key has a header of its own; as a Bearer it would be taken for a token of Entra ID.
+            return without_realtime(base), None, {"api-key": reveal(self.azure_openai_api_key) or ""}
         if self.realtime == "openai":
-            base = (self.openai_base_url or "https://api.openai.com/v1").replace("http", "ws", 1)
-            return self.realtime_url or base, reveal(self.openai_api_key), {}
+            base = self.realtime_url or self.openai_base_url or "https://api.openai.com/v1"
+            return without_realtime(base), reveal(self.openai_api_key), {}
         found = self.realtime_url or url
         if found is None:
             raise SettingsError("OFFHOOK_REALTIME_URL is not set: set it to the realtime server's ws:// URL")
         key = reveal(self.openai_api_key) if self.realtime == "gateway" else None
-        return _without_realtime(found), key, {}
+        return without_realtime(found), key or "none", {}
 
     def provider(self, url: str | None = None) -> Provider:
         """Return the recipe of the realtime provider; `url` is the local realtime server's, once it runs."""
@@ -292,7 +293,7 @@ class Settings(BaseSettings):
         return Provider(
             name=self.realtime,
             url=base,
-            key=key or "none",
+            key=key or "",
             model=self.model_name(),
             headers=headers,
             audio=self.realtime_audio,
@@ -309,12 +310,6 @@ def without_password(url: str) -> str:
     """Return the URL as it may be logged: user and password taken out, and the query with them."""
     scheme, _, rest = url.partition("?")[0].partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}"
-
-
-def _without_realtime(url: str) -> str:
-    """The base URL; people paste the whole one, and the client appends /realtime by itself."""
-    base, query, rest = url.partition("?")
-    return base.rstrip("/").removesuffix("/realtime") + query + rest
 
 
 def variable_of(field: str) -> str:

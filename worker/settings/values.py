@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
@@ -116,6 +116,31 @@ def _directory(value: Path) -> Path:
     if value.exists() and not value.is_dir():
         raise ValueError
     return value
+
+
+def without_realtime(url: str) -> str:
+    """Return the WebSocket base URL of a realtime service.
+
+    People paste the whole one: the client appends /realtime by itself, and the model with it.
+    """
+    parts = urlsplit(url)
+    path = parts.path.rstrip("/").removesuffix("/realtime").rstrip("/")
+    query = "&".join(one for one in parts.query.split("&") if not one.startswith(("model=", "deployment=")))
+    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
+    return urlunsplit((scheme, parts.netloc, path, query, ""))
+
+
+def azure_base(endpoint: str) -> str:
+    """Return the base of Azure's v1 API at an endpoint, whose path stays: API Management puts its own before it.
+
+    https://RESOURCE.openai.azure.com and https://GATEWAY.azure-api.net/team get /openai/v1; a whole URL of the v1 API
+    is taken as it is.
+    """
+    parts = urlsplit(endpoint)
+    path = parts.path.rstrip("/").removesuffix("/realtime").rstrip("/")
+    if not path.endswith("/openai/v1"):
+        path = f"{path.removesuffix('/openai')}/openai/v1"
+    return urlunsplit(parts._replace(path=path))
 
 
 Words = BeforeValidator(_words)

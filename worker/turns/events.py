@@ -12,6 +12,7 @@ from enum import StrEnum
 __all__ = [
     "Apologise",
     "AudioStarted",
+    "CallerSounds",
     "CallerTyped",
     "CancelResponse",
     "CancelTool",
@@ -19,8 +20,10 @@ __all__ = [
     "GoodbyeWanted",
     "HangUp",
     "MediaReady",
+    "NewSession",
     "NoticeWanted",
     "OfferSpoken",
+    "OwnWords",
     "PlayTone",
     "PlayoutChanged",
     "Purpose",
@@ -35,6 +38,8 @@ __all__ = [
     "ToolFinished",
     "ToolProgress",
     "TurnEvent",
+    "Unmet",
+    "Words",
 ]
 
 
@@ -48,6 +53,17 @@ class Purpose(StrEnum):
     SILENCE = "silence"
     GOODBYE = "goodbye"
     FILLER = "filler"
+
+
+class Words(StrEnum):
+    """What we say ourselves, in a recorded voice, where the model says nothing."""
+
+    MOMENT = "moment"
+    """That it takes a moment."""
+    AGAIN = "again"
+    """That there is no answer, and the caller may ask again."""
+    GOODBYE = "goodbye"
+    """That the call ends."""
 
 
 # --- events ---------------------------------------------------------------------------------------------------------
@@ -97,6 +113,13 @@ class NoticeWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class CallerSounds:
+    """By our own ears the caller's line has become loud, or quiet: whatever the provider's VAD says."""
+
+    loud: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CallerTyped:
     """Digits of the caller were put into the conversation as one item: they want an answer."""
 
@@ -120,6 +143,7 @@ TurnEvent = (
     | PlayoutChanged
     | ToolFinished
     | ToolProgress
+    | CallerSounds
     | CallerTyped
     | NoticeWanted
     | GoodbyeWanted
@@ -156,11 +180,16 @@ class SendOutput:
 
 @dataclass(frozen=True, slots=True)
 class SendResult:
-    """Tell the model what a tool returned whose call was answered with a placeholder."""
+    """Tell the model what a tool returned whose call was answered with a placeholder, or whose output was refused.
+
+    It is one message, for there are servers that keep only the last.
+    """
 
     tool_call_id: str
     name: str
     output: str
+    also: tuple[tuple[str, str, str], ...] = ()
+    """Further results that are due (tool call id, name, output): new ones, and those that are not told yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +229,35 @@ class PlayTone:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnWords:
+    """Say something in a recorded voice, as the item `item_id`; its end comes as PlayoutChanged."""
+
+    item_id: str
+    words: Words
+
+
+@dataclass(frozen=True, slots=True)
+class NewSession:
+    """Give the provider's session up and begin a new one, with the conversation so far."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unmet:
+    """Something that was expected of the provider did not come, or was not what it should be: for log and record."""
+
+    expected: str
+    waited_s: float
+    then: str
+    """What is done about it."""
+    detail: str = ""
+    """The provider's words, if there were any."""
+
+
+@dataclass(frozen=True, slots=True)
 class CancelResponse:
-    """Cancel a response; what still comes of its audio is dropped."""
+    """Cancel a response ("": the one in progress, whatever it is); what still comes of its audio is dropped."""
 
     response_id: str
 
@@ -237,6 +293,9 @@ Command = (
     | OfferSpoken
     | ResultsTold
     | PlayTone
+    | OwnWords
+    | NewSession
+    | Unmet
     | CancelResponse
     | StopPlayout
     | Apologise

@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from worker.turns.expectations import TABLE, Expect
+
 __all__ = ["Fill", "Filler", "FillerConfig", "FillerVoice", "Offer", "Waiting"]
 
 DEFAULT_TEXTS = (
@@ -20,9 +22,9 @@ DEFAULT_TEXTS = (
 )
 NEWS_AFTER_S = 1.0
 """Wordless time before a tool's own news of its progress."""
-CREATED_BOUND_S = 5.0
+CREATED_BOUND_S = TABLE[Expect.FILLER_BEGUN].seconds
 """A filler that is not heard by then is given up."""
-GENERATED_BOUND_S = 20.0
+GENERATED_BOUND_S = TABLE[Expect.FILLER_ENDED].seconds
 """One that the provider has not ended by then is given up too: it would keep all later ones from being said."""
 REMEMBERED = 64
 
@@ -209,7 +211,11 @@ class FillerVoice:
         """The first audio of the filler in flight is queued for playout."""
         if self.current is not None:
             self.current.item_id = item_id
-            self._items.append(item_id)
+            self.mark(item_id)
+
+    def mark(self, item_id: str) -> None:
+        """This item is a filler's, or as good as one."""
+        self._items.append(item_id)
 
     def is_filler_item(self, item_id: str) -> bool:
         """Whether this item is a filler's."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from worker.realtime import base
-from worker.turns.events import CancelResponse, Command, OfferSpoken, PlayTone, Purpose, SpeakFiller
+from worker.turns.events import CancelResponse, Command, OfferSpoken, PlayTone, Purpose, SpeakFiller, Unmet
+from worker.turns.expectations import Expect, Then
 from worker.turns.filler_voice import Filler, Waiting
 from worker.turns.pending import PendingTool
 from worker.turns.state import TONE, TurnState
@@ -20,6 +21,7 @@ class FillerTurns:
     def started(self, event: base.ResponseStarted) -> list[Command]:
         """A filler's response was created."""
         filler = self._state.fillers.current
+        self._state.remember(event.response_id, Purpose.FILLER)
         if filler is None or event.metadata.get("number") != str(filler.number):
             # Given up before the server had created it.
             self._state.slot.discard(event.response_id)
@@ -52,8 +54,19 @@ class FillerTurns:
 
     def expire(self, now: float) -> list[Command]:
         """Give up a filler that the provider owes us for too long."""
-        bound = self._state.fillers.bound()
-        return self.give_up() if bound is not None and bound <= now else []
+        state, bound = self._state, self._state.fillers.bound()
+        filler = state.fillers.current
+        if filler is None or bound is None or bound > now:
+            return []
+        begun = filler.item_id is not None
+        expect, then = (Expect.FILLER_ENDED, Then.GO_ON) if begun else (Expect.FILLER_BEGUN, Then.OWN_WORDS)
+        state.fill_in = state.fill_in or not begun
+        return [Unmet(expect.value, now - filler.asked_at, then.value), *self.give_up()]
+
+    def refused(self) -> None:
+        """The provider won't say it: we do."""
+        if self._state.fillers.drop() is not None:
+            self._state.fill_in = True
 
     def fill(self, now: float) -> list[Command]:
         """Ask for what is due: a sentence, the tone, or nothing."""
@@ -69,13 +82,13 @@ class FillerTurns:
             commands.append(PlayTone())
         return commands
 
-    def wakes(self) -> list[float | None]:
+    def wakes(self, now: float) -> list[float | None]:
         """When something of this is due (s)."""
         times = [self._state.fillers.bound()]
         if self._may_fill():
             times.append(self._state.fillers.tone_due())
             if self._may_speak():
-                times.append(self._sentence_due())
+                times.append(max(self._sentence_due(), self._state.requests.free_at(now)))
         return times
 
     def _may_fill(self) -> bool:
@@ -87,6 +100,7 @@ class FillerTurns:
     def _may_speak(self) -> bool:
         state = self._state
         free = state.slot.free and not state.owed and not state.unplaced and state.fillers.current is None
+        free = free and not state.fill_in
         return state.config.fillers.spoken and state.connected and free and bool(state.pending.running())
 
     def _sentence_due(self) -> float:
@@ -95,6 +109,8 @@ class FillerTurns:
 
     def _ask(self, now: float) -> list[Command]:
         tools = self._state.pending.running()
+        if not self._state.requests.spend(now):
+            return []
         asked = self._offer(tools, now) or self._sentence(tools, now)
         if asked is None:
             return []

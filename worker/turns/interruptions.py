@@ -9,14 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from worker.realtime import base
-from worker.turns.events import CancelTool, Command
+from worker.turns.events import CancelTool, Command, Unmet
+from worker.turns.expectations import TABLE, Expect, Then
 from worker.turns.pending import PendingTool
 from worker.turns.state import TurnState
 
 __all__ = ["SPEECHES", "WORDS_S", "Interruptions"]
 
-WORDS_S = 3.0
-"""Transcripts come within a second or two of the end of the speech."""
+WORDS_S = TABLE[Expect.TRANSCRIPT].seconds
+"""So long the words of a turn are waited for."""
 SPEECHES = 8
 """So many turns of the caller's may wait for their words; the oldest is given up then: no tool is stopped for it."""
 
@@ -72,7 +73,8 @@ class Interruptions:
         late = [
             key for key, speech in self._speeches.items() if speech.ended is not None and speech.ended + WORDS_S <= now
         ]
-        return [command for key in late for command in self._stop(self._speeches.pop(key))]
+        told: list[Command] = [Unmet(Expect.TRANSCRIPT.value, WORDS_S, Then.GO_ON.value) for _ in late]
+        return told + [command for key in late for command in self._stop(self._speeches.pop(key))]
 
     def wakes(self) -> list[float | None]:
         """When words are waited for no longer (s)."""

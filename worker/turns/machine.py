@@ -18,6 +18,7 @@ from worker.realtime import base
 from worker.turns.ending import Ending
 from worker.turns.events import (
     AudioStarted,
+    CallerSounds,
     CallerTyped,
     CancelResponse,
     Command,
@@ -27,6 +28,7 @@ from worker.turns.events import (
     NoticeWanted,
     PlayoutChanged,
     Purpose,
+    StartTool,
     StopPlayout,
     Tick,
     ToolFinished,
@@ -37,10 +39,13 @@ from worker.turns.fillers import FillerTurns
 from worker.turns.floor import Floor, FloorEdge, Slot, SlotEdge
 from worker.turns.interruptions import Interruptions
 from worker.turns.pending import PendingTools
+from worker.turns.remedies import Remedies
 from worker.turns.responses import ResponseTurns
+from worker.turns.sessions import SessionTurns
 from worker.turns.slot import ResponseSlot
 from worker.turns.state import END_CALL, TONE, TurnConfig, TurnState
 from worker.turns.tools import ToolTurns
+from worker.turns.watch import Watch
 
 __all__ = ["END_CALL", "TONE", "TurnConfig", "TurnMachine"]
 
@@ -51,11 +56,13 @@ class TurnMachine:
     def __init__(self, config: TurnConfig) -> None:
         self.state = TurnState(config)
         self.wake: float | None = None
-        self._greeted = False
         self._fillers = FillerTurns(self.state)
         self._tools = ToolTurns(self.state)
-        self._responses = ResponseTurns(self.state, self._fillers, self._tools)
         self._interruptions = Interruptions(self.state)
+        self._sessions = SessionTurns(self.state, self._tools, self._interruptions)
+        remedies = Remedies(self.state, self._sessions)
+        self._responses = ResponseTurns(self.state, self._fillers, self._tools, remedies)
+        self._watch = Watch(self.state, self._responses, self._tools, remedies)
         self._handlers: dict[type[Any], Callable[[Any, float], list[Command]]] = {
             MediaReady: self._media_ready,
             AudioStarted: self._audio_started,
@@ -63,18 +70,20 @@ class TurnMachine:
             ToolFinished: self._tools.finished,
             ToolProgress: self._tools.progress,
             NoticeWanted: self._notice_wanted,
+            CallerSounds: self._caller_sounds,
             CallerTyped: self._caller_typed,
             GoodbyeWanted: self._goodbye_wanted,
             Tick: lambda event, now: [],
-            base.SessionReady: self._session_ready,
-            base.ConnectionLost: self._connection_lost,
+            base.SessionReady: self._sessions.ready,
+            base.ConnectionLost: self._sessions.connection_lost,
             base.SpeechStarted: self._speech_started,
             base.SpeechStopped: self._speech_stopped,
             base.CallerTranscript: self._interruptions.transcribed,
             base.CallerTranscriptFailed: self._interruptions.not_transcribed,
             base.ResponseStarted: self._responses.started,
+            base.AudioDone: self._responses.audio_done,
             base.ResponseDone: self._responses.done,
-            base.ToolCallRequested: self._tools.requested,
+            base.ToolCallRequested: self._tool_requested,
             base.ItemCreated: self._tools.item_created,
             base.ToolCallsWithdrawn: self._interruptions.withdrawn,
             base.ProviderError: self._responses.provider_error,
@@ -151,27 +160,6 @@ class TurnMachine:
         self.state.fillers.sound_ended(now, words=True)
         return []
 
-    def _session_ready(self, event: base.SessionReady, now: float) -> list[Command]:
-        self.state.connected = True
-        if not self._greeted and self.state.config.greeting:
-            self.state.owed.want_first(Purpose.GREETING, self.state.config.greeting)
-        self._greeted = True
-        return self._tools.session_ready()
-
-    def _connection_lost(self, event: base.ConnectionLost, now: float) -> list[Command]:
-        state = self.state
-        state.connected = False
-        if state.slot.lost(now):
-            state.owed.want_again()
-        self._tools.session_lost()
-        self._interruptions.session_lost()
-        state.fillers.drop()
-        if state.floor is Floor.CALLER:
-            # No speech_stopped will come for what was said into the lost session.
-            state.move_floor(FloorEdge.CALLER_STOPPED)
-            state.owed.want(Purpose.RESUME)
-        return []
-
     def _notice_wanted(self, event: NoticeWanted, now: float) -> list[Command]:
         self.state.owed.want(Purpose.NOTICE, event.text)
         return []
@@ -189,6 +177,8 @@ class TurnMachine:
         state = self.state
         commands: list[Command] = []
         speaking = state.floor in (Floor.AGENT, Floor.FILLER)
+        state.turn_over = False
+        state.speeches += 1
         state.move_floor(FloorEdge.CALLER_STARTED)
         if speaking or state.playing is not None or state.slot.state is Slot.ACTIVE:
             # Also where playout has run dry in mid item: what is still to come of it will not be heard.
@@ -219,8 +209,10 @@ class TurnMachine:
     def _speech_stopped(self, event: base.SpeechStopped, now: float) -> list[Command]:
         state = self.state
         state.move_floor(FloorEdge.CALLER_STOPPED)
+        state.turn_over = True
         state.fillers.sound_ended(now, words=True)
         state.fillers.start_over()
+        self._tools.still_owed()
         self._interruptions.speech_stopped(event, now)
         if state.config.server_responds:
             state.owed.server_answers()
@@ -229,7 +221,14 @@ class TurnMachine:
             state.owed.want(Purpose.RESUME)
         return []
 
+    def _caller_sounds(self, event: CallerSounds, now: float) -> list[Command]:
+        if event.loud != self.state.loud:
+            self.state.loud = event.loud
+            self.state.loud_changes += 1
+        return []
+
     def _caller_typed(self, event: CallerTyped, now: float) -> list[Command]:
+        self.state.turn_over = True
         self.state.patience.heard()
         self.state.owed.drop(Purpose.SILENCE)
         self.state.owed.want(Purpose.RESUME)
@@ -242,7 +241,7 @@ class TurnMachine:
         if state.fillers.speaks(event.response_id):
             commands = self._fillers.heard(event.item_id)
         else:
-            commands = self._responses.heard(event.response_id)
+            commands = self._responses.heard(event.response_id, now)
         if state.playing in (None, TONE):
             commands += self._playout_changed(PlayoutChanged(event.item_id), now)
         return commands
@@ -253,6 +252,7 @@ class TurnMachine:
         if before is not None:
             state.fillers.sound_ended(now, words=before != TONE)
         state.fillers.played(event.item_id)
+        self._watch.played(before)
         if event.item_id is None:
             state.move_floor(FloorEdge.PLAYOUT_DRY)
         elif state.fillers.is_filler_item(event.item_id):
@@ -260,7 +260,14 @@ class TurnMachine:
         elif event.item_id != TONE:
             state.fillers.start_over()
             state.move_floor(FloorEdge.AGENT_HEARD)
+            state.progress += 1
         return []
+
+    def _tool_requested(self, event: base.ToolCallRequested, now: float) -> list[Command]:
+        commands = self._tools.requested(event, now)
+        if any(isinstance(command, StartTool) for command in commands):
+            self._responses.of_use(now)
+        return commands
 
     # --- what is due --------------------------------------------------------------------------------------------------
 
@@ -268,15 +275,20 @@ class TurnMachine:
         state = self.state
         if state.over:
             return []
-        commands = self._responses.expire(now) + self._fillers.expire(now)
+        self._watch.arm(now)
+        commands = self._watch.expire(now) + self._fillers.expire(now)
+        if state.over:
+            return commands
         if state.ending is not None:
             state.ending.settle(state.quiet, now)
             if state.ending.due() <= now:
                 state.over = True
                 return [*commands, HangUp(state.ending.reason)]
-        commands += self._interruptions.expire(now) + self._tools.hold_places(now)
+        commands += self._interruptions.expire(now) + self._tools.hold_places(now) + self._tools.release(now)
         self._prompt(now)
-        return commands + self._responses.request(now) + self._fillers.fill(now)
+        commands += self._responses.request(now) + self._watch.speak(now) + self._fillers.fill(now)
+        self._watch.arm(now)
+        return commands
 
     def _prompt(self, now: float) -> None:
         """Ask a caller who says nothing, and end the call politely when that was in vain."""
@@ -295,7 +307,13 @@ class TurnMachine:
         return state.patience.due(state.fillers.wordless_since) if state.idle and state.media else None
 
     def _next_wake(self, now: float) -> float | None:
-        parts = (self._responses.wakes(now), self._fillers.wakes(), self._tools.wakes(), self._interruptions.wakes())
+        parts = (
+            self._responses.wakes(now),
+            self._fillers.wakes(now),
+            self._tools.wakes(),
+            self._interruptions.wakes(),
+            self._watch.wakes(now),
+        )
         times = [*(time for part in parts for time in part), self._prompt_due()]
         if self.state.ending is not None:
             times.append(self.state.ending.due())

@@ -40,6 +40,11 @@ class Owed:
         """Whether the response that is to come was asked for by us, and is wanted still."""
         return self._asked is not None
 
+    @property
+    def asked_for(self) -> Purpose | None:
+        """What the response that is to come was asked for; None for a server's own."""
+        return None if self._asked is None else self._asked[0]
+
     def want(self, purpose: Purpose, text: str | None = None) -> None:
         """A response for this purpose is owed; with `text` it says that and nothing else."""
         self._wanted[purpose] = None if text is None else say_exactly(text)
@@ -73,6 +78,18 @@ class Owed:
         self._not_before = now + RETRY_S * self._failures
         return True
 
+    def wait(self, until: float) -> None:
+        """The provider says how long to wait: what was asked for is owed still, and asked for again then (s)."""
+        self.want_again()
+        self._not_before = until
+
+    def came(self, purpose: str) -> None:
+        """A response that was refused has come all the same: it is not owed once more."""
+        found = next((one for one in self._wanted if one == purpose), None)
+        if found is not None and (self._asked is None or self._asked[0] is found):
+            self._asked = (found, self._wanted.pop(found))
+            self._failures = max(0, self._failures - 1)
+
     def succeeded(self) -> None:
         """A response did not fail: the provider can speak."""
         self._failures = 0
@@ -85,7 +102,9 @@ class Owed:
         """Take what is to be asked for now: a goodbye before all else; `only` that purpose, if it is given."""
         if not self._wanted or now < self._not_before or (only is not None and only not in self._wanted):
             return None
-        purpose = Purpose.GOODBYE if Purpose.GOODBYE in self._wanted else next(iter(self._wanted))
+        # What the caller has just asked comes before what is owed from earlier: a model may answer that alone.
+        first = (Purpose.GOODBYE, Purpose.GREETING, Purpose.RESUME)
+        purpose = next((one for one in first if one in self._wanted), next(iter(self._wanted)))
         self._asked = (purpose, self._wanted.pop(purpose))
         return RequestResponse(*self._asked)
 

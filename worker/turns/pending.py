@@ -81,6 +81,10 @@ class PendingTools:
         self._generating.discard(response_id)
         return self.complete(response_id)
 
+    def generating(self, response_id: str) -> bool:
+        """Whether the response has made a call, and may make more."""
+        return response_id in self._generating
+
     def complete(self, response_id: str) -> bool:
         """Whether the response is done and none of its calls is open: then, and only then, its answer is due."""
         return response_id not in self._generating and all(

@@ -1,4 +1,4 @@
-"""The provider's one in-band response, with the bound after which a silent provider frees the slot again."""
+"""The provider's one in-band response. How long each state may last stands in `expectations`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from worker.turns.floor import SLOT, Slot, SlotEdge
 
 __all__ = ["ResponseSlot"]
 
-# How long a state may last without a word from the provider (s). A response to the caller's turn or to our request
-# begins within a second or two; the whole of one is generated faster than it is spoken.
-BOUNDS: dict[Slot, float] = {Slot.REQUESTED: 8.0, Slot.ACTIVE: 90.0, Slot.CANCELLING: 4.0}
 # Late deltas of a cancelled response come within a round trip; a few dozen ids are more than a call has in flight.
 REMEMBERED = 64
 
@@ -29,12 +26,6 @@ class ResponseSlot:
     def free(self) -> bool:
         """Whether a response may be requested."""
         return self.state is Slot.FREE
-
-    @property
-    def deadline(self) -> float | None:
-        """When the present state has lasted too long (s), None for a free slot."""
-        bound = BOUNDS.get(self.state)
-        return None if bound is None else self.since + bound
 
     def move(self, edge: SlotEdge, now: float) -> None:
         """Take one edge of the table."""

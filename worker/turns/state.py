@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
+from worker.turns.budget import Budget
 from worker.turns.ending import Ending
+from worker.turns.expectations import StopWatch
 from worker.turns.filler_voice import FillerConfig, FillerVoice
-from worker.turns.floor import FLOOR, Floor, FloorEdge
+from worker.turns.floor import FLOOR, Floor, FloorEdge, Slot
 from worker.turns.owed import Owed
 from worker.turns.pending import PendingTool, PendingTools
 from worker.turns.silence import Patience, SilenceConfig
 from worker.turns.slot import ResponseSlot
 
-__all__ = ["END_CALL", "TONE", "TurnConfig", "TurnState"]
+__all__ = ["END_CALL", "OWN", "TONE", "TurnConfig", "TurnState"]
 
 END_CALL = "end_call"
 """The function with which the model ends the call: it belongs to the call itself and never becomes a job."""
 TONE = "tone"
 """Item id of the soft tone."""
+OWN = "own:"
+"""Item ids of what we say ourselves begin so."""
+REMEMBERED = 64
+"""Responses of which something is kept in mind until they are done: a call has one or two in flight."""
+REQUESTS, REQUESTS_S = 8, 8.0
+"""So many responses may be asked for within so many seconds, whatever a provider answers: a chain of quick tools takes
+one a second, and a provider that refuses what it then says made it 540."""
+CANCELS = 32
+"""So many are cancelled in that time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +46,8 @@ class TurnConfig:
     silence: SilenceConfig = SilenceConfig()
     cancelled_by_barge_in: frozenset[str] = frozenset()
     """Tools that are stopped when the caller says something while they run."""
+    acknowledges: bool = True
+    """The provider says which outputs are in the conversation."""
     talks_while_call_pending: bool = True
     """The model may respond while a tool call is open. False: a call that takes long is answered with a placeholder."""
 
@@ -58,10 +72,40 @@ class TurnState:
     """The call was answered and its audio flows."""
     playing: str | None = None
     """The item that the caller is being sent."""
+    talks: bool = field(init=False)
+    """The model may respond while a tool call is open, by all that is known; see `TurnConfig`."""
+    turn_over: bool = False
+    """The caller's turn is over, and the agent was not heard since."""
+    loud: bool | None = None
+    """Whether the caller's line is loud, by our own ears; None where nobody listens."""
+    loud_changes: int = 0
+    speeches: int = 0
+    """How often the caller has begun to speak."""
+    spoke: deque[str] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    """Responses of which something was queued for playout."""
+    purposes: dict[str, str | None] = field(default_factory=dict)
+    """What the responses in flight were asked for; None: a server's own."""
+    progress: int = 0
+    """Counts signs of life of the response in the slot."""
+    all_sent: bool = False
+    """Of the response in the slot no more audio comes, but perhaps of a further item."""
+    waiting: StopWatch = field(default_factory=StopWatch)
+    """How long the caller has waited for the provider, since it was last of use."""
+    strikes: int = 0
+    """How often nothing came since a whole response was heard."""
+    told_until: float = 0.0
+    """The provider has said how long to wait: until then (s)."""
+    fill_in: bool = False
+    """The provider owes us a filler: words of ours are due."""
+    requests: Budget = field(default_factory=lambda: Budget(REQUESTS, REQUESTS_S))
+    """Bounds what we ask of the provider."""
+    cancels: Budget = field(default_factory=lambda: Budget(CANCELS, REQUESTS_S))
+    """Bounds what we cancel."""
 
     def __post_init__(self) -> None:
         self.fillers = FillerVoice(self.config.fillers)
         self.patience = Patience(self.config.silence)
+        self.talks = self.config.talks_while_call_pending
 
     @property
     def quiet(self) -> bool:
@@ -77,9 +121,26 @@ class TurnState:
     @property
     def unplaced(self) -> list[PendingTool]:
         """Calls of tools that run, which bar the provider's mouth until they have a placeholder."""
-        if self.config.talks_while_call_pending or not self.connected:
+        if self.talks or not self.connected:
             return []
         return [tool for tool in self.pending.running() if not tool.placeholder]
+
+    @property
+    def server_answers(self) -> bool:
+        """Whether the response that is to come is the server's own answer to what the caller said."""
+        return self.slot.state is Slot.REQUESTED and not self.owed.asked
+
+    @property
+    def silent(self) -> bool:
+        """Whether the caller hears nothing of the model's: at most the tone, a filler or words of ours."""
+        playing = self.playing
+        return playing in (None, TONE) or playing.startswith(OWN) or self.fillers.is_filler_item(playing)
+
+    def remember(self, response_id: str, purpose: str | None) -> None:
+        """Keep what a response is for."""
+        self.purposes[response_id] = purpose
+        if len(self.purposes) > REMEMBERED:
+            del self.purposes[next(iter(self.purposes))]
 
     def move_floor(self, edge: FloorEdge) -> None:
         """Take one edge of the floor's table."""

@@ -1,6 +1,14 @@
-"""The tools' part of the turn machine: every tool call is answered exactly once, together with its response's. Pure."""
+"""The tools' part of the turn machine: every tool call is answered exactly once, together with its response's. Pure.
+
+What came of a tool is *told* by a response that was asked for it after its output was sent: the server's own answer to
+what the caller says meanwhile answers that, and may leave the rest out. So an outcome that comes while the caller
+speaks is held until that answer has begun, and asked for after it.
+"""
 
 from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
 
 from worker.realtime import base
 from worker.turns.ending import Ending
@@ -13,18 +21,29 @@ from worker.turns.events import (
     StartTool,
     ToolFinished,
     ToolProgress,
+    Unmet,
 )
+from worker.turns.expectations import Expect, Then
+from worker.turns.floor import Floor
 from worker.turns.pending import PendingTool
 from worker.turns.state import END_CALL, TurnState
 
-__all__ = ["INTERRUPTED", "PLACEHOLDER", "PLACEHOLDER_S", "ToolTurns"]
+__all__ = ["INTERRUPTED", "NO_TOOLS", "PLACEHOLDER", "PLACEHOLDER_S", "WORDS_GIVEN", "ToolTurns"]
 
 INTERRUPTED = '{"status":"not_started","reason":"The caller interrupted. Call it again if it is still wanted."}'
 TOO_MANY = '{"status":"not_started","error":"No more tools can be used in this call: too many were."}'
+NO_TOOLS = '{"status":"not_started","error":"No tool was offered for these words. Call it again if it is wanted."}'
 PLACEHOLDER_S = 0.4
 """A tool that took so long is answered with a placeholder, where the model can't speak while a call is open."""
 PLACEHOLDER = '{"status":"pending"}'
 """No more than this: a placeholder that describes the result to come makes models call again."""
+WORDS_GIVEN = (Purpose.GREETING, Purpose.NOTICE, Purpose.SILENCE, Purpose.GOODBYE)
+"""Responses that say what they were given, with no tools to call, and answer nothing."""
+SENT = 32
+"""Outputs kept for the case that the provider refuses them: it does so within a few frames."""
+
+_Result = tuple[str, str, str]
+"""Tool call id, name, output."""
 
 
 class ToolTurns:
@@ -33,43 +52,56 @@ class ToolTurns:
     def __init__(self, state: TurnState) -> None:
         self._state = state
         self._unacknowledged = 0
-        self._untold: list[str] = []
-        self._telling: dict[str, list[str]] = {}
+        self._untold: dict[str, str] = {}
+        """Outcomes that the provider has, and the caller does not: the tool call, and the response that made it."""
+        self._asked: list[str] = []
+        """Those of them that the response tells which was asked for last."""
+        self._telling: dict[str, dict[str, str]] = {}
+        self._late: dict[str, _Result] = {}
+        """Results that were sent as a message and are not told yet."""
+        self._sent: OrderedDict[str, _Result] = OrderedDict()
 
     @property
-    def all_acknowledged(self) -> bool:
-        """Whether every output that was sent is in the provider's conversation."""
-        return self._unacknowledged == 0
+    def unacknowledged(self) -> bool:
+        """Whether an output that was sent is not in the provider's conversation, by all that is known."""
+        return self._unacknowledged > 0
 
     def requested(self, event: base.ToolCallRequested, now: float) -> list[Command]:
         """The model asks for a tool, or to end the call."""
         state = self._state
+        purpose = state.purposes.get(event.response_id)
+        if purpose == Purpose.FILLER:
+            # Beside the conversation, which knows nothing of the call: an output would answer nothing.
+            return [self._no_call(event)]
         tool = PendingTool(event.tool_call_id, event.name, event.arguments, event.response_id, now)
         if not state.pending.add(tool):
             return []
+        state.progress += 1
         if state.slot.discarded(event.response_id):
             # The caller spoke while this was generated: it may not be what they want any more.
-            tool.output = INTERRUPTED
-            return self._answer(tool)
-        if state.pending.refused(event.tool_call_id) and event.name != END_CALL:
-            tool.output = TOO_MANY
-            return self._answer(tool)
+            return self._refuse(tool, INTERRUPTED)
         if event.name == END_CALL:
             tool.output = '{"status":"ending"}'
             if state.ending is None:
                 state.ending = Ending("agent", forced=False, since=now, response_id=event.response_id)
-            return self._answer(tool)
+            return self._answer([tool])
+        if purpose in WORDS_GIVEN:
+            return [self._no_call(event), *self._refuse(tool, NO_TOOLS)]
+        if state.pending.refused(event.tool_call_id):
+            tool.output = TOO_MANY
+            return self._answer([tool])
         if state.quiet:
             state.fillers.sound_ended(now, words=True)
         return [StartTool(tool.tool_call_id, tool.name, tool.arguments)]
 
     def finished(self, event: ToolFinished, now: float) -> list[Command]:
-        """A tool has its outcome."""
+        """A tool has its outcome: it is sent when the caller does not speak."""
         tool = self._state.pending.get(event.tool_call_id)
-        if tool is None or tool.output is not None:
-            return []
-        tool.output = event.output
-        return self._answer(tool)
+        if tool is not None and tool.output is None:
+            tool.output = event.output
+            if not self._state.pending.running():
+                self._state.fillers.start_over()
+        return []
 
     def progress(self, event: ToolProgress, now: float) -> list[Command]:
         """A tool says how far it is."""
@@ -84,21 +116,47 @@ class ToolTurns:
         pending.add(PendingTool(tool_call_id, name, arguments, response_id, 0.0, output=output, offered=True))
         pending.response_done(response_id)
 
+    # --- told ---------------------------------------------------------------------------------------------------------
+
+    def asked(self) -> None:
+        """A response is asked for that tells what is untold: it has what was sent until now."""
+        self._asked = list(self._untold)
+
     def response_started(self, response_id: str) -> None:
-        """A response of the model's own words began: it answers what is in the conversation."""
-        if self._untold and self.all_acknowledged:
-            self._telling[response_id], self._untold = self._untold, []
+        """That response began."""
+        told = [tool_call_id for tool_call_id in self._asked if tool_call_id in self._untold]
+        self._telling[response_id] = {tool_call_id: self._untold.pop(tool_call_id) for tool_call_id in told}
+        self._asked = []
 
     def heard(self, response_id: str) -> list[Command]:
         """The caller begins to hear a response."""
         told = self._telling.pop(response_id, None)
-        return [] if told is None else [ResultsTold(tuple(told))]
+        for tool_call_id in told or ():
+            self._late.pop(tool_call_id, None)
+        return [ResultsTold(tuple(told))] if told else []
 
     def response_done(self, response_id: str, *, given_up: bool) -> None:
         """A response makes no more calls: its answer is owed if all of them have theirs."""
-        self._untold += self._telling.pop(response_id, [])  # nothing of it was heard
-        if self._state.pending.response_done(response_id) and not given_up:
+        unheard = self._telling.pop(response_id, {})
+        self._untold.update(unheard)
+        answered = self._state.pending.response_done(response_id) and not given_up
+        if (answered and self._untold) or (unheard and given_up):
             self._state.owed.want(Purpose.TOOL_RESULT)
+
+    def still_owed(self) -> None:
+        """The caller has had the word: what is untold yet is owed after their answer."""
+        if any(self._state.pending.complete(response_id) for response_id in self._untold.values()):
+            self._state.owed.want(Purpose.TOOL_RESULT)
+
+    # --- sent ---------------------------------------------------------------------------------------------------------
+
+    def release(self, now: float) -> list[Command]:
+        """Send the outcomes that there are, unless the caller has the floor or is about to be answered."""
+        state = self._state
+        held = state.pending.held()
+        if not held or not state.connected or state.floor is Floor.CALLER or (state.server_answers and state.talks):
+            return []
+        return self._answer(held)
 
     def item_created(self, event: base.ItemCreated, now: float) -> list[Command]:
         """Something of ours is in the conversation."""
@@ -106,17 +164,37 @@ class ToolTurns:
             self._unacknowledged -= 1
         return []
 
-    def session_ready(self) -> list[Command]:
-        """There is a session again: answer what had to wait for it."""
-        return [command for tool in self._state.pending.held() for command in self._answer(tool)]
+    def not_acknowledged(self) -> None:
+        """The provider does not say what it has taken."""
+        self._unacknowledged = 0
+
+    def refused(self, event: base.ProviderError, now: float) -> list[Command]:
+        """The provider does not take an output: it is told as a message, once."""
+        self._unacknowledged = max(0, self._unacknowledged - 1)
+        result = self._sent.pop(event.metadata.get("tool_call_id", ""), None)
+        if result is None or result[2] == PLACEHOLDER:
+            return []  # of a placeholder the result follows as a message in any case
+        for telling in self._telling.values():
+            if result[0] in telling:
+                self._untold[result[0]] = telling.pop(result[0])
+        if result[0] not in self._untold:
+            return []  # nobody is owed it
+        self._asked = [tool_call_id for tool_call_id in self._asked if tool_call_id != result[0]]
+        self.still_owed()
+        told = Unmet(Expect.OUTPUT.value, 0.0, Then.MESSAGE.value, f"{event.code}: {event.message}")
+        return [told, self._message([result])]
 
     def session_lost(self) -> None:
         """What the lost session was told is gone with it."""
         self._state.pending.session_lost()
         self._unacknowledged = 0
+        self._sent.clear()
+        self._late.clear()  # the next one is told of them by the history
         for untold in self._telling.values():
-            self._untold += untold
+            self._untold.update(untold)
         self._telling.clear()
+        self._asked = []
+        self.still_owed()
 
     def hold_places(self, now: float) -> list[Command]:
         """Where the model can't speak while a call is open, close those that take long: their outcomes follow."""
@@ -124,27 +202,59 @@ class ToolTurns:
         for tool in self._state.unplaced:
             if tool.started_at + PLACEHOLDER_S <= now:
                 tool.placeholder = True
-                self._unacknowledged += 1
-                commands.append(SendOutput(tool.tool_call_id, PLACEHOLDER))
+                commands.append(self._output(tool.tool_call_id, tool.name, PLACEHOLDER))
         return commands
 
     def wakes(self) -> list[float | None]:
         """When a placeholder is due (s)."""
         return [tool.started_at + PLACEHOLDER_S for tool in self._state.unplaced]
 
-    def _answer(self, tool: PendingTool) -> list[Command]:
-        """Answer a call, or hold the outcome until there is a session again."""
-        state = self._state
-        if not state.connected or tool.output is None:
+    def _refuse(self, tool: PendingTool, output: str) -> list[Command]:
+        """Answer a call that is not run. Nobody is owed a word of it."""
+        tool.output = output
+        if not self._state.connected:
             return []
-        state.pending.answer(tool.tool_call_id)
-        self._unacknowledged += not tool.placeholder
-        self._untold.append(tool.tool_call_id)
-        given_up = state.slot.discarded(tool.response_id) and tool.output == INTERRUPTED
-        if tool.name != END_CALL and not given_up and state.pending.complete(tool.response_id):
-            state.owed.want(Purpose.TOOL_RESULT)
+        self._state.pending.answer(tool.tool_call_id)
+        return [self._output(tool.tool_call_id, tool.name, output)]
+
+    def _no_call(self, event: base.ToolCallRequested) -> Command:
+        return Unmet(Expect.NO_CALL.value, 0.0, Then.GO_ON.value, f"{event.name} is not run")
+
+    def _answer(self, tools: Iterable[PendingTool]) -> list[Command]:
+        """Answer calls, those with a placeholder by one message; without a session they are held until there is one."""
+        state = self._state
+        if not state.connected:
+            return []
+        commands: list[Command] = []
+        late: list[_Result] = []
+        for tool in tools:
+            output = tool.output or ""
+            state.pending.answer(tool.tool_call_id)
+            if tool.placeholder:
+                late.append((tool.tool_call_id, tool.name, output))
+            else:
+                commands.append(self._output(tool.tool_call_id, tool.name, output))
+            if tool.name != END_CALL and output not in (INTERRUPTED, NO_TOOLS):
+                self._untold[tool.tool_call_id] = tool.response_id
+                if state.pending.complete(tool.response_id):
+                    state.owed.want(Purpose.TOOL_RESULT)
+        if late:
+            commands.append(self._message(late))
         if not state.pending.running():
             state.fillers.start_over()
-        if tool.placeholder:
-            return [SendResult(tool.tool_call_id, tool.name, tool.output)]
-        return [SendOutput(tool.tool_call_id, tool.output)]
+        return commands
+
+    def _output(self, tool_call_id: str, name: str, output: str) -> Command:
+        self._unacknowledged += self._state.config.acknowledges
+        self._sent[tool_call_id] = (tool_call_id, name, output)
+        if len(self._sent) > SENT:
+            self._sent.popitem(last=False)
+        return SendOutput(tool_call_id, output)
+
+    def _message(self, results: list[_Result]) -> Command:
+        """One message for all that is due: there are servers that keep only the last."""
+        new = {result[0] for result in results}
+        earlier = [result for key, result in self._late.items() if key in self._untold and key not in new]
+        self._late.update({result[0]: result for result in results})
+        first, *more = results
+        return SendResult(*first, also=(*more, *earlier))

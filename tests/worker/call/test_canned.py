@@ -155,6 +155,8 @@ async def test_without_a_voice_the_next_one_is_tried(until: Until) -> None:
         rig.canned.speak(rig.wait(0.6))
         await until(lambda: rig.machine.fillers.current is None, "it is given up")
     assert [log["event"] for log in logs] == ["filler_not_spoken"]
+    assert any(isinstance(one, turn.OwnWords) for one in rig.commands), "words of ours are recorded"
+    rig.feed(turn.PlayoutChanged(None))
     assert rig.wait(10.0).text == "Still looking."
 
 

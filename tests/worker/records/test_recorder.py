@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from worker.records.recorder import (
+    LONGEST_ERROR,
+    MOST_ERRORS,
     OUTCOMES,
     Answered,
     BargedIn,
@@ -209,3 +211,12 @@ def test_a_record_is_written_whole_and_read_back(tmp_path: Path) -> None:
 
 def test_every_outcome_is_explained() -> None:
     assert all(OUTCOMES.values())
+
+
+def test_errors_without_end_don_t_make_the_record_endless() -> None:
+    recorder = Recorder("c1", 0.0, "alice", "order desk")
+    for number in range(10_000):
+        recorder.error(1000.0 + number, f"{number} " + "x" * 10_000)
+    errors = recorder.ended(20_000.0, "completed").errors
+    assert len(errors) == MOST_ERRORS + 1 and errors[-1] == "and more; the log tells of them"
+    assert max(map(len, errors)) <= LONGEST_ERROR

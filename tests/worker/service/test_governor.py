@@ -121,6 +121,50 @@ def test_a_loop_that_does_not_look_any_more_is_stuck(scene: Scene) -> None:
     assert scene.comes() is None
 
 
+def starting() -> Scene:
+    """A worker whose start is not over."""
+    scene = Scene()
+    scene.governor = Governor()
+    return scene
+
+
+def test_a_worker_that_starts_counts_none_of_its_own_work_as_load() -> None:
+    scene = starting()
+    for _ in range(12):
+        scene.read(cpu=1.0, lag_s=0.13, calls=2)
+        assert scene.comes() is None and not scene.governor.closed
+    scene.governor.begin(scene.now)
+    assert [scene.comes() for _ in range(4)] == [None] * 4
+
+
+def test_what_the_first_calls_take_is_no_load_either_but_a_burst_is_not_let_in_whole() -> None:
+    scene = starting()
+    scene.governor.begin(scene.now)
+    for _ in range(7):
+        scene.read(cpu=1.0, lag_s=0.13, late_s=0.05, calls=3, coming=1)
+        assert scene.comes() is None and not scene.governor.closed
+    assert scene.governor.reading.cpu == 1.0, "it is shown as it was measured"
+    assert 40 <= sum(scene.comes() is None for _ in range(500)) <= 70
+
+
+def test_a_load_that_stays_after_the_start_closes_it() -> None:
+    scene = starting()
+    scene.governor.begin(scene.now)
+    began = scene.now
+    while not scene.governor.closed:
+        scene.read(cpu=0.99)
+        assert scene.now - began < 10
+    assert scene.now - began >= LIMITS.settle_s + LIMITS.close_after_s
+    assert scene.comes() == LIMITS.retry_closed_s
+
+
+def test_a_loop_that_never_looks_after_the_start_is_stuck() -> None:
+    scene = starting()
+    scene.governor.begin(scene.now)
+    scene.now += LIMITS.stale_s + 0.1
+    assert scene.comes() is None and scene.comes() == LIMITS.retry_closed_s
+
+
 MEASURED = st.fixed_dictionaries(
     {
         "cpu": st.floats(0, 2),

@@ -83,6 +83,20 @@ def test_the_log_tells_when_it_closes_and_when_it_opens() -> None:
     assert "offhook_overloaded 0.0" in scene.metrics.exposition().decode()
 
 
+def test_what_the_start_took_is_in_no_reading() -> None:
+    scene = Scene()
+    scene.now += 4.0
+    scene.cpu_s += 4.0
+    for _ in range(100):
+        scene.watch.lagged(0.13)
+    scene.watch.late(0.5)
+    scene.watch.begin()
+    scene.passes(0.25, 0.02)
+    reading = scene.governor.reading
+    assert reading.cpu == pytest.approx(0.02) and reading.span_s == pytest.approx(0.25)
+    assert (reading.lag_s, reading.late_s) == (0.0, 0.0)
+
+
 async def test_it_reads_the_process_itself() -> None:
     governor = Governor(time.monotonic())
     watch = LoadWatch(governor, lambda: (1, 0), Metrics())

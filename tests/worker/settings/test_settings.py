@@ -168,17 +168,17 @@ def test_where_each_provider_is_reached(monkeypatch: pytest.MonkeyPatch) -> None
     assert load_settings().realtime_endpoint() == ("wss://api.openai.com/v1", "k1", {})
     monkeypatch.setenv("OFFHOOK_REALTIME", "azure")
     azure = load_settings()
-    assert azure.realtime_endpoint() == ("wss://res.openai.azure.com/openai/v1", "k2", {"api-key": "k2"})
+    assert azure.realtime_endpoint() == ("wss://res.openai.azure.com/openai/v1", None, {"api-key": "k2"})
     assert azure.model_name() == "dep"
     monkeypatch.setenv("OFFHOOK_REALTIME", "gateway")
     monkeypatch.setenv("OFFHOOK_REALTIME_URL", "wss://gw.example.com/v1")
     assert load_settings().realtime_endpoint() == ("wss://gw.example.com/v1", "k1", {})
     monkeypatch.setenv("OFFHOOK_REALTIME", "local")
-    assert load_settings().realtime_endpoint() == ("wss://gw.example.com/v1", None, {})
+    assert load_settings().realtime_endpoint() == ("wss://gw.example.com/v1", "none", {})
     monkeypatch.setenv("OFFHOOK_REALTIME_URL", "ws://127.0.0.1:7/v1/realtime?x=1")
-    assert load_settings().realtime_endpoint() == ("ws://127.0.0.1:7/v1?x=1", None, {})
+    assert load_settings().realtime_endpoint() == ("ws://127.0.0.1:7/v1?x=1", "none", {})
     monkeypatch.delenv("OFFHOOK_REALTIME_URL")
-    assert load_settings().realtime_endpoint("ws://127.0.0.1:7/v1") == ("ws://127.0.0.1:7/v1", None, {})
+    assert load_settings().realtime_endpoint("ws://127.0.0.1:7/v1") == ("ws://127.0.0.1:7/v1", "none", {})
 
 
 def test_a_misspelt_variable_is_named_with_the_nearest_setting(monkeypatch: pytest.MonkeyPatch) -> None:

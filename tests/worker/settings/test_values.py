@@ -59,3 +59,31 @@ def test_what_is_read(kind: object, text: str, value: object) -> None:
 def test_what_is_refused(kind: object, text: str) -> None:
     with pytest.raises(ValidationError):
         TypeAdapter(kind).validate_python(text)
+
+
+@pytest.mark.parametrize(
+    ("pasted", "base"),
+    [
+        ("wss://api.openai.com/v1/realtime", "wss://api.openai.com/v1"),
+        ("https://api.openai.com/v1/realtime/?model=gpt-realtime", "wss://api.openai.com/v1"),
+        ("http://127.0.0.1:8089/v1", "ws://127.0.0.1:8089/v1"),
+        ("wss://gw.example.com/realtime?tenant=7&model=m", "wss://gw.example.com?tenant=7"),
+        ("wss://gw.example.com/realtime/v1", "wss://gw.example.com/realtime/v1"),
+    ],
+)
+def test_a_url_that_was_pasted_whole_is_the_base(pasted: str, base: str) -> None:
+    assert values.without_realtime(pasted) == base and values.without_realtime(base) == base
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "base"),
+    [
+        ("https://res.openai.azure.com", "https://res.openai.azure.com/openai/v1"),
+        ("https://res.openai.azure.com/openai/", "https://res.openai.azure.com/openai/v1"),
+        ("https://res.openai.azure.com/openai/v1/realtime", "https://res.openai.azure.com/openai/v1"),
+        ("https://gw.azure-api.net/team/voice", "https://gw.azure-api.net/team/voice/openai/v1"),
+        ("https://gw.azure-api.net/team/openai/v1/?x=1", "https://gw.azure-api.net/team/openai/v1?x=1"),
+    ],
+)
+def test_an_azure_endpoint_keeps_its_path(endpoint: str, base: str) -> None:
+    assert values.azure_base(endpoint) == base and values.azure_base(base) == base

@@ -58,10 +58,19 @@ class Calls(RuleBasedStateMachine):
             case turn.SendOutput():
                 self.take_output(command)
             case turn.SendResult():
-                assert self.connected and command.tool_call_id in self.placeholders, "a result for no placeholder"
-                self.answer(command.tool_call_id)
+                results = [command.tool_call_id, *(one for one, _, _ in command.also)]
+                assert self.connected and {*results} <= self.placeholders, "a result for no placeholder"
+                for tool_call_id in results:
+                    if tool_call_id not in self.answered:
+                        self.answer(tool_call_id)
             case turn.HangUp() | turn.Apologise():
                 self.hung_up += 1
+            case turn.Unmet():
+                self.refused_or_expired = True  # the slot may be given up on a provider that owes us a word still
+                if command.expected in ("end of speech", "end of long speech"):
+                    self.speaking = False  # by our own ears
+            case turn.NewSession():
+                self.drop_session()
             case _:
                 self.speak(command)
 
@@ -84,6 +93,9 @@ class Calls(RuleBasedStateMachine):
                 self.cancelled.add(command.response_id)
             case turn.StopPlayout():
                 self.queue.clear()
+            case turn.OwnWords():
+                assert not self.speaking and not self.queue, "words of ours over a voice"
+                self.queue.append(command.item_id)
 
     refused_or_expired = False
 
@@ -127,11 +139,14 @@ class Calls(RuleBasedStateMachine):
     @precondition(lambda self: self.connected)
     @rule()
     def lose(self) -> None:
+        self.drop_session()
+        self.feed(base.ConnectionLost(1006, "cut", False))
+
+    def drop_session(self) -> None:
         self.connected = self.speaking = False
         self.placeholders.clear()
         self.requested.clear()
         self.active.clear()
-        self.feed(base.ConnectionLost(1006, "cut", False))
 
     @precondition(lambda self: self.requested)
     @rule(which=st.integers(0, 3))
@@ -255,8 +270,6 @@ class Calls(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
         if self.machine.wake is not None and self.machine.wake <= self.now:
-            if self.machine.slot.deadline is not None and self.machine.slot.deadline <= self.now:
-                self.refused_or_expired = True  # the slot was given up on a provider that owes us a word still
             self.feed(turn.Tick())
 
     @rule()
@@ -269,8 +282,11 @@ class Calls(RuleBasedStateMachine):
     @invariant()
     def nothing_waits_for_ever(self) -> None:
         machine = self.machine
-        if not machine.over and machine.slot.state is not Slot.FREE:
+        heard = bool(self.queue)  # its end is an edge of our own playout's
+        if not machine.over and machine.slot.state is not Slot.FREE and not heard:
             assert machine.wake is not None, "a response is waited for without a bound"
+        if not machine.over and not machine.idle and machine.state.media and not heard:
+            assert machine.wake is not None, "something is waited for without a bound"
 
     @invariant()
     def wake_is_not_stuck(self) -> None:
@@ -288,13 +304,13 @@ class Calls(RuleBasedStateMachine):
             self.caller_stops()
         for tool_call_id in sorted(set(self.started) - set(self.answered)):
             self.feed(turn.ToolFinished(tool_call_id, "{}"))
-        if not self.machine.over:
-            assert set(self.answered) == self.asked
         for _ in range(300):
             if self.machine.over or self.machine.idle:
                 break
             self.come_to_rest()
         assert self.machine.over or self.machine.idle, "something is waited for for ever"
+        if not self.machine.over:
+            assert set(self.answered) == self.asked
         assert self.hung_up <= 1
 
     def come_to_rest(self) -> None:

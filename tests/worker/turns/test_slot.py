@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from worker.turns.floor import SLOT, Slot, SlotEdge
-from worker.turns.slot import BOUNDS, REMEMBERED, ResponseSlot
+from worker.turns.slot import REMEMBERED, ResponseSlot
 
 
 def slot_in(state: Slot, response_id: str | None = None) -> ResponseSlot:
@@ -23,13 +23,6 @@ def test_move_takes_the_tables_way_and_counts_time_from_a_change_alone(state: Sl
     if slot.state in (Slot.FREE, Slot.REQUESTED):
         assert slot.response_id is None
     assert slot.free is (slot.state is Slot.FREE)
-
-
-def test_every_state_but_free_has_a_bound() -> None:
-    assert set(BOUNDS) == set(Slot) - {Slot.FREE}
-    assert slot_in(Slot.FREE).deadline is None
-    for state, bound in BOUNDS.items():
-        assert slot_in(state).deadline == 10.0 + bound
 
 
 def test_a_response_goes_through_the_slot() -> None:

@@ -37,6 +37,8 @@ def test_an_answer_without_a_sound_tells_nothing() -> None:
     scene.caller_speaks()
     scene.caller_stops()
     scene.respond("r3")
+    assert TOLD not in scene.commands, "the server's own answer may say nothing of it"
+    scene.respond("r4", "tool_result")
     assert scene.commands.count(TOLD) == 1
 
 
@@ -64,17 +66,21 @@ def test_typed_digits_are_answered_although_a_notice_was_under_way() -> None:
     assert scene.commands[-1] == turn.RequestResponse(Purpose.RESUME, None)
 
 
-def test_a_response_that_began_before_the_output_was_there_does_not_tell_it() -> None:
+def test_a_response_that_was_asked_for_before_the_output_was_sent_does_not_tell_it() -> None:
     scene = Scene()
     scene.connect()
     scene.turn_with_tool()
-    scene.feed(turn.ToolFinished("t1", "1"))  # sent, and not in the conversation yet
-    scene.respond("r2", "tool_result")
-    assert TOLD not in scene.commands
-    scene.feed(ACKNOWLEDGED)
+    scene.feed(base.ResponseStarted("r2", {}), turn.AudioStarted("r2", "i2"))
+    scene.call_tool("r2", "t2")
+    scene.feed(base.ResponseDone("r2", "completed"))
+    scene.feed(turn.ToolFinished("t2", "2"))  # asks for a response
+    scene.feed(turn.ToolFinished("t1", "1"))  # sent after that
+    assert scene.respond("r3", "tool_result") == [
+        turn.ResultsTold(("t2",)),
+        turn.RequestResponse(Purpose.TOOL_RESULT, None),
+    ]
     scene.played()
-    scene.respond("r3", "tool_result")
-    assert TOLD in scene.commands
+    assert TOLD in scene.respond("r4", "tool_result")
 
 
 def test_what_a_lost_session_did_not_get_to_say_is_told_by_the_next() -> None:
@@ -103,7 +109,7 @@ def test_what_is_brought_along_is_told_after_the_greeting() -> None:
     assert scene.commands.count(turn.SendOutput("t1", '{"status":"shipped"}')) == 1
 
 
-def test_who_answers_with_a_word_of_their_own_is_told_in_the_answer_to_it() -> None:
+def test_who_answers_with_a_word_of_their_own_is_told_after_the_answer_to_it() -> None:
     scene = Scene(greeting="Hello, I call back.")
     scene.machine.bring("t1", "order_status", "{}", "1")
     scene.connect()
@@ -111,10 +117,11 @@ def test_who_answers_with_a_word_of_their_own_is_told_in_the_answer_to_it() -> N
     scene.caller_speaks()  # "hello?"
     scene.feed(base.ResponseDone("r1", "cancelled", metadata={"purpose": "greeting"}))
     scene.caller_stops()
-    scene.respond("r2")
-    assert TOLD in scene.commands
+    assert turn.RequestResponse(Purpose.TOOL_RESULT, None) in scene.respond("r2")
+    assert TOLD not in scene.commands
     scene.played()
-    assert not any(c == turn.RequestResponse(Purpose.TOOL_RESULT, None) for c in scene.commands), "not told twice"
+    scene.respond("r3", "tool_result")
+    assert scene.commands.count(TOLD) == scene.commands.count(turn.RequestResponse(Purpose.TOOL_RESULT, None)) == 1
 
 
 def test_what_is_brought_along_outlives_a_session_that_is_lost_before() -> None:

@@ -31,13 +31,13 @@ from worker.realtime.base import (
     Unknown,
     Usage,
 )
+from worker.realtime.call_ids import TOOL_CALLS, CallIds
 
 __all__ = ["MESSAGE_CHARS", "Json", "Listener", "bad_frame"]
 
 Json: TypeAlias = dict[str, Any]
 
 MESSAGE_CHARS: Final = 500
-TOOL_CALLS: Final = 1024  # ids kept against a second request for the same call
 ODDLY_ENDED: Final[Mapping[str, ResponseStatus]] = {"MALFORMED_FUNCTION_CALL": "failed"}
 """`turnCompleteReason` of a turn that may go well the next time; by all other reasons it is incomplete."""
 WELL_ENDED: Final = ("", "TURN_COMPLETE_REASON_UNSPECIFIED", "NEED_MORE_INPUT")
@@ -58,6 +58,7 @@ class Listener:
         """Tool calls that wait for an answer, and the name by which the service knows them (None: it gave no id)."""
         self.names: OrderedDict[str, str] = OrderedDict()
         """The names of the functions that were called."""
+        self._ids = CallIds()
         self._number = 0
         self._messages: Mapping[str, Callable[[Any], list[RealtimeEvent]]] = {
             "serverContent": self._content,
@@ -84,6 +85,7 @@ class Listener:
         self._caller = ""
         self._caller_words = ""
         if calls:
+            self._ids.new_session()
             self.open.clear()
 
     def asked(self, metadata: Mapping[str, str]) -> None:
@@ -188,10 +190,11 @@ class Listener:
         events: list[RealtimeEvent] = []
         for number, call in enumerate(message.get("functionCalls") or ()):
             given = call.get("id") or None
-            if given in self.names:
-                continue  # the same request, twice
+            # An id is one call in a session: a second request for it would begin a turn of its own.
+            call_id = self._ids.name("", given or f"turn_{self._number}:call_{number}:{len(self.names)}")
+            if call_id is None:
+                continue
             events += self._begin()
-            call_id = given or f"{self._turn}:call_{number}"
             self.names[call_id] = str(call["name"])
             self.open[call_id] = given
             if len(self.names) > TOOL_CALLS:
@@ -201,7 +204,8 @@ class Listener:
         return [*events, *self._end("completed")]
 
     def _withdrawn(self, message: Json) -> list[RealtimeEvent]:
-        ids = tuple(call_id for call_id in message.get("ids") or () if call_id in self.open)
+        withdrawn = message.get("ids") or ()
+        ids = tuple(call_id for call_id, given in self.open.items() if given in withdrawn)
         for call_id in ids:
             del self.open[call_id]
         return [ToolCallsWithdrawn(ids)] if ids else []

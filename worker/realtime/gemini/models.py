@@ -56,5 +56,6 @@ def capabilities(traits: Traits) -> Capabilities:
         talks_while_call_pending=traits.schedules,
         cancel=False,
         ears=False,
+        acknowledges=False,
         updates=traits.updates,
     )

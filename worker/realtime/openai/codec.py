@@ -36,6 +36,7 @@ from worker.realtime.base import (
     TurnTaking,
     Unknown,
 )
+from worker.realtime.call_ids import CallIds
 from worker.realtime.openai.decode import (
     DECODERS,
     MESSAGE_CHARS,
@@ -61,7 +62,6 @@ from worker.realtime.openai.wire import (
 
 CAPABILITIES: Final = Capabilities(input_formats=("pcm24k", "pcmu", "pcma"), output_formats=("pcm24k", "pcmu", "pcma"))
 REMEMBERED = 256  # requests whose errors we can still name; the service answers within a few frames
-TOOL_CALLS = 1024  # ids kept against a second request for the same call
 
 _APPEND_HEAD: Final = b'{"type":"input_audio_buffer.append","audio":"'
 _APPEND_TAIL: Final = b'"}'
@@ -94,6 +94,7 @@ class OpenAICodec:
             "session.updated": self._session_updated,
             "error": self._error,
         }
+        self._calls = CallIds()
         self.reset()
 
     def reset(self) -> None:
@@ -102,7 +103,7 @@ class OpenAICodec:
         self._ready = False
         self._wanted: tuple[AudioFormat, AudioFormat] = ("pcm24k", "pcm24k")
         self._sent: OrderedDict[str, tuple[Request, Mapping[str, str]]] = OrderedDict()
-        self._tool_calls: OrderedDict[str, None] = OrderedDict()
+        self._calls.new_session()
         self._drafts: dict[str, CallDraft] = {}
         self._last_item = ""
         self._half: tuple[str, bytes] = ("", b"")
@@ -142,13 +143,15 @@ class OpenAICodec:
 
     def tool_output(self, tool_call_id: str, output: str, *, told: bool = True) -> list[Frame]:
         """Encode the answer to a tool call."""
-        item = {"type": "function_call_output", "call_id": tool_call_id, "output": output}
-        return self._frame("tool_output", "conversation.item.create", {"item": item})
+        item = {"type": "function_call_output", "call_id": self._calls.wire(tool_call_id), "output": output}
+        of = {"tool_call_id": tool_call_id}  # comes back with its refusal
+        return self._frame("tool_output", "conversation.item.create", {"item": item}, of)
 
     def history(self, said: Iterable[Entry], open_calls: Iterable[OpenCall]) -> list[Frame]:
         """Encode what was said as text items, and the open calls as they were asked for: outputs need them."""
         frames = [frame for one in said for frame in self.message(one.role, one.text)]
         for call in open_calls:
+            self._calls.told(call.tool_call_id)
             item = {"type": "function_call", "call_id": call.tool_call_id, "name": call.name}
             body = {"item": {**item, "arguments": call.arguments}}
             frames += self._frame("tool_call_item", "conversation.item.create", body)
@@ -334,6 +337,7 @@ class OpenAICodec:
         for item in output if isinstance(output, list) else ():
             if isinstance(item, dict) and is_call(item):
                 draft = self._drafts.setdefault(word(item, "id"), CallDraft(done.response_id))
+                draft.response_id = draft.response_id or done.response_id
                 draft.learn(item)
                 draft.finished = word(item, "status") in ("", "completed")
         events: list[RealtimeEvent] = []
@@ -347,11 +351,11 @@ class OpenAICodec:
         return events
 
     def _asked(self, item_id: str, draft: CallDraft) -> list[RealtimeEvent]:
-        call_id = draft.call_id
-        if not call_id or call_id in self._tool_calls:
-            return [] if call_id else [bad_frame("a function call without a call_id can't be answered")]
-        self._tool_calls[call_id] = None
-        if len(self._tool_calls) > TOOL_CALLS:
-            self._tool_calls.popitem(last=False)
+        if not draft.call_id:
+            return [bad_frame("a function call without a call_id can't be answered")]
+        name = None if draft.asked else self._calls.name(draft.response_id, draft.call_id)
+        draft.asked = True
+        if name is None:
+            return []
         arguments = draft.arguments or draft.pieces
-        return [ToolCallRequested(draft.response_id, item_id, call_id, draft.name, arguments)]
+        return [ToolCallRequested(draft.response_id, item_id, name, draft.name, arguments)]

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias, cast, get_args
 
+import orjson
+
 from worker.realtime.base import (
     AgentTranscript,
     AgentTranscriptDelta,
@@ -34,25 +36,31 @@ _STATUSES: Final = frozenset(get_args(ResponseStatus))
 class CallDraft:
     """A tool call as far as the model has streamed it."""
 
-    __slots__ = ("arguments", "call_id", "finished", "name", "pieces", "response_id")
+    __slots__ = ("arguments", "asked", "call_id", "finished", "name", "pieces", "response_id")
 
     def __init__(self, response_id: str) -> None:
         """Begin with nothing known but the response."""
         self.response_id = response_id
         self.call_id = self.name = self.arguments = self.pieces = ""
-        self.finished = False
+        self.finished = self.asked = False
 
     def learn(self, source: Json) -> None:
         """Take what an event or item says of the call; a later word wins, silence does not."""
         self.call_id = word(source, "call_id") or word(source, "tool_call_id") or self.call_id
         self.name = word(source, "name") or self.name
-        self.arguments = word(source, "arguments") or self.arguments
+        self.arguments = json_text(source, "arguments") or self.arguments
 
 
 def word(source: Json, key: str) -> str:
     """Return a text field, "" when it is missing or no text."""
     value = source.get(key)
     return value if isinstance(value, str) else ""
+
+
+def json_text(source: Json, key: str) -> str:
+    """Return JSON text, also where a gateway sends the value itself; "" when it is missing."""
+    value = source.get(key)
+    return value if isinstance(value, str) else "" if value is None else orjson.dumps(value).decode()
 
 
 def number(source: Json, key: str) -> int:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
-from openai import AsyncOpenAI, OpenAIError
+from openai import AsyncOpenAI, OpenAIError, omit
 
 from worker.realtime.base import Attach, HangUp
 from worker.realtime.provider import Provider
@@ -88,7 +88,12 @@ def _client(provider: Provider) -> AsyncOpenAI:
     """One SDK client per provider: making one takes 20 ms. It holds no connection of its own."""
     recipe = (provider.url, provider.key, tuple(provider.headers.items()))
     if recipe not in _clients:
+        # The SDK makes no client without a key, and sends each as a Bearer unless that header is left out.
+        headers = provider.headers if provider.key else {**provider.headers, "Authorization": omit}
         _clients[recipe] = AsyncOpenAI(
-            api_key=provider.key, websocket_base_url=provider.url, default_headers=provider.headers, max_retries=0
+            api_key=provider.key or "none",
+            websocket_base_url=provider.url,
+            default_headers=cast("Mapping[str, str]", headers),
+            max_retries=0,
         )
     return _clients[recipe]

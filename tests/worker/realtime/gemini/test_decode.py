@@ -209,7 +209,8 @@ JSON = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                "serverContent toolCall toolCallCancellation goAway sessionResumptionUpdate usageMetadata setupComplete "
+                "serverContent toolCall toolCallCancellation goAway sessionResumptionUpdate usageMetadata "
+                "setupComplete "
                 "modelTurn parts inlineData data functionCalls id name args ids timeLeft newHandle resumable text "
                 "inputTranscription outputTranscription interrupted generationComplete turnComplete".split()
             ),

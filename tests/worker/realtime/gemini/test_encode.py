@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import Any
 
 import pydantic
 import pytest
 from google.genai import types
-from google.genai._common import to_snake_case
 
 from worker.realtime.base import Entry, Frame, OpenCall, ResponseRequest, SessionConfig
 from worker.realtime.gemini.codec import GeminiCodec
@@ -31,7 +31,9 @@ def snake(value: Any) -> Any:
     """A message in the SDK's own spelling: keys only, but for those of schemas and of tools' outputs."""
     if isinstance(value, dict):
         return {
-            to_snake_case(key): child if key in ("parametersJsonSchema", "response") else snake(child)
+            re.sub("([A-Z])", r"_\1", key).lower(): child
+            if key in ("parametersJsonSchema", "response")
+            else snake(child)
             for key, child in value.items()
         }
     return [snake(one) for one in value] if isinstance(value, list) else value

@@ -1,0 +1,329 @@
+"""What `offhook check` looks at and `offhook serve` starts with: one list, so that both say the same of the same thing.
+
+- `FIRST`: before anything starts. serve does not start where one of them is wrong (`load`).
+- `START`: what a start does itself. check tries it, and shows the words that serve would end with.
+- `BESIDE`: a worker starts without, since calls can be answered, or will be soon; serve looks once it is up, and
+  says what is wrong in its log (`tell_beside`).
+
+Each check returns findings; none raises for what it finds. Nothing is registered and no call is made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import structlog
+
+from tools.errors import QueueUnavailable, ToolDefinitionError
+from worker.agent.agent_file import AgentFile, load_agent_file
+from worker.embedded.services import ping_redis, redis_program
+from worker.errors import HostError, OffhookError, OperatorError
+from worker.service.loaded import Loaded, check_programs, check_recordings, load_tools_of
+from worker.settings.settings import Settings, reveal, unknown_variables, without_password
+
+__all__ = ["BESIDE", "FIRST", "START", "Finding", "Site", "find", "load", "sip_refused", "tell_beside"]
+
+log = structlog.get_logger(__name__)
+
+Level = Literal["ok", "note", "wrong"]
+Look = Callable[["Site"], Awaitable[list["Finding"]]]
+REACH_S = 8.0
+PHONE_HZ = 8000
+NOT_YET = "ws://127.0.0.1/v1"
+"""The local realtime server, before it runs."""
+EMBEDDED = "embedded"
+MEND_REALTIME = "correct OFFHOOK_REALTIME, OFFHOOK_REALTIME_URL, OFFHOOK_REALTIME_MODEL or the key"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    level: wrong makes `offhook check` end with 1. about: settings, agent, sip, redis, realtime, ...
+    text: how it stands. mend: what to do about it, empty where there is nothing to do.
+    """
+
+    level: Level
+    about: str
+    text: str
+    mend: str = ""
+
+
+@dataclass(slots=True)
+class Site:
+    """What is looked at; a check leaves here what later ones need.
+
+    capacity: calls at once that the build carries. sessions: whether one may be opened at the provider, which costs
+    one of those that it allows.
+    """
+
+    settings: Settings
+    agents: AgentFile | None = None
+    loaded: Loaded | None = None
+    capacity: int | None = None
+    sessions: bool = True
+
+
+async def find(settings: Settings) -> list[Finding]:
+    """Return all findings, in the order in which they are shown."""
+    site = Site(settings)
+    found = [finding for look in FIRST for finding in look(site)]
+    return found + [finding for later in (*START, *BESIDE) for finding in await later(site)]
+
+
+def load(settings: Settings, agents: AgentFile) -> Loaded:
+    """Return what a worker is made of, where nothing is wrong that can be known before a start.
+
+    Raises OperatorError or HostError with a line for each thing that is wrong, in the words of `offhook check`.
+    """
+    site = Site(settings, agents)
+    wrong = [finding for look in FIRST for finding in look(site) if finding.level == "wrong"]
+    lines = [finding.text for finding in wrong]
+    if wrong and all(finding.about == EMBEDDED for finding in wrong):
+        raise HostError("\n".join(lines))
+    if wrong:
+        raise OperatorError(lines)
+    assert site.loaded is not None
+    return site.loaded
+
+
+async def tell_beside(settings: Settings, loaded: Loaded, capacity: int) -> None:
+    """Write into the log what is wrong though the worker has started, in the words of `offhook check`."""
+    site = Site(settings, loaded.agents, loaded, capacity, sessions=False)
+    for look in BESIDE:
+        for finding in await look(site):
+            if finding.level == "wrong":
+                log.warning("not_well", about=finding.about, text=finding.text, mend=finding.mend)
+
+
+# --- first
+
+
+def check_settings(site: Site) -> list[Finding]:
+    """Python, and variables that look like settings and are none."""
+    version = ".".join(str(number) for number in sys.version_info[:3])
+    found = [Finding("ok", "python", version)]
+    return found + [Finding("note", "settings", line, "correct or unset it") for line in unknown_variables()]
+
+
+def check_agent(site: Site) -> list[Finding]:
+    """The agent file."""
+    try:
+        site.agents = file = site.agents or load_agent_file(site.settings.agent)
+    except OperatorError as error:
+        return [Finding("wrong", "agent", line, "correct the file") for line in error.lines]
+    return [Finding("ok", "agent", f"{file.path}, {len(file.routes)} routes")]
+
+
+def check_tools(site: Site) -> list[Finding]:
+    """Whether the tools load, with what they need and the agents' hooks, under names that are free."""
+    if site.agents is None:
+        return []
+    try:
+        site.loaded = load_tools_of(site.settings, site.agents)
+    except (OffhookError, ToolDefinitionError) as error:
+        mend = "correct the tool, tools.modules, tools.hook or OFFHOOK_TOOL_SECRETS"
+        return [Finding("wrong", "tools", line, mend) for line in str(error).splitlines()]
+    specs = site.loaded.specs()
+    return [Finding("ok", "tools", f"{len(specs)}, {sum(spec.queued for spec in specs)} of them queued")]
+
+
+def check_folder(site: Site) -> list[Finding]:
+    """Whether recordings can be written."""
+    if site.settings.recordings is None:
+        return []
+    try:
+        check_recordings(site.settings)
+    except OperatorError as error:
+        return [Finding("wrong", "recordings", str(error), "make it writable, or name another folder")]
+    return [Finding("ok", "recordings", str(site.settings.recordings))]
+
+
+def check_children(site: Site) -> list[Finding]:
+    """The programs that are to run as children of the worker."""
+    settings, found = site.settings, []
+    try:
+        check_programs(settings)
+    except HostError as error:
+        mend = "install what is missing, or set REDIS_URL and OFFHOOK_REALTIME"
+        return [Finding("wrong", EMBEDDED, line, mend) for line in str(error).splitlines()]
+    if settings.needs_embedded_redis():
+        found.append(Finding("ok", "redis", f"embedded: {redis_program()}"))
+    if settings.needs_local_realtime():
+        found.append(Finding("ok", "realtime", "embedded: the local realtime server"))
+    return found
+
+
+def check_later(site: Site) -> list[Finding]:
+    """What a caller may be told after the call, and how; the hooks are the tool workers' to import."""
+    found = site.settings.later_ways()
+    back = "the hook call_back" if found.hook else found.uri
+    ways = [f"call back by {back}"] if back else []
+    ways += ["send by the webhook" if found.send == "default" else "send by the hook send"] if found.send else []
+    mend = "set OFFHOOK_CALL_BACK_URI, OFFHOOK_NOTIFY_URL or OFFHOOK_NOTIFY_HOOKS"
+    return [Finding("ok", "later", ", ".join(ways))] if ways else [Finding("note", "later", "offers nothing", mend)]
+
+
+# --- start
+
+
+async def check_fillers(site: Site) -> list[Finding]:
+    """The canned fillers: their voices and files."""
+    from worker.call.config import prepare_canned
+    from worker.realtime.choose import codec_for
+
+    loaded = site.loaded
+    if loaded is None or not any(agent.fillers.mode == "canned" for agent in loaded.agents.agents()):
+        return []
+    try:
+        later = site.settings.later_ways()
+        can = codec_for(site.settings.provider(NOT_YET)).capabilities
+        await asyncio.to_thread(prepare_canned, loaded.agents, loaded.tools, PHONE_HZ, later, can)
+    except HostError as error:
+        return [Finding("wrong", "fillers", str(error), "correct [fillers] of the agent file")]
+    return [Finding("ok", "fillers", "canned")]
+
+
+async def check_sip(site: Site) -> list[Finding]:
+    """The pjsua2 build, and whether the SIP port can be had: starts an endpoint that takes no calls."""
+    try:
+        return await asyncio.to_thread(_try_endpoint, site)
+    except ImportError as error:
+        return [Finding("wrong", "pjsua2", str(error), "install pjsua2")]
+
+
+def _try_endpoint(site: Site) -> list[Finding]:
+    from telephony.endpoint import Endpoint
+    from telephony.errors import SipStartError
+
+    settings = site.settings
+    endpoint = Endpoint(replace(settings.sip_settings(), registrar=None), lambda event: None)
+    endpoint.accepting = False
+    try:
+        info = endpoint.start()
+    except SipStartError as error:
+        mend = "stop the other program, or set OFFHOOK_SIP_HOST or OFFHOOK_SIP_PORT"
+        return [Finding("wrong", "sip", str(sip_refused(error)), mend)]
+    finally:
+        endpoint.stop()
+    site.capacity = info.capacity
+    build = f"{info.build}, library {info.version}, {info.tls}, up to {info.capacity} calls at once"
+    found = [Finding("ok", "pjsua2", build), Finding("ok", "sip", ", ".join(info.addresses))]
+    if settings.sip_registrar is not None:
+        text = f"{settings.sip_username} at {settings.sip_registrar} (not tried)"
+        found.append(Finding("note", "registrar", text, "see /readyz of the running worker for how it stands"))
+    return found
+
+
+def sip_refused(error: Exception) -> HostError:
+    """Return the error of an endpoint that could not start, with the names of the settings that it doesn't know."""
+    return HostError(f"{error} (OFFHOOK_SIP_HOST, OFFHOOK_SIP_PORT)")
+
+
+async def check_http(site: Site) -> list[Finding]:
+    """Whether the HTTP port can be had."""
+    from worker.service.http import try_http
+
+    address = site.settings.http
+    if address is None:
+        return [Finding("ok", "http", "off")]
+    try:
+        await try_http(address)
+    except HostError as error:
+        return [Finding("wrong", "http", str(error), "choose another address with OFFHOOK_HTTP, or set it to off")]
+    return [Finding("ok", "http", f"{address.host}:{address.port}")]
+
+
+# --- beside
+
+
+async def check_capacity(site: Site) -> list[Finding]:
+    """Whether the build carries as many calls as are wanted."""
+    wanted, capacity = site.settings.max_calls, site.capacity
+    if wanted is None or capacity is None or wanted <= capacity:
+        return []
+    text = f"OFFHOOK_MAX_CALLS={wanted}, but this build carries {capacity} calls at once"
+    mend = "set it lower, build pjsua2 with docker/build-pjsua2, or start more workers"
+    return [Finding("wrong", "capacity", text, mend)]
+
+
+async def check_redis(site: Site) -> list[Finding]:
+    """The Redis of REDIS_URL, and whether tool workers are at it where any tool wants one."""
+    url = reveal(site.settings.redis_url)
+    if url is None:
+        return []
+    wrong = await ping_redis(url)
+    if wrong is not None:
+        return [Finding("wrong", "redis", f"{without_password(url)}: {wrong}", "start it, or correct REDIS_URL")]
+    found = [Finding("ok", "redis", f"{without_password(url)} answers")]
+    return found + (await _tool_workers(site, without_password(url)) if site.loaded is not None else [])
+
+
+async def _tool_workers(site: Site, where: str) -> list[Finding]:
+    from tools.queue.queued import QueuedRunner
+
+    queued = [spec.name for spec in site.loaded.specs() if spec.queued] if site.loaded is not None else []
+    runner = QueuedRunner(site.settings.queue_settings())
+    try:
+        workers = await runner.workers()
+    except QueueUnavailable as error:
+        return [Finding("wrong", "redis", f"{where}: {error}", "start it, or correct REDIS_URL")]
+    finally:
+        await runner.aclose()
+    if workers:
+        return [Finding("ok", "tool worker", f"{workers} at {where}")]
+    text = f"no tool worker is at {where}"
+    if not queued:
+        return [Finding("note", "tool worker", text, "start `offhook tool-worker` for tools that run long")]
+    mend = "start `offhook tool-worker` with the same REDIS_URL and agent file"
+    return [Finding("wrong", "tool worker", f"{text}: nobody would run {', '.join(queued)}", mend)]
+
+
+async def check_realtime(site: Site) -> list[Finding]:
+    """Whether the provider begins a session; the embedded one is looked after by `check_children`."""
+    settings = site.settings
+    if settings.needs_local_realtime():
+        return []
+    if not site.sessions:
+        return await _reach(settings)
+    from worker.realtime.base import RealtimeRefused, SessionConfig
+    from worker.realtime.choose import codec_for, connection_for
+
+    provider = settings.provider()
+    connection = connection_for(provider, codec_for(provider), lambda event: None)
+    where = f"{provider.name} at {provider.address}, model {provider.model}"
+    try:
+        await connection.open(SessionConfig(instructions="Say nothing."), timeout_s=REACH_S)
+    except RealtimeRefused as error:
+        return [Finding("wrong", "realtime", str(error), MEND_REALTIME)]
+    finally:
+        await connection.close()
+    return [Finding("ok", "realtime", f"{where}: a session was opened")]
+
+
+async def _reach(settings: Settings) -> list[Finding]:
+    """Whether the provider's server is there at all: no session is asked for."""
+    from worker.realtime.base import RealtimeRefused
+    from worker.realtime.reach import reach
+
+    try:
+        await reach(settings.provider(), REACH_S)
+    except RealtimeRefused as error:
+        return [Finding("wrong", "realtime", str(error), MEND_REALTIME)]
+    return []
+
+
+FIRST: tuple[Callable[[Site], list[Finding]], ...] = (
+    check_settings,
+    check_agent,
+    check_tools,
+    check_folder,
+    check_children,
+    check_later,
+)
+START: tuple[Look, ...] = (check_fillers, check_sip, check_http)
+BESIDE: tuple[Look, ...] = (check_capacity, check_redis, check_realtime)

@@ -1,0 +1,112 @@
+"""What a worker is made of before anything of it is started: the agents, their tools and the tools' secrets.
+
+What can be known to be wrong before a start raises here; `worker.service.checks` makes findings of it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tools.define.loading import load_tools
+from tools.define.spec import ToolSpec
+from tools.queue.queued import QueuedRunner
+from tools.run.catalog import Catalog
+from tools.run.inline import InlineRunner
+from worker.agent.agent_file import AgentFile
+from worker.call.config import check_tools
+from worker.embedded.services import redis_program
+from worker.errors import HostError, SettingsError
+from worker.settings.settings import Settings
+
+__all__ = ["Catalogs", "Loaded", "ToolsKey", "check_programs", "check_recordings", "load_tools_of", "make_catalogs"]
+
+NO_REDIS = "redis://localhost"
+"""A queue for a catalog that is only looked at: nothing connects to it."""
+SPEECH = ("pocketsphinx", "espeakng_loader")
+"""What the local realtime server hears and speaks with."""
+
+ToolsKey = tuple[tuple[str, ...], float]
+"""`Agent.tools_key`."""
+Catalogs = dict[ToolsKey, Catalog]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The agents of the agent file, with what they need. tools: those of each list of modules. secrets: by name."""
+
+    agents: AgentFile
+    tools: Mapping[tuple[str, ...], list[ToolSpec]]
+    secrets: Mapping[str, str] = field(repr=False, default_factory=dict)
+
+    def specs(self) -> list[ToolSpec]:
+        """Every tool of the agents, each once."""
+        return list({id(spec): spec for specs in self.tools.values() for spec in specs}.values())
+
+
+def make_catalogs(loaded: Loaded, inline: InlineRunner, queue: QueuedRunner) -> Catalogs:
+    """Return the catalog of each agent; agents with the same tools and bounds share one.
+
+    Raises `ToolDefinitionError` for two tools of one name, needs that can't be met, and a missing secret.
+    """
+    found: Catalogs = {}
+    for agent in loaded.agents.agents():
+        if agent.tools_key not in found:
+            specs, most_s = loaded.tools[agent.tools.modules], agent.limits.tool_seconds
+            found[agent.tools_key] = Catalog(
+                specs, inline=inline, queued=queue, most_s=most_s, secrets=loaded.secrets, paged=True
+            )
+    return found
+
+
+def load_tools_of(settings: Settings, agents: AgentFile) -> Loaded:
+    """Load the tools with all that they need; where a tool worker is a child of ours, what it needs as well.
+
+    Raises AgentFileError, SettingsError or ToolDefinitionError.
+    """
+    tools = {agent.tools.modules: load_tools(agent.tools.modules) for agent in agents.agents()}
+    loaded = Loaded(agents, tools, settings.secrets_for_tools())
+    check_tools(agents, tools)
+    make_catalogs(loaded, InlineRunner(), QueuedRunner(settings.queue_settings(NO_REDIS)))
+    if settings.needs_embedded_redis():
+        for spec in loaded.specs():
+            spec.secrets_from(loaded.secrets)
+    return loaded
+
+
+def check_recordings(settings: Settings) -> None:
+    """Whether recordings can be written. Raises SettingsError; it leaves nothing behind."""
+    folder = settings.recordings
+    if folder is None:
+        return
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    try:
+        _write_something(there)
+    except OSError as error:
+        where = "" if there == folder.absolute() else f" in {there}"
+        raise SettingsError(
+            f"OFFHOOK_RECORDINGS={folder}: can't write{where} ({error.strerror or error}); make it writable for this"
+            " user, or name another folder"
+        ) from None
+
+
+def _write_something(folder: Path) -> None:
+    """A file without a name where the system has such. Raises OSError."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(b"offhook")
+
+
+def check_programs(settings: Settings) -> None:
+    """Whether what is to run as a child is installed. Raises HostError."""
+    if settings.needs_embedded_redis():
+        redis_program()
+    if settings.needs_local_realtime():
+        missing = [name for name in SPEECH if importlib.util.find_spec(name) is None]
+        if missing:
+            raise HostError(
+                f"the local realtime server needs {', '.join(missing)}: install the group of packages `embedded`"
+                " (uv sync --group embedded), or set OFFHOOK_REALTIME"
+            )

@@ -1,0 +1,70 @@
+"""Makes the sessions of a worker's calls, out of what the worker shares among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from telephony.bridge import Bridge
+from tools.queue.backlog import Judged
+from tools.queue.store.call_backs import CallBack
+from tools.queue.store.late import LateResult
+from worker.agent.agent_file import AgentFile
+from worker.call.factory import make_session
+from worker.call.session import CallInfo, CallSession, PhoneLine, Services
+from worker.call_tools.durations import filled
+from worker.records.recorder import Observer
+from worker.service.loaded import ToolsKey
+from worker.service.switchboard import MakeSession
+
+__all__ = ["Sessions"]
+
+HangUp = Callable[[str], None]
+
+
+class Sessions:
+    """Knows the agents, and what every call shares."""
+
+    def __init__(
+        self,
+        agents: AgentFile,
+        services: Mapping[ToolsKey, Services],
+        judged: Callable[[], Judged],
+        late: Callable[[float], None],
+    ) -> None:
+        """services: by the agent's tools. judged: how long a tool call would wait at the moment.
+
+        late: gets how late the media clock was at the worst in a call's last second (s).
+        """
+        self._agents = agents
+        self._late = late
+        self._services = services
+        self._judged = judged
+
+    def make(self, info: CallInfo, bridge: Bridge, hang_up: HangUp, brings: LateResult | None = None) -> CallSession:
+        """Return a session for a call; brings: what the caller is called back for."""
+        agent = self._agents.agent_for(info.dialled)
+        return make_session(
+            info, agent, PhoneLine(bridge, hang_up, self._late), self._services[agent.tools_key], brings
+        )
+
+    def for_call(self, call_id: str, caller: str, dialled: str, bridge: Bridge, hang_up: HangUp) -> CallSession:
+        """Return the session of an ordinary call; a caller who would have to wait for tools is told so."""
+        session = self.make(CallInfo(call_id, caller, dialled), bridge, hang_up)
+        agent, judged = session.agent, self._judged()
+        if judged.answer != "ok" and self._services[agent.tools_key].catalog.queues():
+            words = (filled(text, judged.wait_s, agent.language) for text in agent.limits.busy)
+            if (notice := next(filter(None, words), None)) is not None:
+                session.notice(notice)
+        return session
+
+    def for_call_back(self, found: CallBack, observer: Observer) -> MakeSession:
+        """Return what makes the session of a call back; the observer is told its edges."""
+
+        def make(call_id: str, _: str, __: str, bridge: Bridge, hang_up: HangUp) -> CallSession:
+            orphan = found.result.orphan
+            info = CallInfo(call_id, orphan.caller, orphan.dialled, calls_back=orphan.call_id)
+            session = self.make(info, bridge, hang_up, found.result)
+            session.recorder.subscribe(observer)
+            return session
+
+        return make
