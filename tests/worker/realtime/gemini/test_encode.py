@@ -46,7 +46,10 @@ def valid(frame: Frame) -> dict[str, Any]:
     audio = body.get("realtime_input", {}).get("audio")
     if audio is not None:
         assert base64.b64decode(audio["data"], validate=True)
+    # The SDK sends this with the setup, and lists it among the configuration's fields only.
+    realtime = body.get("setup", {}).pop("realtime_input_config", {})
     try:
+        types.RealtimeInputConfig.model_validate(realtime)
         types.LiveClientMessage.model_validate(body)
     except pydantic.ValidationError as error:
         raise AssertionError(f"{message}: {error}") from error
