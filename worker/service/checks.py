@@ -292,12 +292,15 @@ async def check_realtime(site: Site) -> list[Finding]:
         return await _reach(settings)
     from worker.realtime.base import RealtimeRefused, SessionConfig
     from worker.realtime.choose import codec_for, connection_for
+    from worker.realtime.link import plain_formats
 
     provider = settings.provider()
     connection = connection_for(provider, codec_for(provider), lambda event: None)
     where = f"{provider.name} at {provider.address}, model {provider.model}"
     try:
-        await connection.open(SessionConfig(instructions="Say nothing."), timeout_s=REACH_S)
+        sent, received = plain_formats(connection.codec.capabilities)
+        config = SessionConfig(instructions="Say nothing.", input_format=sent, output_format=received)
+        await connection.open(config, timeout_s=REACH_S)
     except RealtimeRefused as error:
         return [Finding("wrong", "realtime", str(error), MEND_REALTIME)]
     finally:
