@@ -28,6 +28,8 @@ __all__ = [
 
 ACTIVITY_STARTED: Final[Frame] = b'{"realtimeInput":{"activityStart":{}}}'
 ACTIVITY_ENDED: Final[Frame] = b'{"realtimeInput":{"activityEnd":{}}}'
+OTHERS_VOICES: Final = frozenset("alloy ash ballad cedar coral echo marin sage shimmer verse".split())
+"""OpenAI's, which agent files have: the service's own default stands for them, where it would end the session."""
 NOTHING: Final = "done; there is nothing to tell of it"
 """In place of an empty output, after which models call again."""
 
@@ -41,7 +43,7 @@ def setup(
     with_history: an earlier conversation follows, which asks for no answer.
     """
     generation: dict[str, Any] = {"responseModalities": ["AUDIO"]}
-    if config.voice is not None:
+    if config.voice is not None and config.voice not in OTHERS_VOICES:
         generation["speechConfig"] = {"voiceConfig": {"prebuiltVoiceConfig": {"voiceName": config.voice}}}
     message: dict[str, Any] = {
         "model": model,
