@@ -15,11 +15,11 @@ ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
 WORKDIR /src
 COPY pyproject.toml uv.lock ./
 # The lock without the worker's own dependencies, and what only they depend on.
+ENV EXPORT="uv export --quiet --locked --no-default-groups --no-emit-project \
+    --prune aiohttp --prune audioop-lts --prune numpy --prune openai --prune orjson --prune pjsua2-python \
+    --prune prometheus-client --prune scipy --prune uvloop --prune websockets"
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv export --quiet --locked --no-default-groups --no-emit-project \
-        --prune aiohttp --prune audioop-lts --prune numpy --prune openai --prune orjson --prune pjsua2-python \
-        --prune prometheus-client --prune scipy --prune uvloop --prune websockets \
-        --output-file requirements.txt \
+    $EXPORT --output-file requirements.txt \
     && uv venv /opt/offhook \
     && uv pip install --python /opt/offhook --require-hashes -r requirements.txt
 COPY README.md LICENSE ./
@@ -31,7 +31,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
 
 FROM build AS build-dashboard
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv export --quiet --locked --only-group dashboard --output-file dashboard.txt \
+    $EXPORT --extra dashboard --output-file dashboard.txt \
     && uv pip install --python /opt/offhook --require-hashes -r dashboard.txt
 
 FROM ${PYTHON} AS base

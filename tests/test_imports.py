@@ -39,7 +39,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("worker.records",),
     ("worker.realtime", "worker.local"),
     ("worker.log",),
-    ("worker.errors", "worker.log_limit", "worker.tasks"),
+    ("worker.errors", "worker.installed", "worker.log_limit", "worker.tasks"),
     ("tools.testing", "tools.dashboard"),
     ("tools.rig",),
     ("tools.run", "tools.worker"),
@@ -47,7 +47,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("tools.builtin", "tools.tool_call"),
     ("tools",),
     ("tools.define",),
-    ("tools.errors", "tools.limits", "telephony"),
+    ("tools.errors", "tools.foreign", "tools.limits", "telephony"),
 )
 
 # Pairs that the list of floors does not hold apart.

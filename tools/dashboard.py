@@ -28,6 +28,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from tools.errors import QueueUnavailable
 from tools.queue import names
 from tools.queue.client import QueueClient, QueueSettings, reason
+from tools.queue.job import QueueJob
 from tools.tool_call.request import job_id as tool_call_job
 
 HOST: Final = "127.0.0.1"
@@ -117,7 +118,7 @@ def _cancel_all(client: QueueClient, queue_name: str, registry_name: str) -> dic
     """Cancel what waits or runs; what is over is kept."""
     if registry_name == "queued":
         found: Any = client.redis.lrange(names.queue_key(queue_name), 0, -1)
-        jobs = [job.decode() for job in found]
+        jobs = [job.decode() for job in found if names.is_job_id(job)]
     elif registry := WAITING.get(registry_name):
         jobs = registry(queue_name, connection=client.redis).get_job_ids(cleanup=False)
     else:
@@ -128,9 +129,9 @@ def _cancel_all(client: QueueClient, queue_name: str, registry_name: str) -> dic
 def _whole(client: QueueClient, job_id: str) -> str:
     """The id of the tool call's own job, of which this one may be a step: nobody else would end what waits for it."""
     try:
-        job = Job.fetch(job_id, connection=client.redis, serializer=JSONSerializer)
+        job = QueueJob.fetch(job_id, connection=client.redis, serializer=JSONSerializer)
     except NoSuchJobError:
         return job_id
-    if job.func_name != names.ENTRY or not job.args[0].get("step"):
+    if (isinstance(job, QueueJob) and job.damage) or job.func_name != names.ENTRY or not job.args[0].get("step"):
         return job_id
     return tool_call_job(job.meta["call_id"], job.meta["tool_call_id"])

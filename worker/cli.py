@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from worker.errors import HostError, OffhookError, OperatorError, SettingsError
+from worker.installed import remedy
 
 if TYPE_CHECKING:
     from tools.define.spec import ToolSpec
+    from tools.queue.queued import QueuedRunner
     from tools.run.catalog import Catalog
     from tools.run.inline import InlineRunner
     from tools.tool_call.outcome import Outcome
@@ -198,7 +200,7 @@ def dashboard(
 ) -> None:
     """Show the tool jobs in rq-dashboard, on 127.0.0.1 only: it shows results. Delete cancels a job there.
 
-    It is a group of packages of its own: uv run --group dashboard offhook dashboard
+    It is an extra of the wheel, offhook[dashboard], and in a clone a group: uv run --group dashboard offhook dashboard
     """
     import importlib.util
 
@@ -206,7 +208,7 @@ def dashboard(
     if settings.redis_url is None:
         raise SettingsError("REDIS_URL is not set: set it to the Redis that the workers use (not the embedded one)")
     if importlib.util.find_spec("rq_dashboard") is None:
-        raise HostError("rq-dashboard is not installed; run: uv run --group dashboard offhook dashboard")
+        raise HostError(f"rq-dashboard is not installed: {remedy('dashboard')}")
     from tools.dashboard import run_dashboard
 
     try:
@@ -250,7 +252,10 @@ def tools_run(
     name: Annotated[str, typer.Argument(help="The tool.")],
     arguments: Annotated[str, typer.Argument(metavar="JSON", help='Its arguments, such as {"order": "427"}.')] = "{}",
 ) -> None:
-    """Run a tool as a call would, in this process, and print its outcome. Exit code 0 only if it is ok."""
+    """Run a tool as a call would, and print its outcome. Exit code 0 only if it is ok.
+
+    A queued one goes through the queue where REDIS_URL is set and a tool worker is there; else it runs in this process.
+    """
     _start("tools")
     raise typer.Exit(_run_tool(name, arguments))
 
@@ -302,34 +307,62 @@ def _load_tools() -> list[ToolSpec]:
     return load_tools(load_agent_file(load_settings().agent).tool_modules())
 
 
-def _catalog(runner: InlineRunner | None = None) -> Catalog:
-    """The tools of the agent file, without a queue: all of them would run in this process."""
+def _catalog(runner: InlineRunner | None = None, queued: QueuedRunner | None = None) -> Catalog:
+    """The tools of the agent file; without a queue all of them would run in this process."""
     from tools.run.catalog import Catalog
     from tools.run.inline import InlineRunner
     from worker.settings.settings import load_settings
 
     secrets = load_settings().secrets_for_tools()
-    return Catalog(_load_tools(), inline=runner or InlineRunner(), secrets=secrets)
+    return Catalog(_load_tools(), inline=runner or InlineRunner(), queued=queued, secrets=secrets)
 
 
 def _run_tool(name: str, arguments: str) -> int:
-    """Run one tool here, a queued one too: what is being tried out is the tool, not the queue."""
+    """Run one tool: through the queue where it is queued and that can be, else here, with a line that says why."""
     import asyncio
     import uuid
 
+    from tools.queue.queued import QueuedRunner
     from tools.run.inline import InlineRunner
     from tools.tool_call.request import ToolRequest
 
+    settings = _start("tools")
+
     async def run() -> Outcome:
-        runner = InlineRunner()
+        inline = InlineRunner()
+        queued = QueuedRunner(settings.queue_settings()) if settings.redis_url else None
         request = ToolRequest(call_id=uuid.uuid4().hex, tool_call_id="cli", name=name, arguments=arguments)
         try:
-            return await _catalog(runner).run(request)
+            catalog = _catalog(inline, queued)
+            if why := await _why_here(catalog, name, queued):
+                print(f"offhook: {name} runs in this process, not through the queue: {why}", file=sys.stderr)
+                catalog = _catalog(inline)
+            return await catalog.run(request)
         finally:
-            await runner.aclose()
+            await inline.aclose()
+            if queued is not None:
+                await queued.aclose()
 
     outcome = asyncio.run(run())
     print(outcome.output)
     if outcome.status != "ok":
         print(f"offhook: {outcome.status}: {outcome.detail}", file=sys.stderr)
     return 0 if outcome.status == "ok" else 1
+
+
+async def _why_here(catalog: Catalog, name: str, queued: QueuedRunner | None) -> str:
+    """Say why a tool that wants the queue can't have it; "" where it can, or wants none."""
+    from tools.errors import QueueUnavailable
+
+    spec = catalog.spec(name)
+    needed = [] if spec is None else [catalog.spec(need.tool) for need in spec.signature.needs.values()]
+    if not any(one is not None and one.queued for one in (spec, *needed)):
+        return ""
+    if queued is None:
+        return "REDIS_URL is not set"
+    try:
+        await queued.ask(lambda redis: redis.ping())
+        workers = await queued.workers()
+    except QueueUnavailable as error:
+        return str(error)
+    return "" if workers else "no tool worker is there; start one: offhook tool-worker"

@@ -250,3 +250,20 @@ def session_tone_ms(session: Session, hz: int) -> float:
     """How much of a tone the provider has heard (PCM at 24 kHz)."""
     samples = sound.samples_of(bytes(session.audio))[:: RATE // sound.RATE]
     return sound.tone_ms(samples.astype("<i2").tobytes(), hz)
+
+
+def test_errors_without_end_write_a_bounded_log_and_record(dial_desk: DialDesk, desk: Worker) -> None:
+    call, session, call_id = dial_desk()
+    error = {"type": "invalid_request_error", "code": "strange", "message": "No. " * 1000}
+    for _ in range(3000):
+        session.send("error", error=error)
+    session.says(ANSWER_HZ, 400)
+    call.hears_tone(ANSWER_HZ, 300)
+    call.hang_up()
+    record = desk.record(call_id)
+    ended = desk.wait_log("call_ended", call_id=call_id)
+    told = desk.logged("realtime_error", call_id=call_id)
+    assert len(told) < 100 and sum(len(str(one)) for one in told) < 500_000
+    left = ended.get("suppressed", {}).get("realtime_error", 0)
+    assert len(told) + sum(one.get("suppressed", 0) for one in told) + left == 3000
+    assert len(record["errors"]) <= 201 and len(json.dumps(record)) < 500_000

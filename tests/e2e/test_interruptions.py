@@ -43,23 +43,28 @@ class TestBargeIn:
         assert len(workshop.marks("free.started")) == len(workshop.marks("free.ended")) == 1
         assert [one["status"] for one in workshop.worker.record(call_id)["tool_calls"]] == ["ok"]
 
-    def test_a_result_that_comes_while_the_caller_speaks_is_part_of_the_next_turn(
+    def test_a_result_that_comes_while_the_caller_speaks_is_told_after_the_answer_to_them(
         self, dial_workshop: Dial, workshop: OwnDesk
     ) -> None:
+        """The model answers the question alone: its answer is never taken for the telling."""
         call, session, call_id = dial_workshop()
         tool = session.calls("gated", {"name": "fold"})
         workshop.begun("fold")
+        call.play(sound.tone(300, 4000, sound.RATE), wait=False)
         item = session.caller_starts()
         floor_is(workshop, call_id, "caller")
         workshop.open("fold")
-        assert session.output(tool) == {"done": "fold"}
+        until(lambda: workshop.marks("fold.ended"), "it has ended")
         call.waits(400)
         assert session.got("response.create", is_no_filler) == [], "nobody speaks over the caller"
+        assert session.outputs(tool) == 0, "the answer to them is not to be taken for the telling"
         session.caller_stops(item, "and how much is the lamp")
-        session.says(ANSWER_HZ, 800, "It is done, and the lamp is ten dollars.")
-        call.hears_tone(ANSWER_HZ, 760)
-        call.waits(1000)
-        assert session.got("response.create", is_no_filler) == [], "the model has said it with its answer"
+        session.says(WORDS_HZ, 800, "The lamp is ten dollars.")
+        assert session.output(tool) == {"done": "fold"}
+        call.hears_tone(WORDS_HZ, 760)
+        call.hears_tone(ANSWER_HZ, 500)
+        [request] = session.got("response.create", is_no_filler)
+        assert request["response"]["metadata"] == {"purpose": "tool_result"}
         assert session.outputs(tool) == 1
         call.hang_up()
         assert [one["status"] for one in workshop.worker.record(call_id)["tool_calls"]] == ["ok"]
@@ -206,29 +211,31 @@ def test_what_a_tool_reports_is_said(dial_workshop: Dial, workshop: OwnDesk) -> 
 
 
 def test_arguments_that_come_twice_run_the_tool_once(dial_workshop: Dial, workshop: OwnDesk) -> None:
-    """In one response, in a later one, and after the answer."""
+    """In one response. The same id in a later one is another call, with a job and an output of its own."""
     call, session, call_id = dial_workshop()
-    response = session.begin()
-    tool = session.call(response, "pay", {"name": "twice"})
-    session.call(response, "pay", {"name": "twice"}, call_id=tool)
-    session.end(response)
-    workshop.begun("twice")
 
-    def repeat() -> None:
+    def pay(name: str, call_id: str | None = None) -> str:
         response = session.begin()
-        session.call(response, "pay", {"name": "twice"}, call_id=tool)
+        tool = session.call(response, "pay", {"name": name}, call_id=call_id)
+        session.call(response, "pay", {"name": name}, call_id=tool)
         session.end(response)
+        workshop.begun(name)
+        workshop.open(name)
+        return tool
 
-    repeat()
-    workshop.open("twice")
+    tool = pay("twice")
     assert session.output(tool) == {"paid": "twice"}
-    call.hears_tone(ANSWER_HZ, 500)
-    repeat()
+    first_ms = call.hears_tone(ANSWER_HZ, 500)
+    pay("later", tool)
+    until(lambda: session.outputs(tool) == 2, "the other call has its output")
+    call.hears_tone(ANSWER_HZ, 500, after=first_ms + 700)
     assert session.output(session.calls("measure")) == {"pid": workshop.worker.pid}, "the call goes on"
     call.hang_up()
-    assert len(workshop.marks("twice.started")) == session.outputs(tool) == 1
-    used = [(one["tool"], one["status"]) for one in workshop.worker.record(call_id)["tool_calls"]]
-    assert used == [("pay", "ok"), ("measure", "ok")]
+    assert len(workshop.marks("twice.started")) == len(workshop.marks("later.started")) == 1
+    assert session.outputs(tool) == 2
+    used = workshop.worker.record(call_id)["tool_calls"]
+    assert [(one["tool"], one["status"]) for one in used] == [("pay", "ok"), ("pay", "ok"), ("measure", "ok")]
+    assert used[0]["job_id"] != used[1]["job_id"]
 
 
 def test_a_result_that_comes_while_there_is_no_session_is_told_once(

@@ -1,4 +1,4 @@
-"""A provider that stalls or lies, over real SIP: the caller hears words, then the model, a new session or an apology."""
+"""A provider that stalls or lies, over real SIP: the caller hears words, then the model, or an apology."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from parts.services import RedisServer, Worker
 
 NOWHERE = "ws://127.0.0.1:9/v1"
 """A provider that is not there: no call is made here."""
-START_S = 60.0
+START_S = 100.0
 """A bound for a loaded machine: an idle one takes some two seconds to import what a worker is made of."""
 STEPS = (
     "services of our own",
@@ -124,7 +124,7 @@ def test_an_agent_file_that_is_wrong(refused: Callable[..., str]) -> None:
 
 def test_a_tool_module_that_raises(refused: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text("raise SystemExit(3)\n")
-    line = refused(2, '[tools]\nmodules = ["shop.py"]\n')
+    line = refused(1, '[tools]\nmodules = ["shop.py"]\n')
     assert "importing it raised SystemExit: 3; mend the module" in line
 
 
@@ -181,7 +181,7 @@ def test_a_signal_during_each_step_of_the_start_ends_it(serve: Callable[..., Ser
         one.signal(number)
         time.sleep(0.05)
     # The second one of two may come when all is undone and nobody listens any more.
-    assert one.wait() in (0, -plan[-1] if plan[1:] else 0), one.text()
+    assert one.wait(START_S) in (0, -plan[-1] if plan[1:] else 0), one.text()
     assert one.last_words == [] and not any("Traceback" in line for line in one.err), one.text()
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), f"the children {children} are gone")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import time
 from datetime import datetime
 from pathlib import Path
@@ -232,3 +233,24 @@ def send_sms(message: Message) -> None:
     """A hook of the operator's."""
     with open(FOLDER / "sms", "a") as file:
         file.write(f"{message.caller} {message.tool} {message.status} {message.result}\n")
+
+
+@tool(mode="queued", timeout=8)
+def leave() -> None:
+    """End the process that runs the job, as if all were well."""
+    os._exit(0)
+
+
+@tool(mode="queued", timeout=8, effects="once")
+def leave_paying() -> None:
+    """End the process in the middle of a payment."""
+    os._exit(0)
+
+
+@tool(mode="queued", timeout=20)
+def with_child() -> None:
+    """Start a program and wait for it."""
+    child = subprocess.Popen(["sleep", "300"])
+    (FOLDER / "child.part").write_text(str(child.pid))
+    (FOLDER / "child.part").rename(FOLDER / "child")
+    child.wait()

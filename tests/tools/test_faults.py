@@ -1,8 +1,9 @@
-"""At most once: a hundred random faults while tool calls append lines to a file.
+"""At most once, and an answer in time: a hundred random faults while tool calls append lines to a file.
 
 Faults are strewn over a stream of tool calls from two callers of the queue (as two workers would be) that is run by
 four tool workers. At the end each line is there at most once, and each outcome is true: `ok` with its line, and
-anything that says "nothing was done" without one. `unknown` is the only word for what can't be told.
+anything that says "nothing was done" without one. `unknown` is the only word for what can't be told. No tool worker
+ends that wasn't told to, and no caller waits for longer than a tool may take.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 import pytest
 from redis.exceptions import RedisError
+from rq.command import send_command
 
 from tests.tools import conftest
 from tools import rig
@@ -35,7 +37,16 @@ FAULTS = 100
 CALLS = 4  # begun before each fault
 PACE_S = 0.3
 WORKERS = 4
-SPECS = load_tools([f"{Path(__file__).with_name('shop.py')}:append"])
+SHOP = Path(__file__).with_name("shop.py")
+SPECS = load_tools([f"{SHOP}:append", f"{SHOP}:leave"])
+PATIENCE_S = 5.0
+DAMAGE: list[tuple[str, str | bytes]] = [
+    ("timeout", "soon"),
+    ("created_at", "yesterday"),
+    ("data", b"\xff"),
+    ("retries_left", "x"),
+    ("dependency_ids", "{"),
+]
 
 
 @dataclass
@@ -51,6 +62,9 @@ class Storm:
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     recent: list[ToolRequest] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
+    damaged: set[str] = field(default_factory=set)
+    told: set[int] = field(default_factory=set)  # the pids of tool workers that were killed, or told to end
+    waited_s: list[float] = field(default_factory=list)
 
     def spawn(self, body: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(body)
@@ -67,7 +81,9 @@ class Storm:
         self.asked[request.tool_call_id] += 1
 
         async def body() -> None:
+            began = asyncio.get_running_loop().time()
             self.outcomes[request.tool_call_id].append(await catalog.run(request))
+            self.waited_s.append(asyncio.get_running_loop().time() - began)
 
         self.spawn(body())
 
@@ -82,6 +98,11 @@ class Storm:
             self.give_up_waiting,
             self.redeliver,
             self.cancel,
+            self.stop_twice,
+            self.leave,
+            self.damage,
+            self.redis_refuses,
+            self.redis_is_full,
         ]
         chosen = self.dice.choice(faults)
         await asyncio.sleep(self.dice.uniform(0, 0.06))
@@ -100,7 +121,10 @@ class Storm:
         self.workers.start(wait=False)
 
     async def kill_job(self) -> None:
-        for pid in conftest.children_of(self.a_worker().pid):
+        told = set(self.told)
+        worker = self.a_worker()
+        self.told = told  # it is to outlive this
+        for pid in conftest.children_of(worker.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
@@ -138,14 +162,70 @@ class Storm:
         for catalog in self.catalogs:
             await catalog.cancel(request.call_id, request.tool_call_id)
 
+    async def stop_twice(self) -> None:
+        """Two stops of one job, as of two callers, over some latency."""
+        client = self.redis.client
+        request = self.dice.choice(self.recent)
+        with contextlib.suppress(RedisError):
+            for _ in range(2):
+                owner = client.hget(names.job_key(request.job_id), "worker_name")
+                if isinstance(owner, bytes):
+                    send_command(client, owner.decode(), "stop-job", job_id=request.job_id)
+                await asyncio.sleep(self.dice.choice([0, 0.01, 0.06]))
+
+    async def leave(self) -> None:
+        """A job whose tool leaves by os._exit(0): its fork is gone, and is to be stopped."""
+        number = sum(self.asked.values())
+        request = ToolRequest(call_id="leaving", tool_call_id=f"x{number}", name="leave", arguments="{}")
+        catalog = self.dice.choice(self.catalogs)
+        self.spawn(self.left(request, catalog))
+        await asyncio.sleep(self.dice.choice([0.01, 0.03, 0.06]))
+        with contextlib.suppress(RedisError):
+            for channel in self.redis.client.pubsub_channels("rq:pubsub:*"):
+                self.redis.client.publish(channel, json.dumps({"command": "kill-horse"}))
+
+    async def left(self, request: ToolRequest, catalog: Catalog) -> None:
+        outcome = await catalog.run(request)
+        assert outcome.status in ("failed", "unavailable", "cancelled", "timeout"), outcome
+
+    async def damage(self) -> None:
+        """A job's record is changed while it waits or runs."""
+        field, value = self.dice.choice(DAMAGE)
+        request = self.dice.choice(self.recent)
+        with contextlib.suppress(RedisError):
+            key = names.job_key(request.job_id)
+            if self.redis.client.exists(key):
+                self.redis.client.hset(key, field, value)
+                self.damaged.add(request.tool_call_id)
+
+    async def redis_refuses(self) -> None:
+        """A failover that comes back: all connections are to a replica for a while."""
+        with contextlib.suppress(RedisError):
+            self.redis.client.slaveof("127.0.0.1", 1)
+            await asyncio.sleep(self.dice.uniform(0, 0.4))
+            self.redis.client.slaveof()
+
+    async def redis_is_full(self) -> None:
+        with contextlib.suppress(RedisError):
+            self.redis.client.config_set("maxmemory", 1)
+            await asyncio.sleep(self.dice.uniform(0, 0.4))
+            self.redis.client.config_set("maxmemory", 0)
+
     def a_worker(self) -> conftest.Child:
         alive = [process for process in self.workers.processes if process.poll() is None]
-        return self.dice.choice(alive[-WORKERS:])
+        found = self.dice.choice(alive[-WORKERS:])
+        self.told.add(found.pid)
+        return found
+
+    def ended_by_themselves(self) -> list[int]:
+        """Tool workers that nobody has told to end."""
+        return [p.pid for p in self.workers.processes if p.poll() is not None and p.pid not in self.told]
 
     # What is left when it has calmed down
 
     async def calm(self) -> None:
         await asyncio.gather(*self.tasks)
+        assert not self.ended_by_themselves(), self.workers.log[-4000:]
         for process in self.workers.processes:
             if process.poll() is None:
                 os.kill(process.pid, signal.SIGTERM)
@@ -156,7 +236,7 @@ class Storm:
         )
 
 
-def lies(key: str, outcomes: list[Outcome], effects: int) -> list[str]:
+def lies(key: str, outcomes: list[Outcome], effects: int, *, damaged: bool) -> list[str]:
     """Return what the outcomes of one tool call say that isn't so."""
     said = [outcome.status for outcome in outcomes]
     wrong = []
@@ -168,7 +248,7 @@ def lies(key: str, outcomes: list[Outcome], effects: int) -> list[str]:
     undone = {"failed", "timeout", "cancelled"} & set(said) or set(said) == {"unavailable"}
     if undone and effects:
         wrong.append(f"{key}: told as undone, but done ({[(o.status, o.detail) for o in outcomes]})")
-    if set(said) - {"ok", "unknown", "cancelled", "timeout", "unavailable"}:
+    if set(said) - {"ok", "unknown", "cancelled", "timeout", "unavailable", *(["failed"] if damaged else [])}:
         wrong.append(f"{key}: {[(o.status, o.detail) for o in outcomes]}")
     return wrong
 
@@ -196,9 +276,16 @@ async def test_a_hundred_faults_double_nothing_and_lose_nothing(redis_server, wo
         for runner in runners:
             await runner.aclose()
     effects = Counter((tmp_path / "effects").read_text().split())
-    wrong = [line for key, found in storm.outcomes.items() for line in lies(key, found, effects[key])]
+    wrong = [
+        line
+        for key, found in storm.outcomes.items()
+        for line in lies(key, found, effects[key], damaged=key in storm.damaged)
+    ]
     statuses = Counter(outcome.status for found in storm.outcomes.values() for outcome in found)
-    print(f"seed {seed}: {statuses}; {sum(effects.values())} effects; {dict(storm.done)}")
+    silent = sum(waited > PATIENCE_S for waited in storm.waited_s)
+    doubled = sum(count > 1 for count in effects.values())
+    print(f"seed {seed}: {len(storm.outcomes)} calls, {len(storm.waited_s)} answers, {silent} over {PATIENCE_S:g} s")
+    print(f"{dict(statuses)}; {sum(effects.values())} effects, {doubled} doubled; {dict(storm.done)}")
     assert not wrong, f"seed {seed}: {wrong}"
     assert {key: len(found) for key, found in storm.outcomes.items()} == storm.asked  # each who asked was answered
     assert sum(storm.done.values()) == FAULTS

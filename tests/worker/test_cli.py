@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tools import rig
 from worker import cli
 from worker.agent.agent_file import AgentFileError
 from worker.errors import HostError, SettingsError
@@ -133,7 +134,7 @@ def test_a_missing_dashboard_says_how_to_get_it(run, monkeypatch: pytest.MonkeyP
     code, _, errors = run("dashboard")
     assert (code, errors.splitlines()[-1]) == (
         1,
-        "offhook: rq-dashboard is not installed; run: uv run --group dashboard offhook dashboard",
+        "offhook: rq-dashboard is not installed: uv sync --group dashboard",
     )
 
 
@@ -178,6 +179,39 @@ def test_tools_run_prints_the_outcome(run, monkeypatch, bare_environment: Path) 
     monkeypatch.setenv("OFFHOOK_AGENT", str(bare_environment))
     code, out, _ = run("tools", "run", "add", '{"a": 2, "b": 3}')
     assert code == 0 and "5" in out
+
+
+QUEUED = '''
+import os
+from tools import tool
+
+@tool(mode="queued")
+def where() -> int:
+    """Say in which process it runs."""
+    return os.getppid()
+'''
+
+
+def test_tools_run_takes_a_queued_tool_through_the_queue_or_says_why_not(run, monkeypatch, tmp_path: Path) -> None:
+    file = tmp_path / "where.py"
+    file.write_text(QUEUED)
+    (tmp_path / "agent.toml").write_text(f'[tools]\nmodules = ["{file}"]')
+    monkeypatch.setenv("OFFHOOK_AGENT", str(tmp_path / "agent.toml"))
+    here = "offhook: where runs in this process, not through the queue: "
+    code, out, errors = run("tools", "run", "where")
+    assert (code, json.loads(out)) == (0, {"result": os.getppid()})
+    assert errors.splitlines()[-1] == f"{here}REDIS_URL is not set"
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
+    code, out, errors = run("tools", "run", "where")
+    assert code == 0 and f"{here}Redis does not answer" in errors
+    with rig.RedisServer.temporary() as redis:
+        monkeypatch.setenv("REDIS_URL", redis.url)
+        code, out, errors = run("tools", "run", "where")
+        assert code == 0 and f"{here}no tool worker is there; start one: offhook tool-worker" in errors
+        with rig.tool_worker(redis.url, [str(file)]):
+            code, out, errors = run("tools", "run", "where")
+            assert code == 0 and here not in errors
+            assert json.loads(out)["result"] not in (os.getppid(), os.getpid()), "its parent is the tool worker"
 
 
 @pytest.mark.parametrize(

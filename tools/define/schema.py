@@ -176,6 +176,11 @@ def _schema_of(annotation: Any, parameter: inspect.Parameter, where: str) -> dic
             f"{where}: {parameter.name} is a {shown}, which can't be described to a model: take str, int, float, bool,"
             " a date, an Enum, a Literal, a pydantic model, or lists and dicts of these"
         ) from None
+    if _has_bytes(full):
+        raise ToolDefinitionError(
+            f"{where}: {parameter.name} takes bytes, which a model can't send: take str, or pydantic's Base64Bytes"
+        )
+    _check_default(annotation, parameter, where)
     schema: dict[str, Any] = _slim(_inlined(full, full.get("$defs", {}), ()))
     if "$ref" not in json.dumps(schema):
         schema.pop("$defs", None)
@@ -183,6 +188,26 @@ def _schema_of(annotation: Any, parameter: inspect.Parameter, where: str) -> dic
     if parameter.default not in (parameter.empty, None) and _is_json(parameter.default):
         schema["default"] = parameter.default
     return schema
+
+
+def _has_bytes(node: Any) -> bool:
+    if isinstance(node, list):
+        return any(map(_has_bytes, node))
+    return isinstance(node, dict) and (node.get("format") == "binary" or any(map(_has_bytes, node.values())))
+
+
+def _check_default(annotation: Any, parameter: inspect.Parameter, where: str) -> None:
+    """Where the model leaves an argument out, the function gets the default as it is: it has to be of the type."""
+    if parameter.default in (parameter.empty, None):
+        return
+    try:
+        TypeAdapter(annotation).validate_python(parameter.default, strict=True)
+    except ValidationError as error:
+        why = error.errors(include_url=False, include_input=False, include_context=False)[0]["msg"]
+        raise ToolDefinitionError(
+            f"{where}: the default of {parameter.name}, {repr(parameter.default)[:60]}, does not fit its type ({why}):"
+            " correct one of them"
+        ) from None
 
 
 def _inlined(node: Any, defs: Mapping[str, Any], inside: tuple[str, ...]) -> Any:

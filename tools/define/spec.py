@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal, TypeVar, get_args, overload
 
-from tools.define.schema import Signature, signature_of
+from tools.define.schema import Signature, nearest, signature_of
 from tools.define.source import place_of
 from tools.errors import ToolDefinitionError
 
@@ -33,6 +33,12 @@ ATTRIBUTE = "__tool__"
 LONGEST_PAUSE_S = 60.0
 MOST_RETRIES = 10
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what the providers take as a function's name
+
+_CHOICES = ("mode", "on_hangup", "on_barge_in", "effects", "retries", "notify")
+_OPTIONS = (
+    *("name", "description", "timeout", "filler", "grace", "backoff", "cache", "secrets", "summary"),
+    *_CHOICES,
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -177,6 +183,8 @@ def spec_of(
     if not inspect.isroutine(function):
         raise ToolDefinitionError(f"tool {function!r}: @tool goes on a function")
     where = f"tool {place_of(function)}"
+    _check_options(where, choices)
+    _check_types(where, name=name, description=description, summary=summary, notify=choices.get("notify"))
     found_name = name if name is not None else function.__name__
     words = description if description is not None else inspect.getdoc(function)
     if not _NAME.fullmatch(found_name):
@@ -186,13 +194,17 @@ def spec_of(
     if not words:
         raise ToolDefinitionError(f"{where}: it has no docstring: say in it what the tool does, for the model")
     for label, seconds in (("timeout", timeout), ("grace", grace), ("backoff", backoff), ("cache", cache)):
-        if seconds is not None and not 0 < seconds <= 24 * 3600:
+        number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        if seconds is not None and not (number and 0 < seconds <= 24 * 3600):
             raise ToolDefinitionError(f"{where}: {label}={seconds!r} is wrong: give seconds, more than 0")
     kinds = (("mode", Mode), ("on_hangup", OnHangup), ("on_barge_in", OnBargeIn), ("effects", Effects))
     for label, allowed in kinds:
         if label in choices and choices[label] not in get_args(allowed):
             choice = ", ".join(get_args(allowed))
             raise ToolDefinitionError(f"{where}: {label}={choices[label]!r} is wrong: it is one of {choice}")
+    for label, texts in (("filler", filler), ("secrets", secrets)):
+        if not isinstance(texts, Iterable) or not all(isinstance(text, str) for text in texts):
+            raise ToolDefinitionError(f"{where}: {label}={texts!r} is wrong: give a text, or a list of texts")
     _check_again(where, choices, cache)
     return ToolSpec(
         name=found_name,
@@ -208,6 +220,21 @@ def spec_of(
         summary=summary if summary is not None else found_name.replace("_", " ").replace("-", " "),
         **choices,
     )
+
+
+def _check_options(where: str, choices: Mapping[str, Any]) -> None:
+    """Say which option there is in the place of one that there isn't."""
+    for option in choices:
+        if option not in _CHOICES:
+            near = nearest(option, _OPTIONS)
+            hint = f"did you mean {near}?" if near else f"the options are: {', '.join(_OPTIONS)}"
+            raise ToolDefinitionError(f"{where}: there is no option {option}; {hint}")
+
+
+def _check_types(where: str, **texts: object) -> None:
+    for label, text in texts.items():
+        if text is not None and not isinstance(text, str):
+            raise ToolDefinitionError(f"{where}: {label}={text!r} is wrong: give a text")
 
 
 def _check_again(where: str, choices: dict[str, Any], cache: float | None) -> None:

@@ -1,33 +1,35 @@
 """The calling side's blocking half: puts jobs into Redis, and takes them out again. For threads, never for the loop.
 
-Redis' time-outs are short and nothing is retried inside the library. What was sent without an answer may be sent again:
-a job's id is made of the tool call's, and a second one of that id is refused.
+Redis' time-outs are short, and inside the library only what Redis has refused is retried, on a new connection. What was
+sent without an answer may be sent again: a job's id is made of the tool call's, and a second one of that id is refused.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, WatchError
 from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.retry import Retry as Reconnect
 from rq import Queue
-from rq.command import send_stop_job_command
+from rq.command import send_command
 from rq.exceptions import DuplicateJobError, InvalidJobOperation, NoSuchJobError
-from rq.job import Dependency, Job, JobStatus, Retry
+from rq.job import Dependency, JobStatus, Retry
 from rq.serializers import JSONSerializer
 
 from tools.define.chain import Step
 from tools.define.spec import ToolSpec
 from tools.errors import QueueUnavailable
-from tools.queue import names
+from tools.queue import lifetimes, names
+from tools.queue.job import QueueJob
+from tools.queue.refusals import Redial, refusal_of
 from tools.tool_call.request import ToolRequest
 
 STOP_GRACE_S = 5  # RQ's own time-out comes this much after ours, for when nobody is left to stop the job
@@ -71,9 +73,10 @@ class QueueClient:
             settings.url,
             socket_timeout=settings.timeout_s,
             socket_connect_timeout=settings.timeout_s,
-            retry=Reconnect(NoBackoff(), 0),
+            retry=Redial(self.drop),
         )
-        self._queue = Queue(settings.queue, connection=self.redis, serializer=JSONSerializer)
+        self._queue = Queue(settings.queue, connection=self.redis, job_class=QueueJob, serializer=JSONSerializer)
+        self._health_key = names.health_key(uuid.uuid4().hex)
 
     def enqueue(self, tickets: Sequence[Ticket], give_up: float) -> bool:
         """Put the jobs of a tool call into Redis, all or none, unless the last one's id is there already.
@@ -85,7 +88,7 @@ class QueueClient:
             raise QueueUnavailable("Redis is too slow: the time was up before a thread was free")
         try:
             # Finds out that Redis is away before anything is sent whose fate would be uncertain then.
-            self.redis.ping()
+            self.check()
         except (RedisError, OSError) as error:
             raise QueueUnavailable(reason(error)) from None
         for _attempt in range(2):  # a second time is safe: the job's id is unique
@@ -95,13 +98,19 @@ class QueueClient:
                 else:
                     self._chain(tickets)
                 return True
-            except (DuplicateJobError, WatchError):
+            except DuplicateJobError:
                 return True
+            except WatchError:
+                pass  # another one was first, or the connection broke: the second time tells
             except (RedisConnectionError, RedisTimeoutError, OSError):
                 time.sleep(0.05)
             except RedisError as error:
                 raise QueueUnavailable(reason(error)) from None
         return False
+
+    def check(self) -> None:
+        """Find out whether Redis takes what is written to it. Raises a RedisError or OSError where it doesn't."""
+        self.redis.set(self._health_key, "1", ex=names.HEALTH_TTL_S)
 
     def cancel(self, job_id: str) -> Stopped:
         """Take a tool call's jobs out of the queue, or stop them. Raises `QueueUnavailable`."""
@@ -112,12 +121,17 @@ class QueueClient:
         except (RedisError, OSError) as error:
             raise QueueUnavailable(reason(error)) from None
 
+    def drop(self) -> None:
+        """Close the connections that nobody uses at the moment: they lead to a server that refuses."""
+        self.redis.connection_pool.disconnect(inuse_connections=False)
+
     def close(self) -> None:
         """Close the connections."""
         self.redis.close()
 
     def _one(self, ticket: Ticket) -> None:
         self._queue.enqueue_call(names.ENTRY, job_id=ticket.job_id, unique=True, **self._options(ticket))
+        self._renew()
 
     def _chain(self, tickets: Sequence[Ticket]) -> None:
         """RQ's `unique` doesn't go with dependencies: the same by a transaction on the last job's key."""
@@ -129,7 +143,7 @@ class QueueClient:
             pipe.multi()
             for ticket in tickets:
                 needs = Dependency(list(ticket.needs), allow_failure=True) if ticket.needs else None
-                job = Job.create(
+                job = QueueJob.create(
                     names.ENTRY,
                     id=ticket.job_id,
                     origin=self.settings.queue,
@@ -147,12 +161,19 @@ class QueueClient:
             pipe.rpush(names.steps_key(last), *(ticket.job_id for ticket in tickets[:-1]))
             pipe.expire(names.steps_key(last), names.MARK_TTL_S)
             pipe.execute()
+        self._renew()
+
+    def _renew(self) -> None:
+        """Renew the lifetimes of what all jobs share: a list that ran empty begins without one."""
+        with contextlib.suppress(RedisError, OSError):  # the next one does it, too
+            lifetimes.renew(self.redis, self.settings.queue, time.time())
 
     def _options(self, ticket: Ticket) -> dict[str, Any]:
         pauses = [round(delay) for delay in ticket.spec.delays_s]
         return {
             "args": (ticket.payload,),
             "timeout": math.ceil(ticket.limit_s) + STOP_GRACE_S,
+            "ttl": names.WAITING_TTL_S,
             "result_ttl": self.settings.result_ttl_s,
             "failure_ttl": self.settings.failure_ttl_s,
             "description": names.description(ticket.spec.name, ticket.spec.summary),
@@ -168,13 +189,17 @@ class QueueClient:
             self.redis.set(names.cancel_key(job_id), "1", ex=names.MARK_TTL_S)
             found: Any = self.redis.lrange(names.steps_key(job_id), 0, -1)
             steps = [step.decode() for step in found]
-            job = Job.fetch(job_id, connection=self.redis, serializer=JSONSerializer)
+            job = QueueJob.fetch(job_id, connection=self.redis, serializer=JSONSerializer)
             status = job.get_status(refresh=False)
             if status == JobStatus.STARTED:
-                send_stop_job_command(self.redis, job_id, serializer=JSONSerializer)
+                if not job.worker_name:
+                    return "over", steps
+                send_command(self.redis, job.worker_name, "stop-job", job_id=job_id)
                 return "stopped", steps
             if status in (JobStatus.QUEUED, JobStatus.DEFERRED, JobStatus.SCHEDULED, JobStatus.CREATED):
+                job.origin = self.settings.queue  # also where it says otherwise
                 job.cancel()
+                self._renew()
                 return "removed", steps
             return "over", steps
         except NoSuchJobError:
@@ -229,6 +254,8 @@ def _meta(spec: ToolSpec, payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def reason(error: Exception) -> str:
-    """Say what is wrong with Redis without its address, which may hold a password."""
+    """Say what is wrong with Redis, and its remedy, without its address, which may hold a password."""
+    if refusal := refusal_of(error):
+        return f"Redis refuses ({refusal.answer}): {refusal.mend}"
     kind = "does not answer" if isinstance(error, RedisConnectionError | RedisTimeoutError | OSError) else "refuses"
     return f"Redis {kind} ({type(error).__name__})"

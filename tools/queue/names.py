@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from tools.tool_call.request import job_id
+
+_JOB_ID = re.compile(rb"[A-Za-z0-9_-]+")
 
 QUEUE = "tools"
 ENTRY = "tools.jobs.run_tool"
@@ -14,6 +18,10 @@ NOTICE_DESCRIPTION = "notice"
 DEFAULT_CHANNEL, SEND, CALL_BACK = "default", "send", "call_back"  # where ends are told; others are the operator's own
 
 MARK_TTL_S = 7 * 24 * 3600  # how long "was cancelled" and "has run" are remembered
+WAITING_TTL_S = 8 * 24 * 3600  # of a job that nobody has taken yet: longer than any mark on it
+CANCELLED_TTL_S = 24 * 3600  # of the record of a job that never ran
+SHARED_TTL_S = 9 * 24 * 3600  # of lists and registries, after the last one has written to them
+HEALTH_TTL_S = 60
 ENDED_TTL_S = 3600
 PROGRESS_TTL_S = 3600
 PROGRESS_KEPT = 20
@@ -31,6 +39,11 @@ def description(tool: str, summary: str) -> str:
 def job_key(job: str) -> str:
     """RQ's hash of a job."""
     return f"rq:job:{job}"
+
+
+def is_job_id(entry: bytes) -> bool:
+    """Whether what stands in a list of jobs can be the id of one, by RQ's rule."""
+    return _JOB_ID.fullmatch(entry) is not None
 
 
 def queue_key(queue: str) -> str:
@@ -71,6 +84,16 @@ def notice_id(job: str) -> str:
 def workers_key(queue: str) -> str:
     """RQ's set of the workers of a queue."""
     return f"rq:workers:{queue}"
+
+
+def health_key(runner: str) -> str:
+    """What a runner writes to find out whether Redis takes writes: a replica and a full one answer PING, too."""
+    return f"offhook:health:{runner}"
+
+
+def damaged_key(key: str) -> str:
+    """Where what stands in the way of a job's own keys is set aside."""
+    return f"offhook:damaged:{key}"
 
 
 def steps_key(job: str) -> str:

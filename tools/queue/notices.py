@@ -17,6 +17,7 @@ from rq.job import Retry
 from rq.serializers import JSONSerializer
 
 from tools.queue import names
+from tools.queue.job import QueueJob
 from tools.queue.store import late, promises
 from tools.queue.store.late import Orphan
 from tools.tool_call.outcome import Outcome
@@ -67,12 +68,13 @@ def _settled(redis: Redis, queue: str, orphan: Orphan, outcome: Outcome) -> None
         return
     tries = pauses()
     try:
-        Queue(queue, connection=redis, serializer=JSONSerializer).enqueue_call(
+        Queue(queue, connection=redis, job_class=QueueJob, serializer=JSONSerializer).enqueue_call(
             names.NOTICE_ENTRY,
             args=({"call_id": orphan.call_id, "tool_call_id": orphan.tool_call_id},),
             job_id=names.notice_id(orphan.job_id),
             unique=True,
             timeout=TIMEOUT_S,
+            ttl=names.WAITING_TTL_S,
             result_ttl=TTL_S,
             failure_ttl=TTL_S,
             description=names.NOTICE_DESCRIPTION,

@@ -52,7 +52,7 @@ class QueuedRunner:
         """Connect to nothing yet. Close it with `aclose`."""
         self._settings = settings
         self._client = QueueClient(settings)
-        self._reader = ResultReader(settings.url, timeout_s=settings.timeout_s)
+        self._reader = ResultReader(settings.url, timeout_s=settings.timeout_s, on_refused=self._client.drop)
         self._threads = ThreadPoolExecutor(ENQUEUERS, thread_name_prefix="offhook-queue")
 
     async def run(
@@ -167,11 +167,15 @@ class QueuedRunner:
         return await self.ask(late.results, call_id)
 
     async def healthy(self, timeout_s: float = 0.5) -> bool:
-        """Tell whether Redis answers a PING in time."""
+        """Tell whether Redis takes what is written to it, in time: a replica and a full one answer PING, too."""
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._reader.ping()
-        except (RedisError, OSError, TimeoutError):
+                await self._reader.check()
+                return True
+        except TimeoutError:
+            return False
+        except (RedisError, OSError) as error:
+            log.debug("redis_unhealthy", reason=reason(error))
             return False
 
     async def aclose(self) -> None:
@@ -214,6 +218,8 @@ def _outcome(spec: ToolSpec, finished: Finished) -> Outcome:
             return Outcome.from_dict(finished.value)
         case "never_queued":
             return failure("unavailable", detail=finished.reason)
+        case "never_ran":
+            return failure("failed", detail=finished.reason)
         case "cancelled" if finished.reason == STOPPED:
             return _in_doubt(spec, "cancelled", "stopped while it was running")
         case "cancelled":

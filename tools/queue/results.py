@@ -4,6 +4,9 @@ RQ appends a job's result to the stream `rq:results:<job>`, so that one connecti
 blocked read is woken through a stream of our own when a job is added. Once a second some jobs are looked over: that
 finds those that were cancelled or deleted elsewhere, which write no result. Where a Redis forbids XREAD, looking over
 is all there is, every 50 ms. While Redis is away the waiting goes on: results that come with it are found.
+
+A demoted master goes on to answer whoever reads, so that nobody who only waits would notice: the same look writes, too,
+and where that is refused all connections are dialled again.
 """
 
 from __future__ import annotations
@@ -16,14 +19,11 @@ from typing import Any
 
 import structlog
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from tools.queue import names
-from tools.queue.finished import RETRIED, Finished, How, finished
+from tools.queue.finished import RETRIED, Finished, How, finished, kind_of
+from tools.queue.refusals import AsyncRedial, is_away, refusal_of
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +31,7 @@ BLOCK_MS = 1000
 AUDIT_S = 1.0
 AUDIT_JOBS = 50  # at once: a question for 300 holds the loop for some 10 ms
 POLL_S = 0.05
+_WRONG_TYPE = "WRONGTYPE"
 RECONNECT_S = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 
 
@@ -44,13 +45,13 @@ class _Watch:
     on_progress: list[Callable[[str], None]] = field(default_factory=list)
 
 
-def client(url: str, timeout_s: float) -> Redis:
-    """Return an async client that doesn't retry: waiting is decided here, not inside the library."""
+def client(url: str, timeout_s: float, on_refused: Callable[[], None]) -> Redis:
+    """Return an async client that retries nothing but refusals: waiting is decided here, not inside the library."""
     return Redis.from_url(
         url,
         socket_timeout=timeout_s,
         socket_connect_timeout=min(timeout_s, 1.0),
-        retry=Retry(NoBackoff(), 0),
+        retry=AsyncRedial(on_refused),
         protocol=2,
     )
 
@@ -58,11 +59,19 @@ def client(url: str, timeout_s: float) -> Redis:
 class ResultReader:
     """Waits for the results of many jobs with one connection. All methods are for the event loop's thread."""
 
-    def __init__(self, url: str, *, timeout_s: float = 1.0) -> None:
-        """Connect to nothing yet: the reading task starts with the first job."""
-        self._control = client(url, timeout_s)
-        self._blocking = client(url, BLOCK_MS / 1000 + 2.0)
-        self._wake_key = names.wake_key(uuid.uuid4().hex)
+    def __init__(self, url: str, *, timeout_s: float = 1.0, on_refused: Callable[[], None] = lambda: None) -> None:
+        """Connect to nothing yet: the reading task starts with the first job.
+
+        on_refused: told when Redis refuses what it is asked, so that others, too, may dial anew.
+        """
+        self._control = client(url, timeout_s, self._found_refusal)
+        self._blocking = client(url, BLOCK_MS / 1000 + 2.0, self._found_refusal)
+        self._on_refused = on_refused
+        runner = uuid.uuid4().hex
+        self._wake_key = names.wake_key(runner)
+        self._health_key = names.health_key(runner)
+        self._audited = float("-inf")
+        self._stale = False  # what is dialled leads to a server that refuses
         self._woken = "0-0"
         self._next = 0
         self._watched: dict[str, _Watch] = {}
@@ -112,9 +121,9 @@ class ResultReader:
         if not self._watched:
             self._some.clear()
 
-    async def ping(self) -> bool:
-        """Ask Redis whether it is there. Raises a RedisError where it isn't."""
-        return bool(await self._command("PING"))
+    async def check(self) -> None:
+        """Find out whether Redis takes what is written to it. Raises a RedisError or OSError where it doesn't."""
+        await self._command("SET", self._health_key, "1", "EX", str(names.HEALTH_TTL_S))
 
     async def length(self, key: str) -> int:
         """Return the length of a list."""
@@ -148,33 +157,60 @@ class ResultReader:
             self._waking = None
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        audited = loop.time()
         failures = 0
         while not self._closed:
             await self._some.wait()
             try:
-                if self._push:
-                    await self._read()
-                if not self._push or loop.time() - audited >= AUDIT_S:
-                    await self._look_over()
-                    audited = loop.time()
-                    await asyncio.sleep(0 if self._push else POLL_S)
+                await self._look()
                 if failures:
                     log.info("redis_is_back", waiting=len(self._watched))
                 failures = 0
-            except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+            except (RedisError, OSError) as error:
+                if not is_away(error) or isinstance(error, NoPermissionError):
+                    await self._refused(error)
+                    continue
                 failures += 1
                 if failures == 1:
-                    log.warning("redis_is_away", waiting=len(self._watched), error=type(error).__name__)
+                    self._tell(error)
                 await asyncio.sleep(RECONNECT_S[min(failures, len(RECONNECT_S)) - 1])
-            except RedisError as error:
-                await self._refused(error)
             except Exception:
                 log.exception("result_reader_failed")  # our bug: waiting for the others has to go on
                 await asyncio.sleep(1.0)
 
-    async def _refused(self, error: RedisError) -> None:
+    async def _look(self) -> None:
+        """Read once what comes, and now and then look some jobs over."""
+        if self._stale:
+            self._stale = False
+            await self._control.connection_pool.disconnect(inuse_connections=False)
+            await self._blocking.connection_pool.disconnect()
+        if self._push:
+            await self._read()
+        now = asyncio.get_running_loop().time()
+        due = now - self._audited >= AUDIT_S
+        if due:
+            self._audited = now
+            await self.check()
+        if due or not self._push:
+            await self._look_over()
+            await asyncio.sleep(0 if self._push else POLL_S)
+
+    def _found_refusal(self) -> None:
+        self._stale = True
+        self._on_refused()
+
+    def _tell(self, error: Exception) -> None:
+        if refusal := refusal_of(error):
+            log.error("redis_refuses", answer=refusal.answer, mend=refusal.mend, waiting=len(self._watched))
+        else:
+            log.warning("redis_is_away", waiting=len(self._watched), error=type(error).__name__)
+
+    async def _refused(self, error: Exception) -> None:
+        if _WRONG_TYPE in str(error):  # one job's key is no stream: that one is told, the others go on
+            try:
+                await self._look_over()
+            except RedisError:
+                await asyncio.sleep(POLL_S)
+            return
         if self._push and isinstance(error, ResponseError):
             self._push = False
             log.warning("results_are_polled", reason="this Redis does not let us XREAD", error=type(error).__name__)
@@ -227,8 +263,13 @@ class ResultReader:
             for job in jobs:
                 pipe.hget(names.job_key(job), "status")
                 pipe.xrange(names.result_key(job), min=f"({self._watched[job].after}", count=1)
-            answers = await pipe.execute()
+            answers = await pipe.execute(raise_on_error=False)
         for job, status, results in zip(jobs, answers[::2], answers[1::2], strict=True):
+            if unreadable := next((answer for answer in (results, status) if isinstance(answer, Exception)), None):
+                if _WRONG_TYPE not in str(unreadable):
+                    raise unreadable
+                self.resolve(job, Finished("died", reason="what is in Redis in its place can't be read"))
+                continue
             for entry, fields in results:
                 self._result(job, entry.decode(), fields)
             if not results:
@@ -270,6 +311,6 @@ class ResultReader:
         if watch is None:
             return
         watch.after = entry
-        kind = int(fields.get(b"type", b"0"))
+        kind = kind_of(fields)
         if kind != RETRIED:
             self.resolve(job, finished(kind, fields))

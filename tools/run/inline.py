@@ -18,6 +18,7 @@ import structlog
 from tools.define.context import ToolContext
 from tools.define.spec import ToolSpec
 from tools.errors import ToolError
+from tools.foreign import is_our_stop
 from tools.tool_call.outcome import Outcome, failure, raised, returned
 
 log = structlog.get_logger(__name__)
@@ -85,9 +86,11 @@ class InlineRunner:
         started.append(asyncio.get_running_loop().time())
         try:
             value = await call()
-        except Exception as error:
+        except BaseException as error:  # SystemExit would end the loop, and every call on it
+            if is_our_stop(error):
+                raise
             return error
-        return await asyncio.to_thread(encode, value)  # encoding a large result takes ms
+        return await asyncio.to_thread(_encoded, encode, value)  # encoding a large result takes ms
 
     async def _in_thread(self, spec: ToolSpec, call: Call, encode: Encode, started: list[float]) -> Ended:
         loop = asyncio.get_running_loop()
@@ -102,16 +105,31 @@ class InlineRunner:
         def body() -> None:
             end: Ended
             try:
-                end = encode(call())
+                value = call()
             except BaseException as error:  # SystemExit too: it must not be lost with the thread
                 end = error
+            else:
+                end = _encoded(encode, value)
             with contextlib.suppress(RuntimeError):  # the loop has closed meanwhile
                 loop.call_soon_threadsafe(deliver, end)
 
         started.append(loop.time())
         inside = contextvars.copy_context()
-        threading.Thread(target=inside.run, args=(body,), name=f"tool-{spec.name}", daemon=True).start()
+        thread = threading.Thread(target=inside.run, args=(body,), name=f"tool-{spec.name}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system has no more threads
+            self._slots.release()
+            return error
         return await future
+
+
+def _encoded(encode: Encode, value: object) -> Ended:
+    """Make the outcome of what a tool returned. A value of its author's own kind may raise anything at that, too."""
+    try:
+        return encode(value)
+    except BaseException as error:
+        return error
 
 
 def _bound(spec: ToolSpec, arguments: Mapping[str, Any], context: ToolContext) -> Callable[[], Any]:
@@ -125,7 +143,7 @@ async def _with_retries(spec: ToolSpec, attempt: Callable[[], Awaitable[Ended]],
         end = await attempt()
         if isinstance(end, Outcome):
             return end
-        if isinstance(end, ToolError):
+        if isinstance(end, ToolError) or not isinstance(end, Exception | SystemExit):
             break
         log.warning("tool_raised", tool=spec.name, error=type(end).__name__, again=True, exc_info=end)
         await asyncio.sleep(pause_s)

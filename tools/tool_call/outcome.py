@@ -11,10 +11,10 @@ import math
 import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 from tools.errors import ToolError
 from tools.limits import RESULT_LIMIT
@@ -32,6 +32,9 @@ WORDS: Mapping[Status, str] = {
 }
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+UNREADABLE = (
+    "The tool did run, and what it does is done. Only its answer can't be read. Don't call it again to get the answer."
+)
 SUMMARY = 2048  # characters of a result that is too large which the model still sees
 DEPTH = 100
 
@@ -109,17 +112,17 @@ Keep = Callable[[str], tuple[str, int]]
 def returned(value: object, *, limit: int = RESULT_LIMIT, keep: Keep | None = None) -> Outcome:
     """Return the outcome of a tool that returned `value`. `keep` stores a text, and returns its handle and pages.
 
-    Pydantic models and dataclasses become objects; anything but an object is wrapped as {"result": value}. What JSON
-    can't hold is a failed outcome whose detail says what stands where; past `limit` bytes the model gets the size, an
-    outline, and either a handle to read it by pages or the beginning.
+    What JSON does not hold becomes what pydantic makes of it: models and dataclasses objects, dates, Decimals,
+    UUIDs and paths text, Enums their values, sets lists. Anything but an object is wrapped as {"result": value}. What
+    pydantic doesn't know is a failed outcome whose detail says what stands where; past `limit` bytes the model gets
+    the size, an outline, and either a handle to read it by pages or the beginning.
     """
-    plain = _plain(value)
     try:
+        plain = to_jsonable_python(value, by_alias=False)
         text = _dump(plain if isinstance(plain, dict) else {"result": plain})
         size = len(text.encode())
-    except (TypeError, ValueError, RecursionError):
-        words = "The tool has finished, but its answer can't be read."
-        return failure("failed", words, detail=f"the tool returned {_misfit(plain) or 'what JSON does not hold'}")
+    except (Exception, SystemExit):  # a value may be of its author's own kind, and raise anything
+        return failure("failed", UNREADABLE, detail=f"the tool returned {_misfit(value) or 'what JSON does not hold'}")
     if size <= limit:
         return Outcome(status="ok", output=text)
     detail = f"result of {size} bytes is over {limit}: cut"
@@ -138,14 +141,6 @@ def _dump(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    return value
-
-
 def _misfit(value: object, path: str = "result", depth: int = 0) -> str | None:
     """Say what JSON can't hold and where, by its type and never its value; None where all is well."""
     if value is None or isinstance(value, bool | int):
@@ -158,15 +153,25 @@ def _misfit(value: object, path: str = "result", depth: int = 0) -> str | None:
         return f"something nested deeper than {DEPTH} levels, or a list or dict that holds itself"
     children: Iterable[tuple[object, object]]
     if isinstance(value, dict):
-        if odd := next((key for key in value if not isinstance(key, str | int | float | None)), None):
+        if odd := next((key for key in value if not _becomes_json({key: 0})), None):
             return f"a {type(odd).__name__} as a key of {path}; the keys of a JSON object are text"
         children = value.items()
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, list | tuple | set | frozenset):
         children = enumerate(value)
+    elif _becomes_json(value):
+        return None
     else:
-        return f"a {type(value).__name__} at {path}; return text, numbers, lists and dicts (a date: .isoformat())"
+        return f"a {type(value).__name__} at {path}; return text, numbers, dates, models, lists and dicts"
     found = (_misfit(item, f"{path}[{str(key)[:40]!r}]", depth + 1) for key, item in children)
     return next((text for text in found if text), None)
+
+
+def _becomes_json(value: object) -> bool:
+    try:
+        _dump(to_jsonable_python(value, by_alias=False)).encode()
+    except (Exception, SystemExit):
+        return False
+    return True
 
 
 def _place(error: BaseException) -> str:

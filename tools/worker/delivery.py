@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 from redis import Redis
+from rq.timeouts import BaseTimeoutException
 
 from tools.queue import names
 from tools.queue.store import call_backs, late
@@ -35,7 +36,9 @@ def deliver(payload: Mapping[str, Any], redis: Redis, channels: Channels) -> dic
     if found.delivered_at is None:
         try:
             channels.send(_message(found), orphan.channel or "")
-        except Exception as error:
+        except BaseException as error:  # a hook of the operator's may leave by whatever it likes
+            if isinstance(error, BaseTimeoutException):
+                raise
             reason = str(error) if isinstance(error, NotDelivered) else type(error).__name__
             log.warning("notice_not_delivered", call_id=orphan.call_id, tool=orphan.tool, reason=reason)
             raise NotDelivered(reason) from None  # a hook's own words stay out of Redis

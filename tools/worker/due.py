@@ -12,6 +12,10 @@ from redis.exceptions import WatchError
 from rq import Queue
 from rq.exceptions import NoSuchJobError
 
+from tools.queue import names
+from tools.queue.job import QueueJob
+from tools.worker.damaged import set_aside
+
 AT_ONCE = 20
 
 
@@ -19,15 +23,21 @@ def put_back_due(queue: Queue, now: float) -> int:
     """Enqueue the jobs whose time has come (Unix time in s); return how many."""
     registry: Any = queue.scheduled_job_registry
     found: Any = queue.connection.zrangebyscore(registry.key, 0, now, start=0, num=AT_ONCE)
-    return sum(_put_back(queue, registry.key, job_id.decode()) for job_id in found)
+    return sum(_put_back(queue, registry.key, job_id) for job_id in found)
 
 
-def _put_back(queue: Queue, key: str, job_id: str) -> bool:
+def _put_back(queue: Queue, key: str, entry: bytes) -> bool:
+    if not names.is_job_id(entry):
+        queue.connection.zrem(key, entry)
+        return False
+    job_id = entry.decode()
     try:
         job = queue.job_class.fetch(job_id, connection=queue.connection, serializer=queue.serializer)
     except NoSuchJobError:
-        queue.connection.zrem(key, job_id)
+        queue.connection.zrem(key, entry)
         return False
+    if isinstance(job, QueueJob) and job.damage:  # whoever takes it off the queue puts it away
+        set_aside(queue.connection, job_id)
     with queue.connection.pipeline() as pipe:
         try:
             pipe.watch(key)  # type: ignore[no-untyped-call]

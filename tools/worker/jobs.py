@@ -15,14 +15,15 @@ import structlog
 from redis.client import Pipeline
 from redis.exceptions import RedisError
 from rq import Queue
-from rq.job import Job
+from rq.job import Job, JobStatus
 
 from tools.define.spec import ToolSpec
 from tools.queue import names, notices
+from tools.queue.job import QueueJob
 from tools.tool_call.outcome import Status, failure
 from tools.worker.delivery import deliver
 from tools.worker.notify import Channels
-from tools.worker.running import Kit, attempt
+from tools.worker.running import Kit, attempt, number
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +35,7 @@ class ForbiddenJob(Exception):
     """A job in the queue names a function other than our entry points: who else writes to this Redis?"""
 
 
-class OffhookJob(Job):
+class OffhookJob(QueueJob):
     """A job that runs one of our entry points and nothing else, whatever Redis says."""
 
     @property
@@ -68,17 +69,26 @@ class OffhookJob(Job):
         return function(self.args[0], job=self)
 
     def retry(self, queue: Queue, pipeline: Pipeline) -> None:
-        """RQ's, which cuts the time of the next try to the whole second: a pause of a second would be none."""
+        """Have it tried again after its pause.
+
+        RQ cuts the time to the whole second, so that a pause of a second would be none, and writes it down before the
+        rest: another worker could begin the next try while this one is not yet over.
+        """
         pause_s = self.get_retry_interval()
-        super().retry(queue, pipeline)
-        if pause_s:
-            pipeline.zadd(queue.scheduled_job_registry.key, {self.id: time.time() + pause_s})
+        if not pause_s:
+            super().retry(queue, pipeline)
+            return
+        assert self.retries_left
+        self.retries_left -= 1
+        self.set_status(JobStatus.SCHEDULED, pipeline=pipeline)
+        self.save(pipeline=pipeline)
+        pipeline.zadd(queue.scheduled_job_registry.key, {self.id: time.time() + pause_s})
 
     def _handle_failure(self, *args: Any, **kwargs: Any) -> None:
         """RQ's, for a job that was stopped or whose process died: its caller may have hung up and want to know."""
         super()._handle_failure(*args, **kwargs)
         try:
-            if self.func_name == names.ENTRY:
+            if self.damage or self.func_name == names.ENTRY:
                 _settle_lost(self)
         except Exception:  # RQ is in the middle of its own books
             log.exception("job_not_settled", job_id=self.id)
@@ -104,7 +114,7 @@ def run_tool(payload: Mapping[str, Any], *, job: Job) -> dict[str, Any]:
     started_at = time.time()
     outcome = attempt(_kit, payload, job)
     # The clocks of two machines may differ: a start before the tool call is a start at once.
-    wait_ms = max(0, round((started_at - float(payload.get("enqueued_at", started_at))) * 1000))
+    wait_ms = max(0, round((started_at - number(payload, "enqueued_at", started_at)) * 1000))
     outcome = outcome.of_job(job.id).with_times(wait_ms=wait_ms, run_ms=0 if outcome.cached else outcome.run_ms)
     bound = {"call_id": payload.get("call_id"), "tool": payload.get("tool"), "job_id": job.id}
     log.info("tool_ran", **bound, status=outcome.status, detail=outcome.detail, wait_ms=wait_ms, run_ms=outcome.run_ms)
@@ -124,11 +134,15 @@ def _is_the_models(payload: Mapping[str, Any]) -> bool:
 
 
 def _settle_lost(job: OffhookJob) -> None:
-    payload = job.args[0]
-    if not _is_the_models(payload):
-        return
-    spec = _kit.tools[payload["tool"]]
     try:
+        if job.damage:  # whose it is can't be read: the mark of a hang-up, if there is one, says so
+            how: Status = "unknown" if job.connection.exists(names.ran_key(job.id)) else "failed"
+            notices.settle(job.connection, job.origin, job.id, failure(how, detail="its record was damaged"))
+            return
+        payload = job.args[0]
+        if not _is_the_models(payload):
+            return
+        spec = _kit.tools[payload["tool"]]
         cancelled = job.connection.get(names.cancel_key(job.id)) is not None
         status: Status = "unknown" if spec.effects == "once" else "cancelled" if cancelled else "failed"
         lost = failure(status, detail="stopped" if cancelled else "its process died")

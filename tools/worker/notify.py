@@ -160,7 +160,9 @@ def _imported(channel: str, reference: str) -> Hook:
     module, _, name = reference.partition(":")
     try:
         hook = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a module may do anything while it is imported, sys.exit too
         raise ToolDefinitionError(
             f"notify: the hook {channel} = {reference!r} can't be imported ({type(error).__name__}): write"
             " module:function"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 import uuid
 from collections.abc import Iterable, Mapping
@@ -21,11 +22,11 @@ from tools.define.spec import ToolSpec
 from tools.errors import InvalidArguments, ToolError
 from tools.limits import STEP_LIMIT
 from tools.queue import names
-from tools.queue.finished import finished
+from tools.queue.finished import finished, kind_of
 from tools.queue.store import cache, times
 from tools.queue.store import remainder as rest
 from tools.tool_call.outcome import Outcome, failure, raised, returned
-from tools.worker.leash import leash
+from tools.worker.leash import ToolStopped, leash
 
 log = structlog.get_logger(__name__)
 
@@ -83,8 +84,7 @@ def attempt(kit: Kit, payload: Mapping[str, Any], job: Job) -> Outcome:
 
 def _refused(spec: ToolSpec | None, payload: Mapping[str, Any], job: Job) -> Outcome | None:
     """Return the outcome of a job that must not run (any more), None for one that may."""
-    not_after = payload.get("not_after")
-    if not_after is not None and time.time() > float(not_after):
+    if time.time() > number(payload, "not_after", math.inf):
         return failure("timeout", detail="its time was up before a tool worker was free; it did not start")
     connection: Redis = job.connection
     if connection.get(names.cancel_key(job.id)) is not None:
@@ -120,8 +120,12 @@ def _called(spec: ToolSpec, arguments: dict[str, Any], payload: Mapping[str, Any
                 value = asyncio.run(value)
     except JobTimeoutException:
         return failure("unknown" if spec.effects == "once" else "timeout", detail="time-out in the tool worker")
-    except (Exception, SystemExit) as error:
-        again = bool(job.retries_left) and not isinstance(error, ToolError)
+    except ToolStopped:
+        raise
+    except BaseException as error:  # a tool may leave by whatever it likes
+        again = (
+            bool(job.retries_left) and isinstance(error, Exception | SystemExit) and not isinstance(error, ToolError)
+        )
         log.warning(
             "tool_raised",
             call_id=payload.get("call_id"),
@@ -142,15 +146,25 @@ def _returned(value: object, payload: Mapping[str, Any], redis: Redis) -> Outcom
         return returned(value, limit=STEP_LIMIT)  # only another tool reads it
     if not payload.get("paged"):
         return returned(value)
-    return returned(value, keep=lambda text: rest.keep(redis, str(payload.get("call_id", "")), text))
+    try:
+        return returned(value, keep=lambda text: rest.keep(redis, str(payload.get("call_id", "")), text))
+    except (RedisError, OSError) as error:  # the tool did run: its beginning is better than nothing
+        log.warning("rest_not_kept", error=type(error).__name__)
+        return returned(value)
 
 
 def _note(redis: Redis, spec: ToolSpec, payload: Mapping[str, Any], run_ms: int) -> None:
-    waited = time.time() - run_ms / 1000 - float(payload.get("enqueued_at", time.time()))
+    waited = time.time() - run_ms / 1000 - number(payload, "enqueued_at", time.time())
     try:
         times.note(redis, spec.name, max(0, round(waited * 1000)), run_ms)
     except (RedisError, OSError) as error:
         log.warning("times_lost", tool=spec.name, error=type(error).__name__)
+
+
+def number(payload: Mapping[str, Any], name: str, default: float) -> float:
+    """Return a number of a job's payload; `default` where it isn't there, or is none."""
+    found = payload.get(name)
+    return float(found) if isinstance(found, int | float) and math.isfinite(found) else default
 
 
 def _values(payload: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -175,7 +189,7 @@ def _needed(spec: ToolSpec, payload: Mapping[str, Any]) -> dict[str, str]:
 def _result_of(redis: Redis, job_id: str) -> Outcome:
     entries: Any = redis.xrevrange(names.result_key(job_id), count=1)
     for _entry, fields in entries:
-        end = finished(int(fields.get(b"type", b"0")), fields)
+        end = finished(kind_of(fields), fields)
         if end.how == "returned":
             return Outcome.from_dict(end.value)
         return failure("failed", detail=f"its job was {end.how}")
@@ -189,7 +203,7 @@ def _context(kit: Kit, spec: ToolSpec, payload: Mapping[str, Any], job: Job) -> 
         tool_call_id=str(payload.get("tool_call_id", "")),
         caller=caller,
         dialled=dialled,
-        deadline=float(payload.get("deadline", "inf")),
+        deadline=number(payload, "deadline", math.inf),
         secrets=spec.secrets_from(kit.secrets),
         report=lambda text: _report(job.connection, job.id, text),
     )

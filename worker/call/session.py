@@ -189,8 +189,9 @@ class CallSession:
         self._edges = edges
         changed, playing = self._media.playout.poll(now)
         if changed:
+            apologised = self._hangup.decided and self.machine.over  # before: this edge may be what decides it
             self._feed(turn.PlayoutChanged(playing))
-            if playing is None and self._hangup.decided and self.machine.over:
+            if playing is None and apologised:
                 self._hangup.end()
         if self.machine.wake is not None and self.machine.wake <= now:
             self._feed(turn.Tick())

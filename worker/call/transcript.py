@@ -9,13 +9,10 @@ from worker.call.playout import Playout
 from worker.realtime import base
 from worker.realtime.history import History
 from worker.records.telemetry import Telemetry
-from worker.turns.budget import Budget
 from worker.turns.events import Unmet
 
 __all__ = ["Transcript"]
 
-LINES, LINES_S = 100, 60.0
-"""So many lines of what a provider does wrong within so many seconds; one that errs at its own speed wrote 11 MB."""
 REASON_CHARS = 300
 VOICE_LAG_MS = 2000
 """A server's VAD tells of the end of speech at most so late; beyond it its clock is not believed."""
@@ -31,7 +28,6 @@ class Transcript:
         self._metrics = call.metrics
         self._log = call.log
         self._clock = call.clock
-        self._lines = Budget(LINES, LINES_S)
         self._speech_ended: float | None = None
         self._speaking: str | None = None
         self.sent_ms = 0.0
@@ -97,22 +93,20 @@ class Transcript:
             self._history.agent_said(event.item_id, event.text)
 
     def _provider_error(self, event: base.ProviderError) -> None:
-        if self._lines.spend(self._clock()):
-            self._log.warning("realtime_error", code=event.code, message=event.message, request=event.request)
+        self._log.warning("realtime_error", code=event.code, message=event.message, request=event.request)
 
     def unmet(self, command: Unmet) -> None:
         """The provider did not do its part."""
         reason = command.detail[:REASON_CHARS]
         waited_ms = round(command.waited_s * 1000)
-        if self._lines.spend(self._clock()):
-            told = {"expected": command.expected, "waited_ms": waited_ms, "then": command.then, "reason": reason}
-            self._log.warning("provider_owes", **told)
+        told = {"expected": command.expected, "waited_ms": waited_ms, "then": command.then, "reason": reason}
+        self._log.warning("provider_owes", **told)
         self._recorder.unmet(self._clock() * 1000, command.expected, waited_ms, command.then, reason)
 
     def _response_done(self, event: base.ResponseDone) -> None:
         """A response that did not end as it should; one that the caller spoke into did."""
         cut_off = event.status == "cancelled" and event.reason in ("turn_detected", "client_cancelled")
-        if event.status != "completed" and not cut_off and self._lines.spend(self._clock()):
+        if event.status != "completed" and not cut_off:
             told = {"status": event.status, "reason": event.reason, "code": event.error_code}
             self._log.warning("response_not_completed", response_id=event.response_id, **told)
 
@@ -127,5 +121,4 @@ class Transcript:
         self._recorder.error(self._clock() * 1000, reason)
 
     def _unknown(self, event: base.Unknown) -> None:
-        if self._lines.spend(self._clock()):
-            self._log.info("realtime_event_unknown", type=event.type)
+        self._log.info("realtime_event_unknown", type=event.type)

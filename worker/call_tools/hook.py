@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from tools.define.spec import ATTRIBUTE, ToolSpec
+from tools.foreign import is_our_stop
 from worker.errors import AgentFileError
 
 __all__ = ["Hook", "ask", "load_hook"]
@@ -38,7 +39,9 @@ def load_hook(reference: str) -> Hook:
         raise AgentFileError(f'{where}: write "module:function" or "file.py:function"')
     try:
         module = _from_file(Path(target)) if target.endswith(".py") else importlib.import_module(target)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a module may do anything while it is imported, sys.exit too
         raise AgentFileError(f"{where}: importing it raised {type(error).__name__}: {error}") from error
     found = getattr(module, name, None)
     if not callable(found):
@@ -54,14 +57,21 @@ def load_hook(reference: str) -> Hook:
 async def ask(hook: Hook, dialled: str, caller: str, agent: str, time: datetime) -> tuple[str, ...] | None:
     """Return the names that the hook gives; None for all.
 
-    Raises what the hook raises, TimeoutError when it takes longer than `BOUND_S`, and TypeError for what isn't a list
-    of names or tools.
+    Raises what the hook raises (RuntimeError for what is no Exception, such as SystemExit), TimeoutError when it takes
+    longer than `BOUND_S`, and TypeError for what isn't a list of names or tools.
     """
     async with asyncio.timeout(BOUND_S):
-        if inspect.iscoroutinefunction(hook):
-            given = await hook(dialled, caller, agent, time)
-        else:
-            given = await asyncio.to_thread(hook, dialled, caller, agent, time)
+        try:
+            if inspect.iscoroutinefunction(hook):
+                given = await hook(dialled, caller, agent, time)
+            else:
+                given = await asyncio.to_thread(hook, dialled, caller, agent, time)
+        except Exception:
+            raise
+        except BaseException as error:
+            if is_our_stop(error):
+                raise
+            raise RuntimeError(f"the hook raised {type(error).__name__}") from error
     if given is None:
         return None
     if isinstance(given, str) or not isinstance(given, Iterable):

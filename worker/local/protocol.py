@@ -267,9 +267,8 @@ class Session:
         if self.faults.error is not None:
             self._refuse(RequestError("A scripted error.", code=self.faults.error, kind="server_error"), None)
         if self.responder.stalls("spurious"):
-            self._refuse(
-                RequestError("A scripted error.", code="server_error", kind="server_error"), event.get("event_id")
-            )
+            spurious = RequestError("A scripted error.", code="server_error", kind="server_error")
+            self._refuse(spurious, event.get("event_id"))
         self.responder.respond(event.get("response") or {}, now)
 
     def _response_cancel(self, event: dict[str, Any], now: float) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from worker.installed import remedy
 from worker.local.errors import SpeechUnavailable
 from worker.local.patterns import plain
 from worker.local.sound import resample
@@ -57,7 +58,7 @@ class Recogniser:
         try:
             import pocketsphinx
         except ImportError:
-            message = "the package pocketsphinx is missing: install it with `uv sync --group embedded`"
+            message = f"the package pocketsphinx is missing: install it with `{remedy('embedded')}`"
             raise SpeechUnavailable(message) from None
         self.strict = strict
         # remove_noise would carry what it has learned from one utterance into the next

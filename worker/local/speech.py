@@ -4,7 +4,7 @@
     ears = Recogniser(jsgf(["what is the status of order {order:digits:3}"]))
     ears.recognise(pcm_at_16_khz)
 
-Both engines block; call them from a thread or a process. They come with `uv sync --group embedded`.
+Both engines block; call them from a thread or a process. They come with the extra `embedded`.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import threading
 from functools import lru_cache
 from typing import Any
 
+from worker.installed import remedy
 from worker.local.errors import SpeechUnavailable
 
 __all__ = ["DEFAULT_VOICE", "synthesize", "voice_of"]
@@ -53,7 +54,7 @@ class _Espeak:
             import espeakng_loader
         except ImportError:
             raise SpeechUnavailable(
-                "the package espeakng-loader is missing: install it with `uv sync --group embedded`"
+                f"the package espeakng-loader is missing: install it with `{remedy('embedded')}`"
             ) from None
         try:
             self._library: Any = ctypes.CDLL(espeakng_loader.get_library_path())
@@ -62,7 +63,7 @@ class _Espeak:
         data = espeakng_loader.get_data_path().encode()
         self.rate_hz: int = self._library.espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 0, data, 0)
         if self.rate_hz <= 0:
-            raise SpeechUnavailable("espeak-ng does not start: reinstall it with `uv sync --group embedded`")
+            raise SpeechUnavailable(f"espeak-ng does not start: reinstall it with `{remedy('embedded')}`")
         self._pieces: list[bytes] = []
         self._callback = _CALLBACK(self._take)  # kept: espeak holds only its address
         self._library.espeak_SetSynthCallback(self._callback)

@@ -426,7 +426,7 @@ class Recorder:
         for observer in self._observers:
             try:
                 observer(event)
-            except Exception:  # whoever looks on does no harm to the call
+            except BaseException:  # whoever looks on does no harm to the call, nor to the loop by sys.exit
                 log.exception("observer_failed", call_id=self.call_id, edge=type(event).__name__)
 
 

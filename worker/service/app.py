@@ -123,7 +123,12 @@ class App:
 
     async def _start_services(self) -> None:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
-        await asyncio.gather(self._embedded.start(), asyncio.to_thread(prepare_audio, PHONE_HZ))
+        audio = asyncio.create_task(asyncio.to_thread(prepare_audio, PHONE_HZ))
+        try:  # no gather: cancelled, it would not wait for the children's end
+            await self._embedded.start()
+            await audio
+        finally:
+            audio.cancel()
 
     async def _prepare_fillers(self) -> None:
         loaded, later = self._loaded, self.settings.later_ways()

@@ -13,14 +13,14 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import structlog
 
 from tools.errors import QueueUnavailable, ToolDefinitionError
 from worker.agent.agent_file import AgentFile, load_agent_file
-from worker.embedded.services import ping_redis, redis_program
+from worker.embedded.services import redis_program, try_redis
 from worker.errors import HostError, OffhookError, OperatorError
 from worker.service.loaded import Loaded, check_programs, check_recordings, load_tools_of
 from worker.settings.settings import Settings, reveal, unknown_variables, without_password
@@ -35,7 +35,6 @@ REACH_S = 8.0
 PHONE_HZ = 8000
 NOT_YET = "ws://127.0.0.1/v1"
 """The local realtime server, before it runs."""
-EMBEDDED = "embedded"
 MEND_REALTIME = "correct OFFHOOK_REALTIME, OFFHOOK_REALTIME_URL, OFFHOOK_REALTIME_MODEL or the key"
 
 
@@ -58,7 +57,7 @@ class Site:
     """What is looked at; a check leaves here what later ones need.
 
     capacity: calls at once that the build carries. sessions: whether one may be opened at the provider, which costs
-    one of those that it allows.
+    one of those that it allows. errors: what findings were made of.
     """
 
     settings: Settings
@@ -66,6 +65,7 @@ class Site:
     loaded: Loaded | None = None
     capacity: int | None = None
     sessions: bool = True
+    errors: list[Exception] = field(default_factory=list)
 
 
 async def find(settings: Settings) -> list[Finding]:
@@ -78,15 +78,16 @@ async def find(settings: Settings) -> list[Finding]:
 def load(settings: Settings, agents: AgentFile) -> Loaded:
     """Return what a worker is made of, where nothing is wrong that can be known before a start.
 
-    Raises OperatorError or HostError with a line for each thing that is wrong, in the words of `offhook check`.
+    Raises OperatorError, or ToolDefinitionError or HostError where there is nothing else, with a line for each thing
+    that is wrong, in the words of `offhook check`.
     """
     site = Site(settings, agents)
     wrong = [finding for look in FIRST for finding in look(site) if finding.level == "wrong"]
     lines = [finding.text for finding in wrong]
-    if wrong and all(finding.about == EMBEDDED for finding in wrong):
-        raise HostError("\n".join(lines))
-    if wrong:
+    if any(isinstance(error, OperatorError) for error in site.errors):
         raise OperatorError(lines)
+    if wrong:
+        raise type(site.errors[0])("\n".join(lines))
     assert site.loaded is not None
     return site.loaded
 
@@ -126,6 +127,7 @@ def check_tools(site: Site) -> list[Finding]:
     try:
         site.loaded = load_tools_of(site.settings, site.agents)
     except (OffhookError, ToolDefinitionError) as error:
+        site.errors.append(error)
         mend = "correct the tool, tools.modules, tools.hook or OFFHOOK_TOOL_SECRETS"
         return [Finding("wrong", "tools", line, mend) for line in str(error).splitlines()]
     specs = site.loaded.specs()
@@ -139,6 +141,7 @@ def check_folder(site: Site) -> list[Finding]:
     try:
         check_recordings(site.settings)
     except OperatorError as error:
+        site.errors.append(error)
         return [Finding("wrong", "recordings", str(error), "make it writable, or name another folder")]
     return [Finding("ok", "recordings", str(site.settings.recordings))]
 
@@ -149,8 +152,9 @@ def check_children(site: Site) -> list[Finding]:
     try:
         check_programs(settings)
     except HostError as error:
+        site.errors.append(error)
         mend = "install what is missing, or set REDIS_URL and OFFHOOK_REALTIME"
-        return [Finding("wrong", EMBEDDED, line, mend) for line in str(error).splitlines()]
+        return [Finding("wrong", "embedded", line, mend) for line in str(error).splitlines()]
     if settings.needs_embedded_redis():
         found.append(Finding("ok", "redis", f"embedded: {redis_program()}"))
     if settings.needs_local_realtime():
@@ -256,9 +260,10 @@ async def check_redis(site: Site) -> list[Finding]:
     url = reveal(site.settings.redis_url)
     if url is None:
         return []
-    wrong = await ping_redis(url)
+    wrong = await try_redis(url)
     if wrong is not None:
-        return [Finding("wrong", "redis", f"{without_password(url)}: {wrong}", "start it, or correct REDIS_URL")]
+        words, mend = wrong
+        return [Finding("wrong", "redis", f"{without_password(url)}: {words}", mend)]
     found = [Finding("ok", "redis", f"{without_password(url)} answers")]
     return found + (await _tool_workers(site, without_password(url)) if site.loaded is not None else [])
 

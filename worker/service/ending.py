@@ -21,6 +21,8 @@ __all__ = ["Asked", "LastResort", "end_at_once_on_sigterm"]
 
 STOP_S = 25.0
 """For undoing all that was started. Container platforms kill after 30 s unless told otherwise."""
+THREADS_S = 1.0
+"""For threads that still run when all is undone, such as one that imports a library: nobody needs their results."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -33,11 +35,13 @@ class LastResort:
         self._leave = leave
         self._lock = threading.Lock()
         self._deadline = 0.0
+        self._over = False
         self._thread: threading.Thread | None = None
 
-    def arm(self, seconds: float) -> None:
-        """Leave so many s from now; the last word counts."""
+    def arm(self, seconds: float, *, over: bool = False) -> None:
+        """Leave so many s from now; the last word counts. over: all is well and undone, so leave with 0 and no word."""
         with self._lock:
+            self._over = over
             self._deadline = time.monotonic() + seconds
             if self._thread is None:
                 self._thread = threading.Thread(target=self._wait, name="last-resort", daemon=True)
@@ -46,6 +50,8 @@ class LastResort:
     def _wait(self) -> None:
         while (left := self._deadline - time.monotonic()) > 0:
             time.sleep(min(left, 0.2))
+        if self._over:
+            self._leave(0)
         self.leave(1)
 
     def leave(self, code: int) -> None:

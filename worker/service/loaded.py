@@ -20,6 +20,7 @@ from worker.agent.agent_file import AgentFile
 from worker.call.config import check_tools
 from worker.embedded.services import redis_program
 from worker.errors import HostError, SettingsError
+from worker.installed import remedy
 from worker.settings.settings import Settings
 
 __all__ = ["Catalogs", "Loaded", "ToolsKey", "check_programs", "check_recordings", "load_tools_of", "make_catalogs"]
@@ -106,7 +107,5 @@ def check_programs(settings: Settings) -> None:
     if settings.needs_local_realtime():
         missing = [name for name in SPEECH if importlib.util.find_spec(name) is None]
         if missing:
-            raise HostError(
-                f"the local realtime server needs {', '.join(missing)}: install the group of packages `embedded`"
-                " (uv sync --group embedded), or set OFFHOOK_REALTIME"
-            )
+            needs = f"the local realtime server needs {', '.join(missing)}"
+            raise HostError(f"{needs}: install it with `{remedy('embedded')}`, or set OFFHOOK_REALTIME")

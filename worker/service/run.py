@@ -14,7 +14,7 @@ import structlog
 import uvloop
 
 from worker.agent.agent_file import load_agent_file
-from worker.service.ending import STOP_S, Asked, LastResort, end_at_once_on_sigterm
+from worker.service.ending import STOP_S, THREADS_S, Asked, LastResort, end_at_once_on_sigterm
 from worker.settings.settings import Settings
 from worker.tasks import end_tasks
 
@@ -30,8 +30,24 @@ GOODBYES_S = 25.0
 
 
 def run_loop(main: Coroutine[Any, Any, Any]) -> Any:
-    """Run a coroutine on the loop that a worker uses."""
-    return uvloop.run(main)
+    """Run a coroutine on the loop that a worker uses, to its own end.
+
+    A task that some tool's library began may raise SystemExit, or a callback of it stop the loop: that ends nothing
+    here. It is logged, and the loop goes on where it was.
+    """
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        running = runner.get_loop().create_task(main)
+        while True:
+            try:
+                return runner.run(_end_of(running))
+            except (SystemExit, KeyboardInterrupt, RuntimeError) as error:
+                if running.done() or running.cancelling():  # its own end, or Ctrl-C
+                    raise
+                log.error("loop_goes_on", error=type(error).__name__, exc_info=error)
+
+
+async def _end_of(task: asyncio.Task[Any]) -> Any:
+    return await task
 
 
 def serve(settings: Settings) -> None:
@@ -91,6 +107,7 @@ async def until_stopped(app: App, work: Callable[[App], Awaitable[None]]) -> Non
     finally:
         last.arm(STOP_S)
         await app.stop()
+    last.arm(THREADS_S, over=True)
 
 
 async def _unless(event: asyncio.Event, doing: Awaitable[object], *, cancel: bool = True) -> bool:

@@ -34,6 +34,10 @@ class ResponseTurns:
         self._refused = 0
         self._silent = 0
         self._more = 0
+        self._echoes = False
+        """The provider gives our metadata back: a response without is not ours."""
+        self._assumed: str | None = None
+        """A response that is taken for ours without its metadata."""
 
     def heard(self, response_id: str, now: float) -> list[Command]:
         """Audio of this response was queued for playout."""
@@ -65,8 +69,9 @@ class ResponseTurns:
         if purpose == Purpose.FILLER:
             return self._fillers.started(event)
         asked = state.slot.state is Slot.REQUESTED
-        if purpose is None and asked:
-            purpose = state.owed.asked_for  # a gateway may leave the metadata out
+        self._echoes = self._echoes or purpose is not None
+        if purpose is None and asked and not self._echoes:
+            purpose, self._assumed = state.owed.asked_for, event.response_id  # a gateway may leave the metadata out
         state.remember(event.response_id, purpose)
         kept = state.slot.created(event.response_id, now)
         state.progress, state.all_sent = state.progress + 1, False
@@ -233,8 +238,12 @@ class ResponseTurns:
     def _taken(self, now: float) -> list[Command]:
         """Somebody else's response holds the slot. What we asked for is still owed; its done frees the slot."""
         state = self._state
-        if state.slot.free or (state.slot.state is Slot.ACTIVE and state.slot.response_id is not None):
-            return []  # of a request that was given up, or that has begun all the same
+        if state.slot.free:
+            return []  # of a request that was given up
+        if state.slot.state is Slot.ACTIVE and (response_id := state.slot.response_id) is not None:
+            if response_id == self._assumed or state.purposes.get(response_id) is None:
+                self._not_ours(response_id)
+            return []  # where it is ours, it has begun all the same
         self._refused += 1
         state.owed.want_again()
         state.slot.move(SlotEdge.REFUSED, now)
@@ -242,6 +251,14 @@ class ResponseTurns:
             return []
         self._refused = 0
         return self._remedies.strike(Expect.RESPONSE, now, detail=ACTIVE)
+
+    def _not_ours(self, response_id: str) -> None:
+        """Theirs was first: what we asked for is still owed."""
+        state, self._assumed = self._state, None
+        state.purposes[response_id] = None
+        self._tools.not_told(response_id)
+        if state.owed.asked:
+            state.owed.want_again()
 
     def _output_refused(self, event: base.ProviderError, now: float) -> list[Command]:
         commands = self._tools.refused(event, now)

@@ -128,6 +128,10 @@ class ToolTurns:
         self._telling[response_id] = {tool_call_id: self._untold.pop(tool_call_id) for tool_call_id in told}
         self._asked = []
 
+    def not_told(self, response_id: str) -> None:
+        """That response is not the one that was asked for."""
+        self._untold.update(self._telling.pop(response_id, {}))
+
     def heard(self, response_id: str) -> list[Command]:
         """The caller begins to hear a response."""
         told = self._telling.pop(response_id, None)

@@ -145,6 +145,10 @@ def positional(x: int, /) -> None: ...
 def alien(x: socket.socket) -> None: ...
 def callback(x: Callable[[], None]) -> None: ...
 def undefined(x: Nowhere) -> None: ...  # type: ignore[name-defined]  # noqa: F821
+def takes_bytes(x: list[bytes]) -> None: ...
+def wrong_default(article: int = "x") -> None: ...  # type: ignore[assignment]
+def text_for_a_date(day: date = "2026-01-01") -> None: ...  # type: ignore[assignment]
+def below(x: Annotated[int, Field(ge=1)] = 0) -> None: ...
 def no_annotation(x: 3) -> None: ...  # type: ignore[valid-type]
 
 
@@ -158,6 +162,10 @@ def no_annotation(x: 3) -> None: ...  # type: ignore[valid-type]
         (alien, "x is a socket, which can't be described to a model: take str, int"),
         (callback, "x is a"),
         (undefined, "the annotation 'Nowhere' is not defined: import it"),
+        (takes_bytes, "x takes bytes, which a model can't send: take str"),
+        (wrong_default, "the default of article, 'x', does not fit its type (Input should be a valid integer)"),
+        (text_for_a_date, "the default of day, '2026-01-01', does not fit its type"),
+        (below, "the default of x, 0, does not fit its type"),
         (no_annotation, "x is a 3, which can't be described"),
     ],
 )
@@ -166,6 +174,12 @@ def test_a_signature_that_cannot_be_described_says_how_to_mend_it(function: Call
         signature_of(function)
     assert message in str(caught.value)
     assert str(caught.value).startswith(f"tool {function.__module__}:{function.__name__}: ")
+
+
+def test_defaults_that_fit_are_taken() -> None:
+    def fine(a: float = 1, b: str | None = None, c: str = None, d: date = date(2026, 1, 1)) -> None: ...  # type: ignore[assignment]
+
+    assert signature_of(fine).parameters["required"] == []
 
 
 def test_a_constraint_is_kept_in_the_schema_and_checked() -> None:

@@ -57,6 +57,17 @@ def test_options_are_kept() -> None:
         ({"grace": -1}, "grace=-1 is wrong"),
         ({"name": "two words"}, "'two words' is no name that a model can call"),
         ({"name": ""}, "'' is no name"),
+        ({"timeuot": 5}, "there is no option timeuot; did you mean timeout?"),
+        ({"on_hang_up": "cancel"}, "there is no option on_hang_up; did you mean on_hangup?"),
+        ({"colour": "red"}, "there is no option colour; the options are: name, description, timeout"),
+        ({"timeout_s": 5}, "there is no option timeout_s; did you mean timeout?"),
+        ({"timeout": "5"}, "timeout='5' is wrong: give seconds"),
+        ({"timeout": True}, "timeout=True is wrong: give seconds"),
+        ({"filler": 7}, "filler=7 is wrong: give a text"),
+        ({"secrets": [7]}, "secrets=[7] is wrong: give a text"),
+        ({"summary": 7}, "summary=7 is wrong: give a text"),
+        ({"notify": 7}, "notify=7 is wrong: give a text"),
+        ({"name": 7}, "name=7 is wrong: give a text"),
     ],
 )
 def test_a_wrong_option_says_what_is_allowed(options: dict[str, object], message: str) -> None:

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tools import ToolContext, ToolError, tool
 from tools.define.spec import spec_of
 from tools.run.inline import InlineRunner
@@ -126,3 +128,46 @@ async def test_a_tool_whose_effect_counts_is_unknown_after_a_time_out() -> None:
     finally:
         release.set()
     assert outcome.status == "unknown"
+
+
+class Odd(BaseException):
+    """What no library raises."""
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError, Odd])
+@pytest.mark.parametrize("retries", [0, 1])
+async def test_what_leaves_a_loop_is_a_failed_tool(kind: type[BaseException], retries: int) -> None:
+    async def leave_later() -> None:
+        await asyncio.sleep(0)
+        raise kind
+
+    def leave() -> None:
+        raise kind
+
+    async def left_when_read() -> int:
+        return 1
+
+    def encode(_value: object) -> Outcome:
+        raise kind
+
+    runner = InlineRunner()
+    for function in (leave_later, leave, left_when_read):
+        spec = spec_of(function, description="x", mode="inline", effects="idempotent", retries=retries, backoff=0.01)
+        outcome = await runner.run(spec, {}, CONTEXT, encode=encode)
+        assert (outcome.status, outcome.detail.partition(" ")[0]) == ("failed", kind.__name__)
+    await runner.aclose()
+
+
+async def test_a_machine_without_threads_fails_the_tool_and_keeps_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_more(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    runner = InlineRunner(threads=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_more)
+        assert (await run(runner, lambda_tool)).status == "failed"
+    assert (await run(runner, lambda_tool)).status == "ok"
+
+
+def lambda_tool() -> None:
+    """Do nothing."""

@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, model_serializer
 
 from tools.errors import ToolError
 from tools.limits import RESULT_LIMIT
@@ -43,6 +47,12 @@ def test_models_and_dataclasses_become_objects() -> None:
     assert json.loads(returned(Point(3)).output) == {"x": 3}
 
 
+class Left(BaseModel):
+    @model_serializer
+    def leave(self) -> str:
+        raise SystemExit
+
+
 loop: list[Any] = []
 loop.append(loop)
 
@@ -50,11 +60,11 @@ loop.append(loop)
 @pytest.mark.parametrize(
     ("value", "what"),
     [
-        (datetime(2026, 1, 1), "a datetime at result;"),
-        ({"a": [1, {2, 3}]}, "a set at result['a']['1'];"),
-        ({("a", "b"): 1}, "a tuple as a key of result;"),
+        ({"a": [1, {complex}]}, "a type at result['a']['1']['0'];"),
+        ({object(): 1}, "a object as a key of result;"),
+        (Left(), "a Left at result;"),
         ([1.0, float("nan")], "a float that is no number at result['1'];"),
-        (b"x", "a bytes at result;"),
+        (b"\xff", "a bytes at result;"),
         ("\ud800", "text that is no valid Unicode at result"),
         (loop, "something nested deeper than 100 levels"),
         (object, "a type at result;"),
@@ -64,7 +74,49 @@ def test_what_json_cannot_hold_is_named_with_its_place(value: Any, what: str) ->
     outcome = returned(value)
     assert outcome.status == "failed"
     assert outcome.detail.startswith(f"the tool returned {what}")
-    assert json.loads(outcome.output)["status"] == "failed"
+    told = json.loads(outcome.output)
+    assert told["status"] == "failed" and told["error"].startswith("The tool did run")
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+@dataclass
+class Order:
+    due: date
+    price: Decimal
+    colour: Colour = Colour.RED
+
+
+UID = UUID("12345678-1234-5678-1234-567812345678")
+
+
+@pytest.mark.parametrize(
+    ("value", "json_value"),
+    [
+        (Decimal("12.30"), "12.30"),
+        (datetime(2026, 1, 2, 3, 4, tzinfo=UTC), "2026-01-02T03:04:00Z"),
+        (date(2026, 1, 2), "2026-01-02"),
+        (time(9, 30), "09:30:00"),
+        (timedelta(hours=1), "PT1H"),
+        (UID, str(UID)),
+        (Colour.RED, "red"),
+        ({3}, [3]),
+        (frozenset("a"), ["a"]),
+        (b"text", "text"),
+        (Path("a/b"), "a/b"),
+        ([Model(when=datetime(2026, 1, 2))], [{"when": "2026-01-02T00:00:00"}]),
+        ({date(2026, 1, 2): Colour.RED}, {"2026-01-02": "red"}),
+        (Order(date(2026, 1, 2), Decimal(3)), {"due": "2026-01-02", "price": "3", "colour": "red"}),
+        ({"orders": [Order(date(2026, 1, 2), Decimal(3))]},)
+        + ({"orders": [{"due": "2026-01-02", "price": "3", "colour": "red"}]},),
+    ],
+)
+def test_what_pydantic_knows_is_made_json_its_way(value: Any, json_value: Any) -> None:
+    outcome = returned(value)
+    assert outcome.status == "ok", outcome.detail
+    assert json.loads(outcome.output) == (json_value if isinstance(json_value, dict) else {"result": json_value})
 
 
 def test_the_size_cap_counts_bytes_and_is_exact() -> None:

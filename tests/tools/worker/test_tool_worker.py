@@ -13,7 +13,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from tools import ToolDefinitionError
 from tools.errors import QueueUnavailable
 from tools.queue.queued import QueueSettings
-from tools.worker.tool_worker import PatientRetry, run_tool_worker
+from tools.worker.patience import PatientRetry
+from tools.worker.tool_worker import run_tool_worker
 
 ROOT = Path(__file__).parents[3]
 
@@ -103,7 +104,7 @@ def test_an_idle_worker_takes_jobs_again_when_redis_is_back(workers, redis_serve
 
 
 def test_without_redis_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tools.worker.tool_worker.PATIENCE_S", 0.1)
+    monkeypatch.setattr("tools.worker.steady.PATIENCE_S", 0.1)
     with pytest.raises(QueueUnavailable, match="Redis can't be reached"):
         run_tool_worker(QueueSettings(url=f"unix://{tmp_path}/none.sock"), ["tools.builtin"])
 

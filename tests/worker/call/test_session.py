@@ -836,6 +836,22 @@ async def test_an_apology_whose_playout_stands_still_ends_the_call_all_the_same(
     assert rig.hang_ups == ["gone"]
 
 
+async def test_an_apology_that_is_due_when_words_of_ours_end_is_heard(rig: Rig) -> None:
+    await rig.caller_starts()
+    await rig.caller_stops()
+    rig.run(4100)  # nothing is answered: "one moment"
+    assert rig.bridge.playing() is not None
+    for _ in range(100):
+        rig.bridge.pull()
+    rig.now += 20
+    rig.session.poll(rig.now)  # finds them ended, and the caller's patience too
+    assert rig.session.machine.over and rig.hang_ups == []
+    rig.run(7000)
+    assert len(rig.hang_ups) == 1
+    record = rig.record()
+    assert record.unmet[-1].then == "apology" and record.turns[-1].text == "I am sorry."
+
+
 async def test_faults_after_the_hang_up_change_nothing_any_more(rig: Rig) -> None:
     await goodbye(rig, 200)
     rig.run(2000)

@@ -73,3 +73,34 @@ def test_it_is_found_in_a_file_or_a_module(tmp_path: Path) -> None:
 def test_a_wrong_reference_is_one_line(reference: str, words: str) -> None:
     with pytest.raises(AgentFileError, match=words):
         load_hook(reference)
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError])
+async def test_one_that_leaves_is_a_hook_that_failed(kind: type[BaseException]) -> None:
+    async def later(*_told: Any) -> None:
+        raise kind
+
+    def at_once(*_told: Any) -> None:
+        raise kind
+
+    for hook in (later, at_once):
+        with pytest.raises(RuntimeError, match=f"the hook raised {kind.__name__}"):
+            await ask(hook, "", "", "", NOW)
+
+
+async def test_a_call_that_ends_meanwhile_is_no_failure_of_it() -> None:
+    async def hook(*_told: Any) -> None:
+        await asyncio.sleep(30)
+
+    task = asyncio.create_task(ask(hook, "", "", "", NOW))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def test_a_module_that_leaves_while_it_is_imported_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "leaves.py"
+    file.write_text("import sys\nsys.exit(3)\n")
+    with pytest.raises(AgentFileError, match="importing it raised SystemExit"):
+        load_hook(f"{file}:tools_for")

@@ -82,6 +82,8 @@ def test_everything_can_be_set() -> None:
         (TURN + '[[turn.call]]\ntool = "a"\noptional = 1', "d: turn[0].call[0].optional: must be true or false"),
         (TURN + '[[turn.call]]\ntool = "a"\n[[turn.call.answer]]\n', "d: turn[0].call[0].answer[0].say: is missing"),
         ("[faults]\nclose_after_s = 'x'\n" + TURN, "d: faults.close_after_s: must be of type float"),
+        ("[faults]\nstall = 'x'\n" + TURN, "d: faults.stall: must be one of request, created"),
+        ("results_alone = 1\n" + TURN, "d: results_alone: must be true or false"),
         ("[faults]\nsilent = 1\n" + TURN, "d: faults.silent: must be of type bool"),
         ("[faults]\nclose_code = true\n" + TURN, "d: faults.close_code: must be of type int"),
         ("[faults]\nclose_codes = 1\n" + TURN, "d: faults.close_codes: unknown key; did you mean 'close_code'?"),

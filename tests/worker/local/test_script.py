@@ -104,6 +104,15 @@ def test_a_result_and_a_question_are_answered_together(script: Script) -> None:
     assert len(plan.output) == 1
 
 
+def test_a_dialogue_may_answer_a_question_alone_and_tell_the_result_when_it_is_asked_for() -> None:
+    dialogue = read_dialogue('results_alone = true\n[[turn]]\nhears = ["hello"]\nsay = "Hello."\n')
+    script, result, question = Script(dialogue), output({"found": False}), user("hello")
+    plan = script.answer(Ask(items=[call(), result, question]))
+    assert words(plan) == "Hello." and plan.answers == (question,)
+    question.answered = True
+    assert words(script.answer(Ask(items=[call(), result, question]))) == dialogue.failed[0]
+
+
 def test_goodbye_hangs_up_only_where_that_is_on_offer(script: Script) -> None:
     plan = script.answer(Ask(items=[user("thank you goodbye")], tools=TOOLS))
     assert plan.output == (Say("Thank you for calling. Goodbye."), Call("end_call", "{}"))

@@ -58,11 +58,7 @@ class Calls(RuleBasedStateMachine):
             case turn.SendOutput():
                 self.take_output(command)
             case turn.SendResult():
-                results = [command.tool_call_id, *(one for one, _, _ in command.also)]
-                assert self.connected and {*results} <= self.placeholders, "a result for no placeholder"
-                for tool_call_id in results:
-                    if tool_call_id not in self.answered:
-                        self.answer(tool_call_id)
+                self.take_results(command)
             case turn.HangUp() | turn.Apologise():
                 self.hung_up += 1
             case turn.Unmet():
@@ -118,6 +114,13 @@ class Calls(RuleBasedStateMachine):
             self.placeholders.add(command.tool_call_id)
         else:
             self.answer(command.tool_call_id)
+
+    def take_results(self, command: turn.SendResult) -> None:
+        results = [command.tool_call_id, *(one for one, _, _ in command.also)]
+        assert self.connected and {*results} <= self.placeholders, "a result for no placeholder"
+        for tool_call_id in results:
+            if tool_call_id not in self.answered:  # one that is not told yet may be in the message again
+                self.answer(tool_call_id)
 
     def answer(self, tool_call_id: str) -> None:
         assert tool_call_id not in self.answered, "a tool call was answered twice"

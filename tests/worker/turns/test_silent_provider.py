@@ -1,5 +1,6 @@
-"""A provider that goes silent at any point: the caller hears something within 5 s, and gets a new session or the apology
-within 20 s. In virtual time, from whatever state a random call has come to.
+"""A provider that goes silent at any point: the caller hears something within 5 s, and is helped within 20.
+
+In virtual time, from whatever state a random call has come to.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ class SilentCalls(Calls):
 
     begins = True
     saved_at: float | None = None
-    ends_at: float | None = None
+    heard_at = 0.0
+    left_s: float | None = None
+    waited_from: float | None = None
 
     @initialize(begins=st.booleans())
     def how(self, begins: bool) -> None:
@@ -47,6 +50,17 @@ class SilentCalls(Calls):
     def teardown(self) -> None:
         if self.machine.over:
             return
+        self.go_silent()
+        began = self.heard_at = self.now
+        while not (self.machine.over or self.at_rest()):
+            assert self.now < began + 60, "it goes on for ever"
+            self.go_on()
+            self.check()
+            self.now += STEP_S
+        if self.waited_from is not None and self.saved_at is not None:
+            assert self.saved_at - self.waited_from <= SAVED_S, "the apology ends too late"
+
+    def go_silent(self) -> None:
         self.media()
         if self.speaking:
             self.feed(turn.CallerSounds(False))  # they have stopped, and nobody says so
@@ -54,39 +68,36 @@ class SilentCalls(Calls):
             self.feed(turn.ToolFinished(tool_call_id, "{}"))
         self.requested.clear()
         self.saved_at = None
-        began = heard_at = self.now
-        left_s: float | None = None
-        waited_from: float | None = None
-        while self.now < began + 60 and not self.machine.over:
-            if self.machine.wake is not None and self.machine.wake <= self.now:
-                self.feed(turn.Tick())
-            if not self.connected and self.begins and not self.machine.over:
-                self.connected = True
-                self.feed(base.SessionReady("s", "pcm24k", "pcm24k"))
-            if self.queue:
-                heard_at = self.now
-                left_s = LASTS_S.get(self.queue[0], 1.5) if left_s is None else left_s - STEP_S
-                if left_s <= 0:
-                    left_s = None
-                    self.play_on()
-            else:
-                left_s = None
-            at_rest = self.machine.idle and not self.machine.state.turn_over
-            if at_rest:
-                break
-            if not self.queue:
-                assert self.now - heard_at <= HEARD_S + 2 * STEP_S, "the caller hears nothing"
-            by_us = all(not item.startswith("i") for item in self.queue)
-            if not by_us or (self.saved_at is not None and self.saved_at <= self.now):
-                waited_from, self.saved_at = None, None  # the model is heard, or there is another session
-            elif waited_from is None:
-                waited_from = self.now
-            if waited_from is not None:
-                assert self.now - waited_from <= SAVED_S, "no new session and no apology"
-            self.now += STEP_S
-        if self.machine.over and waited_from is not None and self.saved_at is not None:
-            assert self.saved_at - waited_from <= SAVED_S, "the apology ends too late"
-        assert self.machine.over or (self.machine.idle and not self.machine.state.turn_over), "it goes on for ever"
+
+    def at_rest(self) -> bool:
+        return self.machine.idle and not self.machine.state.turn_over
+
+    def go_on(self) -> None:
+        """A moment with a playout that plays and a provider that says nothing."""
+        if self.machine.wake is not None and self.machine.wake <= self.now:
+            self.feed(turn.Tick())
+        if not self.connected and self.begins and not self.machine.over:
+            self.connected = True
+            self.feed(base.SessionReady("s", "pcm24k", "pcm24k"))
+        if not self.queue:
+            self.left_s = None
+            return
+        self.heard_at = self.now
+        self.left_s = LASTS_S.get(self.queue[0], 1.5) if self.left_s is None else self.left_s - STEP_S
+        if self.left_s <= 0:
+            self.left_s = None
+            self.play_on()
+
+    def check(self) -> None:
+        if not self.queue and not self.at_rest():
+            assert self.now - self.heard_at <= HEARD_S + 2 * STEP_S, "the caller hears nothing"
+        model_heard = any(item.startswith("i") for item in self.queue)
+        if model_heard or (self.saved_at is not None and self.saved_at <= self.now):
+            self.waited_from = self.saved_at = None  # the model is heard, or there is another session
+        elif self.waited_from is None:
+            self.waited_from = self.now
+        if self.waited_from is not None:
+            assert self.now - self.waited_from <= SAVED_S, "no new session and no apology"
 
 
 class SilentClosedCalls(SilentCalls):

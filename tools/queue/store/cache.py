@@ -33,7 +33,10 @@ def read(redis: Redis, key: str) -> Outcome | None:
     found = redis.get(key)
     if not isinstance(found, bytes):
         return None
-    outcome = Outcome.from_dict(json.loads(found))
+    try:
+        outcome = Outcome.from_dict(json.loads(found))
+    except ValueError:  # nothing of ours: the tool is asked again
+        return None
     return replace(outcome, cached=True, wait_ms=0, run_ms=0) if outcome.status == "ok" else None
 
 

@@ -38,6 +38,7 @@ def add(redis: Redis, orphan: Orphan, now: float) -> None:
         pipe.hsetnx(names.call_back_key(orphan.job_id), "tool_call_id", orphan.tool_call_id)
         pipe.expire(names.call_back_key(orphan.job_id), TTL_S)
         pipe.zadd(names.CALL_BACKS, {orphan.job_id: now}, nx=True)
+        pipe.expire(names.CALL_BACKS, names.SHARED_TTL_S)
         pipe.execute()
 
 

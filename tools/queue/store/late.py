@@ -8,7 +8,7 @@ What follows may be done by both: it is made so that the second time changes not
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tools.queue import names
@@ -56,7 +56,7 @@ def hung_up(redis: Redis, orphan: Orphan) -> Outcome | None:
         pipe.set(names.orphan_key(orphan.job_id), json.dumps(asdict(orphan)), ex=TTL_S, nx=True)
         pipe.get(names.ended_key(orphan.job_id))
         _, found = pipe.execute()
-    return Outcome.from_dict(json.loads(found)) if found else None
+    return _outcome(found) if found else None
 
 
 def ended(redis: Redis, job_id: str, outcome: Outcome) -> tuple[Orphan | None, Outcome]:
@@ -66,7 +66,7 @@ def ended(redis: Redis, job_id: str, outcome: Outcome) -> tuple[Orphan | None, O
         pipe.get(names.ended_key(job_id))
         pipe.get(names.orphan_key(job_id))
         _, first, mark = pipe.execute()
-    return (Orphan(**json.loads(mark)) if mark else None), Outcome.from_dict(json.loads(first)).of_job(job_id)
+    return (_orphan(mark) if mark else None), _outcome(first).of_job(job_id)
 
 
 def keep(redis: Redis, orphan: Orphan, outcome: Outcome, now: float) -> None:
@@ -92,11 +92,31 @@ def result(redis: Redis, call_id: str, tool_call_id: str) -> LateResult | None:
 def results(redis: Redis, call_id: str) -> list[LateResult]:
     """Return what came after a call's end, in the order in which it came."""
     found: Any = redis.hvals(names.late_key(call_id))
-    return sorted((_read(redis, entry) for entry in found), key=lambda late: late.ended_at)
+    read = (_read(redis, entry) for entry in found)
+    return sorted((late for late in read if late is not None), key=lambda late: late.ended_at)
 
 
-def _read(redis: Redis, entry: bytes) -> LateResult:
-    data = json.loads(entry)
-    orphan = Orphan(**data.pop("orphan"))
+def _read(redis: Redis, entry: bytes) -> LateResult | None:
+    """Read what `keep` wrote; None for what it didn't write."""
+    try:
+        data = json.loads(entry)
+        orphan = Orphan(**data.pop("orphan"))
+        found = LateResult(orphan=orphan, **data)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
     told: Any = redis.get(names.delivered_key(orphan.job_id))
-    return LateResult(orphan=orphan, delivered_at=float(told) if told else None, **data)
+    return replace(found, delivered_at=float(told)) if told else found
+
+
+def _orphan(mark: bytes) -> Orphan | None:
+    try:
+        return Orphan(**json.loads(mark))
+    except (ValueError, TypeError):
+        return None
+
+
+def _outcome(entry: bytes) -> Outcome:
+    try:
+        return Outcome.from_dict(json.loads(entry))
+    except ValueError:
+        return Outcome.from_dict(None)

@@ -25,6 +25,7 @@ def make(redis: Redis, orphan: Orphan, until: float) -> None:
     with redis.pipeline() as pipe:
         pipe.set(names.promise_key(orphan.job_id), json.dumps(asdict(orphan)), ex=TTL_S)
         pipe.zadd(names.PROMISES, {orphan.job_id: until})
+        pipe.expire(names.PROMISES, names.SHARED_TTL_S)
         pipe.execute()
 
 
@@ -46,9 +47,10 @@ def lapsed(redis: Redis, now: float) -> list[Orphan]:
     jobs: Any = redis.zrangebyscore(names.PROMISES, 0, now, start=0, num=AT_ONCE)
     found = []
     for job in jobs:
-        text: Any = redis.get(names.promise_key(job.decode()))
-        if text is None:
+        job_id = job.decode(errors="replace")
+        text: Any = redis.get(names.promise_key(job_id))
+        try:
+            found.append(replace(Orphan(**json.loads(text or b"")), hung_up_at=now))
+        except (ValueError, TypeError):  # it has ended, or is none of ours
             redis.zrem(names.PROMISES, job)
-        else:
-            found.append(replace(Orphan(**json.loads(text)), hung_up_at=now))
     return found

@@ -28,7 +28,7 @@ def note(redis: Redis, tool: str, wait_ms: int, run_ms: int) -> None:
 def usual(redis: Redis, tool: str) -> Usual | None:
     """Return a tool's usual times; None where it has not run yet."""
     found: Any = redis.lrange(names.times_key(tool), 0, KEPT - 1)
-    pairs = [entry.decode().split() for entry in found]
+    pairs = [pair for pair in (entry.split() for entry in found) if len(pair) == 2 and all(map(bytes.isdigit, pair))]
     return usual_of([(int(wait), int(run)) for wait, run in pairs])
 
 
@@ -37,8 +37,8 @@ def depths(redis: Redis, queue: str, most: int = 1000) -> dict[str, int]:
     jobs: Any = redis.lrange(names.queue_key(queue), 0, most - 1)
     with redis.pipeline(transaction=False) as pipe:
         for job in jobs:
-            pipe.hget(names.job_key(job.decode()), "meta")
-        metas = pipe.execute()
+            pipe.hget(names.job_key(job.decode(errors="replace")), "meta")
+        metas = pipe.execute(raise_on_error=False)  # one key of another type is one job's own
     counts: dict[str, int] = {}
     for meta in metas:
         tool = _tool(meta)
@@ -60,8 +60,8 @@ def state(redis: Redis, queue: str) -> QueueState:
     return QueueState(depth=int(found), depths=waiting, usual=times, workers=workers(redis, queue))
 
 
-def _tool(meta: bytes | None) -> str:
+def _tool(meta: Any) -> str:
     try:
         return str(json.loads(meta or b"{}").get("tool", "other"))
-    except (ValueError, AttributeError):
+    except (ValueError, TypeError, AttributeError):
         return "other"

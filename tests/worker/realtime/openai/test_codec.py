@@ -21,6 +21,7 @@ from worker.realtime.base import (
     CallerTranscript,
     CallerTranscriptFailed,
     ItemCreated,
+    OpenCall,
     ProviderError,
     ResponseDone,
     ResponseRequest,
@@ -471,6 +472,45 @@ class TestToolCalls:
             raw = json.dumps({"type": kind, "item": json.loads(call_item().to_json())})
             assert not [e for e in OpenAICodec().decode(raw) if isinstance(e, ToolCallRequested)]
 
+    def test_an_id_that_an_earlier_response_had_is_another_call_with_a_name_of_its_own(self):
+        codec = OpenAICodec()
+        names = []
+        for response_id in ("resp_1", "resp_1", "resp_2", "resp_3"):
+            raw = {"type": "response.output_item.done", "response_id": response_id}
+            item = {**json.loads(call_item().to_json()), "id": f"item_{response_id}"}
+            names += [event.tool_call_id for event in codec.decode(json.dumps({**raw, "item": item}))]
+        assert names == ["call_1", "call_1-2", "call_1-3"]
+        for name in names:
+            (frame,) = codec.tool_output(name, "1")
+            assert json.loads(frame)["item"]["call_id"] == "call_1", "the provider's own id"
+
+    def test_an_id_of_a_lost_session_is_another_call_too_and_the_open_one_goes_by_its_name(self):
+        codec = OpenAICodec()
+        raw = wire(item_done(call_item()))
+        assert [event.tool_call_id for event in codec.decode(raw)] == ["call_1"]
+        codec.reset()
+        assert [event.tool_call_id for event in codec.decode(raw)] == ["call_1-2"]
+        codec.reset()
+        codec.history([], [OpenCall("call_1-2", "order_status", "{}")])
+        (frame,) = codec.tool_output("call_1-2", "1")
+        assert json.loads(frame)["item"]["call_id"] == "call_1-2"
+
+    def test_a_call_that_is_told_without_its_response_first_is_asked_for_once(self):
+        codec = OpenAICodec()
+        item = json.loads(call_item().to_json())
+        first = codec.decode(json.dumps({"type": "response.output_item.done", "item": item}))
+        assert len(first) == 1
+        assert not [e for e in codec.decode(wire(done(output=[call_item()]))) if isinstance(e, ToolCallRequested)]
+
+    @pytest.mark.parametrize(
+        ("arguments", "text"), [({"order": "427"}, '{"order":"427"}'), ([1], "[1]"), ("x", "x"), (None, "")]
+    )
+    def test_arguments_that_are_no_text_are_taken_as_they_are(self, arguments, text):
+        item = {"id": "i", "type": "function_call", "call_id": "c", "name": "t", "status": "completed"}
+        raw = {"type": "response.output_item.done", "response_id": "r", "item": {**item, "arguments": arguments}}
+        (asked,) = OpenAICodec().decode(json.dumps(raw))
+        assert asked.arguments == text
+
     def test_memory_of_ids_is_bounded(self):
         codec = OpenAICodec()
         for number in range(TOOL_CALLS + 10):
@@ -481,6 +521,12 @@ class TestToolCalls:
 class TestErrors:
     def error(self, **fields):
         return json.dumps({"type": "error", "event_id": "e", "error": {"type": "invalid_request_error", **fields}})
+
+    def test_names_the_tool_call_whose_output_is_refused(self):
+        codec = OpenAICodec()
+        (frame,) = codec.tool_output("call_1", "1")
+        (event,) = codec.decode(self.error(code="bad", message="no", event_id=json.loads(frame)["event_id"]))
+        assert (event.request, event.metadata) == ("tool_output", {"tool_call_id": "call_1"})
 
     def test_names_the_request_and_its_metadata(self):
         codec = OpenAICodec()
