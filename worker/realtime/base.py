@@ -29,6 +29,9 @@ G711: Final = ("pcmu", "pcma")
 RECYCLED: Final = "replaced before the provider's limit"
 """The reason of a `ConnectionLost` that we planned: the session is replaced between turns."""
 
+SERVER_VAD: Final[Mapping[str, Any]] = {"type": "server_vad", "create_response": True, "interrupt_response": True}
+"""What is asked for is said: not every service of this protocol answers a turn by itself unless it is told to."""
+
 Role: TypeAlias = Literal["user", "assistant", "system"]
 """Whose words a message has: the caller's, the agent's, or nobody's (a note of ours)."""
 
@@ -338,7 +341,7 @@ class SessionConfig:
     """ISO-639-1 code that helps the transcriber; None: it guesses."""
     transcription_model: str | None = None
     """The model that writes down the caller's words; None: no `CallerTranscript` comes."""
-    turn_detection: Mapping[str, Any] | None = field(default_factory=lambda: {"type": "server_vad"})
+    turn_detection: Mapping[str, Any] | None = field(default_factory=lambda: dict(SERVER_VAD))
     """Who notices that the caller speaks, in the provider's words; None: nobody (turns are then by hand)."""
     input_format: AudioFormat = "pcm24k"
     """What we want to send; of G.711 the provider may make something else (`SessionReady`)."""

@@ -33,7 +33,9 @@ class _Protocol:
 _PROTOCOLS: Mapping[str, _Protocol] = {
     "openai": _Protocol(
         lambda provider: OpenAICodec(
-            note_role=provider.dialect.note_role, placeholders=provider.tool_calls == "placeholder"
+            note_role=provider.dialect.note_role,
+            placeholders=provider.tool_calls == "placeholder",
+            flat_turn_detection=provider.dialect.flat_turn_detection,
         ),
         openai_dial.dial,
         openai_dial.prepare,

@@ -34,8 +34,8 @@ class Dialect:
     """WebSocket close codes of the same meaning."""
     refusing_closes: frozenset[int] = frozenset()
     """WebSocket close codes that mean the same before a session has begun, and not after it."""
-    create_response: bool = False
-    """Answers the caller's turn only where the session says so in words."""
+    flat_turn_detection: bool = False
+    """`turn_detection` stands in the session itself, and not with its audio's input."""
 
 
 OPENAI: Final = Dialect(
@@ -45,7 +45,7 @@ OPENAI: Final = Dialect(
     pong_s=10.0,
     max_session_s=3600.0,
     recycle_s=3300.0,
-    transcriber="gpt-4o-mini-transcribe",
+    transcriber="gpt-transcribe",
     note_role="system",
     fatal_codes=frozenset(
         {
@@ -65,8 +65,8 @@ OPENAI: Final = Dialect(
 )
 """OpenAI's service, and those that do as it does."""
 
-XAI: Final = replace(OPENAI, transcriber=None, create_response=True)
-"""xAI's voice service: OpenAI's protocol, but that it never answers by itself unless told to."""
+XAI: Final = replace(OPENAI, transcriber=None, flat_turn_detection=True)
+"""xAI's voice service: OpenAI's protocol, with small differences. Sessions of an hour, too."""
 
 GEMINI: Final = Dialect(
     protocol="gemini",

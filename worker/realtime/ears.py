@@ -49,7 +49,8 @@ class Ears:
         self.speaking = False
         self._end_ms = max(end_ms, FRAME_MS)
         self._frame_bytes = rate_hz * FRAME_MS // 1000 * 2
-        self._padding_bytes = PADDING_MS // FRAME_MS * self._frame_bytes
+        self._before_bytes = (PADDING_MS // FRAME_MS + WINDOW) * self._frame_bytes
+        """What is sent of the time before a start is noticed."""
         self._rest = b""
         self._kept = bytearray()
         self._ms = 0
@@ -71,7 +72,7 @@ class Ears:
                 continue
             end = at + self._frame_bytes
             if edge.started:
-                found += [edge, bytes(self._kept) + data[began:end]]
+                found += [edge, (bytes(self._kept) + data[began:end])[-self._before_bytes :]]
                 self._kept.clear()
             else:
                 found += [data[began:end], edge]
@@ -80,7 +81,7 @@ class Ears:
         if self.speaking:
             return [*found, left] if left else found
         self._kept += left
-        del self._kept[: -self._padding_bytes]
+        del self._kept[: -self._before_bytes]
         return found
 
     def stop(self) -> Edge | None:

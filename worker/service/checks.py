@@ -11,6 +11,7 @@ Each check returns findings; none raises for what it finds. Nothing is registere
 from __future__ import annotations
 
 import asyncio
+import datetime
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -170,6 +171,21 @@ def check_later(site: Site) -> list[Finding]:
     ways += ["send by the webhook" if found.send == "default" else "send by the hook send"] if found.send else []
     mend = "set OFFHOOK_CALL_BACK_URI, OFFHOOK_NOTIFY_URL or OFFHOOK_NOTIFY_HOOKS"
     return [Finding("ok", "later", ", ".join(ways))] if ways else [Finding("note", "later", "offers nothing", mend)]
+
+
+def check_models(site: Site) -> list[Finding]:
+    """Models whose end is announced: the session's, and the transcriber's."""
+    from worker.realtime.retiring import ending
+
+    settings = site.settings
+    if settings.realtime not in ("openai", "azure"):
+        return []
+    named = {
+        "OFFHOOK_REALTIME_MODEL": settings.model_name(),
+        "OFFHOOK_REALTIME_TRANSCRIBER": settings.provider().dialect.transcriber or "",
+    }
+    found = [(variable, ending(model, datetime.date.today())) for variable, model in named.items()]
+    return [Finding("note", "model", told[0], f"set {variable}={told[1]}") for variable, told in found if told]
 
 
 # --- start
@@ -332,6 +348,7 @@ FIRST: tuple[Callable[[Site], list[Finding]], ...] = (
     check_folder,
     check_children,
     check_later,
+    check_models,
 )
 START: tuple[Look, ...] = (check_fillers, check_sip, check_http)
 BESIDE: tuple[Look, ...] = (check_capacity, check_redis, check_realtime)

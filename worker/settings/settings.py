@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationError
@@ -126,6 +127,9 @@ class Settings(BaseSettings):
     )
     realtime_headers: Headers | None = Field(
         default=None, description="a list with commas of HTTP headers for a gateway, such as X-Tenant: seven"
+    )
+    realtime_transcriber: str | None = Field(
+        default=None, description="the name of the model that writes down the caller's words"
     )
     realtime_protocol: Annotated[Literal["openai", "gemini"], Lower] = Field(
         default="openai", description="one of: openai, gemini (what the local server, or a gateway, speaks)"
@@ -339,6 +343,8 @@ class Settings(BaseSettings):
         base, key, headers = self.realtime_endpoint(url)
         dialects = {"xai": dialect.XAI, "vertex": dialect.VERTEX}
         spoken = dialects.get(self.realtime) or (dialect.GEMINI if self.speaks_gemini() else dialect.OPENAI)
+        if self.realtime_transcriber:
+            spoken = replace(spoken, transcriber=self.realtime_transcriber)
         project, location = self.google_cloud_project, self.google_cloud_location
         parent = f"projects/{project}/locations/{location}/publishers/google/models"
         own_headers = {**headers, **headers_of(reveal(self.realtime_headers) or "")}

@@ -45,6 +45,7 @@ from worker.realtime.openai.decode import (
     bad_frame,
     ended,
     is_call,
+    used,
     word,
 )
 from worker.realtime.openai.wire import (
@@ -72,12 +73,19 @@ class OpenAICodec:
 
     capabilities = CAPABILITIES
 
-    def __init__(self, *, note_role: Literal["system", "user"] = "system", placeholders: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        note_role: Literal["system", "user"] = "system",
+        placeholders: bool = False,
+        flat_turn_detection: bool = False,
+    ) -> None:
         """Begin with no session.
 
         note_role: the role of messages that are ours. placeholders: whether a call that takes long has to be answered
-        before the model may speak.
+        before the model may speak. flat_turn_detection: where the session has it (`Dialect`).
         """
+        self._flat = flat_turn_detection
         self._note_role = note_role
         if placeholders:
             self.capabilities = replace(self.capabilities, talks_while_call_pending=False)
@@ -115,7 +123,7 @@ class OpenAICodec:
     def turn_taking(self, options: Mapping[str, Any]) -> TurnTaking:
         """Read the options' turn_detection (session.audio.input.turn_detection); the service does both by default."""
         found: Any = options
-        for key in ("audio", "input", "turn_detection"):
+        for key in ("turn_detection",) if self._flat else ("audio", "input", "turn_detection"):
             found = found.get(key) if isinstance(found, Mapping) else None
         said = found if isinstance(found, Mapping) else {}
         return TurnTaking(
@@ -127,7 +135,9 @@ class OpenAICodec:
     def session_update(self, config: SessionConfig) -> list[Frame]:
         """Encode the whole settings. Raises ValueError for a format that the protocol doesn't have."""
         self._wanted = (config.input_format, config.output_format)
-        return self._frame("session_update", "session.update", {"session": session_object(config)})
+        return self._frame(
+            "session_update", "session.update", {"session": session_object(config, flat_turn_detection=self._flat)}
+        )
 
     def append(self, pcm: bytes) -> Frame:
         """Encode the caller's audio, without an event id: nothing can be done about its errors."""
@@ -345,7 +355,8 @@ class OpenAICodec:
             draft = self._drafts.pop(item_id)
             if draft.finished and done.status == "completed":
                 events += self._asked(item_id, draft)
-        events.append(done)
+        usage = used(response)
+        events += [done] if usage is None else [usage, done]
         if is_fatal(done.error_code):
             events.append(ProviderError(done.error_code, done.reason, fatal=True))
         return events
