@@ -19,6 +19,7 @@ from worker.local.conversation import Conversation, Item
 from worker.local.errors import RequestError
 from worker.local.gemini.config import Config, family_of
 from worker.local.gemini.generating import PCM, Turn
+from worker.local.gemini.telling import told_item
 from worker.local.gemini.wire import check_message
 from worker.local.protocol import Transcribe
 from worker.local.responding import Speak
@@ -255,9 +256,15 @@ class GeminiSession:
 
     def _said(self, turn: Mapping[str, Any]) -> Item:
         role = "assistant" if turn.get("role") == "model" else "user"
+        text = " ".join(part["text"] for part in turn["parts"])
+        conversation = self._memory.conversation
+        told = told_item(text, conversation.items, self._id) if role == "user" else None
+        if told is not None and not (told.kind == "function_call_output" and conversation.output(told.call_id)):
+            conversation.add(told)
+            return told
         item = Item(self._id("item"), "message", role)
-        item.content.append({"type": "input_text", "text": " ".join(part["text"] for part in turn["parts"])})
-        self._memory.conversation.add(item)
+        item.content.append({"type": "input_text", "text": text})
+        conversation.add(item)
         return item
 
     def _realtime_input(self, body: Mapping[str, Any], now: float) -> None:
