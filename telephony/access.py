@@ -23,6 +23,16 @@ class Access:
         if address is not None:
             self._networks.add(ipaddress.ip_network(address))
 
+    def trusts(self, source: str) -> bool:
+        """Whether what this "ip:port" asserts of a caller counts: it stands on the list, or is our registrar.
+
+        A list of all addresses vouches for nobody.
+        """
+        address = address_of(source)
+        if not self.restricted or address is None:
+            return False
+        return any(address in network for network in self._networks if network.prefixlen)
+
     def allows(self, source: str) -> bool:
         """Whether an INVITE from "ip:port" is taken. What isn't an address is a stranger."""
         if not self.restricted:

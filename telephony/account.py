@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import structlog
 
-from telephony import sip_text
 from telephony.binding import guarded, pj
 from telephony.library import SRTP, EndpointInfo
 from telephony.settings import SipSettings
+from telephony.sip.uri import host_of, registrar_uri
 
 log = structlog.get_logger(__name__)
 
@@ -45,10 +45,9 @@ class SipAccount(pj.Account):  # type: ignore[misc]
 def configuration(settings: SipSettings, info: EndpointInfo) -> pj.AccountConfig:
     """The account's configuration for these settings."""
     config = pj.AccountConfig()
-    address = info.addresses[0].removeprefix("sip:").partition(";")[0]
-    if settings.registrar is None:
-        config.idUri = f'"{settings.display_name}" <sip:{settings.username or "agent"}@{address}>'
-    else:
+    # Without a display name: the library would put it into our Contact too, and some peers take that whole for a URI.
+    config.idUri = f"sip:{_name(settings, info)}"
+    if settings.registrar is not None:
         _register(config, settings, settings.registrar)
     if settings.username and settings.password is not None:
         cred = pj.AuthCredInfo("digest", "*", settings.username, 0, settings.password)
@@ -58,15 +57,26 @@ def configuration(settings: SipSettings, info: EndpointInfo) -> pj.AccountConfig
     return config
 
 
+def sender(settings: SipSettings, info: EndpointInfo) -> str:
+    """Who we are in the From of an INVITE."""
+    return f'"{settings.display_name}" <sip:{_name(settings, info)}>'
+
+
+def _name(settings: SipSettings, info: EndpointInfo) -> str:
+    if settings.registrar is not None:
+        return f"{settings.username}@{host_of(registrar_uri(settings.registrar))}"
+    address = info.addresses[0].removeprefix("sip:").partition(";")[0]
+    return f"{settings.username or 'agent'}@{address}"
+
+
 def _register(config: pj.AccountConfig, settings: SipSettings, registrar: str) -> None:
-    uri = sip_text.registrar_uri(registrar)
-    config.idUri = f'"{settings.display_name}" <sip:{settings.username}@{sip_text.host_of(uri)}>'
-    config.regConfig.registrarUri = uri
+    config.regConfig.registrarUri = registrar_uri(registrar)
     config.regConfig.registerOnAdd = True
     config.regConfig.timeoutSec = settings.register_expires_s
-    # Retries after a failure are the endpoint's, with its own back-off; refreshes are the library's.
+    # Retries after a failure are the endpoint's, with its own back-off, and so are refreshes: by its own rules the
+    # library is late for a lifetime shorter than this delay (2.15), or comes each five seconds (2.17).
     config.regConfig.retryIntervalSec = 0
-    config.regConfig.delayBeforeRefreshSec = max(2, settings.register_expires_s // 10)
+    config.regConfig.delayBeforeRefreshSec = 1
     config.regConfig.unregWaitMsec = 1000
     if settings.public_address is not None:
         config.natConfig.contactRewriteUse = 0  # we know better than the registrar what we are called outside

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from telephony import sip_text
 from telephony.binding import guarded, pj
 from telephony.bridge import Bridge
+from telephony.dtmf import DTMF_TYPES, DigitVia, Keypad, info_key
 from telephony.events import (
     CallConfirmed,
     CallEnded,
@@ -21,6 +21,8 @@ from telephony.events import (
     MediaHeld,
 )
 from telephony.port import Port
+from telephony.rtp_source import RtpSource
+from telephony.sip.message import body, cseq, media_type
 
 log = structlog.get_logger(__name__)
 
@@ -39,14 +41,19 @@ class SipCall(pj.Call):  # type: ignore[misc]
         post: Post,
         *,
         pj_id: int | None = None,
+        sip_call_id: str = "",
+        source: RtpSource | None = None,
     ) -> None:
         """Take up an INVITE that came in (`pj_id`), or make a call that `dial` will send."""
         super().__init__(account, pj.PJSUA_INVALID_ID if pj_id is None else pj_id)
         self.call_id = call_id
+        self.sip_call_id = sip_call_id
         self.bridge = bridge
         self.port = port
         self.ended = False
         self._post = post
+        self._source = source
+        self._keypad = Keypad()
         self._outbound = pj_id is None
         self._confirmed = False
         self._held = False
@@ -62,13 +69,18 @@ class SipCall(pj.Call):  # type: ignore[misc]
         """Send a response to the INVITE."""
         if status >= 300:
             self._by = self._by or "agent"
-        self.answer(operation(status, reason, headers))
+        prm = operation(status, reason, headers)
+        if status < 300 and hasattr(prm.opt, "textCount"):
+            audio_alone(prm)  # before that version there is no text, and answers are audio alone by themselves
+        self.answer(prm)
 
-    def dial(self, uri: str, headers: Mapping[str, str] | None = None) -> None:
-        """Send our INVITE."""
+    def dial(self, uri: str, sender: str, headers: Mapping[str, str] | None = None) -> None:
+        """Send our INVITE. `sender`: who we are in From."""
         prm = operation(0, "", headers, defaults=True)
-        prm.opt.audioCount, prm.opt.videoCount = 1, 0
+        audio_alone(prm)
+        prm.txOption.localUri = sender
         self.makeCall(uri, prm)
+        self.sip_call_id = self.getInfo().callIdString
 
     def finish(self, status: int = 0, reason: str = "", by: EndedBy = "agent") -> None:
         """End the call: BYE, CANCEL or a final response, whichever its state asks for."""
@@ -103,6 +115,8 @@ class SipCall(pj.Call):  # type: ignore[misc]
             self._disconnected(info)
         elif info.state == pj.PJSIP_INV_STATE_CONFIRMED and not self._confirmed:
             self._confirmed = True
+            if self._source is not None:
+                self._source.reopen()
             self._post(CallConfirmed(self.call_id))
         elif self._outbound and 100 <= info.lastStatusCode < 200:
             self._post(CallProgress(self.call_id, info.lastStatusCode, info.lastReason))
@@ -126,7 +140,16 @@ class SipCall(pj.Call):  # type: ignore[misc]
         self.port.attach(None)
         if self.port.faults:
             log.error("port_callback_failed", call_id=self.call_id, times=self.port.faults)
-        self._post(CallEnded(self.call_id, status, reason, by))
+        foreign = 0 if self._source is None else self._source.foreign_packets()
+        if foreign:
+            log.warning("rtp_of_strangers", call_id=self.call_id, packets=foreign)
+        self._post(CallEnded(self.call_id, status, reason, by, foreign))
+
+    @guarded
+    def onCreateMediaTransport(self, prm: pj.OnCreateMediaTransportParam) -> None:
+        """The call gets its sockets."""
+        if self._source is not None:
+            self._source.guard(prm)
 
     @guarded
     def onCallMediaState(self, prm: pj.OnCallMediaStateParam) -> None:
@@ -173,25 +196,31 @@ class SipCall(pj.Call):  # type: ignore[misc]
 
     @guarded
     def onDtmfDigit(self, prm: pj.OnDtmfDigitParam) -> None:
-        """A key, by RTP event or by INFO of type application/dtmf-relay."""
-        via = "info" if prm.method == pj.PJSUA_DTMF_METHOD_SIP_INFO else "rtp"
-        self._post(DigitReceived(self.call_id, prm.digit.upper(), "info" if via == "info" else "rtp"))
+        """A key by RTP event. Those by INFO are read out of the message: the library takes 10 (*) for 1."""
+        if prm.method != pj.PJSUA_DTMF_METHOD_SIP_INFO:
+            self._pressed(prm.digit.upper(), "rtp")
 
     @guarded
     def onCallTsxState(self, prm: pj.OnCallTsxStateParam) -> None:
-        """A transaction inside the dialog; INFO of type application/dtmf is one the library doesn't know."""
+        """A transaction inside the dialog. INFO comes here on a build that doesn't ask us what to say (see door)."""
         change = prm.e.body.tsxState
         if change.tsx.method != "INFO" or change.tsx.role != pj.PJSIP_ROLE_UAS:
             return
         if change.tsx.state != pj.PJSIP_TSX_STATE_TRYING or change.type != pj.PJSIP_EVENT_RX_MSG:
             return
         message = change.src.rdata.wholeMsg
-        kind = sip_text.header(message, "Content-Type")
-        if kind.partition(";")[0].strip().lower() != "application/dtmf":
-            return
-        digit = sip_text.info_digit(kind, sip_text.body(message))
-        if digit:
-            self._post(DigitReceived(self.call_id, digit, "info"))
+        kind = media_type(message)
+        if kind in DTMF_TYPES:
+            self.take_info(message, info_key(kind, body(message)) or None)
+
+    def take_info(self, message: str, digit: str | None) -> None:
+        """An INFO that was answered, with the key in it."""
+        if self._keypad.new_info(cseq(message)) and digit:
+            self._pressed(digit, "info")
+
+    def _pressed(self, digit: str, via: DigitVia) -> None:
+        if self._keypad.pressed(digit, via, time.monotonic()):
+            self._post(DigitReceived(self.call_id, digit, via))
 
     @guarded
     def onCallTransferRequest(self, prm: pj.OnCallTransferRequestParam) -> None:
@@ -216,6 +245,13 @@ def operation(
         header.hName, header.hValue = name, value
         prm.txOption.headers.push_back(header)
     return prm
+
+
+def audio_alone(prm: pj.CallOpParam) -> None:
+    """Neither offer nor take anything but audio: since 2.16 the library has real-time text (T.140) by default."""
+    prm.opt.audioCount, prm.opt.videoCount = 1, 0
+    if hasattr(prm.opt, "textCount"):
+        prm.opt.textCount = 0
 
 
 def ended_by(status: int, outbound: bool, confirmed: bool) -> EndedBy:

@@ -19,18 +19,24 @@ from dataclasses import dataclass
 import structlog
 
 from telephony import account as accounts
-from telephony import binding, sip_text
+from telephony import binding
 from telephony.access import Access
 from telephony.account import SipAccount
 from telephony.binding import explain, pj
 from telephony.bridge import Bridge
 from telephony.call import SipCall, operation
+from telephony.door import Door, call_id_of, open_door
 from telephony.errors import NoSuchCall, SipRequestError, SipStartError
 from telephony.events import CallEvent, CallRefused, IncomingCall, RefusedFor, RegistrationChanged
 from telephony.library import EndpointInfo, Library
 from telephony.port import PortPool, new_bridge
-from telephony.registration import Backoff
+from telephony.registration import Backoff, refresh_after
+from telephony.rtp_source import new_source
 from telephony.settings import SipSettings
+from telephony.sip.identity import caller_of, dialled_of
+from telephony.sip.message import body, cut, header, offered_codec
+from telephony.sip.requests import Answer
+from telephony.sip.uri import LONGEST
 
 log = structlog.get_logger(__name__)
 
@@ -40,15 +46,18 @@ SLOW_REFUSAL_S = 0.25
 """A refusal's delay on the wheel. It opens two sockets for each INVITE before asking us, gives a closed one's place
 free after 0.5 s, and aborts when all 64 are taken: a scanner's 30 INVITEs a second would end the process. With its
 four lines held this long the rest get the library's own 486, which opens none."""
+REASONS = {400: "Bad Request", 403: "Forbidden", 503: "Service Unavailable", 513: "Message Too Large"}
+"""Reason phrases of our own refusals."""
 RECONNECT_S = 1.0
 """From the loss of a TCP connection to a new REGISTER over a new one."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """Why an INVITE is turned away, and after how many s it may come again."""
+    """Why an INVITE is turned away, with what, and after how many s it may come again."""
 
     why: RefusedFor
+    status: int = 503
     retry_after_s: int | None = None
 
 
@@ -84,6 +93,10 @@ class Core:
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._reconnecting = False
+        self._answers = itertools.count()
+        """Of the registrar: a refresh is for the last of them."""
+        self._answer = -1
+        self._door: Door | None = None
 
     def start(self) -> EndpointInfo:
         """Bring the library up and register. Raises SipStartError."""
@@ -92,6 +105,8 @@ class Core:
         info = self.library.start()
         self.limit = info.limit
         self._refusal_s = 0.0 if info.capacity > binding.WHEEL_CALLS else SLOW_REFUSAL_S
+        self._sender = accounts.sender(self.settings, info)
+        self._door = open_door(self._answered)
         try:
             self._account.create(accounts.configuration(self.settings, info), True)
         except pj.Error as error:
@@ -125,6 +140,8 @@ class Core:
         """Take everything down, in the order that the library can stand; also after a failed start."""
         for call_id in list(self._calls):
             self._calls[call_id].give_up()
+        if self._door is not None:
+            self._door.close()
         self.library.stop_clock()  # after this nobody is inside a port
         self._calls.clear()
         self._turned_away.clear()
@@ -153,7 +170,7 @@ class Core:
             raise SipRequestError(f"all {self.limit} calls are in use")
         call = self._new_call(None)
         try:
-            call.dial(uri, headers)
+            call.dial(uri, self._sender, headers)
         except pj.Error:
             call.ended = True
             raise
@@ -162,54 +179,74 @@ class Core:
     def _full(self) -> bool:
         return sum(not call.ended for call in self._calls.values()) >= self.limit
 
-    def _new_call(self, pj_id: int | None) -> SipCall:
+    def _new_call(self, pj_id: int | None, sip_call_id: str = "", signalling: str = "") -> SipCall:
         call_id, bridge = uuid.uuid4().hex, new_bridge()
         port = self._ports.take(bridge)
-        call = SipCall(self._account, call_id, bridge, port, self._post, pj_id=pj_id)
+        source = new_source(self.settings, signalling)
+        call = SipCall(
+            self._account, call_id, bridge, port, self._post, pj_id=pj_id, sip_call_id=sip_call_id, source=source
+        )
         self._calls[call_id] = call
         self._bridges[call_id] = bridge
         return call
 
     def _invited(self, prm: pj.OnIncomingCallParam) -> None:
         message, source = prm.rdata.wholeMsg, prm.rdata.srcAddress
-        refusal = self._refusal(source)
+        refusal = self._refusal(message, source)
         if refusal is not None:
             self._turn_away(prm.callId, source, refusal)
             return
-        call = self._new_call(prm.callId)
-        call.bridge.codec = sip_text.offered_codec(sip_text.body(message))
+        sip_call_id = header(message, "Call-ID")
+        call = self._new_call(prm.callId, sip_call_id, source)
+        call.bridge.codec = offered_codec(body(message))
+        caller = caller_of(message, trusted=self.access.trusts(source))
         self._post(
             IncomingCall(
                 call_id=call.call_id,
-                sip_call_id=sip_text.header(message, "Call-ID")[: sip_text.LONGEST],
-                caller=sip_text.caller_of(sip_text.header(message, "From")),
-                dialled=sip_text.dialled_of(message, self.settings.username if self.settings.registrar else None),
+                sip_call_id=sip_call_id[:LONGEST],
+                caller=caller.identity,
+                dialled=dialled_of(message, self.settings.username if self.settings.registrar else None),
                 source=source,
                 bridge=call.bridge,
+                private=caller.private,
             )
         )
 
-    def _refusal(self, source: str) -> _Refusal | None:
+    def _answered(self, method: str, message: str, source: str, said: Answer) -> None:
+        """A request that the library would not have answered, or not so well."""
+        if method == "INFO" and said.status == 200:
+            sip_call_id = call_id_of(message)
+            for call in self._calls.values():
+                if call.sip_call_id == sip_call_id and not call.ended:
+                    call.take_info(message, said.digit)
+        elif method == "INVITE" and said.status in (400, 513):
+            self._post(CallRefused(said.status, REASONS[said.status], source, "malformed"))
+        elif said.status >= 300:
+            log.info("request_refused", method=method[:32], status=said.status, source=source)
+
+    def _refusal(self, message: str, source: str) -> _Refusal | None:
         """Why an INVITE from there is turned away, or None.
 
         503 sends a proxy on to another worker, and Retry-After says for how long (RFC 3261 section 21.5.4); 486 would
         be the callee's own word, which it hands to the caller.
         """
         if not self.access.allows(source):
-            return _Refusal("stranger")
+            return _Refusal("stranger", 403)
+        if status := cut(message):
+            return _Refusal("malformed", status)  # taken as it is it would be a call with an offer of ours, and mute
         if not self._accepting() or self._leaving is not None:
-            return _Refusal("draining", self.settings.retry_after_s)
+            return _Refusal("draining", retry_after_s=self.settings.retry_after_s)
         if self._full():
-            return _Refusal("full", self.settings.retry_full_s)
+            return _Refusal("full", retry_after_s=self.settings.retry_full_s)
         retry_after_s = self._overloaded()
-        return None if retry_after_s is None else _Refusal("overload", retry_after_s)
+        return None if retry_after_s is None else _Refusal("overload", retry_after_s=retry_after_s)
 
     def _turn_away(self, pj_id: int, source: str, refusal: _Refusal) -> None:
         # Answered after the callback: 2.15 frees the request's copy when the callback returns, and aborts where the
         # final answer has already done so.
         call = pj.Call(self._account, pj_id)
         self._turned_away.append(call)
-        status, reason = (403, "Forbidden") if refusal.why == "stranger" else (503, "Service Unavailable")
+        status, reason = refusal.status, REASONS[refusal.status]
         headers = {} if refusal.retry_after_s is None else {"Retry-After": str(refusal.retry_after_s)}
         self._later(self._refusal_s, lambda: self._refuse(call, operation(status, reason, headers)))
         self._post(CallRefused(status, reason, source, refusal.why))
@@ -271,8 +308,14 @@ class Core:
         except pj.Error as error:
             self._registration_failed(503, explain(error))
 
+    def _refresh(self, answer: int) -> None:
+        """REGISTER before the end of what that answer granted, unless another has come since."""
+        if answer == self._answer and not self._reconnecting:
+            self._register()
+
     def _registration_answered(self, prm: pj.OnRegStateParam) -> None:
         info = self._account.getInfo()
+        answer = self._answer = next(self._answers)
         status, reason = int(prm.code) or 503, prm.reason or "no answer"
         if self._leaving is not None:
             waiting, self._leaving = self._leaving, []
@@ -282,7 +325,9 @@ class Core:
         elif info.regIsActive and status // 100 == 2:
             self._backoff.succeeded()
             self.access.add(prm.rdata.srcAddress)
-            self._post(RegistrationChanged(True, status, reason, max(0, info.regExpiresSec)))
+            granted_s = max(0, int(prm.expiration))
+            self._later(refresh_after(granted_s) * random.uniform(0.9, 1.0), lambda: self._refresh(answer))
+            self._post(RegistrationChanged(True, status, reason, granted_s))
         else:
             self._registration_failed(status, reason)
 

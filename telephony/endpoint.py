@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 import structlog
 
-from telephony import sip_text
 from telephony.access import Access, resolve
 from telephony.binding import explain, pj
 from telephony.bridge import Bridge
@@ -25,6 +24,7 @@ from telephony.errors import SipRequestError, SipStartError, TelephonyError
 from telephony.events import CallEvent, RegistrationChanged
 from telephony.library import EndpointInfo, Library
 from telephony.settings import SipSettings
+from telephony.sip.uri import host_of, registrar_uri
 
 log = structlog.get_logger(__name__)
 
@@ -143,7 +143,7 @@ class Endpoint:
         settings = self.settings
         networks = [network for name in settings.allow for network in resolve(name)]
         if settings.registrar is not None:
-            host = sip_text.host_of(sip_text.registrar_uri(settings.registrar)).strip("[]")
+            host = host_of(registrar_uri(settings.registrar)).strip("[]")
             try:
                 networks += resolve(host)
             except ValueError:  # known by SRV alone, or not up yet: its answers will tell its address

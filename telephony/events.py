@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from telephony.bridge import Bridge
+from telephony.dtmf import DigitVia
 
 EndedBy = Literal["caller", "agent", "network", "error"]
-RefusedFor = Literal["full", "overload", "draining", "stranger", "library"]
-DigitVia = Literal["rtp", "info"]
+RefusedFor = Literal["full", "overload", "draining", "stranger", "malformed", "library"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +21,16 @@ class IncomingCall:
     sip_call_id: str
     """The SIP Call-ID, to find the call in the other side's logs."""
     caller: str
-    """User part of From (a number, a name), or its host when it has no user."""
+    """Who calls, for routing and rules: what a trusted network asserts, else From's user part (a number in its normal
+    form, a name), or its host when it has no user."""
     dialled: str
     """User part that was dialled: the Request-URI's, or To's when the Request-URI is our registered contact."""
     source: str
     """Where the INVITE came from, "ip:port"."""
     bridge: Bridge
     """The call's audio, both ways; play() may begin before the media is up."""
+    private: bool = False
+    """The caller's identity was told in confidence: it is shown to nobody, and stands in no record (RFC 3323)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,8 @@ class CallEnded:
     reason: str
     by: EndedBy
     """The other side (also when it refused our INVITE), us, silence on the wire, or a fault of our own."""
+    foreign_packets: int = 0
+    """RTP and RTCP packets from elsewhere than the call's source, dropped; 0 on a build that can't tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,8 @@ class CallRefused:
     """An INVITE was turned away at the door and never became a call."""
 
     status: int
-    """503 with Retry-After full, overloaded or draining; 403 a stranger; 486, 488, 400 and others the library's."""
+    """503 with Retry-After full, overloaded or draining; 403 a stranger; 400 and 513 not all of it came; 486, 488, 400
+    and others the library's."""
     reason: str
     source: str
     """"ip:port", or "" where the library doesn't say."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from telephony import binding
+from telephony import binding, rtp_source
 from telephony.binding import explain, guarded, pj
 from telephony.errors import SipStartError
 from telephony.port import PTIME_MS, RATE_HZ
@@ -45,6 +45,8 @@ class EndpointInfo:
     """Calls at once that are accepted: the capacity, or less by the settings."""
     tls: str
     """TLS library of the build."""
+    holds_source: bool
+    """Whether RTP of strangers is kept away from calls (see `SipSettings.rtp_source`)."""
     host: str
     port: int
     addresses: tuple[str, ...]
@@ -150,6 +152,7 @@ class Library:
             capacity=capacity,
             limit=limit_of(capacity, wanted),
             tls=binding.tls_library(),
+            holds_source=rtp_source.GUARDED,
             host=self.settings.host,
             port=port,
             addresses=addresses,

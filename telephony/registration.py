@@ -1,6 +1,14 @@
-"""When to try to REGISTER again. Pure: the time is given, the library refreshes what succeeded by itself."""
+"""When to REGISTER again, after a success and after a failure. Pure."""
 
 from __future__ import annotations
+
+LAST_S = 30.0
+"""A refresh comes this long before the end of what was granted: time for tries that fail."""
+
+
+def refresh_after(granted_s: int) -> float:
+    """Seconds from an answer to the refresh of a registration of that lifetime: after half of it, where it is short."""
+    return max(0.5, granted_s - min(LAST_S, granted_s / 2))
 
 
 class Backoff:

@@ -8,6 +8,7 @@ from typing import Literal
 
 Transport = Literal["udp", "tcp"]
 Srtp = Literal["off", "optional", "required"]
+RtpSource = Literal["learn", "sdp", "follow"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,13 @@ class SipSettings:
     rtp_ports: tuple[int, int] = (10000, 10999)
     """First and last UDP port for RTP and RTCP, two to a call, taken in turn so that a closed call's ports rest
     as long as possible; (0, 0) takes free ones."""
+    rtp_source: RtpSource = "learn"
+    """Whose RTP is a call's. "learn": what comes from the address in the SDP, or, where a NAT hides that, from whoever
+    sends first within `rtp_learn_s`; then nobody else's, until the other side makes a new offer. "sdp": the address in
+    the SDP alone. "follow": whoever sends for two seconds while the source of before is silent, so a stranger too. The
+    PyPI wheel follows, whatever stands here, and sooner."""
+    rtp_learn_s: float = 4.0
+    """How long a source behind a NAT may be learnt, in s from the answer or a new offer on."""
     max_calls: int | None = None
     """Calls at once; None is what the pjsua2 build can carry, more than that is cut to it."""
     register_expires_s: int = 300
@@ -49,7 +57,7 @@ class SipSettings:
     retry_full_s: int = 2
     """The same where all calls are in use: short, since a proxy may leave the whole endpoint alone for so long."""
     display_name: str = "offhook"
-    """Display name in our From, and the User-Agent."""
+    """Display name in the From of our INVITEs, and the User-Agent."""
     log_level: int = 1
     """Of the SIP library: 0 nothing, 1 errors, 2 warnings, 3 events. Higher ones print messages, which carry
     digits and credentials, and are not to be had."""
@@ -60,6 +68,8 @@ class SipSettings:
         _check(bool(self.transports), "transports", self.transports, "udp, tcp or both")
         _check(set(self.transports) <= {"udp", "tcp"}, "transports", self.transports, "udp, tcp or both")
         _check(self.srtp in ("off", "optional", "required"), "srtp", self.srtp, "off, optional or required")
+        _check(self.rtp_source in ("learn", "sdp", "follow"), "rtp_source", self.rtp_source, "learn, sdp or follow")
+        _check(0 < self.rtp_learn_s <= 60, "rtp_learn_s", self.rtp_learn_s, "over 0 to 60")
         _check(_rtp_range(self.rtp_ports), "rtp_ports", self.rtp_ports, "first-last from 1024 to 65535, or 0-0")
         _check(self.max_calls is None or self.max_calls > 0, "max_calls", self.max_calls, "1 or more")
         _check(0 <= self.log_level <= 3, "log_level", self.log_level, "0 to 3")

@@ -59,7 +59,7 @@ NEVER = {
 }
 
 # The modules of telephony that call the library.
-SHELL = ("account", "call", "core", "endpoint", "frames", "library", "port")
+SHELL = ("account", "call", "core", "door", "endpoint", "frames", "library", "port", "rtp_source")
 
 # The rooms that speak to the queue.
 QUEUE = ("tools.queue.*", "tools.worker.*", "tools.dashboard")

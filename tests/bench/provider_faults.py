@@ -69,7 +69,7 @@ class Unruly(Session):
 
     async def _ask(self) -> None:
         """The caller's questions."""
-        while not self.chance.enough:
+        while self.open and not self.chance.enough:
             await asyncio.sleep(0.1)
             if not self.dead and self._loop.time() >= self._free_at:
                 self._free_at = self._loop.time() + IMPATIENT_S
@@ -159,9 +159,12 @@ def openings(provider: Provider, chance: Chance) -> None:
     threading.Thread(target=feed, daemon=True).start()
 
 
-def longest_silence_s(pcm: bytes) -> tuple[float, float]:
-    """The longest span in which a caller hears nothing, and when it began (s)."""
+def longest_silence_s(pcm: bytes, record: dict[str, Any]) -> tuple[float, float]:
+    """The longest span in which a caller hears nothing and says nothing, and when it began (s)."""
     quiet = sound.levels(pcm) <= sound.QUIET_DBFS
+    for turn in record["turns"]:
+        if turn["who"] == "caller":
+            quiet[turn["start_ms"] // sound.FRAME_MS : turn["end_ms"] // sound.FRAME_MS + 1] = False
     edges = np.flatnonzero(np.diff(np.concatenate(([0], quiet.astype(int), [0]))))
     lengths, begins = edges[1::2] - edges[::2], edges[::2]
     if not lengths.size:
@@ -205,9 +208,9 @@ def main() -> None:
                     call.listen()
             for call, call_id in zip(batch, ids, strict=True):
                 call.hang_up()
-                seconds, began = longest_silence_s(bytes(call.heard))
-                silences.append(seconds)
                 records.append(desk.worker.record(call_id))
+                seconds, began = longest_silence_s(bytes(call.heard), records[-1])
+                silences.append(seconds)
                 if seconds > SILENCE_S + SLACK_S:
                     print(f"silent for {seconds:.1f} s from {began:.1f} s on: {story(records[-1])}")
             print(f"{first + len(batch)} calls, longest silences {[f'{one:.1f}' for one in silences[-len(batch) :]]}")

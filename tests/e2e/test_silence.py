@@ -192,3 +192,25 @@ def test_a_result_that_comes_while_the_caller_asks_something_else_is_told_after_
     said = [turn["text"] for turn in worker.record(call_id)["turns"] if turn["who"] == "agent"]
     assert said.count("Your parcel is at the front door.") == 1
     assert ANSWER in said
+
+
+def test_a_provider_that_refuses_to_speak_while_a_tool_runs_gets_placeholders_from_then_on(
+    start: Start, dial: Callable[[str], Call], folder: Path
+) -> None:
+    """The caller asks on during a look-up: that is no reason to end the call."""
+    (folder / "parcel.started").unlink(missing_ok=True)
+    worker, _ = start("refuse_open_calls = true")
+    call = dial(worker.uri)
+    call_id = worker.next_call()
+    call.hears_said(GREETING, likeness=ROUGHLY)
+    call.say("where is my parcel")
+    until((folder / "parcel.started").exists, "the tool runs")
+    call.say("what can you do")
+    owes(worker, "response granted", "placeholders from now on")
+    call.hears_said(ANSWER, likeness=ROUGHLY)
+    call.waits(4000)
+    assert call.up
+    call.hang_up()
+    record = worker.record(call_id)
+    assert record["outcome"] == "completed"
+    assert [tool["status"] for tool in record["tool_calls"]] == ["ok"]

@@ -46,3 +46,20 @@ def test_names_resolve() -> None:
 
 def test_a_host_part_may_have_bits_set() -> None:
     assert resolve("10.1.2.3/8") == [ipaddress.ip_network("10.0.0.0/8")]
+
+
+@pytest.mark.parametrize(
+    "networks, restricted, trusted",
+    [
+        (["192.0.2.0/24"], True, True),
+        (["192.0.2.7/32"], True, True),
+        (["198.51.100.0/24"], True, False),
+        (["0.0.0.0/0"], True, False),
+        (["192.0.2.0/24"], False, False),
+    ],
+)
+def test_whose_word_for_a_caller_counts(networks: list[str], restricted: bool, trusted: bool) -> None:
+    """Who is on the list, and no list that holds everybody."""
+    access = Access([ipaddress.ip_network(network) for network in networks], restricted=restricted)
+    assert access.trusts("192.0.2.7:5060") == trusted
+    assert not access.trusts("nobody")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from telephony.account import configuration
+from telephony.account import configuration, sender
 from telephony.binding import pj
 from telephony.library import EndpointInfo
 from telephony.settings import SipSettings
@@ -13,6 +13,7 @@ INFO = EndpointInfo(
     capacity=4,
     limit=4,
     tls="t",
+    holds_source=False,
     host="127.0.0.1",
     port=5070,
     addresses=("sip:127.0.0.1:5070;transport=udp",),
@@ -25,16 +26,18 @@ def made(**settings: Any) -> Any:
 
 def test_without_a_registrar() -> None:
     config = made()
-    assert config.idUri == '"offhook" <sip:agent@127.0.0.1:5070>'
+    assert config.idUri == "sip:agent@127.0.0.1:5070", "no display name: it would stand in our Contact"
     assert config.regConfig.registrarUri == "" and config.sipConfig.authCreds.size() == 0
 
 
 def test_with_a_registrar() -> None:
     config = made(registrar="pbx.example.com:5080", username="line7", password="sesame", register_expires_s=60)
-    assert config.idUri == '"offhook" <sip:line7@pbx.example.com>'
+    assert config.idUri == "sip:line7@pbx.example.com"
     reg = config.regConfig
     assert (reg.registrarUri, reg.timeoutSec, reg.retryIntervalSec) == ("sip:pbx.example.com:5080", 60, 0)
     assert config.natConfig.contactRewriteUse
+    assert sender(SipSettings(registrar="pbx:5080", username="line7"), INFO) == '"offhook" <sip:line7@pbx>'
+    assert sender(SipSettings(), INFO) == '"offhook" <sip:agent@127.0.0.1:5070>'
     assert config.sipConfig.authCreds.size() == 1
 
 

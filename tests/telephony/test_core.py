@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import random
-import re
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,63 +15,6 @@ pytestmark = pytest.mark.timeout(40)
 
 def address(started: dict[str, Any]) -> str:
     return f"127.0.0.1:{started['port']}"
-
-
-class RawSip:
-    """Sends what it is given over UDP or TCP, and collects the status lines that come back."""
-
-    def __init__(self, port: int, kind: socket.SocketKind = socket.SOCK_DGRAM, host: str = "127.0.0.1") -> None:
-        self.kind = kind
-        self.socket = socket.socket(socket.AF_INET, kind)
-        self.socket.bind((host, 0))
-        self.socket.connect(("127.0.0.1", port))
-        self.socket.settimeout(2)
-        self.port = self.socket.getsockname()[1]
-
-    def invite(self, *, call_id: str = "raw", body: str = "", headers: str = "", length: int | None = None) -> bytes:
-        transport = "UDP" if self.kind == socket.SOCK_DGRAM else "TCP"
-        text = (
-            "INVITE sip:427@127.0.0.1 SIP/2.0\r\n"
-            f"Via: SIP/2.0/{transport} 127.0.0.1:{self.port};rport;branch=z9hG4bK{call_id}\r\n"
-            f"From: <sip:raw@127.0.0.1>;tag={call_id}\r\nTo: <sip:427@127.0.0.1>\r\nCall-ID: {call_id}\r\n"
-            f"CSeq: 1 INVITE\r\nContact: <sip:raw@127.0.0.1:{self.port}>\r\nMax-Forwards: 70\r\n{headers}"
-            f"Content-Type: application/sdp\r\nContent-Length: {len(body) if length is None else length}\r\n\r\n{body}"
-        )
-        return text.encode()
-
-    def send(self, data: bytes) -> None:
-        self.socket.sendall(data)
-
-    def status(self) -> int:
-        """The next response's status over 100; 0 when nothing comes."""
-        while True:
-            try:
-                answer = self.socket.recv(65535)
-            except TimeoutError:
-                return 0
-            codes = [int(code) for code in re.findall(rb"SIP/2.0 (\d{3})", answer)]
-            final = [code for code in codes if code > 100]
-            if final:
-                return final[-1]
-            if not answer:
-                return 0
-
-    def close(self) -> None:
-        self.socket.close()
-
-
-@pytest.fixture
-def raw() -> Iterator[Callable[..., RawSip]]:
-    """Open raw SIP sockets."""
-    opened: list[RawSip] = []
-
-    def open_(*arguments: Any, **options: Any) -> RawSip:
-        opened.append(RawSip(*arguments, **options))
-        return opened[-1]
-
-    yield open_
-    for one in opened:
-        one.close()
 
 
 @pytest.fixture(params=[socket.SOCK_DGRAM, socket.SOCK_STREAM], ids=["udp", "tcp"])
@@ -321,6 +263,16 @@ def test_refreshes(sipp: Any, start_endpoint: Any, port: int) -> None:
     assert endpoint.next("RegistrationChanged")["registered"]
     assert endpoint.next("RegistrationChanged", within=11)["registered"]
     assert endpoint.stop() == 0
+
+
+def test_refreshes_before_the_end_of_a_short_lifetime(sipp: Any, start_endpoint: Any, port: int) -> None:
+    """Asked for 300 s, granted 6: the library by itself would come back after them."""
+    sipp("registrar", "", "-p", str(port), expires=6)
+    endpoint = start_endpoint(registrar=f"127.0.0.1:{port}", username="line7", password="sesame")
+    endpoint.next("Started")
+    for _ in range(3):
+        change = endpoint.next("RegistrationChanged", within=6)
+        assert (change["registered"], change["expires_s"]) == (True, 6)
 
 
 def test_a_wrong_password(sipp: Any, start_endpoint: Any, port: int) -> None:

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from telephony.registration import Backoff
+from telephony.registration import LAST_S, Backoff, refresh_after
 
 
 def test_doubles_up_to_the_longest_and_starts_again() -> None:
@@ -13,8 +14,21 @@ def test_doubles_up_to_the_longest_and_starts_again() -> None:
     assert backoff.failed() == 5
 
 
+@settings(deadline=None)
 @given(st.integers(0, 5000))
 def test_never_out_of_bounds(failures: int) -> None:
     backoff = Backoff(1, 60)
     backoff.failures = failures
     assert 1 <= backoff.failed() <= 60
+
+
+@pytest.mark.parametrize("granted, after", [(3600, 3570), (300, 270), (60, 30), (20, 10), (4, 2), (1, 0.5), (0, 0.5)])
+def test_a_refresh_comes_in_time(granted: int, after: float) -> None:
+    assert refresh_after(granted) == after
+
+
+@settings(deadline=None)
+@given(st.integers(2, 10**6))
+def test_never_after_the_end_nor_much_too_early(granted: int) -> None:
+    assert granted / 2 <= refresh_after(granted) < granted
+    assert granted - refresh_after(granted) <= LAST_S

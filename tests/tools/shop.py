@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+import threading
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -74,13 +74,13 @@ async def slow_later(seconds: float, name: str = "slow_later") -> float:
 @tool(mode="queued", timeout=8)
 def when() -> dict[str, Any]:
     """Return what JSON can't hold."""
-    return {"orders": [{"when": datetime(2026, 1, 1)}]}
+    return {"orders": [{"when": object()}]}
 
 
 @tool(mode="queued", timeout=8)
-def many() -> set[int]:
-    """Return a set."""
-    return {1, 2}
+def many() -> Any:
+    """Return a connection to something."""
+    return threading.Lock()
 
 
 @tool(mode="queued", timeout=8)

@@ -7,7 +7,6 @@ key or value raises `AgentFileError`: one line with the file, the key's path and
 from __future__ import annotations
 
 import difflib
-import fnmatch
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from telephony.sip.number import matches, normal, normal_pattern
 from worker.call_tools.durations import ABOUT
 from worker.call_tools.later import OFFERS, Way
 from worker.errors import AgentFileError
@@ -213,7 +213,8 @@ class Agent(_Table):
 class Route:
     """An agent for a dialled number.
 
-    dialled: the number or user name as dialled; `*`, `?` and `[...]` match as in file names.
+    dialled: the number or user name as dialled; `*`, `?` and `[...]` match as in file names. Numbers compare without
+    the separators that they may be written with.
     agent: the default agent with the route's keys in place of its own.
     """
 
@@ -231,11 +232,12 @@ class AgentFile:
 
     def agent_for(self, dialled: str) -> Agent:
         """Return the agent for a number: the exact route, the first pattern that fits, or the default."""
+        number = normal(dialled)
         for route in self.routes:
-            if route.dialled == dialled:
+            if normal(route.dialled) == number:
                 return route.agent
         for route in self.routes:
-            if fnmatch.fnmatchcase(dialled, route.dialled):
+            if matches(number, route.dialled):
                 return route.agent
         return self.default
 
@@ -277,7 +279,7 @@ def parse_agent_file(raw: Mapping[str, Any], path: Path) -> AgentFile:
     found: list[Route] = []
     for number, route in enumerate(routes, 1):
         found.append(_route(base, route, path, f"route[{number}]"))
-        if found[-1].dialled in {other.dialled for other in found[:-1]}:
+        if normal_pattern(found[-1].dialled) in {normal_pattern(other.dialled) for other in found[:-1]}:
             where = f"{path}: route[{number}].dialled"
             raise AgentFileError(f"{where}: {found[-1].dialled!r} has a route already")
     return AgentFile(path, default, tuple(found))

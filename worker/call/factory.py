@@ -36,7 +36,7 @@ def make_session(
     brings: what the caller is called back for; it is told after the opening, which stands in the greeting's place.
     """
     call = Telemetry.of_call(info, services.metrics, services.clock)
-    later = services.later.channels_for(agent.later.ways, info.caller, agent.later.call_back_to)
+    later = services.later.channels_for(agent.later.ways, info.shown, agent.later.call_back_to)
     tools = CallTools(services.catalog, CallView(services.catalog, tool_policy(agent)), services.usual, later)
 
     def configured() -> SessionConfig:

@@ -59,6 +59,9 @@ class Metrics:
         self.realtime_lost_total = counter("realtime_lost_total", "Realtime connections lost in a call.")
         tokens = "Tokens that responses took, by kind; cached: how many of the input were."
         self.realtime_tokens_total = counter("realtime_tokens_total", tokens, "kind")
+        self.rtp_foreign_packets_total = counter(
+            "rtp_foreign_packets_total", "RTP and RTCP packets of strangers, dropped, in calls that have ended."
+        )
         self.playout_underruns_total = counter("playout_underruns_total", "Playout ran dry within an item.")
         self.callback_lateness = histogram("callback_lateness", "Lateness of the media clock's callbacks.", SHORT)
         self.loop_lag = histogram("loop_lag", "Lateness of a timer on the event loop.", SHORT)

@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from telephony.sip.identity import ANONYMOUS
 from worker.records.metrics import Metrics
 from worker.records.recorder import Recorder
 
@@ -20,12 +21,19 @@ class CallInfo:
     """Who calls whom: `caller` and `dialled` are the user parts of the SIP addresses.
 
     calls_back: the id of the call whose caller this one calls back; `caller` and `dialled` are that call's then.
+    private: the caller was told to us in confidence, for routing, rules and tools; elsewhere `shown` stands for it.
     """
 
     call_id: str
     caller: str
     dialled: str
     calls_back: str | None = None
+    private: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The caller as records, logs, operators and the model have it."""
+        return ANONYMOUS if self.private else self.caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +50,7 @@ class Telemetry:
     @classmethod
     def of_call(cls, info: CallInfo, metrics: Metrics, clock: Callable[[], float]) -> Telemetry:
         """Begin the record of a call."""
-        recorder = Recorder(info.call_id, clock() * 1000, info.caller, info.dialled, calls_back=info.calls_back)
+        recorder = Recorder(info.call_id, clock() * 1000, info.shown, info.dialled, calls_back=info.calls_back)
         return cls(info, recorder, metrics, clock, structlog.get_logger("worker.call").bind(call_id=info.call_id))
 
     @property

@@ -233,10 +233,22 @@ def _try_endpoint(site: Site) -> list[Finding]:
     site.capacity = info.capacity
     build = f"{info.build}, library {info.version}, {info.tls}, up to {info.capacity} calls at once"
     found = [Finding("ok", "pjsua2", build), Finding("ok", "sip", ", ".join(info.addresses))]
+    found.append(_rtp_source(settings, info.holds_source))
     if settings.sip_registrar is not None:
         text = f"{settings.sip_username} at {settings.sip_registrar} (not tried)"
         found.append(Finding("note", "registrar", text, "see /readyz of the running worker for how it stands"))
     return found
+
+
+def _rtp_source(settings: Settings, holds: bool) -> Finding:
+    """Whose RTP a call takes, and whether this build can hold it to that."""
+    if holds:
+        return Finding("ok", "rtp", f"a call's source by OFFHOOK_RTP_SOURCE={settings.rtp_source}")
+    text = "this pjsua2 build can't hold a call to its source of RTP: a stranger's packets may turn the voice to him"
+    if "rtp_source" in settings.model_fields_set and settings.rtp_source != "follow":
+        text = f"OFFHOOK_RTP_SOURCE={settings.rtp_source}, but {text}"
+    mend = "build pjsua2 with docker/build-pjsua2, set OFFHOOK_SRTP=required, or have a firewall keep strangers out"
+    return Finding("note", "rtp", text, mend)
 
 
 def sip_refused(error: Exception) -> HostError:

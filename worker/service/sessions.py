@@ -47,9 +47,9 @@ class Sessions:
             info, agent, PhoneLine(bridge, hang_up, self._late), self._services[agent.tools_key], brings
         )
 
-    def for_call(self, call_id: str, caller: str, dialled: str, bridge: Bridge, hang_up: HangUp) -> CallSession:
+    def for_call(self, info: CallInfo, bridge: Bridge, hang_up: HangUp) -> CallSession:
         """Return the session of an ordinary call; a caller who would have to wait for tools is told so."""
-        session = self.make(CallInfo(call_id, caller, dialled), bridge, hang_up)
+        session = self.make(info, bridge, hang_up)
         agent, judged = session.agent, self._judged()
         if judged.answer != "ok" and self._services[agent.tools_key].catalog.queues():
             words = (filled(text, judged.wait_s, agent.language) for text in agent.limits.busy)
@@ -60,9 +60,9 @@ class Sessions:
     def for_call_back(self, found: CallBack, observer: Observer) -> MakeSession:
         """Return what makes the session of a call back; the observer is told its edges."""
 
-        def make(call_id: str, _: str, __: str, bridge: Bridge, hang_up: HangUp) -> CallSession:
+        def make(call: CallInfo, bridge: Bridge, hang_up: HangUp) -> CallSession:
             orphan = found.result.orphan
-            info = CallInfo(call_id, orphan.caller, orphan.dialled, calls_back=orphan.call_id)
+            info = CallInfo(call.call_id, orphan.caller, orphan.dialled, calls_back=orphan.call_id)
             session = self.make(info, bridge, hang_up, found.result)
             session.recorder.subscribe(observer)
             return session

@@ -15,7 +15,7 @@ from telephony import events as phone
 from telephony.bridge import Bridge
 from telephony.endpoint import Endpoint
 from telephony.recording import StereoRecorder
-from worker.call.session import CallSession
+from worker.call.session import CallInfo, CallSession
 from worker.records.metrics import Metrics
 from worker.records.recorder import CallRecord, Observer, write_record
 from worker.service.pacer import Pacer
@@ -31,8 +31,8 @@ DRAIN_RECORDINGS_S = 0.5
 EARLY_EVENTS = 64
 """Events of calls that we make may come before their session: a few per call that is being dialled."""
 
-MakeSession = Callable[[str, str, str, Bridge, Callable[[str], None]], CallSession]
-"""Makes a session of call id, caller, dialled, bridge and hang-up."""
+MakeSession = Callable[[CallInfo, Bridge, Callable[[str], None]], CallSession]
+"""Makes a session of who calls whom, the bridge, and what hangs up."""
 Observe = Callable[[CallSession], Observer | None]
 
 
@@ -120,7 +120,8 @@ class Switchboard:
     def _incoming(self, event: phone.IncomingCall) -> None:
         retry_after_s = self._refuse()
         if retry_after_s is None:
-            self._begin(event.call_id, event.caller, event.dialled, event.bridge, event.sip_call_id)
+            info = CallInfo(event.call_id, event.caller, event.dialled, private=event.private)
+            self._begin(info, event.bridge, event.sip_call_id)
             return
         self._refused("backlog")
         log.warning("call_refused", status=503, reason="backlog", call_id=event.call_id, retry_after_s=retry_after_s)
@@ -144,6 +145,7 @@ class Switchboard:
             case phone.MediaHeld():
                 log.info("held" if event.held else "resumed", call_id=event.call_id)
             case phone.CallEnded():
+                self._metrics.rtp_foreign_packets_total.inc(event.foreign_packets)
                 call.session.hung_up(event.by, f"{event.status} {event.reason}".strip())
             case _:
                 pass
@@ -165,7 +167,7 @@ class Switchboard:
             bridge = self._endpoint.bridge(call_id)
             if bridge is None:
                 raise ConnectionError(f"{uri}: the call ended before it began")
-            session = self._begin(call_id, "", uri, bridge, "", outbound=True, make=make)
+            session = self._begin(CallInfo(call_id, "", uri), bridge, "", outbound=True, make=make)
             for early_id, event in tuple(self._early):
                 if early_id == call_id:
                     self.on_event(event)
@@ -177,17 +179,15 @@ class Switchboard:
 
     def _begin(
         self,
-        call_id: str,
-        caller: str,
-        dialled: str,
+        info: CallInfo,
         bridge: Bridge,
         sip_call_id: str,
         *,
         outbound: bool = False,
         make: MakeSession | None = None,
     ) -> CallSession:
-        made = make or self._make_session
-        session = made(call_id, caller, dialled, bridge, lambda reason: self.hang_up(call_id))
+        call_id, made = info.call_id, make or self._make_session
+        session = made(info, bridge, lambda reason: self.hang_up(call_id))
         observer = self._observe(session)
         if observer is not None:
             session.recorder.subscribe(observer)
@@ -198,7 +198,7 @@ class Switchboard:
         self._calls[call_id] = call
         self._idle.clear()
         self._metrics.calls_active.set(len(self._calls))
-        log.info("call", call_id=call_id, sip_call_id=sip_call_id, caller=caller, dialled=dialled)
+        log.info("call", call_id=call_id, sip_call_id=sip_call_id, caller=info.shown, dialled=info.dialled)
         self._pacer.add(session)
         call.task = asyncio.get_running_loop().create_task(self._see_through(call))
         return session
@@ -321,7 +321,7 @@ class Switchboard:
             {
                 "call_id": call_id,
                 "sip_call_id": call.sip_call_id,
-                "caller": call.session.info.caller,
+                "caller": call.session.info.shown,
                 "dialled": call.session.info.dialled,
                 "seconds": round(now - call.started, 1),
                 "codec": call.codec,

@@ -85,6 +85,11 @@ class Settings(BaseSettings):
     srtp: Annotated[Literal["off", "optional", "required"], Lower] = Field(
         default="off", description="one of: off, optional, required"
     )
+    rtp_source: Annotated[Literal["learn", "sdp", "follow"], Lower] = Field(
+        default="learn",
+        description="one of: learn (the SDP's address, or who sends first in the 4 s after an answer or a new offer), "
+        "sdp (the SDP's address alone), follow (whoever sends while the caller is silent, a stranger too)",
+    )
     rtp_ports: PortRange = Field(
         default=(10000, 10999), description="a range of ports from 1024 to 65535, such as 10000-10999; 0-0: any free"
     )
@@ -261,6 +266,7 @@ class Settings(BaseSettings):
             password=reveal(self.sip_password),
             allow=self.sip_allow,
             srtp=self.srtp,
+            rtp_source=self.rtp_source,
             rtp_ports=self.rtp_ports,
             max_calls=self.max_calls,
         )

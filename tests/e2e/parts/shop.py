@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +65,7 @@ def here(word: str) -> dict[str, str]:
 @tool(mode="queued", timeout=15)
 def when() -> dict[str, Any]:
     """Return what JSON can't hold."""
-    return {"when": datetime(2026, 1, 1)}
+    return {"when": object()}
 
 
 @tool(mode="queued", timeout=15)

@@ -140,3 +140,28 @@ def test_files_are_taken_beside_the_agent_file(write) -> None:
     agent = load_agent_file(path).default
     assert agent.tools.hook == f"{path.parent / 'shop.py'}:tools_for"
     assert agent.fillers.wav == {"One moment.": str(path.parent / "sounds" / "moment.wav")}
+
+
+@pytest.mark.parametrize(
+    "dialled, name",
+    [
+        ("+15550100", "exact"),
+        ("+1-555-0100", "exact"),
+        ("+15550142", "pattern"),
+        ("sales", "sales"),
+        ("Sales", "agent"),
+    ],
+)
+def test_numbers_in_routes_compare_without_separators(write, dialled: str, name: str) -> None:
+    file = load_agent_file(
+        write(
+            '[[route]]\ndialled = "+1 (555) 0100"\nname = "exact"\n'
+            '[[route]]\ndialled = "+1-555-01*"\nname = "pattern"\n[[route]]\ndialled = "sales"\nname = "sales"'
+        )
+    )
+    assert file.agent_for(dialled).name == name
+
+
+def test_a_number_has_one_route_however_it_is_written(write) -> None:
+    with pytest.raises(AgentFileError, match="has a route already"):
+        load_agent_file(write('[[route]]\ndialled = "555-0100"\n[[route]]\ndialled = "5550100"'))

@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from worker.records.recorder import (
     LONGEST_ERROR,
     MOST_ERRORS,
+    MOST_UNMET,
     OUTCOMES,
     Answered,
     BargedIn,
@@ -220,3 +221,18 @@ def test_errors_without_end_don_t_make_the_record_endless() -> None:
     errors = recorder.ended(20_000.0, "completed").errors
     assert len(errors) == MOST_ERRORS + 1 and errors[-1] == "and more; the log tells of them"
     assert max(map(len, errors)) <= LONGEST_ERROR
+
+
+def test_what_a_provider_owed_is_an_entry_with_its_reason_and_there_are_only_so_many() -> None:
+    made = Recorder("c1", 1000.0)
+    made.answered(2000.0)
+    told: list[object] = []
+    made.subscribe(told.append)
+    made.unmet(3500.0, "response begun", 4000.4, "asked again", "no word")
+    for number in range(MOST_UNMET + 10):
+        made.unmet(4000.0 + number, "audio begun", 1.0, "new session")
+    record = made.ended(9000.0, "completed")
+    assert len(record.unmet) == MOST_UNMET
+    first = {"at_ms": 1500, "expected": "response begun", "waited_ms": 4000, "then": "asked again", "reason": "no word"}
+    assert record.unmet[0].model_dump() == first
+    assert told[0] == Noted(1500, "no response begun: asked again") and record.errors == []

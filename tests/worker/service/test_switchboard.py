@@ -85,12 +85,9 @@ class Office:
             observe=lambda session: None,
         )
 
-    def _make(
-        self, call_id: str, caller: str, dialled: str, bridge: Bridge, hang_up: Callable[[str], None]
-    ) -> CallSession:
-        info = CallInfo(call_id, caller, dialled)
+    def _make(self, info: CallInfo, bridge: Bridge, hang_up: Callable[[str], None]) -> CallSession:
         session = make_session(info, AGENT, PhoneLine(bridge, hang_up), self._services)
-        self.sessions[call_id] = session
+        self.sessions[info.call_id] = session
         return session
 
     def rings(self, call_id: str = "c1") -> CallSession:
@@ -442,3 +439,21 @@ async def test_a_close_that_fails_leaves_no_ghost_of_a_call(office: Office, monk
     assert await office.board.all_ended(5.0)
     assert office.metrics.calls_active._value.get() == 0
     await session._link.close()
+
+
+async def test_a_caller_in_confidence_stands_in_no_record(office: Office) -> None:
+    """Rules and tools get the asserted number; records, and what an operator sees, do not (RFC 3323)."""
+    call = phone.IncomingCall("p1", "sip-p1", "+4930125", "427", "127.0.0.1:5", Bridge(8000), private=True)
+    office.board.on_event(call)
+    session = office.sessions["p1"]
+    assert session.info.caller == "+4930125" and session.recorder.caller == "anonymous"
+    assert [one["caller"] for one in office.board.status()] == ["anonymous"]
+    office.ends("p1")
+    await office.until(lambda: len(office.board) == 0, "the end")
+
+
+async def test_packets_of_strangers_are_counted(office: Office) -> None:
+    await office.up("s1")
+    office.board.on_event(phone.CallEnded("s1", 200, "OK", "caller", foreign_packets=7))
+    await office.until(lambda: len(office.board) == 0, "the end")
+    assert office.metrics.rtp_foreign_packets_total._value.get() == 7

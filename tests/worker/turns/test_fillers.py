@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.worker.turns.test_machine import FILLERS, Scene, start_filler
+from tests.worker.turns.scene import FILLERS, Scene, start_filler
 from worker.realtime import base
 from worker.turns import events as turn
 from worker.turns.filler_voice import Offer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.worker.turns.test_machine import Scene
+from tests.worker.turns.scene import Scene
 from worker.realtime import base
 from worker.turns import events as turn
 from worker.turns.events import Purpose
