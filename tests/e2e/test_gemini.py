@@ -15,7 +15,8 @@ from parts.caller import Call
 from parts.services import RealtimeServer, RedisServer, ToolWorker, Worker
 
 Dial = Callable[[str], Call]
-GREETING = "Hello, this is the order desk. How can I help you?"
+PLAIN = 0.6
+"""Enough to know a sentence by: others have 0.2 to 0.5. How well it sounds is no matter of these scenes."""
 RESULT = "Order four two seven is shipped with DHL, and arrives on Thursday."
 APOLOGY = "I am sorry, something went wrong on our side. Please call again later. Goodbye."
 QUESTION = "what is the status of order four two seven"
@@ -55,13 +56,12 @@ def test_a_session_that_goes_away_is_resumed_at_a_quiet_moment_and_nothing_is_lo
     desk = start("--connection-seconds", "66")
     call = dial(desk.uri)
     call_id = desk.next_call()
-    call.hears_said(GREETING)
     desk.wait_log("realtime_session_ready", within=40, count=2, call_id=call_id)
     asked = call.say(QUESTION).now_ms
-    call.hears_said(RESULT, after=asked)
+    call.hears_said(RESULT, after=asked, likeness=PLAIN)
     desk.wait_log("realtime_session_ready", within=40, count=3, call_id=call_id)
     asked = call.say(QUESTION).now_ms
-    call.hears_said(RESULT, after=asked)
+    call.hears_said(RESULT, after=asked, likeness=PLAIN)
     call.hang_up()
     record = desk.record(call_id)
     assert record["outcome"] == "completed" and record["errors"] == []

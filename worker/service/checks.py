@@ -193,19 +193,25 @@ def check_models(site: Site) -> list[Finding]:
 
 async def check_fillers(site: Site) -> list[Finding]:
     """The canned fillers: their voices and files."""
+    from worker.call.canned import filler_mode
     from worker.call.config import prepare_canned
     from worker.realtime.choose import codec_for
 
     loaded = site.loaded
-    if loaded is None or not any(agent.fillers.mode == "canned" for agent in loaded.agents.agents()):
+    if loaded is None:
         return []
     try:
         later = site.settings.later_ways()
         can = codec_for(site.settings.provider(NOT_YET)).capabilities
+        modes = {agent.fillers.mode: filler_mode(agent, can) for agent in loaded.agents.agents()}
+        if "canned" not in modes.values():
+            text, mend = "the tone alone: this provider speaks none beside a conversation", "uv sync --group embedded"
+            return [Finding("note", "fillers", text, mend)] if modes.get("model") == "tone" else []
         await asyncio.to_thread(prepare_canned, loaded.agents, loaded.tools, PHONE_HZ, later, can)
     except HostError as error:
         return [Finding("wrong", "fillers", str(error), "correct [fillers] of the agent file")]
-    return [Finding("ok", "fillers", "canned")]
+    instead = ", since this provider speaks none beside a conversation" if modes.get("model") == "canned" else ""
+    return [Finding("ok", "fillers", f"canned{instead}")]
 
 
 async def check_sip(site: Site) -> list[Finding]:
