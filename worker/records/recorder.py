@@ -90,6 +90,17 @@ class BargeInRecord(BaseModel):
     stopped_in_ms: int
 
 
+class UsageRecord(BaseModel):
+    """What the model took for a call, in the provider's tokens."""
+
+    responses: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = Field(default=0, description="how many of the input were cached")
+    input_audio_tokens: int = Field(default=0, description="how many of the input were audio")
+    output_audio_tokens: int = Field(default=0, description="how many of the output were audio")
+
+
 class CallRecord(BaseModel):
     """One call, as `offhook demo --json` prints it and as it is kept beside the recording."""
 
@@ -106,6 +117,7 @@ class CallRecord(BaseModel):
     reason: str = Field(default="", description="why the call ended")
     errors: list[str] = Field(default=[], description="what went wrong on the way, in order")
     unmet: list[UnmetRecord] = Field(default=[], description="what the provider owed, in order; the first 200")
+    usage: UsageRecord | None = Field(default=None, description="of all responses; None: the provider does not say")
     caller: str = ""
     dialled: str = ""
     calls_back: str | None = Field(default=None, description="the call whose caller this one calls back")
@@ -249,6 +261,7 @@ class Recorder:
     _sounds: set[str] = field(default_factory=set)
     _barge_ins: list[BargeInRecord] = field(default_factory=list)
     _unmet: list[UnmetRecord] = field(default_factory=list)
+    _usage: UsageRecord | None = None
     _silence: SilenceMeter = field(default_factory=SilenceMeter)
     _observers: list[Observer] = field(default_factory=list)
     _record: CallRecord | None = None
@@ -360,6 +373,13 @@ class Recorder:
         self._barge_ins.append(entry)
         self._tell(BargedIn(entry))
 
+    def used(self, **tokens: int) -> None:
+        """A response took so many tokens, by the names of `UsageRecord`."""
+        usage = self._usage = self._usage or UsageRecord()
+        usage.responses += 1
+        for name, count in tokens.items():
+            setattr(usage, name, getattr(usage, name) + count)
+
     def unmet(self, now_ms: float, expected: str, waited_ms: float, then: str, reason: str = "") -> None:
         """The provider did not do its part; `waited_ms` is a span. Past `MOST_UNMET` nothing more is kept."""
         if len(self._unmet) >= MOST_UNMET:
@@ -408,6 +428,7 @@ class Recorder:
             reason=reason,
             errors=self.errors,
             unmet=self._unmet,
+            usage=self._usage,
             caller=self.caller,
             dialled=self.dialled,
             calls_back=self.calls_back,
