@@ -21,7 +21,7 @@ from worker.demo.verdict import understood_answer
 from worker.embedded.children import Child, ChildSpec
 from worker.embedded.services import Embedded
 from worker.log import setup_logging
-from worker.records.recorder import CallRecord, Observer, RecordEvent, write_record
+from worker.records.record import CallRecord, Observer, RecordEvent, write_record
 from worker.service.app import App
 from worker.service.checks import load
 from worker.service.run import run_loop
