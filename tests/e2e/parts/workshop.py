@@ -209,8 +209,8 @@ GIFTS: dict[str, Any] = {
     "date": {"days": ["Monday", date(2026, 1, 1)]},
     "set": {"sizes": {1, 2}},
     "no number": {"price": float("nan")},
-    "bytes": [b"wrapped"],
-    "key": {"prices": {(1, 2): 3}},
+    "bytes": [b"\xff\xfe"],
+    "of nobody's kind": {"lock": object()},
 }
 
 
