@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tools.run.inline import InlineRunner
     from tools.tool_call.outcome import Outcome
     from worker.settings.settings import Settings
+
+Protocol = Literal["openai", "gemini"]
 
 OURS = ("worker", "telephony", "tools")
 
@@ -84,6 +86,7 @@ def options(
 def demo(
     out: Annotated[Path, typer.Option(help="The folder for call.wav and call.json.")] = Path("."),
     as_json: Annotated[bool, typer.Option("--json", help="Print the call's record alone, as JSON.")] = False,
+    protocol: Annotated[Protocol, typer.Option(help="What the local realtime server speaks.")] = "openai",
 ) -> None:
     """Play one whole spoken call on this machine, with nothing configured.
 
@@ -92,7 +95,7 @@ def demo(
     """
     from worker.demo.run import run_demo
 
-    raise typer.Exit(run_demo(out, as_json))
+    raise typer.Exit(run_demo(out, as_json, protocol))
 
 
 @app.command()
@@ -152,12 +155,28 @@ def realtime_server(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0: any free one.")] = 8089,
     dialogue: Annotated[Path | None, typer.Option(help="A dialogue file (TOML); left out: the shipped one.")] = None,
     api_key: Annotated[str | None, typer.Option(help="Refuse clients that bring another key.")] = None,
+    protocol: Annotated[Protocol, typer.Option(help="Whose protocol to speak.")] = "openai",
+    tls: Annotated[
+        Path | None,
+        typer.Option(help="TLS with a self-signed certificate, which is made in this folder (certificate.pem)."),
+    ] = None,
+    connection_seconds: Annotated[
+        float, typer.Option(min=1, help="gemini: a connection ends after so long, and says so a minute before.")
+    ] = 600.0,
 ) -> None:
-    """Run the local realtime server alone: the same protocol as OpenAI's service, without a key or a network."""
+    """Run the local realtime server alone, without a key or a network: as OpenAI's service, or as Google's Live API."""
     _start("realtime-server")
     from worker.local.server import run_server
 
-    run_server(host=host, port=port, dialogue=dialogue, api_key=api_key)
+    run_server(
+        host=host,
+        port=port,
+        dialogue=dialogue,
+        api_key=api_key,
+        protocol=protocol,
+        tls=tls,
+        connection_s=connection_seconds,
+    )
 
 
 @app.command()

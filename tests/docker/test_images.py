@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 DOCKERFILES = sorted((ROOT / "docker").glob("*.Dockerfile"))
 COMPOSE_FILES = sorted((ROOT / "docker").glob("compose*.yaml"))
 VARIABLES = {variable_of(field) for field in Settings.model_fields}
-OURS = re.compile(r"^ +((?:OFFHOOK|OPENAI|AZURE)_[A-Z_]+|REDIS_URL):", re.M)
+OURS = re.compile(r"^ +((?:OFFHOOK|OPENAI|AZURE|GEMINI|GOOGLE|XAI)_[A-Z_]+|REDIS_URL):", re.M)
 
 
 def instructions(path: Path) -> list[list[str]]:
@@ -108,7 +108,7 @@ def test_every_setting_can_be_set() -> None:
 def test_a_tool_worker_gets_no_secret_of_the_telephone() -> None:
     found = services(ROOT / "docker" / "compose.yaml")
     for service in ("tool-worker", "rq-dashboard", "redis"):
-        assert not re.search(r"SIP_|OPENAI|AZURE", found[service]), service
+        assert not re.search(r"SIP_|OPENAI|AZURE|GEMINI|GOOGLE|XAI", found[service]), service
 
 
 @pytest.mark.parametrize("service", ["redis", "worker", "proxy", "media", "tool-worker", "rq-dashboard"])

@@ -196,9 +196,11 @@ def dial_workshop(
     return start
 
 
-@pytest.fixture(scope="session")
-def spoken_worker(spoken_agent: Path, folder: Path) -> Iterator[Worker]:
-    worker = Worker(folder / "spoken", OFFHOOK_AGENT=spoken_agent, SHOP_FOLDER=folder).ready()
+@pytest.fixture(scope="session", params=["openai", "gemini"])
+def spoken_worker(request: pytest.FixtureRequest, spoken_agent: Path, folder: Path) -> Iterator[Worker]:
+    """Whatever it speaks with its local realtime server, its callers must not hear a difference."""
+    own = {"OFFHOOK_AGENT": spoken_agent, "SHOP_FOLDER": folder, "OFFHOOK_REALTIME_PROTOCOL": request.param}
+    worker = Worker(folder / f"spoken-{request.param}", **own).ready()
     yield worker
     assert worker.alive, worker.text()
     assert worker.stop() == 0, worker.text()

@@ -8,7 +8,7 @@ from worker.call.conversation import Conversation
 from worker.call.media import CallMedia
 from worker.call.transcript import Transcript
 from worker.realtime import base
-from worker.records.recorder import Who
+from worker.records.record import Who
 from worker.records.telemetry import Telemetry
 from worker.turns.events import AudioStarted, Purpose
 from worker.turns.machine import TurnMachine

@@ -170,6 +170,7 @@ def turn_config(
         cancelled_by_barge_in=frozenset(spec.name for spec in catalog.specs() if spec.on_barge_in == "cancel"),
         server_responds=taking.responds,
         server_interrupts=taking.interrupts,
+        acknowledges=can.acknowledges,
         talks_while_call_pending=can.talks_while_call_pending,
         silence=SilenceConfig(seconds=agent.limits.silence_seconds, prompts=agent.limits.silence_prompts),
     )

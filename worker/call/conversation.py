@@ -69,8 +69,9 @@ class Conversation:
         self._asked[command.tool_call_id] = command
 
     def answer(self, command: turn.SendOutput) -> None:
-        """Give a tool call its output."""
-        self._send(self._codec.tool_output(command.tool_call_id, command.output))
+        """Give a tool call its output. Of a placeholder, and of a call that was not run, nothing is said."""
+        told = command.output != PLACEHOLDER and command.tool_call_id in self._asked
+        self._send(self._codec.tool_output(command.tool_call_id, command.output, told=told))
         if command.output != PLACEHOLDER:
             self._keep(command.tool_call_id, command.output)
 

@@ -57,7 +57,7 @@ def make_session(
 
 def _link(call: Telemetry, config: SessionConfig, codec: str, services: Services) -> Link:
     """The link of a call that speaks this codec on the telephone, in the formats that both ends can have."""
-    link = Link(services.provider, config, call.info.call_id, services.connect)
+    link = Link(services.provider, config, call.info.call_id, services.connect, call.clock)
     can, audio = link.codec.capabilities, services.provider.audio
     link.use_formats(session_format(can.input_formats, audio, codec), session_format(can.output_formats, audio, codec))
     return link

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from worker.records.recorder import CallOutcome
+from worker.records.record import CallOutcome
 
 __all__ = ["APOLOGY_BOUND_S", "HangUp"]
 

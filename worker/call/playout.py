@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from telephony.bridge import Bridge
 from worker.call.sounds import soft_tone
-from worker.records.recorder import Recorder, Who
+from worker.records.record import Who
+from worker.records.recorder import Recorder
 from worker.turns.machine import TONE
 
 __all__ = ["Cut", "Playout"]

@@ -35,8 +35,6 @@ __all__ = ["CallInfo", "CallSession", "PhoneLine", "Services", "SessionTools"]
 
 LOOK_S = 1.0
 """Time limits are looked after so often."""
-RECYCLE_BEFORE_S = 300.0
-"""A session is replaced so long before the provider's limit, as soon as nobody speaks and nothing is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +73,6 @@ class CallSession:
         self._tools = ToolCalls(call, tools.tools, machine.pending, self._feed)
         self._canned = self._canned_fillers()
         self._answered: float | None = None
-        self._opened = 0.0
         self._flows = False
         """Audio flows both ways."""
         self._warned = False
@@ -126,7 +123,6 @@ class CallSession:
 
     async def open(self) -> None:
         """Open the realtime session; a fault is told to the caller once there is media. Never raises for one."""
-        self._opened = self._clock()
         await self.offer.begin()
         await self._link.open()
 
@@ -205,6 +201,7 @@ class CallSession:
         if now - self._looked >= LOOK_S:
             self._looked = now
             self._limits(now)
+            self._link.look()
             if (edge := self._ears.hear(b"", now)) is not None:  # where no audio comes at all
                 self._feed(turn.CallerSounds(edge))
             self._late(self.bridge.worst_lateness_s())
@@ -225,9 +222,8 @@ class CallSession:
         elif not self._warned and seconds > limits.max_call_seconds - limits.warn_seconds > 0:
             self._warned = True
             self.notice(limits.warning)
-        longest = self._link.max_session_s
-        if longest is not None and now - self._opened > longest - RECYCLE_BEFORE_S and self.machine.idle:
-            self._opened = now
+        quiet = self.machine.quiet and self.machine.slot.free
+        if self._link.outlived(idle=self.machine.idle, quiet=quiet):
             self._link.recycle()
 
     def _typed(self, digits: str | None) -> None:
@@ -253,6 +249,8 @@ class CallSession:
             event = replace(event, name=name, arguments=arguments)
         elif isinstance(event, base.ResponseDone):
             self._voice.response_done(event)
+        elif isinstance(event, base.GoingAway):
+            self._link.going_away(event.left_s)
         elif isinstance(event, base.ConnectionLost):
             self._voice.session_lost()
         elif isinstance(event, base.ProviderError) and event.fatal:

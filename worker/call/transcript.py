@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from worker.call.playout import Playout
@@ -42,6 +43,7 @@ class Transcript:
             base.ProviderError: self._provider_error,
             base.ConnectionLost: self._connection_lost,
             base.ResponseDone: self._response_done,
+            base.Usage: self._used,
             base.Unknown: self._unknown,
         }
 
@@ -66,6 +68,16 @@ class Transcript:
         """When the audio at `audio_ms` of all that was sent came in from the caller (s)."""
         ago = min(max(self.sent_ms - audio_ms, 0.0), VOICE_LAG_MS)
         return self._clock() - ago / 1000
+
+    def _used(self, event: base.Usage) -> None:
+        """What a response took goes into the record, and by its kind to the metrics."""
+        tokens = {name: count for name, count in asdict(event).items() if name != "response_id"}
+        self._recorder.used(**tokens)
+        heard, said = tokens["input_audio_tokens"], tokens["output_audio_tokens"]
+        kinds = {"input_audio": heard, "input_text": tokens["input_tokens"] - heard, "cached": tokens["cached_tokens"]}
+        kinds |= {"output_audio": said, "output_text": tokens["output_tokens"] - said}
+        for kind, count in kinds.items():
+            self._metrics.realtime_tokens_total.labels(kind).inc(max(0, count))
 
     def _session_ready(self, event: base.SessionReady) -> None:
         self.sent_ms = 0.0

@@ -15,7 +15,7 @@ from worker.call_tools.durations import UsualTimes
 from worker.call_tools.functions import CallFunctions
 from worker.call_tools.later import Way
 from worker.call_tools.view import CallView
-from worker.records.recorder import CONTINUES
+from worker.records.record import CONTINUES
 from worker.records.telemetry import Telemetry
 from worker.turns.events import CancelTool, ResultsTold, StartTool, ToolFinished, ToolProgress
 from worker.turns.pending import PendingTools

@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 
@@ -21,7 +21,7 @@ from worker.demo.verdict import understood_answer
 from worker.embedded.children import Child, ChildSpec
 from worker.embedded.services import Embedded
 from worker.log import setup_logging
-from worker.records.recorder import CallRecord, Observer, RecordEvent, write_record
+from worker.records.record import CallRecord, Observer, RecordEvent, write_record
 from worker.service.app import App
 from worker.service.checks import load
 from worker.service.run import run_loop
@@ -35,11 +35,14 @@ LAST_WORDS_S = 5.0
 """After the call the caller's recogniser may still be at the last utterance."""
 
 
-def run_demo(out: Path, as_json: bool) -> int:
-    """Play the call; write call.wav, call.json and call.svg into `out`. Returns the exit code."""
+def run_demo(out: Path, as_json: bool, protocol: Literal["openai", "gemini"] = "openai") -> int:
+    """Play the call; write call.wav, call.json and call.svg into `out`. Returns the exit code.
+
+    protocol: what the worker and the local realtime server speak with each other.
+    """
     setup_logging("error", "auto", process="demo")
     show = Show(Console(file=sys.stdout, soft_wrap=True), quiet=as_json)
-    record = run_loop(_Demo(out, show).run())
+    record = run_loop(_Demo(out, show, protocol).run())
     if as_json:
         print(record.model_dump_json(indent=2))
         return 0 if understood_answer(record) else 1
@@ -60,8 +63,9 @@ def _verdict(record: CallRecord, out: Path, show: Show) -> int:
 class _Demo:
     """One run of the demo."""
 
-    def __init__(self, out: Path, show: Show) -> None:
+    def __init__(self, out: Path, show: Show, protocol: Literal["openai", "gemini"]) -> None:
         self._out = out
+        self._protocol = protocol
         self._show = show
         self._session: CallSession | None = None
         self._heard: list[str] = []
@@ -77,7 +81,7 @@ class _Demo:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def _run(self, folder: Path) -> CallRecord:
-        settings = _settings(folder)
+        settings = _settings(folder, self._protocol)
         agents: AgentFile = load_agent_file(None)
         embedded = Embedded(settings, sink=_errors_only, extra_environment={"OFFHOOK_LOG_LEVEL": "error"})
         app = App(settings, load(settings, agents), observe=self._observe, embedded=embedded)
@@ -144,10 +148,10 @@ class _Demo:
         return record
 
 
-def _settings(recordings: Path) -> Settings:
+def _settings(recordings: Path, protocol: Literal["openai", "gemini"]) -> Settings:
     """Nothing configured, whatever the environment says: free ports on loopback, everything embedded."""
     return Settings.model_construct(
-        sip_host="127.0.0.1", sip_port=0, rtp_ports=(0, 0), http=None, recordings=recordings
+        sip_host="127.0.0.1", sip_port=0, rtp_ports=(0, 0), http=None, recordings=recordings, realtime_protocol=protocol
     )
 
 

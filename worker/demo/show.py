@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from worker.records import recorder as records
+from worker.records import record as records
 
 __all__ = ["Show"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from worker.records.recorder import CallRecord, ToolCallRecord
+from worker.records.record import CallRecord, ToolCallRecord
 
 __all__ = ["draw"]
 

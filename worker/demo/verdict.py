@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tools.builtin.orders import look_up
-from worker.records.recorder import CallRecord
+from worker.records.record import CallRecord
 
 __all__ = ["ORDER", "understood_answer"]
 

@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 # -P: the folder that offhook is started in must not shadow our packages, whose names are common words.
 OFFHOOK = (sys.executable, "-P", "-m", "worker")
 REDIS_READY = r"(?i)ready to accept connections"
-REALTIME_READY = r"listening on (ws://\S+)"
+REALTIME_READY = r"listening on (wss?://\S+)"
 FOLDER = "offhook-"
 LOCK = "lock"
 TOOL_WORKER_READY = r"^tool worker ready"
@@ -209,7 +209,7 @@ class Embedded:
         )
 
     async def _start_realtime(self) -> None:
-        command = (*OFFHOOK, "realtime-server", "--port")
+        command = (*OFFHOOK, "realtime-server", "--protocol", self.settings.realtime_protocol, "--port")
         environment = self._environment(keep_secrets=False)
         found = await self._start(
             ChildSpec(

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from worker.local.conversation import Item
 
-__all__ = ["STALLS", "Ask", "Brain", "Call", "Ears", "Faults", "Mouth", "Plan", "Say", "exact_words"]
+__all__ = ["EXACT", "STALLS", "Ask", "Brain", "Call", "Ears", "Faults", "Mouth", "Plan", "Say", "exact_words"]
 
 EXACT = "Say exactly:"
 STALLS = {

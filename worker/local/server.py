@@ -2,6 +2,8 @@
 
     ws://HOST:PORT/v1/realtime?model=...     Authorization: Bearer KEY
 
+or around `gemini.session.GeminiSession`, at the paths of Google's two services, with `x-goog-api-key: KEY`.
+
 Two tasks a session: one reads the socket, one runs what is due and sends. A client that does not read what it is sent
 is not read from either. Speech is the engines' work, so that no session waits for another one's words.
 """
@@ -12,13 +14,15 @@ import asyncio
 import contextlib
 import hmac
 import os
+import re
 import secrets
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
+from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
 import orjson
@@ -30,14 +34,22 @@ from worker.local.brain import Faults, Mouth
 from worker.local.dialogue import Dialogue, load_dialogue
 from worker.local.engines import Engines, Hear
 from worker.local.errors import DialogueError, SpeechUnavailable
+from worker.local.gemini.session import GeminiSession, Memory
 from worker.local.patterns import jsgf
 from worker.local.protocol import Session, Speak, Transcribe
 from worker.local.response import Pace
 from worker.local.script import Script
+from worker.local.tls import context
 
 __all__ = ["RealtimeServer", "ServerSettings", "main", "run_server", "serve_forever"]
 
 PATH = "/v1/realtime"
+GEMINI_PATH = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
+GEMINI_PATHS = re.compile(
+    r".*/ws/google\.(ai\.generativelanguage\.v1(alpha|beta)?\.GenerativeService\.|cloud\.aiplatform\.v1(beta1)?\.LlmBidiService/)"
+    r"BidiGenerateContent"
+)
+"""A base URL may have a path of its own, as gateways have."""
 LONGEST_FRAME = 16 * 1024 * 1024
 """An append may hold 15 MiB of base64."""
 SESSION_S = 60 * 60
@@ -53,7 +65,8 @@ class ServerSettings:
     """How the server runs.
 
     port 0: any free one. dialogue: None for the shipped file. api_key: None takes any key. faults: in place of the
-    dialogue's. ear_processes: how many utterances are understood at one time.
+    dialogue's. ear_processes: how many utterances are understood at one time. tls: a folder for a self-signed
+    certificate; None: no TLS. connection_s: after so long a connection of the Live API ends.
     """
 
     host: str = "127.0.0.1"
@@ -62,6 +75,9 @@ class ServerSettings:
     api_key: str | None = None
     pace: Pace = field(default_factory=Pace)
     faults: Faults | None = None
+    protocol: Literal["openai", "gemini"] = "openai"
+    tls: Path | None = None
+    connection_s: float = 600.0
     ear_processes: int = max(1, min(2, (os.cpu_count() or 1) - 1))
 
 
@@ -75,6 +91,8 @@ class RealtimeServer:
         self.dialogue = dialogue
         self.faults = settings.faults or dialogue.faults
         self.engines = Engines(jsgf(dialogue.patterns), processes=settings.ear_processes, hear=hear, mouth=mouth)
+        self.memories: dict[str, Memory] = {}
+        """The Live API's sessions that may be resumed, by handle."""
         self._server: Server | None = None
         self.sessions = 0
 
@@ -87,7 +105,9 @@ class RealtimeServer:
     @property
     def url(self) -> str:
         """Where clients connect."""
-        return f"ws://{self.settings.host}:{self.port}{PATH}"
+        scheme = "ws" if self.settings.tls is None else "wss"
+        path = PATH if self.settings.protocol == "openai" else GEMINI_PATH
+        return f"{scheme}://{self.settings.host}:{self.port}{path}"
 
     async def start(self) -> None:
         """Make ears and mouth ready and listen. Raises SpeechUnavailable, OSError for a port that is taken."""
@@ -100,6 +120,7 @@ class RealtimeServer:
             max_size=LONGEST_FRAME,
             max_queue=BACKLOG,
             compression=None,
+            ssl=None if self.settings.tls is None else await asyncio.to_thread(context, self.settings.tls),
         )
 
     async def stop(self) -> None:
@@ -124,6 +145,10 @@ class RealtimeServer:
 
     def _check(self, connection: ServerConnection, request: Request) -> Response | None:
         """Before the WebSocket opens: the path, and the key."""
+        if self.settings.protocol == "gemini":
+            if GEMINI_PATHS.fullmatch(urlsplit(request.path).path):
+                return None
+            return connection.respond(HTTPStatus.NOT_FOUND, f"The Live API is at {GEMINI_PATH}.\n")
         if urlsplit(request.path).path != PATH:
             return connection.respond(HTTPStatus.NOT_FOUND, f"The realtime protocol is at {PATH}.\n")
         given = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
@@ -150,10 +175,41 @@ class RealtimeServer:
         query = parse_qs(urlsplit(connection.request.path).query)
         model = query.get("model", ["local"])[0]
         self.sessions += 1
+        gemini = self.settings.protocol == "gemini"
+        session = self._gemini_session(connection.request) if gemini else self._openai_session(model)
         try:
-            await _Link(self, connection, model).run()
+            await _Link(self, connection, session).run()
         finally:
             self.sessions -= 1
+            if isinstance(session, GeminiSession):
+                session.gone()
+
+    def _openai_session(self, model: str) -> Session:
+        return Session(
+            Script(self.dialogue),
+            now=asyncio.get_running_loop().time(),
+            nonce=secrets.token_hex(5),
+            model=model,
+            pace=self.settings.pace,
+            faults=self.faults,
+        )
+
+    def _gemini_session(self, request: Request) -> GeminiSession:
+        """A session of the Live API. A wrong key is told by a close, not by an HTTP status."""
+        query = parse_qs(urlsplit(request.path).query)
+        given = request.headers.get("x-goog-api-key") or query.get("key", [""])[0]
+        given = given or request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
+        wanted = self.settings.api_key
+        return GeminiSession(
+            Script(self.dialogue),
+            now=asyncio.get_running_loop().time(),
+            nonce=secrets.token_hex(5),
+            memories=self.memories,
+            key_fits=bool(given) if wanted is None else hmac.compare_digest(given.encode(), wanted.encode()),
+            pace=self.settings.pace,
+            faults=self.faults,
+            connection_s=self.settings.connection_s,
+        )
 
 
 async def _refuse_beta(connection: ServerConnection) -> None:
@@ -174,18 +230,12 @@ async def _refuse_beta(connection: ServerConnection) -> None:
 class _Link:
     """One session and its socket."""
 
-    def __init__(self, server: RealtimeServer, connection: ServerConnection, model: str) -> None:
+    def __init__(self, server: RealtimeServer, connection: ServerConnection, session: Session | GeminiSession) -> None:
         self.server = server
         self.connection = connection
         self.loop = asyncio.get_running_loop()
-        self.session = Session(
-            Script(server.dialogue),
-            now=self.loop.time(),
-            nonce=secrets.token_hex(5),
-            model=model,
-            pace=server.settings.pace,
-            faults=server.faults,
-        )
+        self.session = session
+        self._as_text = isinstance(session, Session)  # the Live API sends its JSON as binary messages
         self._changed = asyncio.Event()
         self._sent = asyncio.Event()
         self._jobs: set[asyncio.Task[None]] = set()
@@ -198,7 +248,7 @@ class _Link:
             while not reader.done():
                 self._run_jobs()
                 for event in self.session.take_events():
-                    await self.connection.send(orjson.dumps(event), text=True)
+                    await self.connection.send(orjson.dumps(event), text=self._as_text)
                 self._sent.set()
                 if self.loop.time() >= end:
                     self.session.close(1001, "session_expired")
@@ -275,13 +325,28 @@ async def serve_forever(settings: ServerSettings, *, ready: Callable[[str], None
 
 
 def run_server(
-    *, host: str = "127.0.0.1", port: int = 8089, dialogue: Path | None = None, api_key: str | None = None
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8089,
+    dialogue: Path | None = None,
+    api_key: str | None = None,
+    protocol: Literal["openai", "gemini"] = "openai",
+    tls: Path | None = None,
+    connection_s: float = 600.0,
 ) -> None:
     """Run the server until SIGTERM; prints `listening on ws://...` when it is ready.
 
     What is wrong is one line on stderr, and exit status 1.
     """
-    settings = replace(ServerSettings(), host=host, port=port, dialogue=dialogue, api_key=api_key)
+    settings = ServerSettings(
+        host=host,
+        port=port,
+        dialogue=dialogue,
+        api_key=api_key,
+        protocol=protocol,
+        tls=tls,
+        connection_s=connection_s,
+    )
     try:
         asyncio.run(serve_forever(settings))
     except (DialogueError, SpeechUnavailable) as error:

@@ -29,6 +29,9 @@ G711: Final = ("pcmu", "pcma")
 RECYCLED: Final = "replaced before the provider's limit"
 """The reason of a `ConnectionLost` that we planned: the session is replaced between turns."""
 
+SERVER_VAD: Final[Mapping[str, Any]] = {"type": "server_vad", "create_response": True, "interrupt_response": True}
+"""What is asked for is said: not every service of this protocol answers a turn by itself unless it is told to."""
+
 Role: TypeAlias = Literal["user", "assistant", "system"]
 """Whose words a message has: the caller's, the agent's, or nobody's (a note of ours)."""
 
@@ -255,6 +258,40 @@ class ConnectionLost:
 
 
 @dataclass(frozen=True, slots=True)
+class GoingAway:
+    """The provider will end this session soon: it is to be replaced at the next quiet moment."""
+
+    left_s: float
+    """Seconds that it has left, by the provider's word."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallsWithdrawn:
+    """The model no longer waits for these tool calls, since the caller has spoken. No output may be sent for them."""
+
+    tool_call_ids: tuple[str, ...]
+    """Calls that had been asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a response took, in the provider's tokens. Comes once for a response at most."""
+
+    response_id: str
+    """The response; "" where the provider does not say."""
+    input_tokens: int
+    """All that the model read: audio, text, and what was cached of it."""
+    output_tokens: int
+    """All that it made."""
+    cached_tokens: int = 0
+    """How many of the input were cached."""
+    input_audio_tokens: int = 0
+    """How many of the input were audio."""
+    output_audio_tokens: int = 0
+    """How many of the output were audio."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """A frame of a type that this codec does not know. For the log; the session goes on."""
 
@@ -278,6 +315,9 @@ RealtimeEvent: TypeAlias = (
     | ItemCreated
     | ProviderError
     | ConnectionLost
+    | GoingAway
+    | ToolCallsWithdrawn
+    | Usage
     | Unknown
 )
 
@@ -301,7 +341,7 @@ class SessionConfig:
     """ISO-639-1 code that helps the transcriber; None: it guesses."""
     transcription_model: str | None = None
     """The model that writes down the caller's words; None: no `CallerTranscript` comes."""
-    turn_detection: Mapping[str, Any] | None = field(default_factory=lambda: {"type": "server_vad"})
+    turn_detection: Mapping[str, Any] | None = field(default_factory=lambda: dict(SERVER_VAD))
     """Who notices that the caller speaks, in the provider's words; None: nobody (turns are then by hand)."""
     input_format: AudioFormat = "pcm24k"
     """What we want to send; of G.711 the provider may make something else (`SessionReady`)."""
@@ -356,6 +396,12 @@ class Capabilities:
     """The model may respond while a tool call is unanswered. False: answer with a placeholder first."""
     cancel: bool = True
     """A response can be cancelled by us."""
+    ears: bool = True
+    """It hears where the caller begins and ends to speak. False: it is told (`Codec.activity_started`)."""
+    acknowledges: bool = True
+    """It says which outputs are in the conversation (`ItemCreated`)."""
+    updates: bool = True
+    """Instructions and tools may change within a session. False: it takes a new one."""
 
 
 # --- the codec --------------------------------------------------------------------------------------------
@@ -409,6 +455,10 @@ class Codec(Protocol):
         """Forget the session's state: a new connection begins."""
         ...
 
+    def closed(self, code: int, reason: str) -> bool:
+        """The connection ended so (WebSocket close code). True: the next one is asked for otherwise, so may be had."""
+        ...
+
     def turn_taking(self, options: Mapping[str, Any]) -> TurnTaking:
         """What the provider will do by itself in a session with these options (`SessionConfig.extra`)."""
         ...
@@ -421,8 +471,19 @@ class Codec(Protocol):
         """The caller's audio in the session's input format, any length. The hot path."""
         ...
 
-    def tool_output(self, tool_call_id: str, output: str) -> list[Frame]:
-        """The one answer to a tool call; `output` is JSON text. Asks for no response."""
+    def activity_started(self, item_id: str) -> list[Frame]:
+        """The caller begins to speak: for a provider without ears of its own. item_id: what this speech is called."""
+        ...
+
+    def activity_ended(self) -> list[Frame]:
+        """The caller has spoken: such a provider answers now."""
+        ...
+
+    def tool_output(self, tool_call_id: str, output: str, *, told: bool = True) -> list[Frame]:
+        """The one answer to a tool call; `output` is JSON text. Asks for no response.
+
+        told: a response that tells it will be asked for; False: nothing is to be said of it.
+        """
         ...
 
     def history(self, said: Iterable[Entry], open_calls: Iterable[OpenCall]) -> list[Frame]:

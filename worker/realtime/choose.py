@@ -11,6 +11,8 @@ from typing import Any
 
 from worker.realtime.base import Codec, Dial, RealtimeEvent
 from worker.realtime.connection import RealtimeConnection
+from worker.realtime.gemini import dial as gemini_dial
+from worker.realtime.gemini.codec import GeminiCodec
 from worker.realtime.openai import dial as openai_dial
 from worker.realtime.openai.codec import OpenAICodec
 from worker.realtime.provider import Provider
@@ -31,10 +33,15 @@ class _Protocol:
 _PROTOCOLS: Mapping[str, _Protocol] = {
     "openai": _Protocol(
         lambda provider: OpenAICodec(
-            note_role=provider.dialect.note_role, placeholders=provider.tool_calls == "placeholder"
+            note_role=provider.dialect.note_role,
+            placeholders=provider.tool_calls == "placeholder",
+            flat_turn_detection=provider.dialect.flat_turn_detection,
         ),
         openai_dial.dial,
         openai_dial.prepare,
+    ),
+    "gemini": _Protocol(
+        lambda provider: GeminiCodec(gemini_dial.model_path(provider)), gemini_dial.dial, gemini_dial.prepare
     ),
 }
 

@@ -237,8 +237,11 @@ class RealtimeConnection:
 
     def _lost(self, code: int, reason: str) -> None:
         was_open, self._is_open = self._is_open, False
+        another = self._codec.closed(code, reason)
         if self._ready is not None and not self._ready.done():
-            self._ready.set_exception(refused_close(self._provider, code, reason))
+            refused = refused_close(self._provider, code, reason)
+            refused.fatal = refused.fatal and not another
+            self._ready.set_exception(refused)
         if not was_open:
             return
         fatal = self._fatal or close_is_fatal(self._provider.dialect, code, reason)

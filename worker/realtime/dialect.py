@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-__all__ = ["OPENAI", "Dialect"]
+__all__ = ["GEMINI", "OPENAI", "VERTEX", "XAI", "Dialect"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
     """How a service speaks its protocol, and how long it takes for what."""
 
-    protocol: Literal["openai"]
+    protocol: Literal["openai", "gemini"]
     """Which codec and which way of connecting (`worker.realtime.choose`)."""
+    service: str = ""
+    """Which of a protocol's services it is, where they have URLs of their own."""
     ping_s: float | None
     """WebSocket pings go out so often (s); None: none do."""
     pong_s: float | None
     """A connection whose ping has no answer after so long (s) is dead; None: it is never taken for that."""
     max_session_s: float | None
     """The service ends a session after so many seconds; None: it doesn't."""
+    recycle_s: float | None
+    """A session as old as this is replaced at the next quiet moment; None: never."""
     transcriber: str | None
     """The model that writes down the caller's words, where the agent file names no other; None: none need be named."""
     note_role: Literal["system", "user"]
@@ -28,6 +32,10 @@ class Dialect:
     """Error codes after which no session with the same settings will work. All others leave hope."""
     fatal_closes: frozenset[int]
     """WebSocket close codes of the same meaning."""
+    refusing_closes: frozenset[int] = frozenset()
+    """WebSocket close codes that mean the same before a session has begun, and not after it."""
+    flat_turn_detection: bool = False
+    """`turn_detection` stands in the session itself, and not with its audio's input."""
 
 
 OPENAI: Final = Dialect(
@@ -36,7 +44,8 @@ OPENAI: Final = Dialect(
     ping_s=10.0,
     pong_s=10.0,
     max_session_s=3600.0,
-    transcriber="gpt-4o-mini-transcribe",
+    recycle_s=3300.0,
+    transcriber="gpt-transcribe",
     note_role="system",
     fatal_codes=frozenset(
         {
@@ -55,3 +64,34 @@ OPENAI: Final = Dialect(
     fatal_closes=frozenset({3000, 3003, 4000}),  # unauthorised and forbidden (IANA); the beta's shape (OpenAI)
 )
 """OpenAI's service, and those that do as it does."""
+
+XAI: Final = replace(OPENAI, transcriber=None, flat_turn_detection=True)
+"""xAI's voice service: OpenAI's protocol, with small differences. Sessions of an hour, too."""
+
+GEMINI: Final = Dialect(
+    protocol="gemini",
+    service="gemini",
+    # Its pongs take 8 to 30 s, by its users: a shorter bound would cut healthy calls.
+    ping_s=15.0,
+    pong_s=40.0,
+    max_session_s=600.0,  # a connection's; it says so a minute before
+    recycle_s=480.0,
+    transcriber=None,
+    note_role="user",
+    fatal_codes=frozenset(
+        {
+            "API key not valid",
+            "API_KEY_INVALID",
+            "PERMISSION_DENIED",
+            "billing",
+            "is not found for API version",
+            "is not supported for bidiGenerateContent",
+        }
+    ),
+    fatal_closes=frozenset(),
+    refusing_closes=frozenset({1007, 1008}),  # invalid settings or key; unknown model, or no right to it
+)
+"""Gemini's Live API with a key of AI Studio."""
+
+VERTEX: Final = replace(GEMINI, service="vertex")
+"""The same with a Google Cloud project's credentials."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ import structlog
 
 from worker.realtime.base import (
     G711,
+    RATE_HZ,
     RECYCLED,
     AudioFormat,
     Capabilities,
@@ -21,9 +23,13 @@ from worker.realtime.base import (
     RealtimeRefused,
     SessionConfig,
     SessionReady,
+    SpeechStarted,
+    SpeechStopped,
 )
 from worker.realtime.choose import Connect, codec_for, connection_for
 from worker.realtime.connection import reconnect_delays
+from worker.realtime.ears import Ears, Edge
+from worker.realtime.lifetime import Lifetime
 from worker.realtime.provider import Provider
 
 __all__ = ["Link", "plain_formats"]
@@ -34,6 +40,8 @@ OPEN_S = 6.0
 """A provider that has not begun a session by then is tried again."""
 ATTEMPTS, MORE_ATTEMPTS = 6, 8
 """To begin the first session (within 8 s), and to replace one (within 16 s: a local server is back after 2 to 6)."""
+STALLED_S = 1.0
+"""A line that speech came from, and of which no audio comes for so long, has fallen silent."""
 SHORT_S = 10.0
 """A session that is lost sooner counts as one more failed attempt: the next ones wait longer, and they run out."""
 
@@ -52,9 +60,16 @@ class Link:
         config: SessionConfig,
         call_id: str,
         connect: Connect = connection_for,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.codec: Codec = codec_for(provider)
-        self.max_session_s = provider.dialect.max_session_s
+        self._clock = clock
+        self._dialect = provider.dialect
+        self._life: Lifetime | None = None
+        self._ears: Ears | None = None
+        """Ours, where the provider has none; new with each session, whose audio they count."""
+        self._heard = 0.0
+        self._speeches = 0
         self._config = config
         self._told = config
         self._formats = (config.input_format, config.output_format)
@@ -144,8 +159,34 @@ class Link:
         return replace(config, input_format=self._formats[0], output_format=self._formats[1])
 
     def append(self, audio: bytes) -> None:
-        """Send audio of the caller; without a session it is dropped."""
-        self._connection.append(audio)
+        """Send audio of the caller; without a session it is dropped. To a provider without ears only speech is sent."""
+        if self._ears is None:
+            self._connection.append(audio)
+        elif self._connection.is_open:
+            self._heard = self._clock()
+            for one in self._ears.hear(audio):
+                if isinstance(one, Edge):
+                    self._edge(one)
+                else:
+                    self._connection.append(one)
+
+    def look(self) -> None:
+        """Once a second: a caller of whom no audio comes any more has spoken."""
+        if self._ears is not None and self._ears.speaking and self._clock() - self._heard > STALLED_S:
+            edge = self._ears.stop()
+            if edge is not None:
+                self._edge(edge)
+
+    def _edge(self, edge: Edge) -> None:
+        """Our ears heard the caller begin or end: the provider is told of it, and whoever is told by others' ears."""
+        if edge.started:
+            self._speeches += 1
+            item_id = f"caller_{self._speeches}"
+            self._connection.send(self.codec.activity_started(item_id))
+            self._connection.on_event(SpeechStarted(item_id, edge.at_ms))
+        else:
+            self._connection.send(self.codec.activity_ended())
+            self._connection.on_event(SpeechStopped(f"caller_{self._speeches}", edge.at_ms))
 
     def send(self, frames: list[Frame]) -> bool:
         """Send frames; False when there is no session at the moment."""
@@ -162,13 +203,32 @@ class Link:
         """Replace the session by a new one: before the provider ends it, between turns; or as it is of no use."""
         self._connection.give_up(reason)
 
+    def going_away(self, left_s: float) -> None:
+        """The provider ends the session in so many seconds."""
+        if self._life is not None:
+            self._life.going_away(self._clock(), left_s)
+
+    def outlived(self, *, idle: bool, quiet: bool) -> bool:
+        """Whether the session is to be recycled now: it ends soon, or goes by settings that can't be changed in it.
+
+        idle: between turns, with nothing open. quiet: nobody speaks.
+        """
+        if self._life is None or not self._connection.is_open:
+            return False
+        outdated = self._told is not self._config
+        return (outdated and idle) or self._life.over(self._clock(), idle=idle, quiet=quiet)
+
     def _tell(self, config: SessionConfig) -> None:
+        if not self.codec.capabilities.updates:
+            return
         self._told = config
         self._connection.send(self.codec.session_update(self._in_formats(config)))
 
     def _ready(self, event: SessionReady) -> None:
-        self._began = asyncio.get_running_loop().time()
+        self._began = self._clock()
+        self._life = Lifetime(self._began, self._dialect.recycle_s, self._dialect.max_session_s)
         self._confirmed((event.input_format, event.output_format))
+        self._ears = None if self.codec.capabilities.ears else Ears(RATE_HZ[event.input_format])
         if self._told is not self._config:  # they changed while the session began
             self._tell(self._config)
         if not event.resumed:
@@ -182,9 +242,8 @@ class Link:
     def _lost(self, event: ConnectionLost) -> None:
         if self._closed:
             return
-        loop = asyncio.get_running_loop()
-        self._short = self._short + 1 if loop.time() - self._began < SHORT_S else 0
+        self._short = self._short + 1 if self._clock() - self._began < SHORT_S else 0
         if event.fatal:
             self._on_gone(f"realtime connection lost for good ({event.code} {event.reason})")
         elif self._reconnecting is None or self._reconnecting.done():
-            self._reconnecting = loop.create_task(self.open())
+            self._reconnecting = asyncio.get_running_loop().create_task(self.open())

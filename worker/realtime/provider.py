@@ -20,7 +20,8 @@ class Provider:
 
     OpenAI: wss://api.openai.com/v1. Azure: wss://RESOURCE.openai.azure.com/openai/v1, `model` is the
     deployment, and with a resource key the header `api-key`; with Entra ID `key` is the token's source.
-    A gateway or the local server: its own URL; `/realtime` and the model are appended to it.
+    A gateway or the local server: its own URL; `/realtime` and the model are appended to it. Gemini and Vertex AI:
+    https or wss; the service's path is appended, unless it stands there.
     """
 
     name: str
@@ -30,7 +31,8 @@ class Provider:
     model: str
     """The model, or Azure's deployment."""
     key: str | Callable[[], Awaitable[str]] = field(repr=False)
-    """What goes with `Authorization: Bearer`, or what fetches it for each connection; "": there is no such header."""
+    """What goes with `Authorization: Bearer`, or what fetches it for each connection; "": there is no such header. A
+    plain key of Gemini's goes in a header of its own."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Further headers, such as Azure's `api-key`; these may be secrets, too."""
 
@@ -39,6 +41,9 @@ class Provider:
 
     dialect: Dialect = OPENAI
     """How it speaks its protocol, and how long it takes for what."""
+
+    model_parent: str = ""
+    """What a plain model name stands under, where that is more than the service's own: a Google Cloud project."""
 
     tool_calls: Literal["open", "placeholder"] = "open"
     """Whether its models respond while a tool call is open, or only once each has an output."""

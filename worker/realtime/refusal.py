@@ -37,7 +37,8 @@ def close_is_fatal(dialect: Dialect, code: int, reason: str) -> bool:
 def refused_close(provider: Provider, code: int, reason: str) -> RealtimeRefused:
     """Return the error for a connection that ended before its session began."""
     why = f": {provider.scrub(reason)}" if reason else ""
-    fatal = close_is_fatal(provider.dialect, code, reason)
+    dialect = provider.dialect
+    fatal = close_is_fatal(dialect, code, reason) or code in dialect.refusing_closes
     advice = "; check the key, the URL and the model" if fatal else ""
     text = f"{_who(provider)} closed the connection before a session began (code {code}{why}){advice}"
     return RealtimeRefused(text, code=code, fatal=fatal)

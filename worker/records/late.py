@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from tools.errors import QueueUnavailable
 from tools.queue.store.late import TTL_S, LateResult
-from worker.records.recorder import CONTINUES, CallRecord, write_record
+from worker.records.record import CONTINUES, CallRecord, write_record
 
 __all__ = ["LateRecords", "complete"]
 

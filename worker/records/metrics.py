@@ -57,6 +57,8 @@ class Metrics:
         self.call_backs_total = counter("call_backs_total", "Call backs, by how each try went.", "outcome")
         self.fillers_total = counter("fillers_total", "Fillers spoken.")
         self.realtime_lost_total = counter("realtime_lost_total", "Realtime connections lost in a call.")
+        tokens = "Tokens that responses took, by kind; cached: how many of the input were."
+        self.realtime_tokens_total = counter("realtime_tokens_total", tokens, "kind")
         self.rtp_foreign_packets_total = counter(
             "rtp_foreign_packets_total", "RTP and RTCP packets of strangers, dropped, in calls that have ended."
         )

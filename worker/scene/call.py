@@ -17,7 +17,7 @@ from worker.call.session import CallInfo, CallSession, PhoneLine, Services
 from worker.realtime.choose import codec_for
 from worker.realtime.history import heard_words
 from worker.realtime.provider import Provider
-from worker.records import recorder as records
+from worker.records import record as records
 from worker.records.metrics import Metrics
 from worker.scene.clock import SceneLoop
 from worker.scene.model import SceneConnection, SceneModel

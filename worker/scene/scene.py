@@ -32,7 +32,7 @@ from tools.define.loading import load_tools
 from tools.define.spec import ATTRIBUTE, ToolSpec
 from tools.errors import ToolDefinitionError
 from worker.agent.agent_file import Agent, load_agent_file
-from worker.records.recorder import CallRecord
+from worker.records.record import CallRecord
 from worker.scene.call import TICK_S, PlayedCall, SceneFailed
 from worker.scene.model import Asked, speech_s
 from worker.scene.script import Line, Run, Script

@@ -24,7 +24,7 @@ from worker.embedded.services import Embedded
 from worker.realtime.choose import codec_for, prepare
 from worker.records.late import LateRecords
 from worker.records.metrics import Metrics
-from worker.records.recorder import CallRecord, Observer
+from worker.records.record import CallRecord, Observer
 from worker.service.background import Background
 from worker.service.call_backs import CallBacks
 from worker.service.checks import sip_refused, tell_beside

@@ -24,7 +24,7 @@ from worker.agent.agent_file import Agent, AgentLater
 from worker.call.session import CallSession
 from worker.call_tools.later import call_back_uri
 from worker.records.metrics import Metrics
-from worker.records.recorder import Answered, Ended, Observer, RecordEvent, ResultTold
+from worker.records.record import Answered, Ended, Observer, RecordEvent, ResultTold
 from worker.tasks import end_tasks
 
 __all__ = ["CallBacks", "Dial"]

@@ -11,6 +11,7 @@ Each check returns findings; none raises for what it finds. Nothing is registere
 from __future__ import annotations
 
 import asyncio
+import datetime
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -172,24 +173,45 @@ def check_later(site: Site) -> list[Finding]:
     return [Finding("ok", "later", ", ".join(ways))] if ways else [Finding("note", "later", "offers nothing", mend)]
 
 
+def check_models(site: Site) -> list[Finding]:
+    """Models whose end is announced: the session's, and the transcriber's."""
+    from worker.realtime.retiring import ending
+
+    settings = site.settings
+    if settings.realtime not in ("openai", "azure"):
+        return []
+    named = {
+        "OFFHOOK_REALTIME_MODEL": settings.model_name(),
+        "OFFHOOK_REALTIME_TRANSCRIBER": settings.provider().dialect.transcriber or "",
+    }
+    found = [(variable, ending(model, datetime.date.today())) for variable, model in named.items()]
+    return [Finding("note", "model", told[0], f"set {variable}={told[1]}") for variable, told in found if told]
+
+
 # --- start
 
 
 async def check_fillers(site: Site) -> list[Finding]:
     """The canned fillers: their voices and files."""
+    from worker.call.canned import filler_mode
     from worker.call.config import prepare_canned
     from worker.realtime.choose import codec_for
 
     loaded = site.loaded
-    if loaded is None or not any(agent.fillers.mode == "canned" for agent in loaded.agents.agents()):
+    if loaded is None:
         return []
     try:
         later = site.settings.later_ways()
         can = codec_for(site.settings.provider(NOT_YET)).capabilities
+        modes = {agent.fillers.mode: filler_mode(agent, can) for agent in loaded.agents.agents()}
+        if "canned" not in modes.values():
+            text, mend = "the tone alone: this provider speaks none beside a conversation", "uv sync --group embedded"
+            return [Finding("note", "fillers", text, mend)] if modes.get("model") == "tone" else []
         await asyncio.to_thread(prepare_canned, loaded.agents, loaded.tools, PHONE_HZ, later, can)
     except HostError as error:
         return [Finding("wrong", "fillers", str(error), "correct [fillers] of the agent file")]
-    return [Finding("ok", "fillers", "canned")]
+    instead = ", since this provider speaks none beside a conversation" if modes.get("model") == "canned" else ""
+    return [Finding("ok", "fillers", f"canned{instead}")]
 
 
 async def check_sip(site: Site) -> list[Finding]:
@@ -309,12 +331,15 @@ async def check_realtime(site: Site) -> list[Finding]:
         return await _reach(settings)
     from worker.realtime.base import RealtimeRefused, SessionConfig
     from worker.realtime.choose import codec_for, connection_for
+    from worker.realtime.link import plain_formats
 
     provider = settings.provider()
     connection = connection_for(provider, codec_for(provider), lambda event: None)
     where = f"{provider.name} at {provider.address}, model {provider.model}"
     try:
-        await connection.open(SessionConfig(instructions="Say nothing."), timeout_s=REACH_S)
+        sent, received = plain_formats(connection.codec.capabilities)
+        config = SessionConfig(instructions="Say nothing.", input_format=sent, output_format=received)
+        await connection.open(config, timeout_s=REACH_S)
     except RealtimeRefused as error:
         return [Finding("wrong", "realtime", str(error), MEND_REALTIME)]
     finally:
@@ -341,6 +366,7 @@ FIRST: tuple[Callable[[Site], list[Finding]], ...] = (
     check_folder,
     check_children,
     check_later,
+    check_models,
 )
 START: tuple[Look, ...] = (check_fillers, check_sip, check_http)
 BESIDE: tuple[Look, ...] = (check_capacity, check_redis, check_realtime)

@@ -12,7 +12,7 @@ from worker.agent.agent_file import AgentFile
 from worker.call.factory import make_session
 from worker.call.session import CallInfo, CallSession, PhoneLine, Services
 from worker.call_tools.durations import filled
-from worker.records.recorder import Observer
+from worker.records.record import Observer
 from worker.service.loaded import ToolsKey
 from worker.service.switchboard import MakeSession
 

@@ -18,7 +18,7 @@ from telephony.endpoint import Endpoint
 from telephony.recording import StereoRecorder
 from worker.call.session import CallInfo, CallSession
 from worker.records.metrics import Metrics
-from worker.records.recorder import CallRecord, Observer, write_record
+from worker.records.record import CallRecord, Observer, write_record
 from worker.service.pacer import Pacer
 
 __all__ = ["LiveCall", "MakeSession", "Switchboard"]

@@ -20,6 +20,7 @@ CALL_BACK_URI = re.compile(
 )
 SENTINEL_SCHEMES = ("redis+sentinel", "rediss+sentinel")
 HOOK = re.compile(r"(?P<channel>[a-z][a-z0-9_]*)=(?P<function>[A-Za-z_][\w.]*:[A-Za-z_]\w*)")
+HEADER = re.compile(r"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+):(?P<value>[^\r\n]+)")  # RFC 9110, 5.1
 HOST_NAME = re.compile(r"(?=.{1,253}$)(?!\d+(\.\d+)*$)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 SIP_SERVER = re.compile(r"(sip:)?(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(;[a-z]+=[a-z]+)*")
 
@@ -153,6 +154,28 @@ def azure_base(endpoint: str) -> str:
     return urlunsplit(parts._replace(path=path))
 
 
+def vertex_base(location: str) -> str:
+    """Return the base of Vertex AI's service at a location: a region, `global`, or one of `us` and `eu`."""
+    if location == "global":
+        return "wss://aiplatform.googleapis.com"
+    if location in ("us", "eu"):
+        return f"wss://aiplatform.{location}.rep.googleapis.com"
+    return f"wss://{location}-aiplatform.googleapis.com"
+
+
+def headers_of(text: str) -> dict[str, str]:
+    """Return HTTP headers from `Name: value, Name: value`. Raises ValueError for what is none."""
+    found = [HEADER.fullmatch(one.strip()) for one in text.split(",") if one.strip()]
+    if not all(found):
+        raise ValueError
+    return {match["name"]: match["value"].strip() for match in found if match}
+
+
+def _headers(value: SecretStr) -> SecretStr:
+    headers_of(value.get_secret_value())
+    return value
+
+
 Words = BeforeValidator(_words)
 """A list with commas, as a tuple of words."""
 Lower = BeforeValidator(_lower)
@@ -170,7 +193,9 @@ Listen = Annotated[HttpAddress | None, NoDecode, BeforeValidator(_listen)]
 """host:port, or None for "off"."""
 PortRange = Annotated[tuple[int, int], NoDecode, BeforeValidator(_port_range)]
 """first-last, both taken in."""
-WebSocketUrl = Annotated[str, _url("ws", "wss")]
+Headers = Annotated[SecretStr, AfterValidator(_headers)]
+"""HTTP headers, with commas: one of them may be a secret."""
+RealtimeUrl = Annotated[str, _url("ws", "wss", "http", "https")]
 HttpUrl = Annotated[str, _url("http", "https")]
 RedisUrl = Annotated[SecretStr, _url("redis", "rediss", "unix", *SENTINEL_SCHEMES), AfterValidator(_sentinel_url)]
 """A Redis server's, or that of a set of Sentinels (`tools.queue.connect`)."""

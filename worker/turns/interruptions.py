@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from worker.realtime import base
 from worker.turns.events import CancelTool, Command, Unmet
 from worker.turns.expectations import TABLE, Expect, Then
+from worker.turns.pending import PendingTool
 from worker.turns.state import TurnState
 
 __all__ = ["SPEECHES", "WORDS_S", "Interruptions"]
@@ -58,6 +59,11 @@ class Interruptions:
         speech = self._speeches.pop(event.item_id, None)
         return [] if speech is None else self._stop(speech)
 
+    def withdrawn(self, event: base.ToolCallsWithdrawn, now: float) -> list[Command]:
+        """The model no longer waits for these calls: those that may be are stopped, the others told when they end."""
+        found = [self._state.pending.get(tool_call_id) for tool_call_id in event.tool_call_ids]
+        return self._cancel([tool for tool in found if tool is not None and tool.output is None])
+
     def session_lost(self) -> None:
         """What was said into the lost session is no turn: nothing more is heard of it."""
         self._speeches.clear()
@@ -76,9 +82,12 @@ class Interruptions:
 
     def _stop(self, speech: _Speech) -> list[Command]:
         """Stop what ran when the caller began to speak, and runs still."""
+        return self._cancel([tool for tool in self._state.pending.running() if tool.started_at <= speech.began])
+
+    def _cancel(self, tools: list[PendingTool]) -> list[Command]:
+        """Stop those of these tools that may be stopped so, each once."""
         names = self._state.config.cancelled_by_barge_in
-        found = [tool for tool in self._state.pending.running() if tool.name in names and not tool.cancelled]
-        spoken_into = [tool for tool in found if tool.started_at <= speech.began]
-        for tool in spoken_into:
+        stopped = [tool for tool in tools if tool.name in names and not tool.cancelled]
+        for tool in stopped:
             tool.cancelled = True
-        return [CancelTool(tool.tool_call_id) for tool in spoken_into]
+        return [CancelTool(tool.tool_call_id) for tool in stopped]

@@ -85,6 +85,7 @@ class TurnMachine:
             base.ResponseDone: self._responses.done,
             base.ToolCallRequested: self._tool_requested,
             base.ItemCreated: self._tools.item_created,
+            base.ToolCallsWithdrawn: self._interruptions.withdrawn,
             base.ProviderError: self._responses.provider_error,
         }
 
@@ -137,6 +138,11 @@ class TurnMachine:
     def ending(self) -> Ending | None:
         """How the call is about to end; None where it isn't."""
         return self.state.ending
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nobody speaks and nothing plays."""
+        return self.state.quiet
 
     @property
     def idle(self) -> bool:

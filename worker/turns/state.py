@@ -46,6 +46,8 @@ class TurnConfig:
     silence: SilenceConfig = SilenceConfig()
     cancelled_by_barge_in: frozenset[str] = frozenset()
     """Tools that are stopped when the caller says something while they run."""
+    acknowledges: bool = True
+    """The provider says which outputs are in the conversation."""
     talks_while_call_pending: bool = True
     """The model may respond while a tool call is open. False: a call that takes long is answered with a placeholder."""
 

@@ -249,7 +249,7 @@ class ToolTurns:
         return commands
 
     def _output(self, tool_call_id: str, name: str, output: str) -> Command:
-        self._unacknowledged += 1
+        self._unacknowledged += self._state.config.acknowledges
         self._sent[tool_call_id] = (tool_call_id, name, output)
         if len(self._sent) > SENT:
             self._sent.popitem(last=False)

@@ -200,7 +200,7 @@ class RealtimeServer(Program):
         super().__init__([*words, *(["--dialogue", str(dialogue)] if dialogue else [])], environment())
 
     def ready(self) -> RealtimeServer:
-        self.url = self.line(r"listening on (ws://\S+)", 60.0)[1]
+        self.url = self.line(r"listening on (wss?://\S+)", 60.0)[1]
         return self
 
 

@@ -26,6 +26,7 @@ from worker.call_tools.exposure import REGISTRY, Exposure, ToolView, view_of
 from worker.call_tools.functions import CALL_FUNCTIONS, TELL_LATER
 from worker.call_tools.later import OPENINGS, WORDS, LaterWays, Way
 from worker.errors import AgentFileError, HostError
+from worker.realtime.base import SERVER_VAD
 from worker.realtime.openai.codec import OpenAICodec
 from worker.realtime.provider import Provider
 from worker.records.metrics import Metrics
@@ -65,7 +66,7 @@ def test_the_provider_is_told_the_agents_words() -> None:
     )
     assert (config.instructions, config.voice, config.language) == ("Be brief.", "marin", "de")
     assert config.extra == {"temperature": 0.7} and config.transcription_model
-    assert config.turn_detection == {"type": "server_vad"}
+    assert config.turn_detection == SERVER_VAD
 
 
 def test_tools_then_the_calls_own_functions() -> None:

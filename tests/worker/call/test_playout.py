@@ -7,7 +7,7 @@ import pytest
 from telephony.bridge import Bridge
 from worker.call.playout import PAUSE_MS, PROMPT, REMEMBERED, Cut, Playout
 from worker.call.sounds import soft_tone
-from worker.records import recorder as records
+from worker.records import record as records
 from worker.records.recorder import Recorder
 from worker.turns.machine import TONE
 

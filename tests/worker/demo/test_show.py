@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from worker.demo.show import Show
-from worker.records.recorder import Recorder, RecordEvent
+from worker.records.record import RecordEvent
+from worker.records.recorder import Recorder
 
 
 class Screen:

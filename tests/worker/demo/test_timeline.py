@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from worker.demo.timeline import LEFT, RIGHT, WIDTH, draw
-from worker.records.recorder import BargeInRecord, CallRecord, ToolCallRecord, TurnRecord
+from worker.records.record import BargeInRecord, CallRecord, ToolCallRecord, TurnRecord
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from worker.demo.verdict import understood_answer
-from worker.records.recorder import CallRecord
+from worker.records.record import CallRecord
 
 ANSWER = "order four two seven is shipped with d h l and arrives thursday"
 

@@ -12,7 +12,7 @@ from tools.errors import QueueUnavailable
 from tools.queue.store.late import TTL_S, LateResult, Orphan
 from worker.records import late as late_records
 from worker.records.late import LateRecords, complete
-from worker.records.recorder import CallRecord, ToolCallRecord, write_record
+from worker.records.record import CallRecord, ToolCallRecord, write_record
 
 NOW = 1_800_000_000.0
 

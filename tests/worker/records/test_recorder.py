@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from worker.records.recorder import (
+from worker.records.record import (
     LONGEST_ERROR,
     MOST_ERRORS,
     MOST_UNMET,
@@ -16,8 +16,6 @@ from worker.records.recorder import (
     CallRecord,
     Ended,
     Noted,
-    Recorder,
-    SilenceMeter,
     ToolEnded,
     ToolStarted,
     TurnEnded,
@@ -25,6 +23,7 @@ from worker.records.recorder import (
     TurnText,
     write_record,
 )
+from worker.records.recorder import Recorder, SilenceMeter
 
 
 def recorder() -> Recorder:

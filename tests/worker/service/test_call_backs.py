@@ -26,7 +26,8 @@ from tools.queue.store.late import Orphan
 from tools.tool_call.outcome import returned
 from worker.agent.agent_file import Agent
 from worker.records.metrics import Metrics
-from worker.records.recorder import Observer, Recorder
+from worker.records.record import Observer
+from worker.records.recorder import Recorder
 from worker.service import call_backs as module
 from worker.service.call_backs import CallBacks
 

@@ -96,7 +96,7 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
         ("OFFHOOK_MAX_CALLS", "0", "a number from 1"),
         ("OFFHOOK_ANSWER_SECONDS", "60", "at most 30"),
         ("OFFHOOK_REALTIME", "closedai", "local, openai, azure, gateway"),
-        ("OFFHOOK_REALTIME_URL", "https://x", "ws:// or wss:// URL"),
+        ("OFFHOOK_REALTIME_URL", "ftp://x", "wss://, ws://, https:// or http:// URL"),
         ("OFFHOOK_AGENT", "/nowhere/agent.toml", "agent file (TOML) that exists"),
         ("OFFHOOK_HTTP", "8080", "127.0.0.1:8080, or off"),
         ("OFFHOOK_HTTP", "127.0.0.1:99999", "127.0.0.1:8080, or off"),
@@ -131,10 +131,13 @@ def test_a_wrong_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert line.startswith("REDIS_URL is not allowed: it takes redis://") and "hush" not in line
 
 
-@pytest.mark.parametrize("name", ["gemini", "vertex"])
-def test_a_provider_to_come_is_named_as_not_built_yet(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    (line,) = lines(monkeypatch, OFFHOOK_REALTIME=name)
-    assert f"({name} is not built yet)" in line
+def test_gemini_vertex_and_xai_say_what_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    (key,) = lines(monkeypatch, OFFHOOK_REALTIME="gemini")
+    assert key.startswith("GEMINI_API_KEY is not set: OFFHOOK_REALTIME=gemini needs it")
+    project, location = lines(monkeypatch, OFFHOOK_REALTIME="vertex")
+    assert project.startswith("GOOGLE_CLOUD_PROJECT is") and location.startswith("GOOGLE_CLOUD_LOCATION is")
+    key, model = lines(monkeypatch, OFFHOOK_REALTIME="xai")
+    assert key.startswith("XAI_API_KEY is") and model.startswith("OFFHOOK_REALTIME_MODEL is")
 
 
 def test_openai_needs_a_key_and_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,7 +254,9 @@ def test_what_is_named_for_the_tools_goes_to_them_alone(monkeypatch: pytest.Monk
 def test_every_setting_says_what_is_allowed_and_has_a_name() -> None:
     for field, info in Settings.model_fields.items():
         assert info.description, field
-        assert variable_of(field).startswith(("OFFHOOK_", "OPENAI_", "AZURE_OPENAI_", "REDIS_URL"))
+        assert variable_of(field).startswith(
+            ("OFFHOOK_", "OPENAI_", "AZURE_OPENAI_", "REDIS_URL", "XAI_", "GEMINI_", "GOOGLE_CLOUD_")
+        )
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_what_is_read(kind: object, text: str, value: object) -> None:
         (values.Listen, "host:"),
         (values.PortRange, "80-90"),
         (values.PortRange, "2000-2000"),
-        (values.WebSocketUrl, "wss:///v1"),
+        (values.RealtimeUrl, "wss:///v1"),
         (values.HttpUrl, "https://"),
         (values.RedisUrl, "unix://"),
         (values.File, "/nowhere"),

@@ -45,6 +45,7 @@ from worker.realtime.openai.decode import (
     bad_frame,
     ended,
     is_call,
+    used,
     word,
 )
 from worker.realtime.openai.wire import (
@@ -72,12 +73,19 @@ class OpenAICodec:
 
     capabilities = CAPABILITIES
 
-    def __init__(self, *, note_role: Literal["system", "user"] = "system", placeholders: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        note_role: Literal["system", "user"] = "system",
+        placeholders: bool = False,
+        flat_turn_detection: bool = False,
+    ) -> None:
         """Begin with no session.
 
         note_role: the role of messages that are ours. placeholders: whether a call that takes long has to be answered
-        before the model may speak.
+        before the model may speak. flat_turn_detection: where the session has it (`Dialect`).
         """
+        self._flat = flat_turn_detection
         self._note_role = note_role
         if placeholders:
             self.capabilities = replace(self.capabilities, talks_while_call_pending=False)
@@ -108,10 +116,14 @@ class OpenAICodec:
         self._last_item = ""
         self._half: tuple[str, bytes] = ("", b"")
 
+    def closed(self, code: int, reason: str) -> bool:
+        """Nothing is asked for otherwise after any close."""
+        return False
+
     def turn_taking(self, options: Mapping[str, Any]) -> TurnTaking:
         """Read the options' turn_detection (session.audio.input.turn_detection); the service does both by default."""
         found: Any = options
-        for key in ("audio", "input", "turn_detection"):
+        for key in ("turn_detection",) if self._flat else ("audio", "input", "turn_detection"):
             found = found.get(key) if isinstance(found, Mapping) else None
         said = found if isinstance(found, Mapping) else {}
         return TurnTaking(
@@ -123,17 +135,27 @@ class OpenAICodec:
     def session_update(self, config: SessionConfig) -> list[Frame]:
         """Encode the whole settings. Raises ValueError for a format that the protocol doesn't have."""
         self._wanted = (config.input_format, config.output_format)
-        return self._frame("session_update", "session.update", {"session": session_object(config)})
+        return self._frame(
+            "session_update", "session.update", {"session": session_object(config, flat_turn_detection=self._flat)}
+        )
 
     def append(self, pcm: bytes) -> Frame:
         """Encode the caller's audio, without an event id: nothing can be done about its errors."""
         return _APPEND_HEAD + pybase64.b64encode(pcm) + _APPEND_TAIL
 
-    def tool_output(self, tool_call_id: str, output: str) -> list[Frame]:
+    def activity_started(self, item_id: str) -> list[Frame]:
+        """Nothing: the service has ears."""
+        return []
+
+    def activity_ended(self) -> list[Frame]:
+        """Nothing: the service has ears."""
+        return []
+
+    def tool_output(self, tool_call_id: str, output: str, *, told: bool = True) -> list[Frame]:
         """Encode the answer to a tool call."""
         item = {"type": "function_call_output", "call_id": self._calls.wire(tool_call_id), "output": output}
-        told = {"tool_call_id": tool_call_id}  # comes back with its refusal
-        return self._frame("tool_output", "conversation.item.create", {"item": item}, told)
+        of = {"tool_call_id": tool_call_id}  # comes back with its refusal
+        return self._frame("tool_output", "conversation.item.create", {"item": item}, of)
 
     def history(self, said: Iterable[Entry], open_calls: Iterable[OpenCall]) -> list[Frame]:
         """Encode what was said as text items, and the open calls as they were asked for: outputs need them."""
@@ -333,7 +355,8 @@ class OpenAICodec:
             draft = self._drafts.pop(item_id)
             if draft.finished and done.status == "completed":
                 events += self._asked(item_id, draft)
-        events.append(done)
+        usage = used(response)
+        events += [done] if usage is None else [usage, done]
         if is_fatal(done.error_code):
             events.append(ProviderError(done.error_code, done.reason, fatal=True))
         return events

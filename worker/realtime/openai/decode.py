@@ -24,6 +24,7 @@ from worker.realtime.base import (
     ResponseStatus,
     SpeechStarted,
     SpeechStopped,
+    Usage,
 )
 from worker.realtime.openai.wire import OLD_KINDS
 
@@ -97,6 +98,22 @@ def ended(response: Json) -> ResponseDone:
         reason=(word(details, "reason") or word(error, "message"))[:MESSAGE_CHARS],
         error_code=word(error, "code") or word(error, "type"),
         metadata=_metadata(response),
+    )
+
+
+def used(response: Json) -> Usage | None:
+    """Return what a response took, by its `usage`; None where the service does not say."""
+    usage = response.get("usage")
+    if not isinstance(usage, dict):
+        return None
+    taken, made = part(usage, "input_token_details"), part(usage, "output_token_details")
+    return Usage(
+        word(response, "id"),
+        input_tokens=number(usage, "input_tokens"),
+        output_tokens=number(usage, "output_tokens"),
+        cached_tokens=number(taken, "cached_tokens"),
+        input_audio_tokens=number(taken, "audio_tokens"),
+        output_audio_tokens=number(made, "audio_tokens"),
     )
 
 

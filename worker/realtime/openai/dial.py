@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from openai import AsyncOpenAI, OpenAIError, omit
 
-from worker.realtime.base import Attach, HangUp
+from worker.realtime.base import Attach, HangUp, RealtimeRefused
 from worker.realtime.provider import Provider
 from worker.realtime.refusal import refused_connect
 
@@ -43,7 +43,7 @@ async def dial(provider: Provider, attach: Attach) -> HangUp:
             model=provider.model, websocket_connection_options=_options(provider, attach)
         )
         sdk = await connecting.enter()
-    except TimeoutError:
+    except (TimeoutError, RealtimeRefused):
         raise
     except Exception as exc:
         raise refused_connect(provider, exc, fatal=isinstance(exc, OpenAIError)) from exc

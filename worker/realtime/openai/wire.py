@@ -98,8 +98,10 @@ def text_item(role: str, text: str) -> dict[str, Any]:
     return {"type": "message", "role": role, "content": [{"type": kind, "text": text}]}
 
 
-def session_object(config: SessionConfig) -> dict[str, Any]:
+def session_object(config: SessionConfig, *, flat_turn_detection: bool = False) -> dict[str, Any]:
     """Return the `session` of a session.update; `config.extra` is merged over it deeply.
+
+    flat_turn_detection: it stands in the session itself.
 
     Raises:
         ValueError: a format that the protocol doesn't have.
@@ -128,6 +130,8 @@ def session_object(config: SessionConfig) -> dict[str, Any]:
     }
     if config.instructions:
         session["instructions"] = config.instructions
+    if flat_turn_detection:
+        session["turn_detection"] = session["audio"]["input"].pop("turn_detection")
     return merged(session, config.extra)
 
 

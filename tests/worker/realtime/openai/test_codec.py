@@ -208,10 +208,26 @@ def test_text_and_bytes_are_the_same():
     assert OpenAICodec().decode(raw.decode()) == OpenAICodec().decode(raw)
 
 
+USED = {
+    "input_tokens": 100,
+    "output_tokens": 40,
+    "total_tokens": 140,
+    "input_token_details": {"text_tokens": 40, "audio_tokens": 60, "cached_tokens": 10},
+    "output_token_details": {"text_tokens": 5, "audio_tokens": 35},
+}
+
+
+def test_what_a_response_took_comes_before_its_end():
+    response = {"id": "r1", "status": "completed", "usage": USED}
+    events = OpenAICodec().decode(json.dumps({"type": "response.done", "response": response}))
+    assert events == [base.Usage("r1", 100, 40, 10, 60, 35), base.ResponseDone("r1", "completed")]
+
+
 def test_every_event_class_of_ours_comes_out_of_some_case():
     produced = {type(event) for _, events in CASES for event in events}
     produced.add(type(OpenAICodec().decode('{"type":"response.hologram.delta"}')[0]))
-    not_decoded = {base.ConnectionLost}  # the connection's own: test_connection
+    # The connection's own (test_connection), what the service has not, and what has a test of its own.
+    not_decoded = {base.ConnectionLost, base.GoingAway, base.ToolCallsWithdrawn, base.Usage}
     assert produced | not_decoded == set(get_args(base.RealtimeEvent))
 
 

@@ -1,0 +1,1 @@
+"""The local realtime server's other protocol: Google's Live API, with its own wire code."""

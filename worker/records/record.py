@@ -1,0 +1,217 @@
+"""The call record: what happened in a call, as JSON, and the edges that it is made of.
+
+In the record times are ms since the answer (before it: since the INVITE), so that they are positions in the recording.
+Each edge is a small frozen event, so that a terminal can show the conversation while it happens.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field, JsonValue
+
+Who = Literal["caller", "agent", "filler"]
+CallOutcome = Literal["completed", "abandoned", "rejected", "failed", "drained", "limit"]
+
+MOST_ERRORS, LONGEST_ERROR = 200, 1000
+"""Lines of a record, and characters of each: a provider that sends errors without end fills no memory and no disk."""
+CONTINUES = "continues"
+"""The status of a tool call that outlives its call, until its end is known."""
+
+MOST_UNMET = 200
+"""What a provider can make a record hold: a call with so many faults is told well enough."""
+OUTCOMES: dict[CallOutcome, str] = {
+    "completed": "caller and agent talked, and one of them hung up",
+    "abandoned": "the caller gave up before the answer",
+    "rejected": "we refused the INVITE",
+    "failed": "the provider, the network or we ourselves broke off",
+    "drained": "the worker was stopped and the call reached its bound",
+    "limit": "the call reached the agent's time limit",
+}
+
+
+class TurnRecord(BaseModel):
+    """What one side said in one go; times in ms."""
+
+    who: Who
+    text: str = ""
+    start_ms: int
+    end_ms: int
+
+
+class ToolCallRecord(BaseModel):
+    """One tool call; `wait_ms` is the time before it ran, `fillers` counts what was said meanwhile."""
+
+    tool: str
+    mode: str
+    start_ms: int = 0
+    job_id: str | None = None
+    status: str = Field(
+        default="pending",
+        description="its outcome's; continues: it outlives the call, and its end is not known yet;"
+        " pending: the call is not over yet",
+    )
+    wait_ms: int | None = None
+    run_ms: int | None = None
+    fillers: int = 0
+    promised: str | None = Field(default=None, description="what the caller was promised: call_back or send")
+    ended_at: str | None = Field(default=None, description="of a tool that outlived the call: when it ended (RFC 3339)")
+    result: JsonValue = Field(default=None, description="and what came of it")
+
+
+class UnmetRecord(BaseModel):
+    """Something that was expected of the provider, and did not come or was not as it should be."""
+
+    at_ms: int
+    expected: str
+    waited_ms: int
+    then: str = Field(description="what was done about it")
+    reason: str = Field(default="", description="the provider's words, where there were any")
+
+
+class BargeInRecord(BaseModel):
+    """The caller spoke over the agent.
+
+    heard_ms: how much of the interrupted item had been played. stopped_in_ms: from speech_started to silence.
+    """
+
+    at_ms: int
+    heard_ms: int
+    stopped_in_ms: int
+
+
+class UsageRecord(BaseModel):
+    """What the model took for a call, in the provider's tokens."""
+
+    responses: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = Field(default=0, description="how many of the input were cached")
+    input_audio_tokens: int = Field(default=0, description="how many of the input were audio")
+    output_audio_tokens: int = Field(default=0, description="how many of the output were audio")
+
+
+class CallRecord(BaseModel):
+    """One call, as `offhook demo --json` prints it and as it is kept beside the recording."""
+
+    call_id: str
+    outcome: str = "failed"
+    answered_ms: int | None = Field(default=None, description="ms from the INVITE to the answer")
+    duration_ms: int = Field(default=0, description="ms from the answer to the end")
+    turns: list[TurnRecord] = []
+    tool_calls: list[ToolCallRecord] = []
+    barge_ins: list[BargeInRecord] = []
+    longest_tool_silence_ms: int = 0
+    heard_by_caller: list[str] = Field(default=[], description="what the caller's own recogniser understood")
+    recording: str | None = None
+    reason: str = Field(default="", description="why the call ended")
+    errors: list[str] = Field(default=[], description="what went wrong on the way, in order")
+    unmet: list[UnmetRecord] = Field(default=[], description="what the provider owed, in order; the first 200")
+    usage: UsageRecord | None = Field(default=None, description="of all responses; None: the provider does not say")
+    caller: str = ""
+    dialled: str = ""
+    calls_back: str | None = Field(default=None, description="the call whose caller this one calls back")
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The call was answered."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStarted:
+    """Someone began to speak. `key` names the turn in later events."""
+
+    at_ms: int
+    key: str
+    who: Who
+
+
+@dataclass(frozen=True, slots=True)
+class TurnText:
+    """What a turn says, as far as it is known; replaces what was known before."""
+
+    key: str
+    who: Who | None
+    text: str
+    final: bool
+    """No more words will come."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded:
+    """Someone stopped speaking."""
+
+    at_ms: int
+    key: str
+    who: Who
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStarted:
+    """A tool call began; told again when its job is known."""
+
+    at_ms: int
+    tool_call_id: str
+    tool: str
+    mode: str
+    job_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolEnded:
+    """A tool call has its outcome."""
+
+    at_ms: int
+    tool_call_id: str
+    call: ToolCallRecord
+
+
+@dataclass(frozen=True, slots=True)
+class ResultTold:
+    """The caller begins to hear what came of a tool call."""
+
+    at_ms: int
+    tool_call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class BargedIn:
+    """The caller spoke over the agent."""
+
+    barge_in: BargeInRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something went wrong, and the call goes on."""
+
+    at_ms: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The call is over; `record` is whole now, but for tools that still run: a ToolEnded follows for each."""
+
+    record: CallRecord
+
+
+RecordEvent = (
+    Answered | TurnStarted | TurnText | TurnEnded | ToolStarted | ToolEnded | ResultTold | BargedIn | Noted | Ended
+)
+Observer = Callable[[RecordEvent], None]
+
+
+def write_record(record: CallRecord, path: Path) -> None:
+    """Write the record as JSON; a reader sees the old file or the whole new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_text(record.model_dump_json(indent=2) + "\n", "utf-8")
+    os.replace(part, path)
