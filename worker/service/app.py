@@ -51,6 +51,7 @@ PHONE_HZ = 8000
 """The rate of the endpoint's conference, and so of every bridge."""
 SETTLED_S = 1.0
 """After the start: the first callers are not to wait for what is only looked at."""
+ANNOUNCED_S = 5.0
 RECORDS_S = 2.0
 """For calls that were hung up to write their records."""
 
@@ -282,7 +283,19 @@ class App:
     async def dial(self, uri: str) -> CallSession:
         """Call somebody; the agent speaks once they answer."""
         assert self._board is not None
+        if self.settings.sip_proxy is not None:
+            await self._announced()
         return await self._board.dial(uri)
+
+    async def _announced(self) -> None:
+        """Wait until the proxy knows us, at most so long: it takes calls of workers alone."""
+        give_up = time.monotonic() + ANNOUNCED_S
+        while time.monotonic() < give_up:
+            state = self._endpoint.registration if self._endpoint is not None else None
+            if state is not None and state.registered:
+                return
+            await asyncio.sleep(0.05)
+        log.warning("not_announced", after_s=ANNOUNCED_S)
 
     async def drain(self, bound_s: float) -> None:
         """Take no new calls, un-REGISTER, and let the calls in progress end: politely, and within a bound."""
