@@ -15,9 +15,9 @@ ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
 WORKDIR /src
 COPY pyproject.toml uv.lock ./
 # The lock without the worker's own dependencies, and what only they depend on.
-ENV EXPORT="uv export --quiet --locked --no-default-groups --no-emit-project \
+ENV EXPORT="uv export --quiet --locked --no-default-groups \
     --prune aiohttp --prune audioop-lts --prune numpy --prune openai --prune orjson --prune pjsua2-python \
-    --prune prometheus-client --prune scipy --prune uvloop --prune websockets"
+    --prune prometheus-client --prune scipy --prune uvloop --prune websockets --no-emit-project"
 RUN --mount=type=cache,target=/root/.cache/uv \
     $EXPORT --output-file requirements.txt \
     && uv venv /opt/offhook \

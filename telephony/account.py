@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
+from telephony import announce
 from telephony.binding import guarded, pj
 from telephony.library import SRTP, EndpointInfo
 from telephony.settings import SipSettings
@@ -47,7 +48,9 @@ def configuration(settings: SipSettings, info: EndpointInfo) -> pj.AccountConfig
     config = pj.AccountConfig()
     # Without a display name: the library would put it into our Contact too, and some peers take that whole for a URI.
     config.idUri = f"sip:{_name(settings, info)}"
-    if settings.registrar is not None:
+    if settings.proxy is not None:
+        announce.configure(config, settings, info, settings.proxy)
+    elif settings.registrar is not None:
         _register(config, settings, settings.registrar)
     if settings.username and settings.password is not None:
         cred = pj.AuthCredInfo("digest", "*", settings.username, 0, settings.password)
@@ -63,6 +66,8 @@ def sender(settings: SipSettings, info: EndpointInfo) -> str:
 
 
 def _name(settings: SipSettings, info: EndpointInfo) -> str:
+    if settings.proxy is not None:
+        return announce.name(settings.proxy)
     if settings.registrar is not None:
         return f"{settings.username}@{host_of(registrar_uri(settings.registrar))}"
     address = info.addresses[0].removeprefix("sip:").partition(";")[0]
@@ -87,6 +92,7 @@ def _media(media: pj.AccountMediaConfig, settings: SipSettings) -> None:
     media.transportConfig.port = first
     media.transportConfig.portRange = max(0, last - first - 1)
     media.transportConfig.boundAddress = "" if settings.host == "0.0.0.0" else settings.host
-    media.transportConfig.publicAddress = settings.public_address or ""
+    if settings.proxy is None:
+        media.transportConfig.publicAddress = settings.public_address or ""
     media.srtpUse = getattr(pj, SRTP[settings.srtp])
     media.srtpSecureSignaling = 0  # keys may travel over UDP and TCP: there is no TLS transport here

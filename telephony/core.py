@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import structlog
 
 from telephony import account as accounts
-from telephony import binding
+from telephony import announce, binding
 from telephony.access import Access
 from telephony.account import SipAccount
 from telephony.binding import explain, pj
@@ -87,7 +87,7 @@ class Core:
         self._turned_away: list[pj.Call] = []
         self._ports = PortPool()
         self._account = SipAccount(self._invited, self._registration_answered)
-        self._backoff = Backoff(*settings.register_retry_s)
+        self._backoff = Backoff(*(settings.register_retry_s if settings.proxy is None else announce.RETRY_S))
         self._leaving: list[Future[None]] | None = None
         """Who waits for our un-REGISTER to be answered; None while we mean to stay registered."""
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
@@ -222,7 +222,7 @@ class Core:
         elif method == "INVITE" and said.status in (400, 513):
             self._post(CallRefused(said.status, REASONS[said.status], source, "malformed"))
         elif said.status >= 300:
-            log.info("request_refused", method=method[:32], status=said.status, source=source)
+            log.debug("request_refused", method=method[:32], status=said.status, source=source)  # scanners send many
 
     def _refusal(self, message: str, source: str) -> _Refusal | None:
         """Why an INVITE from there is turned away, or None.
@@ -290,7 +290,7 @@ class Core:
         waiting = self._leaving or []
         self._leaving = waiting
         try:
-            if self.settings.registrar is not None and self._account.getInfo().regIsActive:
+            if self.settings.registers_with is not None and self._account.getInfo().regIsActive:
                 if not waiting:
                     self._account.setRegistration(False)
                 waiting.append(done)
@@ -338,7 +338,7 @@ class Core:
 
     def _connection_lost(self) -> None:
         """The registrar reaches us through the TCP connection that we registered over."""
-        registrar = (self.settings.registrar or "").lower()
+        registrar = (self.settings.registers_with or "").lower()
         if "transport=tcp" in registrar and not self._reconnecting and self._leaving is None:
             self._reconnecting = True
             self._later(RECONNECT_S, self._register)

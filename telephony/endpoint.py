@@ -142,13 +142,13 @@ class Endpoint:
     def _allow_list(self) -> Access:
         settings = self.settings
         networks = [network for name in settings.allow for network in resolve(name)]
-        if settings.registrar is not None:
-            host = host_of(registrar_uri(settings.registrar)).strip("[]")
+        if settings.registers_with is not None:
+            host = host_of(registrar_uri(settings.registers_with)).strip("[]")
             try:
                 networks += resolve(host)
             except ValueError:  # known by SRV alone, or not up yet: its answers will tell its address
                 log.warning("registrar_does_not_resolve", registrar=host)
-        return Access(networks, restricted=bool(settings.allow or settings.registrar))
+        return Access(networks, restricted=bool(settings.allow or settings.registers_with))
 
     def _main(self, access: Access, started: Future[EndpointInfo]) -> None:
         """The pj thread."""

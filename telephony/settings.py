@@ -29,9 +29,16 @@ class SipSettings:
     """Name at the registrar, and the user part of our address."""
     password: str | None = field(default=None, repr=False)
     """Digest password."""
+    proxy: str | None = None
+    """The proxy in front of several endpoints: we announce ourselves to it by REGISTER, with how many calls we carry,
+    and all that we call goes through it (`telephony.announce`). Written like `registrar`, and in its place."""
+    proxy_password: str | None = field(default=None, repr=False)
+    """Digest password of those that may announce themselves."""
+    takes_calls: bool = True
+    """False: the proxy is told that we carry none, so that it sends none."""
     allow: tuple[str, ...] = ()
-    """IP addresses, networks (CIDR) or host names whose INVITEs are taken, besides the registrar's. With neither
-    a registrar nor this, everybody's are."""
+    """IP addresses, networks (CIDR) or host names whose INVITEs are taken, besides the registrar's or the proxy's. With
+    none of these, everybody's are."""
     srtp: Srtp = "off"
     """Media encryption with SDES keys in the SDP."""
     rtp_ports: tuple[int, int] = (10000, 10999)
@@ -77,9 +84,16 @@ class SipSettings:
         first, longest = self.register_retry_s
         _check(0 < first <= longest, "register_retry_s", self.register_retry_s, "first and longest wait in s")
         _check(self.registrar is None or bool(self.username), "username", None, "a name when registrar is set")
+        both = self.registrar is not None and self.proxy is not None
+        _check(not both, "registrar", self.registrar, "none beside a proxy, which registers with the trunk")
         _check(_is_ipv4(self.host), "host", self.host, "an IPv4 address of this machine, or 0.0.0.0")
         if self.public_address is not None:
             _check(_is_ipv4(self.public_address), "public_address", self.public_address, "an IPv4 address")
+
+    @property
+    def registers_with(self) -> str | None:
+        """Where we REGISTER: the registrar, or the proxy that we announce ourselves to."""
+        return self.proxy or self.registrar
 
 
 def _check(good: bool, name: str, value: object, allowed: str) -> None:

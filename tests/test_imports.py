@@ -30,7 +30,7 @@ class Import:
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("worker.__main__",),
     ("worker.cli",),
-    ("worker.check", "worker.demo", "worker.scene"),
+    ("worker.calls", "worker.check", "worker.demo", "worker.scene"),
     ("worker.service",),
     ("worker.call", "worker.embedded"),
     ("worker.agent", "worker.settings"),
@@ -59,7 +59,7 @@ NEVER = {
 }
 
 # The modules of telephony that call the library.
-SHELL = ("account", "call", "core", "door", "endpoint", "frames", "library", "port", "rtp_source")
+SHELL = ("account", "announce", "call", "core", "door", "endpoint", "frames", "library", "port", "rtp_source")
 
 # The rooms that speak to the queue.
 QUEUE = ("tools.queue.*", "tools.worker.*", "tools.dashboard")
@@ -88,7 +88,7 @@ ONLY_IN = {
     "pybase64": ("worker.realtime.openai.codec", "worker.realtime.gemini.*"),
     "pocketsphinx": ("worker.local.*", "worker.demo.*"),
     "espeakng_loader": ("worker.local.*",),
-    "aiohttp": ("worker.service.http",),
+    "aiohttp": ("worker.calls", "worker.service.http"),
     "prometheus_client": ("worker.records.metrics",),
     "typer": ("worker.cli",),
     "pydantic_settings": ("worker.settings.*",),

@@ -180,6 +180,22 @@ def realtime_server(
 
 
 @app.command()
+def calls(
+    call_id: Annotated[str | None, typer.Argument(metavar="[CALL]", help="One call's id; left out: all.")] = None,
+) -> None:
+    """Print the calls in progress of all workers that share REDIS_URL: one JSON object a line, with its worker."""
+    import asyncio
+
+    settings = _start("calls")
+    if settings.redis_url is None:
+        raise SettingsError("REDIS_URL is not set: set it to the Redis that the workers use (not the embedded one)")
+    from worker.calls import calls_of_all, lines
+
+    for line in lines(asyncio.run(calls_of_all(settings.queue_settings())), call_id):
+        print(line)
+
+
+@app.command()
 def check() -> None:
     """Say what is configured, what is reachable, and what this pjsua2 build can carry."""
     from worker.check import run_check

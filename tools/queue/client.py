@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from redis import Redis
+import structlog
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, WatchError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -28,9 +28,12 @@ from tools.define.chain import Step
 from tools.define.spec import ToolSpec
 from tools.errors import QueueUnavailable
 from tools.queue import lifetimes, names
+from tools.queue.connect import close, connect, parsed
 from tools.queue.job import QueueJob
 from tools.queue.refusals import Redial, refusal_of
 from tools.tool_call.request import ToolRequest
+
+log = structlog.get_logger(__name__)
 
 STOP_GRACE_S = 5  # RQ's own time-out comes this much after ours, for when nobody is left to stop the job
 
@@ -41,8 +44,9 @@ Stopped = Literal["removed", "stopped", "over", "gone"]
 class QueueSettings:
     """How to reach the queue.
 
-    url: redis://, rediss:// or unix://. queue: RQ's name of it. result_ttl_s, failure_ttl_s: how long results and
-    failures stay in Redis. timeout_s: the longest that one command to Redis may take before Redis counts as away.
+    url: redis://, rediss://, unix:// or redis+sentinel:// (`tools.queue.connect`). queue: RQ's name of it.
+    result_ttl_s, failure_ttl_s: how long results and failures stay in Redis. timeout_s: the longest that one command
+    to Redis may take before Redis counts as away.
     """
 
     url: str = field(repr=False)  # it may hold a password
@@ -69,12 +73,13 @@ class QueueClient:
     def __init__(self, settings: QueueSettings) -> None:
         """Connect to nothing yet."""
         self.settings = settings
-        self.redis = Redis.from_url(
+        self.redis = connect(
             settings.url,
             socket_timeout=settings.timeout_s,
             socket_connect_timeout=settings.timeout_s,
             retry=Redial(self.drop),
         )
+        self._sentinel = parsed(settings.url)
         self._queue = Queue(settings.queue, connection=self.redis, job_class=QueueJob, serializer=JSONSerializer)
         self._health_key = names.health_key(uuid.uuid4().hex)
 
@@ -97,6 +102,7 @@ class QueueClient:
                     self._one(tickets[0])
                 else:
                     self._chain(tickets)
+                self._replicated(tickets[-1])
                 return True
             except DuplicateJobError:
                 return True
@@ -127,7 +133,21 @@ class QueueClient:
 
     def close(self) -> None:
         """Close the connections."""
-        self.redis.close()
+        close(self.redis)
+
+    def _replicated(self, ticket: Ticket) -> None:
+        """Wait until replicas have the job, where the URL asks for it; too few are told, the job stands anyhow.
+
+        The write before WAIT is this connection's own: what it waits for includes all that came before it, on any.
+        """
+        if self._sentinel is None or not self._sentinel.wait:
+            return
+        with self.redis.pipeline(transaction=False) as pipe:
+            pipe.set(names.WAIT_KEY, "1", ex=60)
+            pipe.execute_command("WAIT", self._sentinel.wait, self._sentinel.wait_ms)  # type: ignore[no-untyped-call]
+            reached = pipe.execute()[-1]
+        if reached < self._sentinel.wait:
+            log.warning("job_not_replicated", job_id=ticket.job_id, replicas=reached, wanted=self._sentinel.wait)
 
     def _one(self, ticket: Ticket) -> None:
         self._queue.enqueue_call(names.ENTRY, job_id=ticket.job_id, unique=True, **self._options(ticket))

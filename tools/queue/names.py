@@ -24,11 +24,19 @@ SHARED_TTL_S = 9 * 24 * 3600  # of lists and registries, after the last one has 
 HEALTH_TTL_S = 60
 ENDED_TTL_S = 3600
 PROGRESS_TTL_S = 3600
+
+WAIT_KEY = "offhook:wait"
+"""Written before WAIT (`connect`)."""
 PROGRESS_KEPT = 20
 PROGRESS_LENGTH = 300
 
 PROMISES = "offhook:promises"  # job -> Unix time up to which its call is known to be on
 CALL_BACKS = "offhook:call_backs"  # job -> Unix time from which on its caller may be called back
+
+
+def worker_key(name: str) -> str:
+    """Return the key under which a worker says that it is there."""
+    return f"offhook:worker:{name}"
 
 
 def description(tool: str, summary: str) -> str:

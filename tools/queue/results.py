@@ -22,6 +22,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from tools.queue import names
+from tools.queue.connect import aclose, connect_async
 from tools.queue.finished import RETRIED, Finished, How, finished, kind_of
 from tools.queue.refusals import AsyncRedial, is_away, refusal_of
 
@@ -47,7 +48,7 @@ class _Watch:
 
 def client(url: str, timeout_s: float, on_refused: Callable[[], None]) -> Redis:
     """Return an async client that retries nothing but refusals: waiting is decided here, not inside the library."""
-    return Redis.from_url(
+    return connect_async(
         url,
         socket_timeout=timeout_s,
         socket_connect_timeout=min(timeout_s, 1.0),
@@ -139,8 +140,8 @@ class ResultReader:
                 task.cancel()
                 await asyncio.wait({task}, timeout=0.1)
         self._task = self._waking = None
-        await self._blocking.aclose()
-        await self._control.aclose()
+        await aclose(self._blocking)
+        await aclose(self._control)
 
     async def _command(self, *words: str) -> Any:
         return await self._control.execute_command(*words)  # type: ignore[no-untyped-call]

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import RedisError
 from rq import Queue, worker_registration
@@ -26,6 +25,7 @@ from rq.worker import BaseWorker
 
 from tools.queue import lifetimes, names, notices
 from tools.queue.client import QueueSettings
+from tools.queue.connect import connect
 from tools.queue.refusals import is_away, refusal_of
 from tools.worker import damaged
 from tools.worker.due import put_back_due
@@ -57,7 +57,7 @@ class SteadyWorker(BaseWorker):
         self._hand = threading.RLock()
         self._in_hand: str | None = None  # the job
         self._pauses = 0
-        connection = Redis.from_url(settings.url, retry=self._patience)
+        connection = connect(settings.url, retry=self._patience)
         queue = Queue(settings.queue, connection=connection, job_class=OffhookJob, serializer=JSONSerializer)
         super().__init__(
             [queue],

@@ -107,15 +107,15 @@ async def try_redis(url: str, timeout_s: float = 2.0) -> tuple[str, str] | None:
 
     Return None, or what is wrong in a few words without the password, and how to mend it.
     """
-    from redis.asyncio import Redis
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
     from redis.exceptions import RedisError
 
+    from tools.queue.connect import aclose, connect_async
     from tools.queue.names import HEALTH_TTL_S, health_key
     from tools.queue.refusals import refusal_of
 
-    client: Any = Redis.from_url(
+    client: Any = connect_async(
         url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
     )
     try:
@@ -126,7 +126,7 @@ async def try_redis(url: str, timeout_s: float = 2.0) -> tuple[str, str] | None:
             return f"refuses ({refusal.answer})", refusal.mend
         return str(error).partition("\n")[0] or type(error).__name__, "start it, or correct REDIS_URL"
     finally:
-        await client.aclose()
+        await aclose(client)
     return None
 
 

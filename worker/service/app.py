@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import gc
 import sys
 import time
@@ -33,10 +34,11 @@ from worker.service.lifecycle import Lifecycle, Step
 from worker.service.load_watch import LoadWatch
 from worker.service.loaded import Loaded
 from worker.service.pacer import Pacer
+from worker.service.presence import Presence, reached_at
 from worker.service.sessions import Sessions
 from worker.service.switchboard import Observe, Switchboard
 from worker.service.tooling import Tooling
-from worker.settings.settings import Settings
+from worker.settings.settings import Settings, reveal
 from worker.tasks import end_tasks
 
 __all__ = ["App"]
@@ -64,12 +66,15 @@ class App:
         observe: Observe = lambda session: None,
         embedded: Embedded | None = None,
         calls_back: bool = False,
+        takes_calls: bool = True,
     ) -> None:
         """`observe` is called for every new call; what it returns is told the call's edges.
 
-        calls_back: whether this worker calls back those whom any worker has promised it.
+        calls_back: whether this worker calls back those whom any worker has promised it. takes_calls: False where
+        the proxy in front of the workers is to send it none.
         """
         self.settings, self._loaded, self._observe, self._calls_back = settings, loaded, observe, calls_back
+        self._takes_calls = takes_calls
         self.metrics = Metrics()
         self.info: EndpointInfo | None = None
         self.http: HttpEndpoint | None = None
@@ -155,6 +160,10 @@ class App:
     async def _start_http(self) -> None:
         if self.settings.http is not None:
             self.http = await start_http(self.settings.http, self, self.metrics)
+            queue, url = self._tooling.queue, reveal(self.settings.redis_url)
+            if queue is not None and url is not None:
+                there = reached_at(self.settings.http.host, self.http.port, url)
+                self._background.run("presence", Presence(queue, there).run())
 
     async def _stop_http(self) -> None:
         if self.http is not None:
@@ -162,7 +171,8 @@ class App:
 
     async def _make_board(self) -> None:
         loop, settings, tooling = asyncio.get_running_loop(), self.settings, self._tooling
-        self._endpoint = Endpoint(settings.sip_settings(), lambda event: self._post(loop, event))
+        sip = dataclasses.replace(settings.sip_settings(), takes_calls=self._takes_calls)
+        self._endpoint = Endpoint(sip, lambda event: self._post(loop, event))
         if settings.overload == "refuse":
             self._endpoint.overloaded = lambda: self._governor.refusal(time.monotonic())
         services = tooling.services(self._provider)
@@ -306,14 +316,15 @@ class App:
             Part("draining", not self.draining, "yes" if self.draining else "no"),
             Part("children", not unready, f"starting again: {', '.join(unready)}" if unready else "up"),
         ]
-        if self.settings.sip_registrar is not None:
+        if self.settings.sip_proxy is not None or self.settings.sip_registrar is not None:
             parts.append(self._registration())
         return parts
 
     def _registration(self) -> Part:
         state = self._endpoint.registration if self._endpoint is not None else None
         if state is None:
-            return Part("registration", False, "no answer from the registrar yet")
+            where = "registrar" if self.settings.sip_proxy is None else "proxy"
+            return Part("registration", False, f"no answer from the {where} yet")
         return Part("registration", state.registered, f"{state.status} {state.reason}")
 
     def calls(self) -> Sequence[Mapping[str, object]]:

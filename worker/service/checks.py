@@ -227,7 +227,7 @@ def _try_endpoint(site: Site) -> list[Finding]:
     from telephony.errors import SipStartError
 
     settings = site.settings
-    endpoint = Endpoint(replace(settings.sip_settings(), registrar=None), lambda event: None)
+    endpoint = Endpoint(replace(settings.sip_settings(), registrar=None, proxy=None), lambda event: None)
     endpoint.accepting = False
     try:
         info = endpoint.start()

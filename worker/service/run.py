@@ -68,16 +68,18 @@ def dial(settings: Settings, uri: str) -> None:
         print(f"calling {uri}", flush=True)
         await session.ended.wait()
 
-    _run(settings, work)
+    _run(settings, work, takes_calls=False)
 
 
-def _run(settings: Settings, work: Callable[[App], Awaitable[None]], *, calls_back: bool = False) -> None:
+def _run(
+    settings: Settings, work: Callable[[App], Awaitable[None]], *, calls_back: bool = False, takes_calls: bool = True
+) -> None:
     end_at_once_on_sigterm()
     agents = load_agent_file(settings.agent)
     from worker.service.app import App
     from worker.service.checks import load
 
-    app = App(settings, load(settings, agents), calls_back=calls_back)
+    app = App(settings, load(settings, agents), calls_back=calls_back, takes_calls=takes_calls)
     run_loop(until_stopped(app, work))
 
 

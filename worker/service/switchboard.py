@@ -11,6 +11,7 @@ from pathlib import Path
 
 import structlog
 
+from telephony import announce
 from telephony import events as phone
 from telephony.bridge import Bridge
 from telephony.endpoint import Endpoint
@@ -125,7 +126,9 @@ class Switchboard:
             return
         self._refused("backlog")
         log.warning("call_refused", status=503, reason="backlog", call_id=event.call_id, retry_after_s=retry_after_s)
-        self._endpoint.answer(event.call_id, 503, headers={"Retry-After": str(retry_after_s)})
+        # Marked for the caller: a proxy would try the other workers, whose queue is the same.
+        headers = {"Retry-After": str(retry_after_s), announce.REFUSED: "backlog"}
+        self._endpoint.answer(event.call_id, 503, headers=headers)
 
     def _refused(self, why: str) -> None:
         self._metrics.calls_total.labels("rejected").inc()

@@ -79,6 +79,13 @@ class Settings(BaseSettings):
     )
     sip_username: str | None = Field(default=None, description="the user name that the registrar knows")
     sip_password: SecretStr | None = Field(default=None, description="the password that the registrar knows")
+    sip_proxy: SipServer | None = Field(
+        default=None,
+        description="one proxy in front of several workers, such as sip:proxy.internal:5060;transport=tcp",
+    )
+    sip_proxy_password: SecretStr | None = Field(
+        default=None, description="the password that the proxy asks of workers that announce themselves"
+    )
     sip_allow: Networks = Field(
         default=(), description="a list with commas of addresses, networks or host names, such as 192.0.2.0/24"
     )
@@ -165,7 +172,8 @@ class Settings(BaseSettings):
     redis_url: RedisUrl | None = Field(
         default=None,
         validation_alias="REDIS_URL",
-        description="redis://, rediss:// or unix:// and the server's address (left out: an embedded Redis)",
+        description="redis://, rediss:// or unix:// and the server's address, or redis+sentinel://HOST:PORT,.../MASTER"
+        " (left out: an embedded Redis)",
     )
     notify_url: SecretUrl | None = Field(
         default=None, description="an http:// or https:// URL that is told what tools end after their call"
@@ -181,7 +189,7 @@ class Settings(BaseSettings):
     call_back_uri: CallBackUri | None = Field(
         default=None,
         description="a sip: URI with {caller} in its user part, such as sip:{caller}@trunk.example.com"
-        " (left out: through the registrar, where there is one)",
+        " (left out: through the proxy or the registrar, where there is one)",
     )
     tool_secrets: Annotated[tuple[str, ...], NoDecode, Words] = Field(
         default=(), description="a list with commas of environment variables that tools may ask for by name"
@@ -264,6 +272,8 @@ class Settings(BaseSettings):
             registrar=self.sip_registrar,
             username=self.sip_username,
             password=reveal(self.sip_password),
+            proxy=self.sip_proxy,
+            proxy_password=reveal(self.sip_proxy_password),
             allow=self.sip_allow,
             srtp=self.srtp,
             rtp_source=self.rtp_source,
@@ -313,8 +323,9 @@ class Settings(BaseSettings):
     def later_ways(self) -> LaterWays:
         """Return by what ways a caller may hear later what a tool takes long for."""
         uri, hooks, webhook = self.call_back_uri, self.notify_hooks, self.notify_url and self.notify_secret
-        if uri is None and self.sip_registrar is not None:
-            uri = f"sip:{CALLER}@{self.sip_registrar.removeprefix('sip:')}"
+        server = self.sip_proxy or self.sip_registrar
+        if uri is None and server is not None:
+            uri = f"sip:{CALLER}@{server.removeprefix('sip:')}"
         send = "send" if "send" in hooks else "default" if "default" in hooks or webhook else None
         return LaterWays(send=send, hook="call_back" in hooks, uri=uri)
 
@@ -407,7 +418,7 @@ def load_settings() -> Settings:
         settings = Settings()
     except ValidationError as error:
         raise SettingsError(sorted(set(_lines(error)))) from None
-    if missing := [*_missing_for_provider(settings), *_missing_for_registrar(settings)]:
+    if missing := [*_missing_for_provider(settings), *_missing_for_registrar(settings), *_wrong_for_proxy(settings)]:
         raise SettingsError(missing)
     tell, refuse = settings.backlog_tell_seconds, settings.backlog_refuse_seconds
     if tell is not None and refuse is not None and refuse < tell:
@@ -433,12 +444,12 @@ def unknown_variables() -> list[str]:
 def child_environment(*, keep_secrets: bool, **extra: str) -> dict[str, str]:
     """Return the environment for a child process, with `extra` put in.
 
-    The SIP password never goes to a child; other secrets, and what OFFHOOK_TOOL_SECRETS names, go only with
+    The SIP passwords never go to a child; other secrets, and what OFFHOOK_TOOL_SECRETS names, go only with
     `keep_secrets` (a tool may need one).
     """
     secrets = {variable_of(name) for name in Settings.model_fields if _is_secret(name)}
     for_tools = {word.strip() for word in os.environ.get(variable_of("tool_secrets"), "").split(",")}
-    drop = {"OFFHOOK_SIP_PASSWORD"} if keep_secrets else secrets
+    drop = {"OFFHOOK_SIP_PASSWORD", "OFFHOOK_SIP_PROXY_PASSWORD"} if keep_secrets else secrets
     named = set() if keep_secrets else for_tools
     # A setting may be written in small letters; a tool's secret is read as it is written.
     kept = {name: value for name, value in os.environ.items() if name.upper() not in drop and name not in named}
@@ -511,3 +522,18 @@ def _missing_for_registrar(settings: Settings) -> list[str]:
         for field, value in pairs
         if value is None
     ]
+
+
+def _wrong_for_proxy(settings: Settings) -> list[str]:
+    if settings.sip_proxy is None:
+        return []
+    proxy, registrar, password = (variable_of(f"sip_{name}") for name in ("proxy", "registrar", "proxy_password"))
+    lines = []
+    if settings.sip_proxy_password is None:
+        allowed = Settings.model_fields["sip_proxy_password"].description
+        lines.append(f"{password} is not set: {proxy} needs it; set it to {allowed}")
+    if settings.sip_registrar is not None:
+        lines.append(f"{registrar} is set beside {proxy}: the proxy registers with the trunk; set {registrar} there")
+    if "transport=tcp" in settings.sip_proxy.lower() and "tcp" not in settings.sip_transports:
+        lines.append(f"{variable_of('sip_transports')} has no tcp: {proxy}={settings.sip_proxy} needs it; add tcp")
+    return lines

@@ -18,6 +18,7 @@ from pydantic_settings import NoDecode
 CALL_BACK_URI = re.compile(
     r"sip:[A-Za-z0-9+._-]*\{caller\}@([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(;[a-z-]+=[A-Za-z0-9.-]+)*"
 )
+SENTINEL_SCHEMES = ("redis+sentinel", "rediss+sentinel")
 HOOK = re.compile(r"(?P<channel>[a-z][a-z0-9_]*)=(?P<function>[A-Za-z_][\w.]*:[A-Za-z_]\w*)")
 HEADER = re.compile(r"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+):(?P<value>[^\r\n]+)")  # RFC 9110, 5.1
 HOST_NAME = re.compile(r"(?=.{1,253}$)(?!\d+(\.\d+)*$)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
@@ -107,6 +108,15 @@ def _url(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _sentinel_url(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if text.partition("://")[0] in SENTINEL_SCHEMES:
+        from tools.queue.connect import parsed  # loads redis, which not every command needs
+
+        parsed(text)
+    return value
+
+
 def _file(value: Path) -> Path:
     if not value.is_file():
         raise ValueError
@@ -187,7 +197,8 @@ Headers = Annotated[SecretStr, AfterValidator(_headers)]
 """HTTP headers, with commas: one of them may be a secret."""
 RealtimeUrl = Annotated[str, _url("ws", "wss", "http", "https")]
 HttpUrl = Annotated[str, _url("http", "https")]
-RedisUrl = Annotated[SecretStr, _url("redis", "rediss", "unix")]
+RedisUrl = Annotated[SecretStr, _url("redis", "rediss", "unix", *SENTINEL_SCHEMES), AfterValidator(_sentinel_url)]
+"""A Redis server's, or that of a set of Sentinels (`tools.queue.connect`)."""
 SecretUrl = Annotated[SecretStr, _url("http", "https")]
 File = Annotated[Path, AfterValidator(_file)]
 """A file that exists."""

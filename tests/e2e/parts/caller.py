@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import sys
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -42,10 +43,11 @@ def voice(text: str) -> bytes:
 class Phone(Program):
     """A process that makes calls."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, site: Path | None = None, **settings: Any) -> None:
         options = {"settings": {"port": 0, "rtp_ports": [0, 0], **settings}, "answer": None}
         program = Path(__file__).with_name("caller_process.py")
-        super().__init__([sys.executable, program, json.dumps(options)], environment(PYTHONPATH=ROOT))
+        path = os.pathsep.join(str(one) for one in (site, ROOT) if one)
+        super().__init__([sys.executable, program, json.dumps(options)], environment(PYTHONPATH=path))
         self.folder = folder
         self._number = 0
         self._events: list[dict[str, Any]] = []

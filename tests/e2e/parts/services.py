@@ -101,7 +101,7 @@ class Worker(Program):
 
     def ready(self, within: float = 60.0) -> Worker:
         """Wait until it can be called."""
-        self.port = int(self.line(r"^dial sip:agent@127\.0\.0\.1:(\d+)", within)[1])
+        self.port = int(self.line(r"^dial sip:agent@127\.0\.\d\.\d:(\d+)", within)[1])
         self.status_url = self.line(r"^status (http://\S+)/readyz")[1]
         return self
 

@@ -285,7 +285,8 @@ async def sip_findings(**variables: str) -> list[str]:
 
 
 async def test_the_build_its_capacity_and_the_address_are_told() -> None:
-    build, address = await sip_findings(OFFHOOK_SIP_PORT="0")
+    build, address, rtp = await sip_findings(OFFHOOK_SIP_PORT="0")
+    assert rtp.startswith("ok rtp" if "offhook" in build else "note rtp")
     assert build.startswith("ok pjsua2") and "calls at once" in build
     assert address.startswith("ok sip sip:127.0.0.1:") and "transport=tcp" in address
 
@@ -298,8 +299,16 @@ async def test_more_calls_than_the_build_carries_are_wrong_and_a_registrar_is_no
         OFFHOOK_SIP_USERNAME="alice",
         OFFHOOK_SIP_PASSWORD="hush",
     )
-    assert [" ".join(line.split()[:2]) for line in found] == ["ok pjsua2", "ok sip", "note registrar", "wrong capacity"]
+    told = [" ".join(line.split()[:2]) for line in found if " rtp" not in line]
+    assert told == ["ok pjsua2", "ok sip", "note registrar", "wrong capacity"]
     assert "hush" not in str(found)
+
+
+async def test_a_build_that_cannot_hold_a_call_to_its_source_says_so() -> None:
+    """What was asked for is named; `follow` is what the wheel does anyhow."""
+    for value, named in (("sdp", True), ("follow", False)):
+        (rtp,) = [line for line in await sip_findings(OFFHOOK_SIP_PORT="0", OFFHOOK_RTP_SOURCE=value) if " rtp" in line]
+        assert rtp.startswith("ok") or (("OFFHOOK_RTP_SOURCE=sdp" in rtp) == named and "docker/build-pjsua2" in rtp)
 
 
 async def test_a_busy_sip_port_is_told_with_what_to_set() -> None:

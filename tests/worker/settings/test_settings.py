@@ -156,6 +156,47 @@ def test_azure_and_gateway_say_what_they_need(monkeypatch: pytest.MonkeyPatch) -
     assert gateway.startswith("OFFHOOK_REALTIME_URL is not set")
 
 
+def test_a_proxy_needs_a_password_and_stands_in_a_registrars_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = lines(
+        monkeypatch,
+        OFFHOOK_SIP_PROXY="sip:front;transport=tcp",
+        OFFHOOK_SIP_TRANSPORTS="udp",
+        OFFHOOK_SIP_REGISTRAR="sip:pbx.example.com",
+        OFFHOOK_SIP_USERNAME="line7",
+        OFFHOOK_SIP_PASSWORD="sesame",
+    )
+    assert [line.split()[0] for line in found] == [
+        "OFFHOOK_SIP_PROXY_PASSWORD",
+        "OFFHOOK_SIP_REGISTRAR",
+        "OFFHOOK_SIP_TRANSPORTS",
+    ]
+    assert "set OFFHOOK_SIP_REGISTRAR there" in found[1] and "sesame" not in str(found)
+
+
+def test_one_proxy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = lines(monkeypatch, OFFHOOK_SIP_PROXY="sip:one,sip:two", OFFHOOK_SIP_PROXY_PASSWORD="word")
+    assert len(found) == 1 and "it takes one proxy in front of several workers" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("url", "good"),
+    [
+        ("redis+sentinel://:word@one:26379,two:26379/queue?wait=1", True),
+        ("rediss+sentinel://one/queue", True),
+        ("rediss://:word@one:6380/1", True),
+        ("redis+sentinel://one:26379", False),
+        ("redis+sentinel://one/queue?wait=x", False),
+    ],
+)
+def test_redis_by_sentinels(monkeypatch: pytest.MonkeyPatch, url: str, good: bool) -> None:
+    if good:
+        monkeypatch.setenv("REDIS_URL", url)
+        assert load_settings().queue_settings().url == url
+    else:
+        (line,) = lines(monkeypatch, REDIS_URL=url)
+        assert line.startswith("REDIS_URL is not allowed") and "one" not in line.partition("redis://")[0]
+
+
 def test_a_registrar_needs_a_user_and_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
     found = lines(monkeypatch, OFFHOOK_SIP_REGISTRAR="sip:pbx.example.com")
     assert [line.split()[0] for line in found] == ["OFFHOOK_SIP_USERNAME", "OFFHOOK_SIP_PASSWORD"]

@@ -1,0 +1,135 @@
+"""The front of several workers: Kamailio and rtpengine, started as their images do, on addresses of this machine."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from parts.program import BOUND_S, ROOT, Program, environment, until
+from parts.services import Worker
+
+INNER, OUTER = "127.0.1.1", "127.0.0.1"
+PASSWORD = "a-word-among-workers"
+NEEDED = ("kamailio", "kamcmd", "rtpengine")
+
+
+def free_port(host: str, kind: int = socket.SOCK_DGRAM) -> int:
+    with socket.socket(socket.AF_INET, kind) as sock:
+        sock.bind((host, 0))
+        return int(sock.getsockname()[1])
+
+
+class Front:
+    """A proxy and a media relay. settings: of either, by the names that their start scripts know."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        missing = [name for name in NEEDED if shutil.which(name) is None]
+        if missing:
+            pytest.skip(f"not installed: {', '.join(missing)} (Debian: kamailio, kamailio-extra-modules, rtpengine)")
+        self.folder = folder
+        self.port, self.inner_port, media_port = (free_port(host) for host in (OUTER, INNER, INNER))
+        self.settings: dict[str, Any] = {
+            "PROXY_RUN": folder / "proxy",
+            "PROXY_INNER": f"{INNER}:{self.inner_port}",
+            "PROXY_OUTER": f"{OUTER}:{self.port}",
+            "PROXY_MEDIA": f"{INNER}:{media_port}",
+            "OFFHOOK_SIP_PROXY_PASSWORD": PASSWORD,
+            "MEDIA_INNER": INNER,
+            "MEDIA_OUTER": OUTER,
+            "MEDIA_PORT": media_port,
+            "OFFHOOK_RTP_PORTS": "36000-37999",
+            **settings,
+        }
+        self.media: Program | None = None
+        self.proxy: Program | None = None
+        try:
+            self.start_media()
+            self.start_proxy()
+        except BaseException:
+            self.stop()
+            raise
+
+    # --- its parts
+
+    def start_media(self) -> None:
+        self.media = Program([ROOT / "docker" / "media" / "start"], environment(**self.settings))
+        until(self._media_answers, self._words, BOUND_S)
+
+    def start_proxy(self) -> None:
+        self.proxy = Program([ROOT / "docker" / "proxy" / "start"], environment(**self.settings))
+        until(lambda: self.rpc("core.uptime"), self._words, BOUND_S)
+
+    def stop(self) -> None:
+        for program in (self.proxy, self.media):
+            if program is not None:
+                program.stop()
+
+    def _media_answers(self) -> bool:
+        """Whether rtpengine answers a ping (its NG protocol: a cookie and a bencoded dictionary)."""
+        assert self.media is not None and self.media.alive, self._words()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(0.2)
+            sock.connect((INNER, int(self.settings["MEDIA_PORT"])))
+            try:
+                sock.send(b"1 d7:command4:pinge")
+                return b"pong" in sock.recv(1024)
+            except OSError:
+                return False
+
+    def _words(self) -> str:
+        return "\n".join(program.text() for program in (self.proxy, self.media) if program is not None)
+
+    # --- what is asked of it
+
+    @property
+    def uri(self) -> str:
+        """Whom callers dial."""
+        return f"sip:agent@{OUTER}:{self.port}"
+
+    @property
+    def target(self) -> str:
+        """Where sipp calls."""
+        return f"{OUTER}:{self.port}"
+
+    def rpc(self, *words: str) -> str:
+        """What a command answers; "" where it fails."""
+        command = ["kamcmd", "-s", f"unix:{self.folder}/proxy/ctl", *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=BOUND_S)
+        return done.stdout if done.returncode == 0 and "error" not in done.stdout[:8] else ""
+
+    def destinations(self) -> dict[str, tuple[str, int]]:
+        """The workers that have announced themselves: state (AP is in rotation) and calls, by URI."""
+        text = self.rpc("dispatcher.list")
+        found = re.findall(r"URI: (\S+)\s+FLAGS: (\w+).*?(?=URI:|\Z)", text, re.S)
+        parts = re.split(r"(?=URI: )", text)[1:]
+        loads = {part.split()[1]: int((re.search(r"DLGLOAD: (\d+)", part) or ["0", "0"])[1]) for part in parts}
+        return {uri: (flags, loads.get(uri, 0)) for uri, flags in found}
+
+    def in_rotation(self, count: int, within: float = BOUND_S) -> None:
+        """Wait until so many workers get calls."""
+
+        def found() -> bool:
+            return sum(flags.startswith("A") for flags, _ in self.destinations().values()) == count
+
+        until(found, lambda: f"{count} workers in rotation; {self.destinations()}\n{self._words()}", within)
+
+    def worker(self, recordings: Path, host: str = "127.0.2.1", **settings: Any) -> Worker:
+        """A worker that announces itself; its starter waits until it is ready, and ends it."""
+        own = {
+            "OFFHOOK_SIP_HOST": host,
+            "OFFHOOK_SIP_PROXY": f"sip:{INNER}:{self.inner_port};transport=tcp",
+            "OFFHOOK_SIP_PROXY_PASSWORD": PASSWORD,
+            **settings,
+        }
+        return Worker(recordings, **own)
+
+
+def log_of(worker: Worker) -> str:
+    """A worker's log lines, for a failure's message."""
+    return "\n".join(json.dumps(one) for one in worker.logs[-40:])
