@@ -1,6 +1,6 @@
 """The Live API's codec beside OpenAI's: the same worker on each, one after the other, timed on the wire.
 
-    uv run python tests/bench/gemini.py [--trials 20] [--calls 100] [--seconds 10]
+    uv run python tests/bench/gemini.py [--trials 20] [--calls 100] [--seconds 10] [--only gemini]
 
 - first packet: audio sent -> its first RTP packet
 - barge-in: OpenAI: speech_started sent -> the last packet with agent audio. Live API: the caller's first loud packet
@@ -20,6 +20,7 @@ import contextlib
 import functools
 import json
 import random
+import time
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
@@ -82,14 +83,13 @@ async def turns(bench: Bench, trials: int) -> None:
         await session.complete()
         before = session.events[-1].at
         await bench.caller.ask("play", number=line, loop="noise")
+        asked = time.monotonic_ns()
         told = await session.wait("activityStart", after=before)
         await speaking
         await asyncio.sleep(0.4)
         await bench.caller.ask("play", number=line, loop="silence")
         ((heard, sent),) = await bench.caller.take(line)
-        began = next(
-            at for at, frame in zip(sent.at, sent.frame, strict=True) if at > told.at - 400 * MS and frame == 0
-        )
+        began = next(at for at in sent.at if at > asked)
         loud = np.flatnonzero(np.frombuffer(heard.loud, np.uint8))
         last = int(loud[-1])
         place, sure = place_of(bytes(heard.payload[last * FRAME : (last + 1) * FRAME]), NOISE_MS)
@@ -182,11 +182,14 @@ async def main() -> None:
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--calls", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--only", choices=("openai", "gemini"))
     options = parser.parse_args()
     print(again("gemini.py"))
     print(machine())
-    await openai(options.trials, options.calls, options.seconds)
-    await gemini(options.trials, options.calls, options.seconds)
+    if options.only != "gemini":
+        await openai(options.trials, options.calls, options.seconds)
+    if options.only != "openai":
+        await gemini(options.trials, options.calls, options.seconds)
     print(f"\n{machine()}")
 
 

@@ -45,6 +45,8 @@ greeting = "Hello, this is the order desk. How can I help you?"
 instructions = "You are the order desk."
 [tools]
 modules = ["{shop}", "tools.builtin.clock"]
+[fillers]
+voice = "en-us"
 """
 
 

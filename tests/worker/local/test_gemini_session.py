@@ -143,6 +143,15 @@ def test_when_idle_waits_until_nobody_speaks() -> None:
     assert "modelTurn" in kinds(desk.send(realtimeInput={"activityEnd": {}}))
 
 
+def test_an_answer_may_come_as_soon_as_the_call_is_out() -> None:
+    desk = Desk().begin()
+    desk.brain.plans.append(Plan((Call("look_up", "{}"),)))
+    (asked,) = [one["toolCall"]["functionCalls"][0] for one in desk.ask() if "toolCall" in one]
+    answer(desk, asked["id"], scheduling="WHEN_IDLE")
+    assert desk.session.closing is None
+    assert "modelTurn" in kinds(desk.run(1))
+
+
 def test_a_blocking_call_mutes_it_and_new_input_withdraws_it() -> None:
     desk = Desk().begin(tools=[{"functionDeclarations": [{"name": "look_up"}]}])
     call_id = call(desk)

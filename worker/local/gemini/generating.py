@@ -37,6 +37,8 @@ class Turn:
     audio_ms: float = 0.0
     audio_began: float | None = None
     words: int = 0
+    calls: list[str] = field(default_factory=list)
+    """The ids of the calls that it made."""
 
     def ready(self) -> bool:
         """Whether all its speech is there."""

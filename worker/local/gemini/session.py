@@ -411,6 +411,7 @@ class GeminiSession:
             pause_ms = next(turn.run, None)
             for item in turn.plan.answers if turn.plan else ():
                 item.answered = True
+            self._called(turn)
             if turn.audio_ms and turn.audio_began is None:
                 turn.audio_began = now
             if pause_ms is None:
@@ -418,12 +419,17 @@ class GeminiSession:
                 return
             turn.due += pause_ms / 1000
 
+    def _called(self, turn: Turn) -> None:
+        """Calls that were sent just now may be answered from now on, however soon."""
+        functions = self._settings().functions
+        for item in self._memory.conversation.open_calls():
+            if item not in turn.context and item.call_id not in turn.calls:
+                turn.calls.append(item.call_id)
+                self._memory.open[item.call_id] = functions.get(item.name, True)
+
     def _generated(self, turn: Turn, now: float) -> None:
         self._turn = None
-        made = [item for item in self._memory.conversation.open_calls() if item not in turn.context]
-        functions = self._settings().functions
-        self._memory.open.update({item.call_id: functions.get(item.name, True) for item in made})
-        if any(not functions.get(item.name, True) for item in made):
+        if any(not self._memory.open.get(call_id, True) for call_id in turn.calls):
             return  # mute until they are answered
         self._content(generationComplete=True)
         began = now if turn.audio_began is None else turn.audio_began
