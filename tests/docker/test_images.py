@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -149,7 +150,10 @@ sys.argv = ["offhook", "tools", "run", "current_time"]
 from worker.cli import main
 main()
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=40)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_TEST_")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=40, env=environment
+    )
     assert (done.returncode, done.stderr) == (0, ""), done.stderr[-2000:]
 
 

@@ -7,6 +7,7 @@ takes off the queue.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from redis.client import Pipeline
@@ -88,6 +89,16 @@ class QueueJob(Job):
     def save(self, pipeline: Pipeline | None = None, include_meta: bool = True, include_result: bool = True) -> None:
         """Write it to Redis, for as long as a job may wait; RQ shortens that when the job ends."""
         super().save(pipeline, include_meta, include_result)
+        (self.connection if pipeline is None else pipeline).expire(self.key, names.WAITING_TTL_S)
+
+    def prepare_for_execution(self, worker_name: str, pipeline: Pipeline) -> None:
+        """Write down that it runs. What is written to a job that has just gone makes it anew, without a lifetime."""
+        super().prepare_for_execution(worker_name, pipeline)
+        pipeline.expire(self.key, names.WAITING_TTL_S)
+
+    def heartbeat(self, timestamp: datetime, ttl: int, pipeline: Pipeline | None = None, xx: bool = False) -> None:
+        """Write down that it lives; the same holds."""
+        super().heartbeat(timestamp, ttl, pipeline, xx)
         (self.connection if pipeline is None else pipeline).expire(self.key, names.WAITING_TTL_S)
 
     def cleanup(self, ttl: int | None = None, pipeline: Pipeline | None = None, remove_from_queue: bool = True) -> None:
