@@ -136,16 +136,20 @@ def tool_worker(
         )
     from tools.worker.tool_worker import run_tool_worker
     from worker.agent.agent_file import load_agent_file
+    from worker.agent.remote import check_mcp_installed
 
+    agents = load_agent_file(settings.agent)
+    check_mcp_installed(agents)
     # A plain line, not a log line, which a log level may hide: whoever started this process waits for it.
     run_tool_worker(
         settings.queue_settings(),
-        load_agent_file(settings.agent).tool_modules(),
+        agents.tool_modules(),
         burst=burst,
         simple=simple,
         on_ready=lambda: print("tool worker ready", flush=True),
         secrets=settings.secrets_for_tools(),
         notify=settings.notify_settings(),
+        servers=[server for server in agents.mcp_servers() if server.run_by == "offhook"],
     )
 
 
