@@ -36,7 +36,6 @@ def tell(line: str, file: str = "told") -> None:
 ODD: list[dict[str, Any]] = [
     {"name": "broken", "inputSchema": {"type": "object", "properties": {"a": {"type": "colour"}}}},
     {"name": "elsewhere", "inputSchema": {"type": "object", "properties": {"a": {"$ref": "http://127.0.0.1:1/x"}}}},
-    {"name": "list", "inputSchema": {"type": "array"}},
     {"name": "odd name/€", "description": "Has a name that no provider takes.", "inputSchema": {"type": "object"}},
     {"name": "n" * 90, "description": "Has a name that is too long.", "inputSchema": {"type": "object"}},
     {"name": "order_status", "description": "Listed twice.", "inputSchema": {"type": "object"}},
