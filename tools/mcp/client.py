@@ -6,6 +6,7 @@ work in between, so that what the SDK's own tasks raise is not mistaken for the 
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 import ssl
@@ -54,6 +55,13 @@ _ANSWER: TypeAdapter[types.CallToolResult | types.InputRequiredResult] = TypeAda
 def tls() -> ssl.SSLContext:
     """The TLS settings of all sessions of this process: making them takes some 20 ms, so forks inherit them."""
     return httpx2.create_ssl_context()
+
+
+def warm() -> None:
+    """Load now what a first call would: a fork that does it for itself does it for each call."""
+    tls()
+    asyncio.run(anyio.sleep(0))  # anyio's way to asyncio, and what that needs
+    assert anyio.connect_tcp
 
 
 class Session:

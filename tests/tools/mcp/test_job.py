@@ -69,7 +69,7 @@ async def test_a_call_runs_on_the_tool_worker_and_tells_how_far_it_is(catalog: C
     assert outcome.status == "ok" and json.loads(outcome.output) == {"result": "slow is done"}
     assert outcome.job_id is not None and "4 of four" in said
     answer = await catalog.run(request_for("shop__order_status", '{"order": 427}'))
-    assert json.loads(answer.output) == {"order": "427", "status": "shipped"}
+    assert json.loads(answer.output) == {"order": "427", "status": "shipped", "carrier": "DHL"}
 
 
 async def test_a_cancelled_job_stops_the_tool_at_the_server(
