@@ -106,8 +106,8 @@ def desk(crm: ShopServer, own_folder: Path, provider: Provider) -> Iterator[OwnD
     assert desk.stop() == 0, desk.worker.text()
 
 
-def output(session: Session, name: str, **arguments: Any) -> dict[str, Any]:
-    return session.output(session.calls(name, arguments), 40.0)
+def output(session: Session, tool: str, /, **arguments: Any) -> dict[str, Any]:
+    return session.output(session.calls(tool, arguments), 40.0)
 
 
 def test_a_server_that_comes_late_changes_its_list_and_dies(

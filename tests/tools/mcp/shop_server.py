@@ -1,7 +1,7 @@
 """A real MCP server of the SDK: a shop. `shop_server.py http PORT FOLDER` or `shop_server.py stdio FOLDER`.
 
 What it is to do otherwise stands, word by word, in the file FOLDER/mode, which is read at each request:
-401, 500, hang (nothing is answered), no-answer (a tool's answer is kept back), legacy (as before 2026), json (answers in
+401, 500, hang (nothing is answered), no-answer (a tool's answer is kept back), legacy (as before 2026), json (in
 one piece), token (one has to be brought), odd (tools that are wrong), many (500 tools), broken-list, late (order_status
 takes 4 s). FOLDER/effects gets a line for each payment, FOLDER/told for each event.
 """
