@@ -35,6 +35,7 @@ from worker.records.record import (
     UsageRecord,
     Who,
 )
+from worker.records.silences import Silences
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +77,7 @@ class Recorder:
     recording: str | None = None
     errors: list[str] = field(default_factory=list)
     heard_by_caller: list[str] = field(default_factory=list)
+    silences: Silences = field(default_factory=Silences)
     _answered_ms: float | None = None
     _turns: dict[str, _Turn] = field(default_factory=dict)
     _texts: dict[str, str] = field(default_factory=dict)
@@ -97,6 +99,7 @@ class Recorder:
     def answered(self, now_ms: float) -> None:
         """The call was answered (200 sent): the record's zero."""
         self._answered_ms = now_ms
+        self.silences.begin(now_ms)
         self._tell(Answered(round(now_ms - self.invited_ms)))
 
     def turn_started(self, now_ms: float, who: Who, key: str) -> None:
@@ -133,6 +136,9 @@ class Recorder:
     def sound_started(self, now_ms: float, key: str) -> None:
         """Something is heard that is no turn of its own, such as a waiting tone: it ends a silence."""
         self._sounds.add(key)
+        turn = self._turns.get(key)
+        if turn is not None and turn.who != "filler":
+            self.silences.spoke(turn.who)
         self._measure(now_ms)
 
     def sound_ended(self, now_ms: float, key: str) -> None:
@@ -228,6 +234,7 @@ class Recorder:
             for key in list(self._turns):
                 self.turn_ended(now_ms, key)
             self._silence.update(now_ms, pending=False, audible=False)
+            self.silences.end(now_ms)
             self._record = self._build(now_ms, outcome, reason)
             self._tell(Ended(self._record))
         return self._record
@@ -265,7 +272,10 @@ class Recorder:
         return round(now_ms - (self.invited_ms if self._answered_ms is None else self._answered_ms))
 
     def _measure(self, now_ms: float) -> None:
-        self._silence.update(now_ms, pending=bool(self._pending), audible=bool(self._sounds))
+        pending, audible = bool(self._pending), bool(self._sounds)
+        self._silence.update(now_ms, pending=pending, audible=audible)
+        if self._answered_ms is not None and self._record is None:
+            self.silences.update(now_ms, pending=pending, audible=audible)
 
     def _tell(self, event: RecordEvent) -> None:
         for observer in self._observers:

@@ -51,6 +51,7 @@ class Telemetry:
     def of_call(cls, info: CallInfo, metrics: Metrics, clock: Callable[[], float]) -> Telemetry:
         """Begin the record of a call."""
         recorder = Recorder(info.call_id, clock() * 1000, info.shown, info.dialled, calls_back=info.calls_back)
+        recorder.silences.over = metrics.silent
         return cls(info, recorder, metrics, clock, structlog.get_logger("worker.call").bind(call_id=info.call_id))
 
     @property
