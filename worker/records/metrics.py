@@ -7,12 +7,13 @@ tool's name), never from what a caller sends, so that the number of series stays
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
+from telephony.events import RefusedFor
 from worker.records.record import OUTCOMES
 from worker.records.silences import Silence
 
@@ -53,8 +54,11 @@ class Metrics:
         self.redis_up = gauge("redis_up", "1 while the tools' Redis answers.")
         self.calls_total = counter("calls_total", "Calls that ended, by outcome.", "outcome")
         self.calls_refused_total = counter("calls_refused_total", "INVITEs turned away, by reason.", "reason")
-        for outcome in OUTCOMES:  # a series that begins with its first call hides that one from `increase`
+        # A series that begins with its first call hides that one from `increase`.
+        for outcome in OUTCOMES:
             self.calls_total.labels(outcome)
+        for why in (*get_args(RefusedFor), "backlog"):
+            self.calls_refused_total.labels(why)
         self.silence = histogram(
             "silence",
             "Nothing was heard in a call: for how long, and whom the caller waited for.",
