@@ -59,12 +59,8 @@ class Metrics:
             self.calls_total.labels(outcome)
         for why in (*get_args(RefusedFor), "backlog"):
             self.calls_refused_total.labels(why)
-        self.silence = histogram(
-            "silence",
-            "Nothing was heard in a call: for how long, and whom the caller waited for.",
-            SILENCE,
-            "waiting_for",
-        )
+        silence = "Nothing was heard in a call: for how long, and whom the caller waited for."
+        self.silence = histogram("silence", silence, SILENCE, "waiting_for")
         self.turn_latency = histogram("turn_latency", "Caller's end of turn to the agent's first audio.", LATENCY)
         self.barge_in = histogram("barge_in", "speech_started to the last of the agent's audio.", REACTION)
         self.tool_wait = histogram("tool_wait", "Tool call to its start.", TOOL, "tool")
@@ -77,8 +73,16 @@ class Metrics:
         self.call_backs_total = counter("call_backs_total", "Call backs, by how each try went.", "outcome")
         self.fillers_total = counter("fillers_total", "Fillers spoken.")
         self.realtime_lost_total = counter("realtime_lost_total", "Realtime connections lost in a call.")
-        tokens = "Tokens that responses took, by kind; cached: how many of the input were."
+        tokens = "Tokens that responses took, by kind; of the input were cached, of those cached_audio."
         self.realtime_tokens_total = counter("realtime_tokens_total", tokens, "kind")
+        self.transcription_tokens_total = counter(
+            "transcription_tokens_total", "Tokens that writing down the callers' words took, by kind.", "kind"
+        )
+        self.transcription_seconds_total = counter(
+            "transcription_seconds_total", "Audio whose writing down is billed by its length."
+        )
+        cost = "What responses and transcription cost, by the table of prices."
+        self.cost_total = counter("cost_total", cost, "currency", "model")
         self.rtp_foreign_packets_total = counter(
             "rtp_foreign_packets_total", "RTP and RTCP packets of strangers, dropped, in calls that have ended."
         )

@@ -19,6 +19,7 @@ from worker.records.record import (
     BargeInRecord,
     CallOutcome,
     CallRecord,
+    CostRecord,
     Ended,
     Noted,
     Observer,
@@ -38,6 +39,9 @@ from worker.records.record import (
 from worker.records.silences import Silences
 
 log = structlog.get_logger(__name__)
+
+COST_DIGITS = 6
+"""After the point: a single token of the cheapest kind is still there."""
 
 
 @dataclass(slots=True)
@@ -88,6 +92,10 @@ class Recorder:
     _barge_ins: list[BargeInRecord] = field(default_factory=list)
     _unmet: list[UnmetRecord] = field(default_factory=list)
     _usage: UsageRecord | None = None
+    _transcription: UsageRecord | None = None
+    _costs: dict[str, float] = field(default_factory=dict)
+    _unpriced: list[str] = field(default_factory=list)
+    _prices: tuple[str, str] = ("", "")
     _silence: SilenceMeter = field(default_factory=SilenceMeter)
     _observers: list[Observer] = field(default_factory=list)
     _record: CallRecord | None = None
@@ -203,12 +211,22 @@ class Recorder:
         self._barge_ins.append(entry)
         self._tell(BargedIn(entry))
 
-    def used(self, **tokens: int) -> None:
-        """A response took so many tokens, by the names of `UsageRecord`."""
-        usage = self._usage = self._usage or UsageRecord()
-        usage.responses += 1
-        for name, count in tokens.items():
-            setattr(usage, name, getattr(usage, name) + count)
+    def used(self, took: UsageRecord, *, transcription: bool = False) -> None:
+        """A response took so much; or writing down the caller's words did."""
+        if transcription:
+            usage = self._transcription = self._transcription or UsageRecord()
+        else:
+            usage = self._usage = self._usage or UsageRecord()
+        for name in UsageRecord.model_fields:
+            setattr(usage, name, getattr(usage, name) + getattr(took, name))
+
+    def cost(self, model: str, amount: float | None, currency: str, prices: str) -> None:
+        """It cost so much by the table of a day; None: the table has no price for it."""
+        if amount is not None:
+            self._prices = (currency, prices)
+            self._costs[model] = self._costs.get(model, 0.0) + amount
+        elif model not in self._unpriced:
+            self._unpriced.append(model)
 
     def unmet(self, now_ms: float, expected: str, waited_ms: float, then: str, reason: str = "") -> None:
         """The provider did not do its part; `waited_ms` is a span. Past `MOST_UNMET` nothing more is kept."""
@@ -260,9 +278,23 @@ class Recorder:
             errors=self.errors,
             unmet=self._unmet,
             usage=self._usage,
+            transcription=self._transcription,
+            cost=self._cost(),
             caller=self.caller,
             dialled=self.dialled,
             calls_back=self.calls_back,
+        )
+
+    def _cost(self) -> CostRecord | None:
+        if not self._costs:
+            return None
+        models = {model: round(amount, COST_DIGITS) for model, amount in self._costs.items()}
+        return CostRecord(
+            amount=round(sum(self._costs.values()), COST_DIGITS),
+            currency=self._prices[0],
+            prices=self._prices[1],
+            models=models,
+            unpriced=self._unpriced,
         )
 
     def _said(self, key: str) -> str:

@@ -11,6 +11,7 @@ import structlog
 
 from telephony.sip.identity import ANONYMOUS
 from worker.records.metrics import Metrics
+from worker.records.prices import Tariff
 from worker.records.recorder import Recorder
 
 __all__ = ["CallInfo", "Telemetry"]
@@ -46,13 +47,19 @@ class Telemetry:
     clock: Callable[[], float] = time.monotonic
     """s."""
     log: Any = field(default_factory=structlog.get_logger)
+    tariff: Tariff | None = None
+    """By which it is priced; None: it costs nothing, or nobody asks."""
 
     @classmethod
-    def of_call(cls, info: CallInfo, metrics: Metrics, clock: Callable[[], float]) -> Telemetry:
+    def of_call(
+        cls, info: CallInfo, metrics: Metrics, clock: Callable[[], float], tariff: Tariff | None = None
+    ) -> Telemetry:
         """Begin the record of a call."""
         recorder = Recorder(info.call_id, clock() * 1000, info.shown, info.dialled, calls_back=info.calls_back)
         recorder.silences.over = metrics.silent
-        return cls(info, recorder, metrics, clock, structlog.get_logger("worker.call").bind(call_id=info.call_id))
+        return cls(
+            info, recorder, metrics, clock, structlog.get_logger("worker.call").bind(call_id=info.call_id), tariff
+        )
 
     @property
     def now_ms(self) -> float:
