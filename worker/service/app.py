@@ -211,6 +211,7 @@ class App:
         except SipStartError as error:
             raise sip_refused(error) from None
         self.metrics.calls_capacity.set(self.info.limit)
+        self.metrics.sip_registration_wanted.set(self._registers)
 
     async def _stop_endpoint(self) -> None:
         gc.unfreeze()  # the library's objects go on its own thread, cycles and all
@@ -328,9 +329,13 @@ class App:
             Part("draining", not self.draining, "yes" if self.draining else "no"),
             Part("children", not unready, f"starting again: {', '.join(unready)}" if unready else "up"),
         ]
-        if self.settings.sip_proxy is not None or self.settings.sip_registrar is not None:
+        if self._registers:
             parts.append(self._registration())
         return parts
+
+    @property
+    def _registers(self) -> bool:
+        return self.settings.sip_proxy is not None or self.settings.sip_registrar is not None
 
     def _registration(self) -> Part:
         state = self._endpoint.registration if self._endpoint is not None else None
