@@ -106,10 +106,14 @@ class Front:
     def destinations(self) -> dict[str, tuple[str, int]]:
         """The workers that have announced themselves: state (AP is in rotation) and calls, by URI."""
         text = self.rpc("dispatcher.list")
-        found = re.findall(r"URI: (\S+)\s+FLAGS: (\w+).*?(?=URI:|\Z)", text, re.S)
-        parts = re.split(r"(?=URI: )", text)[1:]
-        loads = {part.split()[1]: int((re.search(r"DLGLOAD: (\d+)", part) or ["0", "0"])[1]) for part in parts}
-        return {uri: (flags, loads.get(uri, 0)) for uri, flags in found}
+        flags = dict(re.findall(r"URI: (\S+)\s+FLAGS: (\w+)", text))
+        through, before = self._table("load"), self._table("before")
+        return {uri: (flag, through.get(uri, 0) + before.get(uri, 0)) for uri, flag in flags.items()}
+
+    def _table(self, name: str) -> dict[str, int]:
+        """A table of the proxy's with numbers in it."""
+        text = self.rpc("htable.dump", name)
+        return {uri: int(count) for uri, count in re.findall(r"name: (\S+)\s+value: (\d+)", text)}
 
     def in_rotation(self, count: int, within: float = BOUND_S) -> None:
         """Wait until so many workers get calls."""
