@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from tools.mcp.asking import AnswerLost, Ask, Listed, NeverRan, ServerAway
-from tools.mcp.client import Session, changes, is_tools_changed, with_session
+from tools.mcp.client import OPEN_S, Session, changes, is_tools_changed, with_session
 from tools.mcp.job import unavailable
 from tools.mcp.server import McpServer
 
@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 READY_S = 2.0
 """A quick call waits so long for a session, unsent."""
+PROGRAM_S = 30.0
+"""A program may have to be fetched before it starts."""
 LOOK_S = 60.0
 """A server that does not tell of changes is asked so often; one that is gone is noticed by that, too."""
 SETTLE_S = 0.05
@@ -64,7 +66,8 @@ class Owner:
         while True:
             began = loop.time()
             try:
-                await with_session(self.server, self._secrets, self._serve, on_message=self._on_message)
+                open_s = OPEN_S if self.server.command is None else PROGRAM_S
+                await with_session(self.server, self._secrets, self._serve, open_s=open_s, on_message=self._on_message)
             except ServerAway as error:
                 self._is_away(error, pause_s)
             except AnswerLost as error:
