@@ -108,12 +108,16 @@ def serve(
     port: Annotated[
         int | None, typer.Option(help="The SIP port, in place of OFFHOOK_SIP_PORT; 0: any free one.")
     ] = None,
+    reload: Annotated[
+        bool,
+        typer.Option("--reload", help="Read agent file and tools again when they change; for whoever writes them."),
+    ] = False,
 ) -> None:
     """Answer phone calls, until SIGTERM or Ctrl-C: then no new ones, and those in progress may end."""
     settings = _start("worker", agent=agent, sip_port=port)
     from worker.service.run import serve as run
 
-    run(settings)
+    run(settings, reload=reload)
 
 
 @app.command()

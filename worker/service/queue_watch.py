@@ -66,7 +66,7 @@ class QueueWatch:
         self.up = True
         self.judged = FINE
         self._queue = queue
-        self._tools = tuple(tools)
+        self.tools = tuple(tools)
         self._backlog = backlog
         self._usual = usual
         self._metrics = metrics
@@ -82,7 +82,7 @@ class QueueWatch:
         """Look once."""
         up = await self._queue.healthy()
         try:
-            judged = await self._judge() if up and self._tools else FINE
+            judged = await self._judge() if up and self.tools else FINE
         except QueueUnavailable:
             up, judged = False, FINE  # calls go on without their queued tools: that is told where it matters
         if up != self.up:
@@ -97,12 +97,12 @@ class QueueWatch:
 
     async def _judge(self) -> Judged:
         depths, workers = await self._queue.depths(), await self._queue.workers()
-        for tool in self._tools:
+        for tool in self.tools:
             if (found := await self._queue.usual(tool)) is not None and found.runs >= FEWEST:
                 self._usual.heard(tool, found.run_ms / 1000)
-        for tool in self._tools:
+        for tool in self.tools:
             self._metrics.tool_queue_depth.labels(tool).set(depths.get(tool, 0))
-        others = sum(count for tool, count in depths.items() if tool not in self._tools)
+        others = sum(count for tool, count in depths.items() if tool not in self.tools)
         self._metrics.tool_queue_depth.labels(OTHER).set(others)
         self._metrics.tool_workers.set(workers)
         depth = sum(depths.values())

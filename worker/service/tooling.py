@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from tools.queue.backlog import Judged
 from tools.queue.queued import QueuedRunner
+from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
 from worker.call.session import Services
 from worker.call_tools.durations import UsualTimes
@@ -31,23 +32,37 @@ class Tooling:
         self._inline = InlineRunner()
         self._usual = UsualTimes()
         self._catalogs: Catalogs = {}
+        self._replaced: list[Catalog] = []
+        """Of tools that were read again since: calls in progress have them."""
 
     async def open(self, redis_url: str | None) -> None:
         """Make the catalogs on a queue; redis_url: that of the embedded Redis."""
         self.queue = QueuedRunner(self._settings.queue_settings(redis_url))
-        catalogs = self._catalogs = make_catalogs(self._loaded, self._inline, self.queue)
+        self._catalogs = make_catalogs(self._loaded, self._inline, self.queue)
         self.watch = QueueWatch(
             self.queue,
-            dict.fromkeys(name for catalog in catalogs.values() for name in catalog.may_queue()),
+            self._may_queue(),
             self._settings.backlog(),
             self._usual,
             self._metrics,
-            in_use=lambda: any(catalog.queues() for catalog in catalogs.values()),
+            in_use=lambda: any(catalog.queues() for catalog in self._catalogs.values()),
         )
+
+    def use(self, loaded: Loaded) -> None:
+        """Take other tools, for the calls to come. Raises what `make_catalogs` raises; then nothing is changed."""
+        assert self.queue is not None and self.watch is not None
+        catalogs = make_catalogs(loaded, self._inline, self.queue)
+        self._replaced += self._catalogs.values()
+        self._loaded, self._catalogs = loaded, catalogs
+        self.watch.tools = self._may_queue()
+
+    def _may_queue(self) -> tuple[str, ...]:
+        names = (name for catalog in self._catalogs.values() for name in catalog.may_queue())
+        return tuple(dict.fromkeys(names))
 
     async def close(self) -> None:
         """Write down what outlived its call, and let go of the queue. Jobs go on."""
-        for catalog in self._catalogs.values():
+        for catalog in (*self._replaced, *self._catalogs.values()):
             await catalog.aclose()
         if self.queue is not None:
             await self.queue.aclose()
