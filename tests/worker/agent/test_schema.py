@@ -42,6 +42,13 @@ def test_the_shipped_agent_fits_it_and_names_it(validator: Draft7Validator) -> N
     assert text.startswith(f"#:schema ./{FILE.name}\n")
 
 
+def test_the_examples_fit_it(validator: Draft7Validator) -> None:
+    examples = sorted((Path(__file__).parents[3] / "tools" / "examples").glob("*/agent.toml"))
+    assert examples
+    for path in examples:
+        validator.validate(tomllib.loads(path.read_text()))
+
+
 @pytest.mark.parametrize(
     ("text", "wrong"),
     [
