@@ -104,7 +104,7 @@ class App:
             Step("services of our own", self._start_services, self._embedded.stop, undo_s=12.0),
             Step("provider", self._prepare_provider),
             Step("canned fillers", self._prepare_fillers),
-            Step("tools", self._open_tools, self._tooling.close, undo_s=8.0),
+            Step("tools", self._open_tools, self._tooling.close, undo_s=10.0),
             Step("background tasks", self._start_background, self._background.stop, undo_s=8.0),
             Step("OFFHOOK_HTTP", self._start_http, self._stop_http),
             Step("switchboard", self._make_board, self._end_calls, undo_s=RECORDS_S + 8.0),
@@ -250,7 +250,7 @@ class App:
     async def _use(self, loaded: Loaded) -> None:
         """Take agents and tools that were read again, for the calls to come."""
         await self._prepare_fillers_of(loaded)
-        self._tooling.use(loaded)
+        await self._tooling.use(loaded)
         self._sessions.use(loaded.agents, self._tooling.services(self._provider))
         self._loaded = loaded
         if not self._embedded.renew_tool_worker():
@@ -347,6 +347,9 @@ class App:
         ]
         if self._registers:
             parts.append(self._registration())
+        if mcp := self._tooling.mcp():
+            words = "; ".join(f"{label}: {how}" for label, (_up, how) in mcp.items())
+            parts.append(Part("mcp", all(up for up, _how in mcp.values()), words, needed=False))
         return parts
 
     @property
