@@ -40,7 +40,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("worker.realtime", "worker.local"),
     ("worker.log",),
     ("worker.errors", "worker.installed", "worker.log_limit", "worker.tasks"),
-    ("tools.testing", "tools.dashboard"),
+    ("tools.testing", "tools.dashboard", "tools.examples"),
     ("tools.rig",),
     ("tools.run", "tools.worker"),
     ("tools.queue",),

@@ -10,7 +10,7 @@ import difflib
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -57,6 +57,9 @@ DEFAULT_GEMINI = "gemini-3.8-live"
 XAI_URL = "wss://api.x.ai/v1"
 GEMINI_URL = "wss://generativelanguage.googleapis.com"
 LOCAL_MODEL = "local"
+
+OPTIONS = {"agent": "--agent", "sip_port": "--port"}
+"""What the command line calls the fields that it can set."""
 
 RealtimeName = Literal["local", "openai", "azure", "gateway", "xai", "gemini", "vertex"]
 
@@ -461,21 +464,18 @@ def variable_of(field: str) -> str:
     return alias if isinstance(alias, str) else PREFIX + field.upper()
 
 
-def load_settings() -> Settings:
-    """Read the environment.
+def load_settings(**options: object) -> Settings:
+    """Read the environment. options: fields that the command line sets in its place; None: it does not.
 
-    Raises `SettingsError` with one line for each variable that is wrong or missing.
+    Raises `SettingsError` with one line for each variable or option that is wrong or missing.
     """
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     try:
-        settings = Settings()
+        settings = Settings(**given)
     except ValidationError as error:
-        raise SettingsError(sorted(set(_lines(error)))) from None
-    if missing := [
-        *_missing_for_provider(settings),
-        *_missing_for_registrar(settings),
-        *_wrong_for_tls(settings),
-        *_wrong_for_proxy(settings),
-    ]:
+        raise SettingsError(sorted(set(_lines(error, given)))) from None
+    checks = (_missing_for_provider, _missing_for_registrar, _wrong_for_tls, _wrong_for_proxy)
+    if missing := [line for check in checks for line in check(settings)]:
         raise SettingsError(missing)
     settings.price_table()
     tell, refuse = settings.backlog_tell_seconds, settings.backlog_refuse_seconds
@@ -531,7 +531,7 @@ def _is_secret(field: str) -> bool:
     return "SecretStr" in str(Settings.model_fields[field].annotation)
 
 
-def _lines(error: ValidationError) -> list[str]:
+def _lines(error: ValidationError, given: Mapping[str, object]) -> list[str]:
     lines = []
     for detail in error.errors(include_url=False):
         name = str(detail["loc"][0])
@@ -539,6 +539,8 @@ def _lines(error: ValidationError) -> list[str]:
         variable, info = variable_of(field), Settings.model_fields[field]
         value = os.environ.get(variable, os.environ.get(variable.lower(), ""))
         shown = variable if _is_secret(field) else f"{variable}={value}"
+        if field in given:
+            shown = f"{OPTIONS[field]} {given[field]}"
         lines.append(f"{shown} is not allowed: it takes {info.description}")
     return lines
 
