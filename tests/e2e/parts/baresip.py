@@ -11,7 +11,10 @@ import pytest
 from parts import sound
 from parts.program import Program, environment
 
-MODULES = "module g711.so\nmodule srtp.so\nmodule_tmp uuid.so\nmodule_app account.so\nmodule aufile.so\nmodule sndfile.so\nmodule_app menu.so\n"
+MODULES = "\n".join(
+    [f"module {name}.so" for name in ("g711", "srtp", "aufile", "sndfile")]
+    + ["module_tmp uuid.so", "module_app account.so", "module_app menu.so", ""]
+)
 
 
 def certificate(folder: Path, name: str) -> tuple[Path, Path]:
