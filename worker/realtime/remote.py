@@ -50,7 +50,7 @@ class RemoteServer:
     read_only: bool = False
     """Only those that say readOnlyHint."""
     require_approval: str | Mapping[str, Any] = "never"
-    """Which calls wait for an approval: always, never, or {"always": {...}, "never": {...}} with tool_names, read_only."""
+    """Which calls wait for an approval: always, never, or {"always": F, "never": F}; F has tool_names, read_only."""
     description: str | None = None
     """What it is, for the model."""
 

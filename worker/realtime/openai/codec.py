@@ -196,7 +196,7 @@ class OpenAICodec:
         return self._frame("message", "conversation.item.create", {"item": item})
 
     def create_response(self, request: ResponseRequest) -> list[Frame]:
-        """Encode a request for a response. Raises ValueError for an MCP server's label that the session doesn't know."""
+        """Encode a request for a response. Raises ValueError for an MCP server's label that is not the session's."""
         response: dict[str, Any] = {}
         if request.out_of_band:
             response["conversation"] = "none"

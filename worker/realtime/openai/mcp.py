@@ -1,7 +1,8 @@
 """MCP in OpenAI's protocol: a server's definition on the wire, and what a session tells of its tools and calls. Pure.
 
-The names are those of `openai.types.realtime`: RealtimeToolsConfigUnion (Mcp), RealtimeMcpListTools, RealtimeMcpToolCall,
-RealtimeMcpApprovalRequest and their events. An event of a call names its item alone; what stands in the item came before.
+The names are those of `openai.types.realtime`: RealtimeToolsConfigUnion (Mcp), RealtimeMcpListTools,
+RealtimeMcpToolCall, RealtimeMcpApprovalRequest and their events. An event of a call names its item alone; what stands
+in the item came before.
 """
 
 from __future__ import annotations
