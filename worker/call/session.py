@@ -222,7 +222,7 @@ class CallSession:
         elif not self._warned and seconds > limits.max_call_seconds - limits.warn_seconds > 0:
             self._warned = True
             self.notice(limits.warning)
-        quiet = self.machine.quiet and self.machine.slot.free
+        quiet = self.machine.quiet and self.machine.slot.free and not self.machine.pending.remote
         if self._link.outlived(idle=self.machine.idle, quiet=quiet):
             self._link.recycle()
 
@@ -324,7 +324,7 @@ class CallSession:
 
     def status(self) -> dict[str, object]:
         """How the call stands, for the operator: who speaks, and what is open."""
-        pending = [tool.name for tool in self.machine.pending.unanswered()]
+        pending = self.machine.pending.names
         return {"floor": self.machine.floor.value, "response": self.machine.slot.state.value, "tools_pending": pending}
 
     async def end_tools(self) -> None:

@@ -172,12 +172,10 @@ class OpenAICodec:
 
     def approve(self, approval_id: str, approve: bool, reason: str = "") -> list[Frame]:
         """Encode the answer to an approval request."""
-        item = {
-            "type": "mcp_approval_response",
-            "id": f"oh_approval_{self._serial}",
-            "approval_request_id": approval_id,
-        }
-        item |= {"approve": approve, **({"reason": reason} if reason else {})}
+        item: dict[str, Any] = {"type": "mcp_approval_response", "id": f"oh_approval_{self._serial}"}
+        item |= {"approval_request_id": approval_id, "approve": approve}
+        if reason:
+            item["reason"] = reason
         return self._frame("approval", "conversation.item.create", {"item": item}, {"approval_id": approval_id})
 
     def history(self, said: Iterable[Entry], open_calls: Iterable[OpenCall]) -> list[Frame]:
