@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tools.define.loading import load_tools
 from tools.define.spec import ToolSpec
+from tools.mcp.server import check_servers
 from tools.queue.queued import QueuedRunner
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
@@ -30,7 +31,7 @@ NO_REDIS = "redis://localhost"
 SPEECH = ("pocketsphinx", "espeakng_loader")
 """What the local realtime server hears and speaks with."""
 
-ToolsKey = tuple[tuple[str, ...], float]
+ToolsKey = tuple[tuple[str, ...], tuple[str, ...], float]
 """`Agent.tools_key`."""
 Catalogs = dict[ToolsKey, Catalog]
 
@@ -71,6 +72,8 @@ def load_tools_of(settings: Settings, agents: AgentFile) -> Loaded:
     tools = {agent.tools.modules: load_tools(agent.tools.modules) for agent in agents.agents()}
     loaded = Loaded(agents, tools, settings.secrets_for_tools())
     check_tools(agents, tools)
+    for agent in agents.agents():
+        check_servers(agent.mcp, tools[agent.tools.modules], loaded.secrets)
     make_catalogs(loaded, InlineRunner(), QueuedRunner(settings.queue_settings(NO_REDIS)))
     if settings.needs_embedded_redis():
         for spec in loaded.specs():
