@@ -33,6 +33,8 @@ from telephony.port import PortPool, new_bridge
 from telephony.registration import Backoff, refresh_after
 from telephony.rtp_source import new_source
 from telephony.settings import SipSettings
+from telephony.sip import own_headers
+from telephony.sip.facts import facts_of
 from telephony.sip.identity import caller_of, dialled_of
 from telephony.sip.message import body, cut, header, offered_codec
 from telephony.sip.requests import Answer
@@ -166,6 +168,7 @@ class Core:
 
     def invite(self, uri: str, headers: Mapping[str, str] | None) -> str:
         """Call `uri`; returns the call's id. Raises SipRequestError or pj.Error."""
+        headers = own_headers.checked(headers or {})
         if self._full():
             raise SipRequestError(f"all {self.limit} calls are in use")
         call = self._new_call(None)
@@ -199,7 +202,8 @@ class Core:
         sip_call_id = header(message, "Call-ID")
         call = self._new_call(prm.callId, sip_call_id, source)
         call.bridge.codec = offered_codec(body(message))
-        caller = caller_of(message, trusted=self.access.trusts(source))
+        trusted = self.access.trusts(source)
+        caller = caller_of(message, trusted=trusted)
         self._post(
             IncomingCall(
                 call_id=call.call_id,
@@ -209,6 +213,7 @@ class Core:
                 source=source,
                 bridge=call.bridge,
                 private=caller.private,
+                facts=facts_of(message, trusted=trusted, wanted=self.settings.headers),
             )
         )
 

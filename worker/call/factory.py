@@ -10,6 +10,7 @@ from worker.call.audio import session_format
 from worker.call.config import session_config, tool_policy, turn_config
 from worker.call.info import PhoneLine, Services
 from worker.call.session import CallSession, SessionTools
+from worker.call.told import of_the_call
 from worker.call_tools.hook import load_hook
 from worker.call_tools.later import opening_words
 from worker.call_tools.offer import Question, ToolOffer
@@ -39,8 +40,10 @@ def make_session(
     later = services.later.channels_for(agent.later.ways, info.shown, agent.later.call_back_to)
     tools = CallTools(services.catalog, CallView(services.catalog, tool_policy(agent)), services.usual, later)
 
+    told = of_the_call(agent.tell, info)
+
     def configured() -> SessionConfig:
-        return session_config(agent, tools.view.now, later, services.provider.dialect.transcriber)
+        return session_config(agent, tools.view.now, later, services.provider.dialect.transcriber, told=told)
 
     link = _link(call, configured(), line.bridge.codec, services)
     offer = ToolOffer(tools.view, link, configured, call.log, _question(agent, info))

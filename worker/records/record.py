@@ -114,6 +114,8 @@ class CallRecord(BaseModel):
     usage: UsageRecord | None = Field(default=None, description="of all responses; None: the provider does not say")
     caller: str = ""
     dialled: str = ""
+    display_name: str = Field(default="", description="the caller's, as the INVITE had it")
+    diverted_from: list[str] = Field(default=[], description="numbers that were dialled before, the last first")
     calls_back: str | None = Field(default=None, description="the call whose caller this one calls back")
 
 

@@ -72,6 +72,8 @@ class Recorder:
     invited_ms: float
     caller: str = ""
     dialled: str = ""
+    display_name: str = ""
+    diverted_from: tuple[str, ...] = ()
     calls_back: str | None = None
     recording: str | None = None
     errors: list[str] = field(default_factory=list)
@@ -255,6 +257,8 @@ class Recorder:
             usage=self._usage,
             caller=self.caller,
             dialled=self.dialled,
+            display_name=self.display_name,
+            diverted_from=list(self.diverted_from),
             calls_back=self.calls_back,
         )
 

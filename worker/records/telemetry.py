@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from telephony.sip.facts import InviteFacts
 from telephony.sip.identity import ANONYMOUS
 from worker.records.metrics import Metrics
 from worker.records.recorder import Recorder
@@ -22,6 +23,7 @@ class CallInfo:
 
     calls_back: the id of the call whose caller this one calls back; `caller` and `dialled` are that call's then.
     private: the caller was told to us in confidence, for routing, rules and tools; elsewhere `shown` stands for it.
+    facts: what else the INVITE said.
     """
 
     call_id: str
@@ -29,6 +31,7 @@ class CallInfo:
     dialled: str
     calls_back: str | None = None
     private: bool = False
+    facts: InviteFacts = field(default_factory=InviteFacts)
 
     @property
     def shown(self) -> str:
@@ -50,7 +53,15 @@ class Telemetry:
     @classmethod
     def of_call(cls, info: CallInfo, metrics: Metrics, clock: Callable[[], float]) -> Telemetry:
         """Begin the record of a call."""
-        recorder = Recorder(info.call_id, clock() * 1000, info.shown, info.dialled, calls_back=info.calls_back)
+        recorder = Recorder(
+            info.call_id,
+            clock() * 1000,
+            info.shown,
+            info.dialled,
+            display_name="" if info.private else info.facts.display_name,
+            diverted_from=info.facts.diverted_from,
+            calls_back=info.calls_back,
+        )
         return cls(info, recorder, metrics, clock, structlog.get_logger("worker.call").bind(call_id=info.call_id))
 
     @property

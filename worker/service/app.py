@@ -226,9 +226,8 @@ class App:
         async def dial(uri: str, found: CallBack, observer: Observer) -> CallSession:
             return await board.dial(uri, self._sessions.for_call_back(found, observer))
 
-        agent_for = self._loaded.agents.agent_for
         self._call_backs = CallBacks(
-            queue, uri, agent_for, self.metrics, dial=dial, hang_up=board.hang_up, room=self._room
+            queue, uri, self._sessions.agent_of, self.metrics, dial=dial, hang_up=board.hang_up, room=self._room
         )
         self._background.run("call backs", self._call_backs.run())
 

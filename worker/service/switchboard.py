@@ -121,7 +121,7 @@ class Switchboard:
     def _incoming(self, event: phone.IncomingCall) -> None:
         retry_after_s = self._refuse()
         if retry_after_s is None:
-            info = CallInfo(event.call_id, event.caller, event.dialled, private=event.private)
+            info = CallInfo(event.call_id, event.caller, event.dialled, private=event.private, facts=event.facts)
             self._begin(info, event.bridge, event.sip_call_id)
             return
         self._refused("backlog")

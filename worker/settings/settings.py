@@ -21,6 +21,7 @@ from worker.settings.values import (
     CallBackUri,
     Directory,
     File,
+    HeaderNames,
     Headers,
     Hooks,
     HttpAddress,
@@ -88,6 +89,9 @@ class Settings(BaseSettings):
     )
     sip_allow: Networks = Field(
         default=(), description="a list with commas of addresses, networks or host names, such as 192.0.2.0/24"
+    )
+    sip_headers: HeaderNames = Field(
+        default=(), description="a list with commas of headers of an INVITE that are read, such as X-Account, X-Shop-*"
     )
     srtp: Annotated[Literal["off", "optional", "required"], Lower] = Field(
         default="off", description="one of: off, optional, required"
@@ -275,6 +279,7 @@ class Settings(BaseSettings):
             proxy=self.sip_proxy,
             proxy_password=reveal(self.sip_proxy_password),
             allow=self.sip_allow,
+            headers=self.sip_headers,
             srtp=self.srtp,
             rtp_source=self.rtp_source,
             rtp_ports=self.rtp_ports,
