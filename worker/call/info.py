@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from telephony.bridge import Bridge
@@ -12,6 +12,7 @@ from worker.call_tools.durations import UsualTimes
 from worker.call_tools.later import LaterWays
 from worker.realtime.choose import Connect, connection_for
 from worker.realtime.provider import Provider
+from worker.realtime.remote import RemoteServer
 from worker.records.metrics import Metrics
 from worker.records.telemetry import CallInfo
 
@@ -39,5 +40,7 @@ class Services:
     clock: Callable[[], float] = time.monotonic
     usual: UsualTimes = field(default_factory=UsualTimes)
     later: LaterWays = LaterWays()
+    remote: Mapping[str, RemoteServer] = field(default_factory=dict)
+    """The MCP servers that the provider runs, by label."""
     connect: Connect = connection_for
     """Makes the connection to the provider."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from tools.queue.backlog import Judged
 from tools.queue.queued import QueuedRunner
 from tools.run.inline import InlineRunner
+from worker.call.remote_servers import remote_servers
 from worker.call.session import Services
 from worker.call_tools.durations import UsualTimes
 from worker.realtime.provider import Provider
@@ -56,8 +57,9 @@ class Tooling:
     def services(self, provider: Provider) -> Mapping[ToolsKey, Services]:
         """Return what calls share, by the tools of their agent."""
         later = self._settings.later_ways()
+        remote = remote_servers(self._loaded.agents.mcp_servers(), self._loaded.secrets)
         return {
-            key: Services(catalog, self._metrics, provider, usual=self._usual, later=later)
+            key: Services(catalog, self._metrics, provider, usual=self._usual, later=later, remote=remote)
             for key, catalog in self._catalogs.items()
         }
 

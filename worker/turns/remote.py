@@ -229,7 +229,7 @@ class RemoteTurns:
 
     def _due(self, tool: PendingTool) -> float:
         config = self._state.config
-        return tool.started_at + (config.approval_s if tool.approval else config.remote_s)
+        return tool.started_at + (config.approval_s if tool.approval else config.remote_s(tool.name))
 
     def _not_approved(self, tool: PendingTool, now: float) -> list[Command]:
         told = Unmet(Expect.APPROVAL.value, now - tool.started_at, Then.DECLINED.value, tool.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from worker.turns.budget import Budget
@@ -50,8 +51,8 @@ class TurnConfig:
     """The provider says which outputs are in the conversation."""
     remote: tuple[str, ...] = ()
     """Labels of the MCP servers whose tools the provider runs: each session lists them anew."""
-    remote_s: float = TABLE[Expect.REMOTE_CALL].seconds
-    """So long a call that the provider runs is waited for."""
+    remote_s: Callable[[str], float] = lambda tool: TABLE[Expect.REMOTE_CALL].seconds
+    """So long a call that the provider runs is waited for, by its tool's name (s)."""
     approval_s: float = TABLE[Expect.APPROVAL].seconds
     """So long an approval of one is waited for; none is a no."""
     talks_while_call_pending: bool = True

@@ -147,7 +147,7 @@ class TestACall:
 
 class TestACallThatNeverEnds:
     def test_is_given_up_with_its_response_and_the_model_says_so(self) -> None:
-        scene = Scene(remote_s=6.0)
+        scene = Scene(remote_s=lambda tool: 6.0)
         scene.connect()
         asked(scene)
         scene.wait(0.6)
@@ -165,7 +165,7 @@ class TestACallThatNeverEnds:
         assert results_told(scene) == [("m1",)]
 
     def test_whose_response_is_over_is_told_at_once(self) -> None:
-        scene = Scene(remote_s=6.0)
+        scene = Scene(remote_s=lambda tool: 6.0)
         scene.connect()
         asked(scene)
         done(scene)
@@ -292,7 +292,7 @@ class TestApprovals:
         assert scene.feed(turn.ApprovalGiven("a1", True)) == [], "too late"
 
     def test_a_yes_lets_the_call_begin_whose_time_is_its_own(self) -> None:
-        scene = Scene(remote_s=6.0, approval_s=10.0)
+        scene = Scene(remote_s=lambda tool: 6.0, approval_s=10.0)
         scene.connect()
         self.wanted(scene)
         done(scene)
