@@ -333,8 +333,18 @@ class Core:
             granted_s = max(0, int(prm.expiration))
             self._later(refresh_after(granted_s) * random.uniform(0.9, 1.0), lambda: self._refresh(answer))
             self._post(RegistrationChanged(True, status, reason, granted_s))
+            self._report_calls()
         else:
             self._registration_failed(status, reason)
+
+    def _report_calls(self) -> None:
+        if self.settings.proxy is None:
+            return
+        try:
+            up = sum(not call.ended for call in self._calls.values())
+            self._account.sendRequest(announce.report(self.settings.proxy, up))
+        except pj.Error as error:
+            log.info("calls_not_reported", error=explain(error))
 
     def _registration_failed(self, status: int, reason: str) -> None:
         wait = self._backoff.failed() * random.uniform(0.9, 1.1)  # a restarted registrar isn't met by all at once

@@ -201,4 +201,4 @@ def test_a_provider_that_runs_none_is_refused_at_the_start(offhook: Callable[...
     settings = {"OFFHOOK_AGENT": agent, "OFFHOOK_REALTIME": "gemini", "GEMINI_API_KEY": "any", **SECRETS}
     code, out, err = offhook("serve", **settings)
     wanted = 'mcp desk: run_by = "provider", but gemini runs no MCP servers; write run_by = "offhook"'
-    assert code == 1 and wanted in err and "Traceback" not in err + out
+    assert code == 2 and wanted in err and "Traceback" not in err + out

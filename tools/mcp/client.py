@@ -131,8 +131,8 @@ class Session:
 
     def _fault(self, error: MCPError, ask: Ask) -> Exception:
         status = self._refusals.of(f"{ask.context.call_id}/{ask.context.tool_call_id}")
-        if status is not None and status in REFUSED and error.code not in (types.INVALID_PARAMS,):
-            return NeverRan(f"HTTP {status}", again=status == 404)
+        if status in REFUSED and error.code in (types.INTERNAL_ERROR, types.METHOD_NOT_FOUND):
+            return NeverRan(f"HTTP {status}")
         match error.code:
             case types.REQUEST_TIMEOUT:
                 return AnswerLost(f"no answer within {ask.limit_s:g} s")

@@ -55,7 +55,8 @@ def prepare_canned(
     for agent in agents.agents():
         if (voice := canned_voice(agent, can)) is not None:
             fillers = filler_config(agent, tools[agent.tools.modules])
-            own = (text for some in fillers.tool_texts.values() for text in some)
+            own = [text for some in fillers.tool_texts.values() for text in some]
+            own += [text for server in agent.mcp for tool in server.tools.values() for text in tool.filler]
             offers = (words for ways in later.combinations(agent.later.ways) if (words := _offer(agent, ways)))
             voice.prepare((text for text in (*fillers.texts, *own, *offers) if ABOUT not in text), rate_hz)
 

@@ -14,6 +14,7 @@ from worker.realtime.choose import Connect, connection_for
 from worker.realtime.provider import Provider
 from worker.realtime.remote import RemoteServer
 from worker.records.metrics import Metrics
+from worker.records.prices import Prices
 from worker.records.telemetry import CallInfo
 
 __all__ = ["CallInfo", "PhoneLine", "Services"]
@@ -42,5 +43,7 @@ class Services:
     later: LaterWays = LaterWays()
     remote: Mapping[str, RemoteServer] = field(default_factory=dict)
     """The MCP servers that the provider runs, by label."""
+    prices: Prices | None = None
+    """What models cost; None: nobody asks."""
     connect: Connect = connection_for
     """Makes the connection to the provider."""

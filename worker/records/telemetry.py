@@ -12,6 +12,7 @@ import structlog
 from telephony.sip.facts import InviteFacts
 from telephony.sip.identity import ANONYMOUS
 from worker.records.metrics import Metrics
+from worker.records.prices import Tariff
 from worker.records.recorder import Recorder
 
 __all__ = ["CallInfo", "Telemetry"]
@@ -49,9 +50,13 @@ class Telemetry:
     clock: Callable[[], float] = time.monotonic
     """s."""
     log: Any = field(default_factory=structlog.get_logger)
+    tariff: Tariff | None = None
+    """By which it is priced; None: it costs nothing, or nobody asks."""
 
     @classmethod
-    def of_call(cls, info: CallInfo, metrics: Metrics, clock: Callable[[], float]) -> Telemetry:
+    def of_call(
+        cls, info: CallInfo, metrics: Metrics, clock: Callable[[], float], tariff: Tariff | None = None
+    ) -> Telemetry:
         """Begin the record of a call."""
         recorder = Recorder(
             info.call_id,
@@ -62,7 +67,9 @@ class Telemetry:
             diverted_from=info.facts.diverted_from,
             calls_back=info.calls_back,
         )
-        return cls(info, recorder, metrics, clock, structlog.get_logger("worker.call").bind(call_id=info.call_id))
+        recorder.silences.over = metrics.silent
+        log = structlog.get_logger("worker.call").bind(call_id=info.call_id)
+        return cls(info, recorder, metrics, clock, log, tariff)
 
     @property
     def now_ms(self) -> float:

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from tools.queue.queued import QueueSettings
     from tools.worker.notify import NotifySettings
     from worker.realtime.provider import Provider
+    from worker.records.prices import Prices
 
 PREFIX = "OFFHOOK_"
 DEFAULT_MODEL = "gpt-realtime-2.1"
@@ -166,6 +167,9 @@ class Settings(BaseSettings):
     recordings: Directory | None = Field(
         default=None, description="the directory for recordings and call records (left out: nothing is recorded)"
     )
+    prices: File | None = Field(
+        default=None, description="the path of a table of prices (TOML) that exists (left out: the shipped one)"
+    )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Lower] = Field(
         default="info", description="one of: debug, info, warning, error"
     )
@@ -255,6 +259,17 @@ class Settings(BaseSettings):
         """Tell whether the provider's protocol is Google's Live API."""
         named = self.realtime in ("local", "gateway") and self.realtime_protocol == "gemini"
         return named or self.realtime in ("gemini", "vertex")
+
+    def price_table(self) -> Prices:
+        """Return what models cost. Raises `SettingsError` for a table of the operator's that can't be used."""
+        from worker.records.prices import PriceFileError, load_prices, shipped_prices
+
+        if self.prices is None:
+            return shipped_prices()
+        try:
+            return load_prices(self.prices)
+        except PriceFileError as error:
+            raise SettingsError(f"{variable_of('prices')}={self.prices}: {error}") from None
 
     def needs_embedded_redis(self) -> bool:
         """Tell whether an embedded Redis has to be started, since no REDIS_URL is set."""
@@ -425,6 +440,7 @@ def load_settings() -> Settings:
         raise SettingsError(sorted(set(_lines(error)))) from None
     if missing := [*_missing_for_provider(settings), *_missing_for_registrar(settings), *_wrong_for_proxy(settings)]:
         raise SettingsError(missing)
+    settings.price_table()
     tell, refuse = settings.backlog_tell_seconds, settings.backlog_refuse_seconds
     if tell is not None and refuse is not None and refuse < tell:
         one, other = variable_of("backlog_refuse_seconds"), variable_of("backlog_tell_seconds")
