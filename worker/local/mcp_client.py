@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from importlib import import_module
 from ipaddress import ip_address
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -23,7 +24,7 @@ __all__ = ["import_tools", "run_tool"]
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-OPEN_S = 5.0
+OPEN_S = 10.0
 """So long a server has to list its tools."""
 RUN_S = 120.0
 """So long a tool may run: longer than any client waits."""
@@ -31,7 +32,7 @@ RUN_S = 120.0
 
 async def import_tools(job: Import) -> list[dict[str, Any]] | Fault:
     """Return a server's tools as an mcp_list_tools item has them."""
-    result = await _guarded(_list(job.server), OPEN_S)
+    result = await _guarded(lambda: _list(job.server), OPEN_S)
     if isinstance(result, Fault):
         log.warning("mcp_import_failed", label=job.server["server_label"], kind=result.kind, code=result.code)
     return result
@@ -43,14 +44,21 @@ async def run_tool(job: RunTool) -> str | Fault:
         arguments = json.loads(job.arguments or "{}")
     except ValueError:
         return Fault("protocol_error", "The arguments are not valid JSON.", -32602)
-    return await _guarded(_run(job.server, job.name, arguments), RUN_S)
+    return await _guarded(lambda: _run(job.server, job.name, arguments), RUN_S)
 
 
-async def _guarded(work: Awaitable[T], bound_s: float) -> T | Fault:
+def _load() -> None:
+    """Load the SDK. Raises ImportError."""
+    import_module("httpx2")
+    import_module("mcp.client.streamable_http")
+
+
+async def _guarded(work: Callable[[], Awaitable[T]], bound_s: float) -> T | Fault:
     """What the work returns, or the fault that it comes to."""
     try:
+        await asyncio.to_thread(_load)  # takes a second, in which other sessions go on
         async with asyncio.timeout(bound_s):
-            return await work
+            return await work()
     except ImportError:
         return Fault("protocol_error", "The local server has no MCP client: install offhook's extra mcp.", -32000)
     except (Exception, BaseExceptionGroup) as error:
