@@ -14,7 +14,7 @@ from worker import cli
 from worker.agent.agent_file import AgentFileError
 from worker.errors import HostError, SettingsError
 
-COMMANDS = ("demo", "serve", "dial", "tool-worker", "realtime-server", "check", "dashboard", "tools")
+COMMANDS = ("demo", "serve", "dial", "tool-worker", "realtime-server", "check", "dashboard", "tools", "agent")
 
 TOOLS = '''
 from tools import tool
@@ -74,6 +74,58 @@ def test_the_version_is_told(run) -> None:
 
     code, out, errors = run("--version")
     assert (code, errors) == (0, "") and out.startswith(f"offhook {version('offhook')} (Python 3.")
+
+
+@pytest.mark.parametrize(("typed", "offered"), [("ser", "serve"), ("tools d", "describe"), ("serve --a", "--agent")])
+def test_a_shell_completes_commands_and_options(typed: str, offered: str) -> None:
+    assert offered in completed(typed, {})
+
+
+def test_a_shell_completes_the_tools_of_the_agent_file(bare_environment: Path) -> None:
+    assert completed("tools run a", {"OFFHOOK_AGENT": str(bare_environment)}) == ["add"]
+    bare_environment.write_text("greting = 1")
+    assert completed("tools run a", {"OFFHOOK_AGENT": str(bare_environment)}) == []
+
+
+def completed(typed: str, own: dict[str, str]) -> list[str]:
+    """What bash is offered, by the protocol of its completion."""
+    words = ["offhook", *typed.split(" ")]
+    asked = {"COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1), "_OFFHOOK_COMPLETE": "complete_bash"}
+    code = "import sys; sys.argv = ['offhook']; from worker.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **own, **asked},
+        cwd=Path(cli.__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=40,
+    )
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def test_the_schema_of_the_agent_file_is_printed(run) -> None:
+    code, out, errors = run("agent", "schema")
+    assert (code, errors) == (0, "") and json.loads(out)["properties"]["greeting"]["type"] == "string"
+
+
+def test_options_stand_in_place_of_settings_and_are_named_where_they_are_wrong(run, monkeypatch) -> None:
+    monkeypatch.setenv("OFFHOOK_SIP_PORT", "5099")
+    monkeypatch.setenv("OFFHOOK_AGENT", "/nowhere/else.toml")
+    code, _, errors = run("serve", "--port", "70000", "--agent", "/nowhere/agent.toml")
+    assert code == 2 and errors.splitlines() == [
+        "offhook: --agent /nowhere/agent.toml is not allowed: it takes the path of an agent file (TOML) that exists",
+        "offhook: --port 70000 is not allowed: it takes a port from 0 to 65535 (0: any free one)",
+    ]
+
+
+def test_options_go_over_the_environment(monkeypatch, bare_environment: Path) -> None:
+    from worker.settings.settings import load_settings
+
+    monkeypatch.setenv("OFFHOOK_SIP_PORT", "5099")
+    settings = load_settings(agent=bare_environment, sip_port=0)
+    assert (settings.sip_port, settings.agent) == (0, bare_environment)
+    assert load_settings(agent=None, sip_port=None).sip_port == 5099
 
 
 def test_an_unknown_command_is_refused(run) -> None:
