@@ -56,6 +56,8 @@ class Owner:
         self._session: Session | None = None
         self._ready = asyncio.Event()
         self._wake = asyncio.Event()
+        self._wanted = asyncio.Event()
+        self._waiting = 0
         self._lost = False
         self._last: list[Listed] | None = None
         self._away: str | None = None
@@ -79,8 +81,18 @@ class Owner:
                 self._ready.clear()
             if loop.time() - began > LASTED_S and self._away is None:
                 pause_s = FIRST_PAUSE_S
-            await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))
+            await self._pause(pause_s * random.uniform(0.8, 1.2))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _pause(self, pause_s: float) -> None:
+        """Wait before the next try: not for long where a call wants a session."""
+        await asyncio.sleep(min(pause_s, FIRST_PAUSE_S))
+        if self._waiting:
+            return
+        self._wanted.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause_s - FIRST_PAUSE_S):
+                await self._wanted.wait()
 
     async def call(self, ask: Ask) -> Any:
         """Run a tool in the session that is open. What was not sent waits up to `READY_S` for one.
@@ -105,9 +117,15 @@ class Owner:
                 raise
 
     async def _open(self, until: float) -> Session | None:
-        with contextlib.suppress(TimeoutError):
+        self._waiting += 1
+        self._wanted.set()
+        try:
             async with asyncio.timeout_at(until):
                 await self._ready.wait()
+        except TimeoutError:
+            return None
+        finally:
+            self._waiting -= 1
         return self._session
 
     def _broke(self, session: Session) -> None:
