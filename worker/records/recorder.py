@@ -15,6 +15,7 @@ from worker.records.record import (
     MOST_ERRORS,
     MOST_UNMET,
     Answered,
+    AnsweredBy,
     BargedIn,
     BargeInRecord,
     CallOutcome,
@@ -80,6 +81,7 @@ class Recorder:
     display_name: str = ""
     diverted_from: tuple[str, ...] = ()
     calls_back: str | None = None
+    answered_by: AnsweredBy | None = None
     recording: str | None = None
     errors: list[str] = field(default_factory=list)
     heard_by_caller: list[str] = field(default_factory=list)
@@ -277,6 +279,7 @@ class Recorder:
             heard_by_caller=self.heard_by_caller,
             recording=self.recording,
             reason=reason,
+            answered_by=self.answered_by,
             errors=self.errors,
             unmet=self._unmet,
             usage=self._usage,
