@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -242,11 +243,13 @@ def tools_default(context: typer.Context) -> None:
 
 @tools_app.command("list")
 def tools_list() -> None:
-    """List the tools of the agent file: name, mode, and what each is for."""
-    specs = _load_tools()
+    """List the tools of the agent file: name, mode, who approves a call (by the default agent), what each is for."""
+    specs, approval = _load_tools(), _approval_words()
     width = max((len(spec.name) for spec in specs), default=0)
+    wide = max((len(approval(spec)) for spec in specs), default=0)
     for spec in specs:
-        print(f"{spec.name:<{width}}  {spec.mode:<6}  {spec.description.partition(chr(10))[0]}")
+        words = spec.description.partition(chr(10))[0]
+        print(f"{spec.name:<{width}}  {spec.mode:<6}  {approval(spec):<{wide}}  {words}")
 
 
 @tools_app.command("describe")
@@ -321,6 +324,16 @@ def _load_tools() -> list[ToolSpec]:
     from worker.settings.settings import load_settings
 
     return load_tools(load_agent_file(load_settings().agent).tool_modules())
+
+
+def _approval_words() -> Callable[[ToolSpec], str]:
+    """Say who approves the calls of a tool, by the default agent."""
+    from worker.agent.agent_file import load_agent_file
+    from worker.call.config import approval_words
+    from worker.settings.settings import load_settings
+
+    agent = load_agent_file(load_settings().agent).default
+    return lambda spec: approval_words(agent, spec)
 
 
 def _catalog(runner: InlineRunner | None = None, queued: QueuedRunner | None = None) -> Catalog:

@@ -35,6 +35,8 @@ class PendingTool:
     """What of that was not spoken yet."""
     offered: bool = False
     """The caller was offered, or promised, to hear of it after the call."""
+    awaits: bool = False
+    """It does not run yet: somebody has to approve it."""
 
 
 @dataclass(slots=True)

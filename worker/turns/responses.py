@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from worker.realtime import base
+from worker.turns.approvals import ApprovalTurns
 from worker.turns.events import CancelResponse, Command, Purpose, Words
 from worker.turns.expectations import Expect, Then
 from worker.turns.fillers import FillerTurns
@@ -26,10 +27,18 @@ LONGEST_WAIT_S = 20.0
 class ResponseTurns:
     """Asks for the responses that are owed and follows the provider's through the slot."""
 
-    def __init__(self, state: TurnState, fillers: FillerTurns, tools: ToolTurns, remedies: Remedies) -> None:
+    def __init__(
+        self,
+        state: TurnState,
+        fillers: FillerTurns,
+        tools: ToolTurns,
+        approvals: ApprovalTurns,
+        remedies: Remedies,
+    ) -> None:
         self._state = state
         self._fillers = fillers
         self._tools = tools
+        self._approvals = approvals
         self._remedies = remedies
         self._refused = 0
         self._silent = 0
@@ -75,11 +84,13 @@ class ResponseTurns:
         state.remember(event.response_id, purpose)
         kept = state.slot.created(event.response_id, now)
         state.progress, state.all_sent = state.progress + 1, False
-        if not kept or state.floor is Floor.CALLER:
+        if not kept or state.floor is Floor.CALLER or self._approvals.stray(purpose):
             # Created while the caller speaks: nobody would hear it. What it should have said stays in the conversation.
+            # Or beside a question of ours: the model does not answer for the caller, nor itself.
             state.slot.cancel(now)
             return self._cancel(event.response_id, now)
         self._refused = 0
+        self._approvals.started(event.response_id, purpose)
         if purpose is not None and not asked:
             state.owed.came(purpose)
         if purpose == Purpose.TOOL_RESULT:
@@ -114,7 +125,7 @@ class ResponseTurns:
         commands = [] if given_up or not known else self._judge(event, purpose, called, now)
         if state.slot.free:
             state.owed.ended()
-        return commands
+        return commands + self._approvals.generated(event.response_id, now)
 
     def provider_error(self, event: base.ProviderError, now: float) -> list[Command]:
         """The provider complains, perhaps about a response that was asked for."""
@@ -160,7 +171,7 @@ class ResponseTurns:
         able = state.connected and state.media and not state.unplaced
         if not (able and state.slot.free) or state.floor is Floor.CALLER or state.requests.free_at(now) > now:
             return []
-        request = state.owed.take(now, only=None if state.ending is None else Purpose.GOODBYE)
+        request = state.owed.take(now, only=self._only())
         if request is None:
             return []
         state.requests.spend(now)
@@ -168,6 +179,12 @@ class ResponseTurns:
         if request.purpose is Purpose.TOOL_RESULT:
             self._tools.asked()
         return [*self._fillers.give_up_unheard(), request]
+
+    def _only(self) -> Purpose | None:
+        """What alone may be asked for as things stand; None: anything."""
+        if self._state.ending is not None:
+            return Purpose.GOODBYE
+        return Purpose.APPROVAL if self._state.asking else None
 
     def wakes(self, now: float) -> list[float | None]:
         """When something of this is due (s)."""
@@ -188,6 +205,7 @@ class ResponseTurns:
         if not (spoke or called):
             return self._soundless(purpose, why, now)
         go_on = event.reason != "content_filter" and self._more < MORE and self._state.ending is None
+        go_on = go_on and purpose != Purpose.APPROVAL  # a question that was cut off is asked again
         if go_on:
             self._more += 1
             self._state.owed.want(Purpose.RESUME)

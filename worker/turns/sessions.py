@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from worker.realtime import base
+from worker.turns.approvals import ApprovalTurns
 from worker.turns.events import Command, Purpose
 from worker.turns.floor import Floor, FloorEdge
 from worker.turns.interruptions import Interruptions
@@ -15,10 +16,13 @@ __all__ = ["SessionTurns"]
 class SessionTurns:
     """What begins and ends with a session."""
 
-    def __init__(self, state: TurnState, tools: ToolTurns, interruptions: Interruptions) -> None:
+    def __init__(
+        self, state: TurnState, tools: ToolTurns, interruptions: Interruptions, approvals: ApprovalTurns
+    ) -> None:
         self._state = state
         self._tools = tools
         self._interruptions = interruptions
+        self._approvals = approvals
         self._greeted = False
 
     def ready(self, event: base.SessionReady, now: float) -> list[Command]:
@@ -44,8 +48,10 @@ class SessionTurns:
             state.owed.want_again()
         self._tools.session_lost()
         self._interruptions.session_lost()
+        self._approvals.session_lost(now)
         state.fillers.drop()
         if state.floor is Floor.CALLER:
             # No speech_stopped will come for what was said into the lost session.
             state.move_floor(FloorEdge.CALLER_STOPPED)
-            state.owed.want(Purpose.RESUME)
+            if not state.asking:
+                state.owed.want(Purpose.RESUME)

@@ -50,6 +50,8 @@ class TurnConfig:
     """The provider says which outputs are in the conversation."""
     talks_while_call_pending: bool = True
     """The model may respond while a tool call is open. False: a call that takes long is answered with a placeholder."""
+    asks_itself: bool = False
+    """A question can be asked in a voice of ours, where the model does not say it as it was given."""
 
 
 @dataclass(slots=True)
@@ -74,6 +76,10 @@ class TurnState:
     """The item that the caller is being sent."""
     talks: bool = field(init=False)
     """The model may respond while a tool call is open, by all that is known; see `TurnConfig`."""
+    asking: bool = False
+    """A question of ours stands: nothing else is asked of the provider, and its own answers are not heard."""
+    listening: bool = False
+    """It was heard: the caller has the word, and nothing of ours sounds."""
     turn_over: bool = False
     """The caller's turn is over, and the agent was not heard since."""
     loud: bool | None = None
@@ -115,7 +121,7 @@ class TurnState:
     @property
     def idle(self) -> bool:
         """Whether nobody speaks, nothing is being generated and nothing is owed: a moment between turns."""
-        nothing_owed = not self.pending and not self.owed and self.ending is None
+        nothing_owed = not self.pending and not self.owed and not self.asking and self.ending is None
         return self.quiet and self.slot.free and self.connected and nothing_owed
 
     @property

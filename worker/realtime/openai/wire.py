@@ -132,7 +132,10 @@ def session_object(config: SessionConfig, *, flat_turn_detection: bool = False) 
         session["instructions"] = config.instructions
     if flat_turn_detection:
         session["turn_detection"] = session["audio"]["input"].pop("turn_detection")
-    return merged(session, config.extra)
+    session = merged(session, config.extra)
+    if session["audio"]["input"].get("transcription") is False:  # TOML has no null
+        session["audio"]["input"]["transcription"] = None
+    return session
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
