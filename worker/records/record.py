@@ -119,13 +119,13 @@ class CallRecord(BaseModel):
     duration_ms: int = Field(default=0, description="ms from the answer to the end")
     turns: list[TurnRecord] = []
     tool_calls: list[ToolCallRecord] = []
-    approvals: list[ApprovalRecord] = Field(default=[], description="of tool calls, in order; the first 200")
     barge_ins: list[BargeInRecord] = []
     longest_tool_silence_ms: int = 0
     heard_by_caller: list[str] = Field(default=[], description="what the caller's own recogniser understood")
     recording: str | None = None
     reason: str = Field(default="", description="why the call ended")
     errors: list[str] = Field(default=[], description="what went wrong on the way, in order")
+    approvals: list[ApprovalRecord] = Field(default=[], description="of tool calls, in order; the first 200")
     unmet: list[UnmetRecord] = Field(default=[], description="what the provider owed, in order; the first 200")
     usage: UsageRecord | None = Field(default=None, description="of all responses; None: the provider does not say")
     caller: str = ""

@@ -281,13 +281,13 @@ class Recorder:
             duration_ms=0 if answered is None else round(now_ms - answered),
             turns=sorted(turns, key=lambda turn: turn.start_ms),
             tool_calls=list(self._tools.values()),  # these very objects
-            approvals=list(self._approvals.values()),  # these, too: a hang-up is the answer to what waits
             barge_ins=self._barge_ins,
             longest_tool_silence_ms=round(self._silence.longest_ms),
             heard_by_caller=self.heard_by_caller,
             recording=self.recording,
             reason=reason,
             errors=self.errors,
+            approvals=list(self._approvals.values()),  # these, too: a hang-up is the answer to what waits
             unmet=self._unmet,
             usage=self._usage,
             caller=self.caller,

@@ -105,6 +105,8 @@ class TurnMachine:
         handler = self._handlers.get(type(event))
         if handler is None or self.over:
             return []
+        if isinstance(event, base.AgentTranscript) and not self.state.asking:
+            return []  # words are of interest to a question alone; they come just before their sound
         commands = handler(event, now)
         commands += self._advance(now)
         self.wake = None if self.over else self._next_wake(now)
