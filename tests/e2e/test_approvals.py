@@ -14,7 +14,7 @@ from parts import sound
 from parts.caller import Call
 from parts.program import until
 from parts.provider import ANSWER_HZ, FILLER_HZ, WORDS_HZ, Provider, Session, is_no_filler
-from parts.services import OwnDesk
+from parts.services import OwnDesk, Worker
 
 TREASURY = Path(__file__).parent / "parts" / "treasury.py"
 TOKEN = "a-token-that-nobody-guesses"
@@ -263,3 +263,48 @@ def test_other_words_of_the_models_are_no_question_and_a_voice_of_ours_asks(call
     call.hang_up()
     assert paid(our_desk, "cheese") == 1
     assert "Shall I pay 40 dollars?" in [one["text"] for one in our_desk.worker.record(call_id)["turns"]]
+
+
+SPOKEN = """
+greeting = "Hello, this is the order desk. How can I help you?"
+[tools]
+modules = ["{shop}"]
+[tools.approval]
+"order_*" = "caller"
+[tools.questions]
+order_status = "Shall I look that order up for you?"
+"""
+LOOKED_UP = "Order one two three is shipped with DHL, and arrives on Thursday."
+LEFT = "All right, then I leave it at that."
+
+
+@pytest.fixture(scope="module", params=["openai", "gemini"])
+def spoken_desk(request: pytest.FixtureRequest, own_folder: Path) -> Iterator[Worker]:
+    agent = own_folder / f"spoken-{request.param}.toml"
+    agent.write_text(SPOKEN.format(shop=TREASURY.with_name("shop.py")))
+    own = {"OFFHOOK_AGENT": agent, "SHOP_FOLDER": own_folder, "OFFHOOK_REALTIME_PROTOCOL": request.param}
+    worker = Worker(own_folder / f"records-{request.param}", **own).ready()
+    yield worker
+    assert worker.alive, worker.text()
+    assert worker.stop() == 0, worker.text()
+
+
+@pytest.mark.parametrize(
+    ("answer", "approved", "hears"), [("yes please", True, LOOKED_UP), ("no thank you", False, LEFT)]
+)
+def test_a_spoken_call_with_the_local_provider(
+    spoken_desk: Worker, dial: Callable[[str], Call], answer: str, approved: bool, hears: str
+) -> None:
+    spoken_desk.forget_calls()
+    call = dial(spoken_desk.uri)
+    call_id = spoken_desk.next_call()
+    call.hears_said("Hello, this is the order desk. How can I help you?")
+    asked = call.say("what is the status of order one two three").now_ms
+    call.hears_said("Shall I look that order up for you?", after=asked)
+    call.waits(600)
+    answered = call.say(answer).now_ms
+    call.hears_said(hears, after=answered)
+    call.hang_up()
+    record = spoken_desk.record(call_id)
+    assert [(one["approved"], one["by"]) for one in record["approvals"]] == [(approved, "voice")]
+    assert [one["status"] for one in record["tool_calls"]] == ["ok" if approved else "declined"]
