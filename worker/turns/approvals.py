@@ -33,7 +33,7 @@ from worker.turns.events import (
 )
 from worker.turns.expectations import TABLE, Expect
 from worker.turns.floor import Floor, FloorEdge, Slot
-from worker.turns.state import OWN, TONE, TurnState
+from worker.turns.state import OWN, TurnState
 
 __all__ = ["ANSWER_S", "ASKINGS", "ApprovalTurns"]
 
@@ -90,6 +90,11 @@ class _Standing:
     played: bool = False
     turns: dict[str, _Turn] = field(default_factory=dict)
     """What the caller has said in this stage."""
+
+    def words_due(self) -> list[float]:
+        """By when the words of what the caller has said are to be known (s)."""
+        waited = [turn.ended for turn in self.turns.values() if turn.text is None]
+        return [ended + WORDS_S for ended in waited if ended is not None]
 
 
 class ApprovalTurns:
@@ -248,7 +253,7 @@ class ApprovalTurns:
         if state.floor is not Floor.CALLER:
             for turn in asked.turns.values():
                 turn.ended = now if turn.ended is None else turn.ended  # by our own ears
-        if any(turn.text is None and turn.ended + WORDS_S <= now for turn in asked.turns.values() if turn.ended):
+        if any(due <= now for due in asked.words_due()):
             return self._deaf(asked, now)
         if asked.turns:
             return self._weigh(asked, now)
@@ -265,9 +270,7 @@ class ApprovalTurns:
         asked, state = self._now, self._state
         if asked is None or not asked.ours or asked.stage is not _Stage.WANTED:
             return []
-        if not (state.slot.free and state.media and state.connected) or state.floor is not Floor.NOBODY:
-            return []
-        if state.playing not in (None, TONE):
+        if not (state.slot.free and state.media and state.connected and state.quiet):
             return []
         self._own += 1
         self._begin(asked, f"{OWN}question:{self._own}")
@@ -284,9 +287,7 @@ class ApprovalTurns:
         asked = self._now
         if asked is None:
             return []
-        times: list[float | None] = [
-            turn.ended + WORDS_S for turn in asked.turns.values() if turn.ended is not None and turn.text is None
-        ]
+        times: list[float | None] = [*asked.words_due()]
         if asked.stage is _Stage.HEARD and not asked.turns and self._state.floor is not Floor.CALLER:
             times.append(asked.since + ANSWER_S)
         return times
