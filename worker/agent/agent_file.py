@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from telephony.sip.number import matches, normal, normal_pattern
 from tools.define.approval import approvers_of
+from tools.mcp.server import McpServer, check_labels
+from worker.agent.faults import fault_line
 from worker.call_tools.durations import ABOUT
 from worker.call_tools.later import OFFERS, Way
 from worker.errors import AgentFileError
@@ -222,11 +224,23 @@ class Agent(_Table):
     fillers: AgentFillers = AgentFillers()
     limits: AgentLimits = AgentLimits()
     later: AgentLater = AgentLater()
+    mcp: tuple[McpServer, ...] = Field(default=(), description="MCP servers whose tools the agent has")
+
+    @field_validator("mcp")
+    @classmethod
+    def _each_label_once(cls, servers: tuple[McpServer, ...]) -> tuple[McpServer, ...]:
+        check_labels(servers)
+        return servers
+
+    def mcp_run_by(self, runner: Literal["offhook", "provider"]) -> tuple[McpServer, ...]:
+        """Return the servers whose tools we run, or those of which the provider's session is the client."""
+        return tuple(server for server in self.mcp if server.run_by == runner)
 
     @property
-    def tools_key(self) -> tuple[tuple[str, ...], float]:
+    def tools_key(self) -> tuple[tuple[str, ...], tuple[str, ...], float]:
         """Agents that are alike in this share a catalog."""
-        return self.tools.modules, self.limits.tool_seconds
+        labels = tuple(server.label for server in self.mcp_run_by("offhook"))
+        return self.tools.modules, labels, self.limits.tool_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +285,10 @@ class AgentFile:
         """Return the tool modules of all agents, each once, in order: what a tool worker loads."""
         return tuple(dict.fromkeys(module for agent in self.agents() for module in agent.tools.modules))
 
+    def mcp_servers(self) -> tuple[McpServer, ...]:
+        """Return the MCP servers of all agents, each once, in order: a label stands for one in the whole file."""
+        return tuple({server.label: server for agent in self.agents() for server in agent.mcp}.values())
+
 
 def load_agent_file(path: Path | None = None) -> AgentFile:
     """Read an agent file; None means the one that is shipped.
@@ -302,7 +320,21 @@ def parse_agent_file(raw: Mapping[str, Any], path: Path) -> AgentFile:
         if normal_pattern(found[-1].dialled) in {normal_pattern(other.dialled) for other in found[:-1]}:
             where = f"{path}: route[{number}].dialled"
             raise AgentFileError(f"{where}: {found[-1].dialled!r} has a route already")
-    return AgentFile(path, default, tuple(found))
+    agents = AgentFile(path, default, tuple(found))
+    _check_one_server_a_label(agents)
+    return agents
+
+
+def _check_one_server_a_label(agents: AgentFile) -> None:
+    """A job names its server by the label: the tool worker that takes it up doesn't know the route."""
+    servers = {server.label.lower(): server for server in agents.mcp_servers()}
+    for agent in agents.agents():
+        for server in agent.mcp:
+            if server != servers[server.label.lower()]:
+                raise AgentFileError(
+                    f"{agents.path}: mcp: the label {server.label} stands for two different servers: give one another"
+                    " label, or both the same keys (a route's [tools] allow and deny choose among the tools)"
+                )
 
 
 def _route(base: Mapping[str, Any], route: Mapping[str, Any], path: Path, where: str) -> Route:
@@ -329,7 +361,8 @@ def _agent(raw: Mapping[str, Any], path: Path, where: str) -> Agent:
         agent = Agent.model_validate(raw)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        raise AgentFileError([_line(detail, path, where) for detail in details]) from None
+        routes = () if where else ("route",)
+        raise AgentFileError([fault_line(detail, Agent, f"{path}: {where}", routes) for detail in details]) from None
     modules = tuple(_beside(module, path) for module in agent.tools.modules)
     hook = None if agent.tools.hook is None else _beside(agent.tools.hook, path)
     approval = {pattern: _beside(text, path) for pattern, text in agent.tools.approval.items()}
@@ -338,8 +371,17 @@ def _agent(raw: Mapping[str, Any], path: Path, where: str) -> Agent:
         update={
             "tools": agent.tools.model_copy(update={"modules": modules, "hook": hook, "approval": approval}),
             "fillers": agent.fillers.model_copy(update={"wav": wav}),
+            "mcp": tuple(_at_home(server, path) for server in agent.mcp),
         }
     )
+
+
+def _at_home(server: McpServer, path: Path) -> McpServer:
+    """A server's program runs in a folder that is taken from the agent file's; so are the files of rules."""
+    tools = {
+        name: one.model_copy(update={"approval": _beside(one.approval, path)}) for name, one in server.tools.items()
+    }
+    return server.model_copy(update={"cwd": str((path.parent / server.cwd).resolve()), "tools": tools})
 
 
 def _beside(module: str, path: Path) -> str:
@@ -348,23 +390,3 @@ def _beside(module: str, path: Path) -> str:
     if not separator or function[:1] not in ("", ":"):
         return module
     return str((path.parent / (file + ".py")).resolve()) + function
-
-
-def _line(detail: Any, path: Path, where: str) -> str:
-    keys = [str(key) for key in detail["loc"]]
-    place = f"{path}: {where}{'.'.join(keys)}"
-    if detail["type"] != "extra_forbidden":
-        message = detail["msg"].removeprefix("Value error, ")
-        return f"{place}: {message[:1].lower()}{message[1:]}, not {_shown(detail['input'])}"
-    model: Any = Agent
-    for key in keys[:-1]:
-        model = model.model_fields[key].annotation
-    allowed = [*model.model_fields, *(["route"] if model is Agent and not where else [])]
-    near = difflib.get_close_matches(keys[-1], allowed, 1)
-    hint = f"did you mean {near[0]}?" if near else f"allowed are: {', '.join(allowed)}"
-    return f"{place}: there is no such key; {hint}"
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

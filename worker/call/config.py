@@ -8,17 +8,15 @@ from typing import Any
 
 from tools.define.approval import APPROVED, Approval, Approvers, approvers_of, check_question, strictest
 from tools.define.spec import ToolSpec
-from tools.errors import ToolDefinitionError
 from tools.run.catalog import Catalog
 from worker.agent.agent_file import Agent, AgentFile
 from worker.call.canned import FillerMode, canned_voice, filler_mode, own_voice
 from worker.call_tools.durations import ABOUT, UsualTimes, filled, time_left
-from worker.call_tools.exposure import DESCRIBE_TOOL, LIST_TOOLS, RUN_TOOL, ToolView
-from worker.call_tools.functions import CALL_FUNCTIONS, TELL_LATER, tell_later_function
-from worker.call_tools.hook import load_hook
+from worker.call_tools.exposure import ToolView
+from worker.call_tools.functions import CALL_FUNCTIONS, tell_later_function
 from worker.call_tools.later import LaterWays, Way, offer_words
 from worker.call_tools.policy import ToolPolicy
-from worker.call_tools.reference import load_function
+from worker.call_tools.reference import policy_of
 from worker.realtime.base import Capabilities, Codec, SessionConfig
 from worker.turns.filler_voice import Fill, FillerConfig, Offer, Waiting
 from worker.turns.machine import END_CALL, TurnConfig
@@ -58,7 +56,8 @@ def prepare_canned(
     for agent in agents.agents():
         if (voice := canned_voice(agent, can)) is not None:
             fillers = filler_config(agent, tools[agent.tools.modules])
-            own = (text for some in fillers.tool_texts.values() for text in some)
+            own = [text for some in fillers.tool_texts.values() for text in some]
+            own += [text for server in agent.mcp for tool in server.tools.values() for text in tool.filler]
             offers = (words for ways in later.combinations(agent.later.ways) if (words := _offer(agent, ways)))
             voice.prepare((text for text in (*fillers.texts, *own, *offers) if ABOUT not in text), rate_hz)
 
@@ -73,15 +72,10 @@ def tool_policy(agent: Agent) -> ToolPolicy:
         deny=tools.deny,
         max_runs=tools.max_runs,
         max_runs_of=tools.max_runs_of,
-        approval={pattern: _approval(text) for pattern, text in tools.approval.items()},
+        approval={pattern: policy_of(text) for pattern, text in tools.approval.items()},
         questions=tools.questions,
         approval_s=tools.approval_seconds,
     )
-
-
-def _approval(text: str) -> Approval:
-    """A policy of the agent file: a text, or the operator's own function."""
-    return load_function(text, "tools.approval", ("call", "facts")) if ":" in text else text
 
 
 def written_down(agent: Agent) -> bool:
@@ -93,20 +87,29 @@ def written_down(agent: Agent) -> bool:
     return not off
 
 
-def approvals_of(agent: Agent, specs: Iterable[ToolSpec]) -> dict[str, Approvers | None]:
+def approvals_of(agent: Agent, own: Iterable[tuple[str, Approval]]) -> dict[str, Approvers | None]:
     """Return who approves the calls of an agent's tools, by the tool's name; None: a rule says so each time.
 
-    Only tools that the agent has, and that want an approval.
+    own: the tools' names, with their own policies. Only tools that the agent has, and that want an approval.
     """
     policy, found = tool_policy(agent), {}
-    for spec in specs:
-        if not policy.permits(spec.name):
+    for name, approval in own:
+        if not policy.permits(name):
             continue
-        given = [spec.approval, *policy.approvals_of(spec.name)]
+        given = [policy_of(approval), *policy.approvals_of(name)]
         fixed = strictest(approvers_of(one) for one in given if isinstance(one, str))
         if fixed != APPROVED or any(not isinstance(one, str) for one in given):
-            found[spec.name] = fixed if all(isinstance(one, str) for one in given) else None
+            found[name] = fixed if all(isinstance(one, str) for one in given) else None
     return found
+
+
+def approval_words(agent: Agent, tool: str, approval: Approval) -> str:
+    """Return who approves the calls of a tool with this policy of its own, as a list shows it."""
+    found = approvals_of(agent, [(tool, approval)])
+    if tool not in found:
+        return "never"
+    approvers = found[tool]
+    return "by rule" if approvers is None else " or ".join(sorted(approvers))
 
 
 def check_tools(agents: AgentFile, tools: Mapping[tuple[str, ...], Iterable[ToolSpec]]) -> None:
@@ -119,19 +122,12 @@ def check_tools(agents: AgentFile, tools: Mapping[tuple[str, ...], Iterable[Tool
         if agent.tools.hook is not None:
             load_hook(agent.tools.hook)
         _check_questions(agent, tools.get(agent.tools.modules, ()))
+        for one in (one for server in agent.mcp for one in server.tools.values()):
+            policy_of(one.approval)
     taken = {END_CALL, LIST_TOOLS, DESCRIBE_TOOL, RUN_TOOL, TELL_LATER, *(one["name"] for one in CALL_FUNCTIONS)}
     for spec in (spec for specs in tools.values() for spec in specs):
         if spec.name in taken:
             raise ToolDefinitionError(f"{spec.source}: {spec.name} is a function of every call: rename the tool")
-
-
-def approval_words(agent: Agent, spec: ToolSpec) -> str:
-    """Return who approves the calls of a tool of this agent, as a list shows it."""
-    found = approvals_of(agent, [spec])
-    if spec.name not in found:
-        return "never"
-    approvers = found[spec.name]
-    return "by rule" if approvers is None else " or ".join(sorted(approvers))
 
 
 def _check_questions(agent: Agent, specs: Iterable[ToolSpec]) -> None:

@@ -26,6 +26,7 @@ from tools.foreign import is_our_stop
 from worker.call_tools.approval import Decision, Wanted
 from worker.call_tools.approval_words import question_for, question_text
 from worker.call_tools.policy import ToolPolicy
+from worker.call_tools.reference import policy_of
 from worker.records.telemetry import Telemetry
 from worker.turns.events import ApprovalAnswered, ApprovalAwaited, ApprovalEnded
 
@@ -82,7 +83,8 @@ class Approvals:
 
         What is approved is this tool with these arguments, once: the same call again is asked for again.
         """
-        policies = [*wanted.policies, *(one for name in wanted.tools for one in self._policy.approvals_of(name))]
+        own = [policy_of(one) for one in wanted.policies]
+        policies = [*own, *(one for name in wanted.tools for one in self._policy.approvals_of(name))]
         rules = [one for one in policies if not isinstance(one, str)]
         fixed = strictest(approvers_of(one) for one in policies if isinstance(one, str))
         if not rules and fixed == APPROVED:

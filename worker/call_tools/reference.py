@@ -1,4 +1,4 @@
-"""Functions of the operator's, by `module:function` or `file.py:function`."""
+"""Functions of the operator's, by `module:function` or `file.py:function`: hooks, and rules for approvals."""
 
 from __future__ import annotations
 
@@ -11,9 +11,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from tools.define.approval import Approval
 from worker.errors import AgentFileError
 
-__all__ = ["load_function"]
+__all__ = ["load_function", "policy_of"]
+
+
+def policy_of(approval: Approval) -> Approval:
+    """Return a policy with its rule loaded, where it names one. Raises `AgentFileError`."""
+    if isinstance(approval, str) and ":" in approval:
+        return load_function(approval, "tools.approval", ("call", "facts"))
+    return approval
 
 
 @functools.cache

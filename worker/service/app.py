@@ -102,7 +102,7 @@ class App:
             Step("services of our own", self._start_services, self._embedded.stop, undo_s=12.0),
             Step("provider", self._prepare_provider),
             Step("canned fillers", self._prepare_fillers),
-            Step("tools", self._open_tools, self._tooling.close, undo_s=8.0),
+            Step("tools", self._open_tools, self._tooling.close, undo_s=10.0),
             Step("background tasks", self._start_background, self._background.stop, undo_s=8.0),
             Step("OFFHOOK_HTTP", self._start_http, self._stop_http),
             Step("switchboard", self._make_board, self._end_calls, undo_s=RECORDS_S + 8.0),
@@ -333,6 +333,9 @@ class App:
         ]
         if self.settings.sip_proxy is not None or self.settings.sip_registrar is not None:
             parts.append(self._registration())
+        if mcp := self._tooling.mcp():
+            words = "; ".join(f"{label}: {how}" for label, (_up, how) in mcp.items())
+            parts.append(Part("mcp", all(up for up, _how in mcp.values()), words, needed=False))
         return parts
 
     def _registration(self) -> Part:
