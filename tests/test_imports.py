@@ -267,9 +267,10 @@ def test_a_planted_cycle_is_found() -> None:
     ("command", "unwanted"),
     [
         ("import worker.cli", ("pjsua2", "openai", "rq", "redis", "numpy", "websockets", "aiohttp")),
-        ("import worker.service.run", ("pjsua2", "openai", "numpy", "scipy", "websockets", "aiohttp")),
+        ("import worker.service.run", ("pjsua2", "openai", "numpy", "scipy", "websockets", "aiohttp", "mcp")),
+        ("import worker.service.app", ("mcp", "jsonschema")),
         ("import telephony.resample", ("scipy",)),
-        ("import tools.worker.tool_worker", ("pjsua2", "openai", "websockets", "aiohttp", "numpy")),
+        ("import tools.worker.tool_worker", ("pjsua2", "openai", "websockets", "aiohttp", "numpy", "mcp")),
         ("import tools", ("rq", "redis", "pjsua2")),
     ],
 )

@@ -262,6 +262,7 @@ def _payload(step: Step, call: ToolRequest, now: float, deadline: float) -> dict
         "tool_call_id": call.tool_call_id,
         "caller": call.caller,
         "dialled": call.dialled,
+        **({"facts": dict(call.facts)} if call.facts else {}),
         "enqueued_at": now,
         "deadline": deadline,
         "not_after": deadline if step.spec.on_hangup == "cancel" else None,

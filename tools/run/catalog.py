@@ -387,4 +387,5 @@ def _orphan(call: _Running, channel: str | None) -> Orphan:
         hung_up_at=time.time(),
         channel=channel,
         arguments=request.arguments if channel == names.CALL_BACK else "",
+        facts=request.facts if channel == names.CALL_BACK else {},
     )

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from rq.job import Job
 from rq.timeouts import JobTimeoutException
 
-from tools.define.context import ToolContext
+from tools.define.context import ToolContext, invite_facts
 from tools.define.schema import values_of
 from tools.define.spec import ToolSpec
 from tools.errors import InvalidArguments, ToolError, ToolUnavailable
@@ -84,7 +84,7 @@ def attempt(kit: Kit, payload: Mapping[str, Any], job: Job) -> Outcome:
     try:
         values = _values(payload)
         arguments = spec.signature.bind_values(values)
-        kept_at = cache.key_of(spec, values, *_who(payload)) if spec.cache_s else None
+        kept_at = cache.key_of(spec, values, *_who(payload), _facts(payload)) if spec.cache_s else None
         if kept_at and (answer := cache.read(redis, kept_at)):
             return answer
         for parameter, needed in _needed(spec, payload).items():
@@ -197,6 +197,11 @@ def _who(payload: Mapping[str, Any]) -> tuple[str, str]:
     return str(payload.get("caller", "")), str(payload.get("dialled", ""))
 
 
+def _facts(payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = payload.get("facts")
+    return found if isinstance(found, dict) else {}
+
+
 def _needed(spec: ToolSpec, payload: Mapping[str, Any]) -> dict[str, str]:
     """Return parameter -> id of the job whose result it takes."""
     given = payload.get("needs")
@@ -224,6 +229,7 @@ def _context(kit: Kit, spec: ToolSpec, payload: Mapping[str, Any], job: Job) -> 
         tool_call_id=str(payload.get("tool_call_id", "")),
         caller=caller,
         dialled=dialled,
+        **invite_facts(_facts(payload)),
         deadline=number(payload, "deadline", math.inf),
         secrets=spec.secrets_from(kit.secrets),
         report=lambda text: _report(job.connection, job.id, text),

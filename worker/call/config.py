@@ -8,12 +8,14 @@ from typing import Any
 
 from tools.define.approval import APPROVED, Approval, Approvers, approvers_of, check_question, strictest
 from tools.define.spec import ToolSpec
+from tools.errors import ToolDefinitionError
 from tools.run.catalog import Catalog
 from worker.agent.agent_file import Agent, AgentFile
 from worker.call.canned import FillerMode, canned_voice, filler_mode, own_voice
 from worker.call_tools.durations import ABOUT, UsualTimes, filled, time_left
-from worker.call_tools.exposure import ToolView
-from worker.call_tools.functions import CALL_FUNCTIONS, tell_later_function
+from worker.call_tools.exposure import DESCRIBE_TOOL, LIST_TOOLS, RUN_TOOL, ToolView
+from worker.call_tools.functions import CALL_FUNCTIONS, TELL_LATER, tell_later_function
+from worker.call_tools.hook import load_hook
 from worker.call_tools.later import LaterWays, Way, offer_words
 from worker.call_tools.policy import ToolPolicy
 from worker.call_tools.reference import policy_of
@@ -139,12 +141,17 @@ def _check_questions(agent: Agent, specs: Iterable[ToolSpec]) -> None:
 
 
 def session_config(
-    agent: Agent, view: ToolView, later: Mapping[Way, str] | None = None, transcriber: str | None = None
+    agent: Agent,
+    view: ToolView,
+    later: Mapping[Way, str] | None = None,
+    transcriber: str | None = None,
+    *,
+    told: str = "",
 ) -> SessionConfig:
     """Return what the provider is told of the agent, and of the tools that the call is offered at the moment.
 
     later: the ways by which this caller may hear of a tool after the call. transcriber: the model that writes down the
-    caller's words, where the agent file names no other.
+    caller's words, where the agent file names no other. told: what the model is told of the call.
     """
     functions: list[Mapping[str, Any]] = list(view.functions)
     if any(spec.queued for spec in view.specs.values()):
@@ -154,7 +161,7 @@ def session_config(
     if agent.tools.end_call:
         functions.append(END_CALL_FUNCTION)
     return SessionConfig(
-        instructions=view.instructions(agent.instructions),
+        instructions=view.instructions("\n\n".join(filter(None, (agent.instructions, told)))),
         voice=agent.voice,
         tools=tuple(functions),
         language=agent.language.partition("-")[0].lower() or None,

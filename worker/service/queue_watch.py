@@ -93,6 +93,7 @@ class QueueWatch:
             tell = log.info if judged.answer == "ok" else log.warning
             tell("backlog", answer=judged.answer, wait_s=round(judged.wait_s, 1))
         self.up, self.judged = up, judged
+        self._metrics.redis_up.set(up)
         self._usual.queue_s = judged.wait_s
         self._metrics.tool_queue_wait.set(judged.wait_s)
 

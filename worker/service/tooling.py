@@ -97,9 +97,9 @@ class Tooling:
 
     def services(self, provider: Provider) -> Mapping[ToolsKey, Services]:
         """Return what calls share, by the tools of their agent."""
-        later = self._settings.later_ways()
+        later, prices = self._settings.later_ways(), self._settings.price_table()
         return {
-            key: Services(catalog, self._metrics, provider, usual=self._usual, later=later)
+            key: Services(catalog, self._metrics, provider, usual=self._usual, later=later, prices=prices)
             for key, catalog in self._catalogs.items()
         }
 
