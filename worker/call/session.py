@@ -15,7 +15,7 @@ from worker.agent.agent_file import Agent
 from worker.call.agent_voice import AgentVoice
 from worker.call.answering import Answering, Begin, LeaveMessage, Step
 from worker.call.audio import Uplink
-from worker.call.canned import CannedFillers, canned_voice
+from worker.call.canned import CannedFillers, OwnQuestions, canned_voice, own_voice
 from worker.call.conversation import Conversation
 from worker.call.digits import DigitBuffer
 from worker.call.ears import Ears
@@ -23,7 +23,7 @@ from worker.call.hangup import MESSAGE_LEFT, HangUp
 from worker.call.info import CallInfo, PhoneLine, Services
 from worker.call.media import CallMedia
 from worker.call.remote import RemoteTools
-from worker.call.remote_servers import asks_nobody
+from worker.call.remote_servers import wanted_of
 from worker.call.sounds import APOLOGY, OWN_WORDS, load_prompt
 from worker.call.transcript import Transcript
 from worker.call_tools.offer import ToolOffer
@@ -74,16 +74,19 @@ class CallSession:
         self._transcript = Transcript(call, self._conversation.history, self._media.playout)
         self._voice = AgentVoice(call, machine, self._media, self._conversation, self._transcript, self._feed)
         self._tools = ToolCalls(call, tools.tools, machine.pending, self._feed)
+        self.approvals = self._tools.approvals
         self._remote = RemoteTools(
             call,
             self._conversation,
             tools.tools.usual,
             self._feed,
-            unasked=lambda label, name: asks_nobody(agent, label, name),
+            approvals=self.approvals,
+            wanted=lambda ask: wanted_of(agent, ask),
         )
         self._canned = self._canned_fillers()
         self._answering: Answering | None = None
         """Listens for who answers a call of ours."""
+        self._questions = OwnQuestions(own_voice(agent), machine, self._media, call.log, self._feed)
         self._answered: float | None = None
         self._flows = False
         """Audio flows both ways."""
@@ -117,6 +120,8 @@ class CallSession:
             turn.TellModel: self._conversation.tell_model,
             turn.PlayTone: lambda command: self._media.playout.play_tone(),
             turn.OwnWords: self._speak_own,
+            turn.AskOurselves: self._questions.ask,
+            turn.ApprovalAnswered: self.approvals.answered,
             turn.NewSession: lambda command: self._link.recycle(command.reason),
             turn.Unmet: self._transcript.unmet,
             turn.CancelResponse: self._conversation.cancel_response,
@@ -168,7 +173,10 @@ class CallSession:
         return True
 
     def digit(self, digit: str) -> None:
-        """The caller typed a digit."""
+        """The caller typed a digit: an answer to a question of ours, or a word to the model."""
+        if self.machine.takes_keys:
+            self._feed(turn.CallerPressed(digit))
+            return
         self._typed(self._digits.add(digit, self._clock()))
         self._due = min(self._due, self._digits.due)
 
@@ -391,7 +399,9 @@ class CallSession:
     async def close(self) -> None:
         """Give back what the call held; a tool that is not to be cancelled goes on without the caller."""
         self.offer.end()
+        self._questions.end()
         if self._canned is not None:
             self._canned.end()
         await self._link.close()
+        await self._remote.close()
         await self._tools.close()
