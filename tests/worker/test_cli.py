@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import os
 import signal
@@ -216,6 +217,59 @@ def test_tools_lists_names_modes_and_first_lines(run, monkeypatch, bare_environm
     code, out, _ = run("tools")
     assert code == 0
     assert out.splitlines() == ["add   auto    Add two numbers.", "fail  queued  Always break."]
+
+
+REMOTE = """
+[[mcp]]
+label = "shop"
+command = "{python}"
+args = ["{server}", "stdio", "{folder}"]
+[mcp.tools.pay]
+approval = "caller"
+[mcp.tools.count]
+mode = "inline"
+[[mcp]]
+label = "away"
+url = "http://127.0.0.1:1/mcp"
+[[mcp]]
+label = "mail"
+run_by = "provider"
+connector_id = "connector_gmail"
+allowed_tools = ["send"]
+tools.send.approval = "key"
+"""
+
+
+def test_tools_lists_remote_ones_with_server_and_approval_and_runs_them(
+    run, monkeypatch, bare_environment: Path, tmp_path: Path
+) -> None:
+    from tests.tools.mcp.rig import PROGRAM
+
+    remote = REMOTE.format(python=sys.executable, server=PROGRAM, folder=tmp_path)
+    bare_environment.write_text(bare_environment.read_text() + remote)
+    monkeypatch.setenv("OFFHOOK_AGENT", str(bare_environment))
+    code, out, err = run("tools", "list")
+    lines = [line.split(maxsplit=4) for line in out.splitlines()]
+    assert code == 0 and ["add", "auto", "-", "never", "Add two numbers."] in lines
+    assert ["shop__pay", "queued", "shop", "caller", "Pay."] in lines
+    assert ["shop__count", "inline", "shop", "never", "Count."] in lines
+    assert ["mail__send", "provider", "mail", "key", "by the provider, at connector_gmail"] in lines
+    assert "offhook: mcp away at http://127.0.0.1:1/mcp can't be reached" in err
+    code, out, _ = run("tools", "run", "shop__count", '{"of": "4"}')
+    assert (code, json.loads(out)) == (0, {"result": 5})
+    code, out, _ = run("tools", "describe", "shop__pay")
+    assert json.loads(out)["source"] == "mcp shop:pay" and json.loads(out)["effects"] == "once"
+
+
+def test_an_mcp_server_without_the_sdk_says_what_to_install(run, monkeypatch, bare_environment: Path) -> None:
+    bare_environment.write_text('[[mcp]]\nlabel = "shop"\nurl = "http://127.0.0.1:1/mcp"\n')
+    monkeypatch.setenv("OFFHOOK_AGENT", str(bare_environment))
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "mcp" else found(name))
+    line = "offhook: mcp shop needs the MCP SDK: install it with `uv sync --group mcp`\n"
+    assert run("tools", "list") == (1, "", line)
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
+    assert run("tool-worker") == (1, "", line)
 
 
 def test_tools_late_needs_the_redis_of_the_workers(run, monkeypatch: pytest.MonkeyPatch) -> None:

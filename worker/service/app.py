@@ -27,6 +27,7 @@ from worker.records.metrics import Metrics
 from worker.records.record import CallRecord, Observer
 from worker.service.background import Background
 from worker.service.call_backs import CallBacks
+from worker.service.certificate import certificate_part, watch_certificate
 from worker.service.checks import sip_refused, tell_beside
 from worker.service.governor import Governor
 from worker.service.http import HttpEndpoint, Part, start_http
@@ -244,6 +245,7 @@ class App:
     async def _begin_load(self) -> None:
         self._load.begin()
         self._background.run("load watch", self._load.run())
+        self._background.run("certificate", watch_certificate(self.settings.tls_settings()))
         if self._reload:
             self._background.run("reload", Reloader(self.settings, self._loaded, self._use).run())
 
@@ -347,6 +349,8 @@ class App:
         ]
         if self._registers:
             parts.append(self._registration())
+        if (certificate := certificate_part(self.settings.tls_settings())) is not None:
+            parts.append(certificate)
         if mcp := self._tooling.mcp():
             words = "; ".join(f"{label}: {how}" for label, (_up, how) in mcp.items())
             parts.append(Part("mcp", all(up for up, _how in mcp.values()), words, needed=False))
