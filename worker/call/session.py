@@ -182,6 +182,7 @@ class CallSession:
 
     def hung_up(self, by: str, reason: str) -> None:
         """The call is over on the wire."""
+        self._transcript.session_over()
         outcome = self._hangup.outcome(by, answered=self._answered is not None)
         self.recorder.ended(self._call.now_ms, outcome, self._hangup.reason or f"{by}: {reason}".rstrip(": "))
         self.ended.set()
