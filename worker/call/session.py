@@ -180,6 +180,14 @@ class CallSession:
         self._typed(self._digits.add(digit, self._clock()))
         self._due = min(self._due, self._digits.due)
 
+    def said(self, text: str) -> None:
+        """The caller wrote this in place of speaking (`worker.console`): it interrupts nobody, and wants an answer."""
+        key = self._conversation.wrote(text)
+        self.recorder.turn_started(self._call.now_ms, "caller", key)
+        self.recorder.turn_text(key, text)
+        self.recorder.turn_ended(self._call.now_ms, key)
+        self._feed(turn.CallerTyped())
+
     def say_goodbye(self, reason: str) -> None:
         """End the call politely: say the agent's goodbye, then hang up."""
         self._feed(turn.GoodbyeWanted(self.agent.goodbye, reason))
@@ -190,6 +198,7 @@ class CallSession:
 
     def hung_up(self, by: str, reason: str) -> None:
         """The call is over on the wire."""
+        self._transcript.session_over()
         outcome = self._hangup.outcome(by, answered=self._answered is not None)
         self.recorder.ended(self._call.now_ms, outcome, self._hangup.reason or f"{by}: {reason}".rstrip(": "))
         self.ended.set()

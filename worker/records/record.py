@@ -111,7 +111,9 @@ class UsageRecord(BaseModel):
     input_audio_tokens: int = Field(default=0, description="how many of the input were audio")
     output_audio_tokens: int = Field(default=0, description="how many of the output were audio")
     cached_audio_tokens: int = Field(default=0, description="how many of the cached ones were audio")
-    seconds: float = Field(default=0.0, description="of audio, where that is billed in place of tokens")
+    seconds: float = Field(
+        default=0.0, description="of audio or of sessions, where these are billed in place of tokens"
+    )
 
 
 class CostRecord(BaseModel):
