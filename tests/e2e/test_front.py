@@ -129,7 +129,7 @@ def test_a_caller_on_hold_hears_the_rest_through_the_relay(
 def test_srtp_outside_is_rtp_inside(
     front: Front, pair: tuple[Worker, Worker], provider: Provider, own_folder: Path
 ) -> None:
-    phone = Phone(own_folder, srtp="required").ready()
+    phone = Phone(own_folder, srtp="required", srtp_keys="plain").ready()
     try:
         heard_both_ways(phone.dial(front.uri), provider)
     finally:
@@ -160,3 +160,22 @@ def test_who_can_not_be_reached_or_may_not_be_gets_no_calls(
     time.sleep(1.5)  # one OPTIONS
     assert not any(flags.startswith("A") for flags, _ in front.destinations().values())
     sipp("refused_503", front.target).finish()
+
+
+def test_a_stranger_vouches_for_nobody(front: Front, start_behind: Callable[..., Worker]) -> None:
+    """With no list of addresses anybody may call. The worker believes the proxy, which passes no such word on."""
+    worker = start_behind().ready()
+    front.in_rotation(1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind((OUTER, 0))
+        host, port = sock.getsockname()
+        sdp = f"v=0\r\no=- 1 1 IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\n"
+        text = (
+            f"INVITE sip:desk@{OUTER} SIP/2.0\r\nVia: SIP/2.0/UDP {host}:{port};branch=z9hG4bK{uuid.uuid4().hex}\r\n"
+            f"From: <sip:stranger@{host}>;tag=1\r\nTo: <sip:desk@{OUTER}>\r\nCall-ID: {uuid.uuid4().hex}\r\n"
+            f"CSeq: 1 INVITE\r\nContact: <sip:stranger@{host}:{port}>\r\nMax-Forwards: 70\r\n"
+            f"P-Asserted-Identity: <sip:+4930999@bank.example>\r\nDiversion: <sip:+4930555@bank.example>\r\n"
+            f"Content-Type: application/sdp\r\nContent-Length: {len(sdp)}\r\n\r\n{sdp}"
+        )
+        sock.sendto(text.encode(), (OUTER, int(front.target.rpartition(":")[2])))
+        assert worker.wait_log("call")["caller"] == "stranger"

@@ -13,24 +13,38 @@ from pathlib import Path
 
 from tools.define.loading import load_tools
 from tools.define.spec import ToolSpec
+from tools.mcp.server import check_servers
 from tools.queue.queued import QueuedRunner
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
 from worker.agent.agent_file import AgentFile
+from worker.agent.remote import check_mcp_installed
 from worker.call.config import check_tools
+from worker.call.remote_servers import check_remote
 from worker.embedded.services import redis_program
 from worker.errors import HostError, SettingsError
 from worker.installed import remedy
 from worker.settings.settings import Settings
 
-__all__ = ["Catalogs", "Loaded", "ToolsKey", "check_programs", "check_recordings", "load_tools_of", "make_catalogs"]
+__all__ = [
+    "NOT_YET",
+    "Catalogs",
+    "Loaded",
+    "ToolsKey",
+    "check_programs",
+    "check_recordings",
+    "load_tools_of",
+    "make_catalogs",
+]
 
 NO_REDIS = "redis://localhost"
 """A queue for a catalog that is only looked at: nothing connects to it."""
+NOT_YET = "ws://127.0.0.1/v1"
+"""The local realtime server, before it runs."""
 SPEECH = ("pocketsphinx", "espeakng_loader")
 """What the local realtime server hears and speaks with."""
 
-ToolsKey = tuple[tuple[str, ...], float]
+ToolsKey = tuple[tuple[str, ...], tuple[str, ...], float]
 """`Agent.tools_key`."""
 Catalogs = dict[ToolsKey, Catalog]
 
@@ -49,7 +63,7 @@ class Loaded:
 
 
 def make_catalogs(loaded: Loaded, inline: InlineRunner, queue: QueuedRunner) -> Catalogs:
-    """Return the catalog of each agent; agents with the same tools and bounds share one.
+    """Return the catalog of each agent; agents with the same tools and bounds share one. Remote tools come later.
 
     Raises `ToolDefinitionError` for two tools of one name, needs that can't be met, and a missing secret.
     """
@@ -66,16 +80,29 @@ def make_catalogs(loaded: Loaded, inline: InlineRunner, queue: QueuedRunner) -> 
 def load_tools_of(settings: Settings, agents: AgentFile) -> Loaded:
     """Load the tools with all that they need; where a tool worker is a child of ours, what it needs as well.
 
-    Raises AgentFileError, SettingsError or ToolDefinitionError.
+    Raises AgentFileError, SettingsError or ToolDefinitionError, HostError where MCP servers need what isn't installed.
     """
+    check_mcp_installed(agents)
     tools = {agent.tools.modules: load_tools(agent.tools.modules) for agent in agents.agents()}
     loaded = Loaded(agents, tools, settings.secrets_for_tools())
     check_tools(agents, tools)
+    for agent in agents.agents():
+        check_servers(agent.mcp, tools[agent.tools.modules], loaded.secrets)
+    _check_remote(settings, agents)
     make_catalogs(loaded, InlineRunner(), QueuedRunner(settings.queue_settings(NO_REDIS)))
     if settings.needs_embedded_redis():
         for spec in loaded.specs():
             spec.secrets_from(loaded.secrets)
     return loaded
+
+
+def _check_remote(settings: Settings, agents: AgentFile) -> None:
+    """Whether the provider runs the MCP servers that it is to run. Raises AgentFileError."""
+    if any(agent.mcp_run_by("provider") for agent in agents.agents()):
+        from worker.realtime.choose import codec_for
+
+        provider = settings.provider(NOT_YET)
+        check_remote(agents, provider.name, codec_for(provider).capabilities)
 
 
 def check_recordings(settings: Settings) -> None:
