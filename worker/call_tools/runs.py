@@ -8,17 +8,21 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tools.define.schema import values_of
+from tools.errors import InvalidArguments
 from tools.run.catalog import Catalog
 from tools.tool_call.outcome import Outcome, failure
 from tools.tool_call.request import ToolRequest
+from worker.call_tools.approval import Wanted, words_for_model
 from worker.call_tools.approvals import Approvals
 from worker.call_tools.durations import UsualTimes
 from worker.call_tools.functions import CallFunctions
 from worker.call_tools.later import Way
 from worker.call_tools.view import CallView
+from worker.realtime.remote import remote_name
 from worker.records.record import CONTINUES
 from worker.records.telemetry import Telemetry
-from worker.turns.events import CancelTool, ResultsTold, StartTool, ToolFinished, ToolProgress
+from worker.turns.events import AskApproval, CancelTool, ResultsTold, StartTool, ToolFinished, ToolProgress
 from worker.turns.pending import PendingTools
 
 __all__ = ["CallTools", "ToolCalls"]
@@ -80,6 +84,24 @@ class ToolCalls:
     def cancel(self, command: CancelTool) -> None:
         """Stop a tool call into which the caller has spoken; returns at once, its outcome comes as any other."""
         self._begin(self._cancel(command.tool_call_id))
+
+    def approve_remote(self, command: AskApproval, policy: str, answer: Callable[[bool, str], None]) -> None:
+        """Ask for a call that the provider wants to make; returns at once. policy: the server's for this tool."""
+        self._begin(self._approve_remote(command, policy, answer))
+
+    async def _approve_remote(self, command: AskApproval, policy: str, answer: Callable[[bool, str], None]) -> None:
+        try:
+            arguments = values_of(command.arguments)
+        except InvalidArguments as error:
+            answer(False, str(error))
+            return
+        name = remote_name(command.label, command.name)
+        summary = command.name.replace("_", " ").replace("-", " ")
+        wanted = Wanted(
+            tool_call_id=command.approval_id, tools=(name,), arguments=arguments, policies=(policy,), summary=summary
+        )
+        decision = await self.approvals.decide(wanted)
+        answer(decision.approved, "" if decision.approved else words_for_model(decision))
 
     def told(self, command: ResultsTold) -> None:
         """The caller begins to hear how these ended: nothing is owed of them any more. Returns at once."""

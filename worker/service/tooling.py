@@ -10,6 +10,7 @@ from tools.mcp.server import McpServer
 from tools.queue.backlog import Judged
 from tools.queue.queued import QueuedRunner
 from tools.run.inline import InlineRunner
+from worker.call.remote_servers import remote_servers
 from worker.call.session import Services
 from worker.call_tools.durations import UsualTimes
 from worker.realtime.provider import Provider
@@ -98,8 +99,11 @@ class Tooling:
     def services(self, provider: Provider) -> Mapping[ToolsKey, Services]:
         """Return what calls share, by the tools of their agent."""
         later, prices = self._settings.later_ways(), self._settings.price_table()
+        remote = remote_servers(self._loaded.agents.mcp_servers(), self._loaded.secrets)
         return {
-            key: Services(catalog, self._metrics, provider, usual=self._usual, later=later, prices=prices)
+            key: Services(
+                catalog, self._metrics, provider, usual=self._usual, later=later, prices=prices, remote=remote
+            )
             for key, catalog in self._catalogs.items()
         }
 

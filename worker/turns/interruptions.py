@@ -87,7 +87,8 @@ class Interruptions:
     def _cancel(self, tools: list[PendingTool]) -> list[Command]:
         """Stop those of these tools that may be stopped so, each once."""
         names = self._state.config.cancelled_by_barge_in
-        stopped = [tool for tool in tools if tool.name in names and not (tool.cancelled or tool.awaits)]
+        apart = [tool for tool in tools if tool.cancelled or tool.awaits or tool.remote]
+        stopped = [tool for tool in tools if tool.name in names and tool not in apart]
         for tool in stopped:
             tool.cancelled = True
         return [CancelTool(tool.tool_call_id) for tool in stopped]

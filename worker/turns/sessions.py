@@ -5,8 +5,9 @@ from __future__ import annotations
 from worker.realtime import base
 from worker.turns.approvals import ApprovalTurns
 from worker.turns.events import Command, Purpose
-from worker.turns.floor import Floor, FloorEdge
+from worker.turns.floor import Floor, FloorEdge, Slot
 from worker.turns.interruptions import Interruptions
+from worker.turns.remote import RemoteTurns
 from worker.turns.state import TurnState
 from worker.turns.tools import ToolTurns
 
@@ -17,10 +18,16 @@ class SessionTurns:
     """What begins and ends with a session."""
 
     def __init__(
-        self, state: TurnState, tools: ToolTurns, interruptions: Interruptions, approvals: ApprovalTurns
+        self,
+        state: TurnState,
+        tools: ToolTurns,
+        remote: RemoteTurns,
+        interruptions: Interruptions,
+        approvals: ApprovalTurns,
     ) -> None:
         self._state = state
         self._tools = tools
+        self._remote = remote
         self._interruptions = interruptions
         self._approvals = approvals
         self._greeted = False
@@ -30,6 +37,7 @@ class SessionTurns:
         state = self._state
         state.connected = True
         state.waiting.reset(now)
+        self._remote.session_ready(now, resumed=event.resumed)
         if not self._greeted and state.config.greeting:
             state.owed.want_first(Purpose.GREETING, state.config.greeting)
         self._greeted = True
@@ -37,15 +45,16 @@ class SessionTurns:
 
     def connection_lost(self, event: base.ConnectionLost, now: float) -> list[Command]:
         """There is none any more."""
-        self.lost(now)
-        return []
+        return self.lost(now)
 
-    def lost(self, now: float) -> None:
+    def lost(self, now: float) -> list[Command]:
         """Nothing of the session's comes any more; what it owed is owed by the next one."""
         state = self._state
         state.connected = False
-        if state.slot.lost(now):
+        stood = state.slot.state is Slot.ACTIVE and state.pending.remote_of(state.slot.response_id)
+        if state.slot.lost(now) and not stood:  # else what became of its call is owed, and nothing more
             state.owed.want_again()
+        commands = self._remote.session_lost()
         self._tools.session_lost()
         self._interruptions.session_lost()
         self._approvals.session_lost(now)
@@ -55,3 +64,4 @@ class SessionTurns:
             state.move_floor(FloorEdge.CALLER_STOPPED)
             if not state.asking:
                 state.owed.want(Purpose.RESUME)
+        return commands
