@@ -20,7 +20,8 @@ QUESTION = "what is the status of order four two seven"
 RESULT = "Order four two seven is shipped with DHL, and arrives on Thursday."
 FILLER = "Let me ask the warehouse."
 SORRY = "I am sorry, I could not look up order four two seven. Please try again later."
-FAILED = "I am sorry, I could not find that out. Please try again later."
+LEFT = "All right, then I leave it at that."
+QUESTION_OF_OURS = "Shall I look that order up for you?"
 UNABLE = "I am sorry, I can't do that here."
 GREETING = "Hello, this is the order desk. How can I help you?"
 AGENT = """
@@ -33,6 +34,9 @@ run_by = "provider"
 url = "{url}"
 authorization = "DESK_TOKEN"
 {more}
+
+[tools.questions]
+desk__order_status = "{question}"
 
 [mcp.tools.order_status]
 filler = "{filler}"
@@ -70,7 +74,9 @@ def start(redis: RedisServer, tmp_path: Path) -> Iterator[Callable[..., Desk]]:
         dialogue.write_text(DEFAULT.read_text() + f"\n[faults]\n{faults}\n")
         provider = RealtimeServer(dialogue).ready()
         agent = tmp_path / "agent.toml"
-        agent.write_text(AGENT.format(greeting=GREETING, url=server.url, filler=FILLER, more=more))
+        agent.write_text(
+            AGENT.format(greeting=GREETING, url=server.url, filler=FILLER, question=QUESTION_OF_OURS, more=more)
+        )
         own = {"REDIS_URL": redis.url, "OFFHOOK_AGENT": agent, "OFFHOOK_LOG_LEVEL": "debug", **SECRETS}
         own |= {"OFFHOOK_REALTIME": "gateway", "OFFHOOK_REALTIME_URL": provider.url, "OPENAI_API_KEY": "any"}
         worker = Worker(tmp_path / "records", **own)
@@ -164,16 +170,23 @@ def test_a_call_that_fails_is_told(start: Callable[..., Desk], dial: Callable[[s
     assert calls_of(ended(call, desk, call_id)) == [("desk__order_status", "provider", "failed")]
 
 
-def test_an_approval_that_nobody_gives_is_a_no(start: Callable[..., Desk], dial: Callable[[str], Call]) -> None:
+@pytest.mark.parametrize(("answer", "approved", "hears"), [("yes please", True, RESULT), ("no thank you", False, LEFT)])
+def test_a_call_that_the_provider_asks_about_is_the_callers_to_approve(
+    start: Callable[..., Desk], dial: Callable[[str], Call], answer: str, approved: bool, hears: str
+) -> None:
     desk = start(more='require_approval = "always"')
     call, call_id = greeted(dial, desk)
     asked = ask(call, lambda: desk.worker.logged("mcp_approval_wanted"))
-    call.hears_said(FILLER, after=asked, likeness=ROUGHLY)
-    call.hears_said(FAILED, after=asked, likeness=ROUGHLY, within=60)
+    call.hears_said(QUESTION_OF_OURS, after=asked, likeness=ROUGHLY)
+    call.waits(600)
+    answered = call.say(answer).now_ms
+    call.hears_said(hears, after=answered, likeness=ROUGHLY)
     record = ended(call, desk, call_id)
-    assert calls_of(record) == [("desk__order_status", "provider", "declined")]
-    assert ("approval", "declined") in [(one["expected"], one["then"]) for one in record["unmet"]]
-    assert desk.mcp.lines("calls") == [], "it never ran"
+    assert [(one["tool"], one["approved"], one["by"]) for one in record["approvals"]] == [
+        ("desk__order_status", approved, "voice")
+    ]
+    assert calls_of(record) == [("desk__order_status", "provider", "ok" if approved else "declined")]
+    assert desk.mcp.lines("calls") == ["427"] * approved
 
 
 def test_a_session_lost_in_mid_call_is_told_everything_anew(
@@ -197,7 +210,7 @@ def test_a_session_lost_in_mid_call_is_told_everything_anew(
 
 def test_a_provider_that_runs_none_is_refused_at_the_start(offhook: Callable[..., Any], tmp_path: Path) -> None:
     agent = tmp_path / "agent.toml"
-    agent.write_text(AGENT.format(greeting="", url="http://127.0.0.1:9/mcp", filler=FILLER, more=""))
+    agent.write_text(AGENT.format(greeting="", url="http://127.0.0.1:9/mcp", filler=FILLER, question="", more=""))
     settings = {"OFFHOOK_AGENT": agent, "OFFHOOK_REALTIME": "gemini", "GEMINI_API_KEY": "any", **SECRETS}
     code, out, err = offhook("serve", **settings)
     wanted = 'mcp desk: run_by = "provider", but gemini runs no MCP servers; write run_by = "offhook"'
