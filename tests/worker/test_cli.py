@@ -14,7 +14,18 @@ from worker import cli
 from worker.agent.agent_file import AgentFileError
 from worker.errors import HostError, SettingsError
 
-COMMANDS = ("demo", "serve", "dial", "tool-worker", "realtime-server", "check", "dashboard", "tools", "agent")
+COMMANDS = (
+    "demo",
+    "serve",
+    "dial",
+    "tool-worker",
+    "realtime-server",
+    "check",
+    "dashboard",
+    "tools",
+    "agent",
+    "console",
+)
 
 TOOLS = '''
 from tools import tool

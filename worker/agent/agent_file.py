@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from telephony.sip.facts import InviteFacts
 from tools.define.approval import approvers_of
@@ -188,6 +188,22 @@ class AgentLater(_Table):
         return {language: cls._known_offers(some) for language, some in words.items()}
 
 
+class AgentOutbound(_Table):
+    """What becomes of a call of ours, by who answers it."""
+
+    screen: bool = Field(default=True, description="whether it is listened for who answers before the agent speaks")
+    on_machine: Literal["hang_up", "message", "go_on"] = Field(
+        default="hang_up", description="hang_up; message: leave `message` after the beep; go_on: as with a person"
+    )
+    message: str = Field(default="", description="left on an answering machine, which anybody may hear")
+
+    @model_validator(mode="after")
+    def _message_to_leave(self) -> AgentOutbound:
+        if self.on_machine == "message" and not self.message:
+            raise ValueError('on_machine = "message" needs message = "what is left on the machine"')
+        return self
+
+
 class AgentLimits(_Table):
     """Time limits of a call."""
 
@@ -232,6 +248,7 @@ class Agent(_Table):
     fillers: AgentFillers = AgentFillers()
     limits: AgentLimits = AgentLimits()
     later: AgentLater = AgentLater()
+    outbound: AgentOutbound = AgentOutbound()
     mcp: tuple[McpServer, ...] = Field(default=(), description="MCP servers whose tools the agent has")
 
     @field_validator("tell")

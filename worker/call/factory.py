@@ -7,6 +7,7 @@ from typing import Any
 
 from tools.queue.store.late import LateResult
 from worker.agent.agent_file import Agent
+from worker.call.answering import Answering
 from worker.call.audio import session_format
 from worker.call.config import session_config, tool_policy, turn_config, written_down
 from worker.call.info import PhoneLine, Services
@@ -68,6 +69,8 @@ def make_session(
         orphan = brings.orphan
         note = CALLED_BACK.format(what=orphan.summary, opening=opening(agent))
         session.bring(orphan.tool_call_id, orphan.tool, orphan.arguments or "{}", brings.output, note)
+    if info.outbound and agent.outbound.screen:
+        session.screen(Answering(agent.outbound, private=brings is not None))
     return session
 
 

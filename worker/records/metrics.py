@@ -79,6 +79,9 @@ class Metrics:
         self.realtime_lost_total = counter("realtime_lost_total", "Realtime connections lost in a call.")
         tokens = "Tokens that responses took, by kind; of the input were cached, of those cached_audio."
         self.realtime_tokens_total = counter("realtime_tokens_total", tokens, "kind")
+        self.realtime_session_seconds_total = counter(
+            "realtime_session_seconds_total", "How long realtime sessions were open, all calls together."
+        )
         self.transcription_tokens_total = counter(
             "transcription_tokens_total", "Tokens that writing down the callers' words took, by kind.", "kind"
         )

@@ -15,7 +15,8 @@ from typing import Literal
 from pydantic import BaseModel, Field, JsonValue
 
 Who = Literal["caller", "agent", "filler"]
-CallOutcome = Literal["completed", "abandoned", "rejected", "failed", "drained", "limit"]
+CallOutcome = Literal["completed", "abandoned", "rejected", "failed", "drained", "limit", "machine"]
+AnsweredBy = Literal["person", "machine", "silence"]
 
 MOST_ERRORS, LONGEST_ERROR = 200, 1000
 """Lines of a record, and characters of each: a provider that sends errors without end fills no memory and no disk."""
@@ -32,6 +33,7 @@ OUTCOMES: dict[CallOutcome, str] = {
     "failed": "the provider, the network or we ourselves broke off",
     "drained": "the worker was stopped and the call reached its bound",
     "limit": "the call reached the agent's time limit",
+    "machine": "an answering machine took a call of ours, or nobody spoke there",
 }
 
 
@@ -109,7 +111,9 @@ class UsageRecord(BaseModel):
     input_audio_tokens: int = Field(default=0, description="how many of the input were audio")
     output_audio_tokens: int = Field(default=0, description="how many of the output were audio")
     cached_audio_tokens: int = Field(default=0, description="how many of the cached ones were audio")
-    seconds: float = Field(default=0.0, description="of audio, where that is billed in place of tokens")
+    seconds: float = Field(
+        default=0.0, description="of audio or of sessions, where these are billed in place of tokens"
+    )
 
 
 class CostRecord(BaseModel):
@@ -136,6 +140,9 @@ class CallRecord(BaseModel):
     heard_by_caller: list[str] = Field(default=[], description="what the caller's own recogniser understood")
     recording: str | None = None
     reason: str = Field(default="", description="why the call ended")
+    answered_by: AnsweredBy | None = Field(
+        default=None, description="who answered a call of ours, by its sound and words; None: not listened for"
+    )
     errors: list[str] = Field(default=[], description="what went wrong on the way, in order")
     approvals: list[ApprovalRecord] = Field(default=[], description="of tool calls, in order; the first 200")
     unmet: list[UnmetRecord] = Field(default=[], description="what the provider owed, in order; the first 200")

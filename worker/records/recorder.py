@@ -16,6 +16,7 @@ from worker.records.record import (
     MOST_ERRORS,
     MOST_UNMET,
     Answered,
+    AnsweredBy,
     ApprovalRecord,
     ApprovalTold,
     BargedIn,
@@ -83,6 +84,7 @@ class Recorder:
     display_name: str = ""
     diverted_from: tuple[str, ...] = ()
     calls_back: str | None = None
+    answered_by: AnsweredBy | None = None
     recording: str | None = None
     errors: list[str] = field(default_factory=list)
     heard_by_caller: list[str] = field(default_factory=list)
@@ -313,6 +315,7 @@ class Recorder:
             heard_by_caller=self.heard_by_caller,
             recording=self.recording,
             reason=reason,
+            answered_by=self.answered_by,
             errors=self.errors,
             approvals=list(self._approvals.values()),  # these, too: a hang-up is the answer to what waits
             unmet=self._unmet,

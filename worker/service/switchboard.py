@@ -171,7 +171,7 @@ class Switchboard:
             bridge = self._endpoint.bridge(call_id)
             if bridge is None:
                 raise ConnectionError(f"{uri}: the call ended before it began")
-            session = self._begin(CallInfo(call_id, "", uri), bridge, "", outbound=True, make=make)
+            session = self._begin(CallInfo(call_id, "", uri, outbound=True), bridge, "", outbound=True, make=make)
             for early_id, event in tuple(self._early):
                 if early_id == call_id:
                     self.on_event(event)
