@@ -271,10 +271,10 @@ def dashboard(
 
 def _tool_names(begun: str) -> list[str]:
     """The tools of the agent file that begin so; none where they can't be read: a shell that completes has no place
-    for that.
+    for that, and no time to ask MCP servers.
     """
     try:
-        return [spec.name for spec in _load_tools() if spec.name.startswith(begun)]
+        return [spec.name for spec in _load_tools(ask=False) if spec.name.startswith(begun)]
     except Exception:
         return []
 
@@ -389,8 +389,8 @@ def _agents() -> AgentFile:
     return load_agent_file(load_settings().agent)
 
 
-def _load_tools() -> list[ToolSpec]:
-    """The tools of the agent file; of its MCP servers those that answer, the others are told on stderr."""
+def _load_tools(*, ask: bool = True) -> list[ToolSpec]:
+    """The tools of the agent file; of its MCP servers those that answer (ask), the others are told on stderr."""
     import asyncio
 
     from tools.define.loading import load_tools
@@ -400,6 +400,8 @@ def _load_tools() -> list[ToolSpec]:
 
     agents, secrets = _agents(), load_settings().secrets_for_tools()
     own = load_tools(agents.tool_modules())
+    if not ask:
+        return own
     check_mcp_installed(agents)
     check_servers(agents.mcp_servers(), own, secrets)
     remote = []
