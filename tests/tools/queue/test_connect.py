@@ -103,6 +103,7 @@ async def test_tool_workers_and_callers_follow_a_failover(watched: Watched, tmp_
         process = workers.start()
         first = await runner.run(SPECS["add"], request_for("add", '{"left": 2, "right": 3}'), timeout_s=20)
         assert first.output == '{"result":5}'
+        await asyncio.to_thread(until, watched.somebody_waits_for_jobs)
         watched.processes[watched.ports[0]].kill()
 
         async def again() -> str:
