@@ -295,9 +295,13 @@ def tools_list() -> None:
 
     MCP servers are asked what they offer; one that does not answer is told on stderr.
     """
-    from worker.agent.listing import table
+    from functools import partial
 
-    for line in table(_load_tools(), _agents().mcp_servers()):
+    from worker.agent.listing import table
+    from worker.call.config import approval_words
+
+    agents = _agents()
+    for line in table(_load_tools(), agents.mcp_servers(), partial(approval_words, agents.default)):
         print(line)
 
 

@@ -216,7 +216,7 @@ def test_tools_lists_names_modes_and_first_lines(run, monkeypatch, bare_environm
     monkeypatch.setenv("OFFHOOK_AGENT", str(bare_environment))
     code, out, _ = run("tools")
     assert code == 0
-    assert out.splitlines() == ["add   auto    Add two numbers.", "fail  queued  Always break."]
+    assert out.splitlines() == ["add   auto    never  Add two numbers.", "fail  queued  never  Always break."]
 
 
 REMOTE = """

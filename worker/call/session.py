@@ -7,22 +7,23 @@ own and comes back as an event.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from worker.agent.agent_file import Agent
 from worker.call.agent_voice import AgentVoice
+from worker.call.answering import Answering, Begin, LeaveMessage, Step
 from worker.call.audio import Uplink
-from worker.call.canned import CannedFillers, canned_voice
+from worker.call.canned import CannedFillers, OwnQuestions, canned_voice, own_voice
 from worker.call.conversation import Conversation
 from worker.call.digits import DigitBuffer
 from worker.call.ears import Ears
-from worker.call.hangup import HangUp
+from worker.call.hangup import MESSAGE_LEFT, HangUp
 from worker.call.info import CallInfo, PhoneLine, Services
 from worker.call.media import CallMedia
 from worker.call.remote import RemoteTools
-from worker.call.remote_servers import asks_nobody
+from worker.call.remote_servers import wanted_of
 from worker.call.sounds import APOLOGY, OWN_WORDS, load_prompt
 from worker.call.transcript import Transcript
 from worker.call_tools.offer import ToolOffer
@@ -73,14 +74,19 @@ class CallSession:
         self._transcript = Transcript(call, self._conversation.history, self._media.playout)
         self._voice = AgentVoice(call, machine, self._media, self._conversation, self._transcript, self._feed)
         self._tools = ToolCalls(call, tools.tools, machine.pending, self._feed)
+        self.approvals = self._tools.approvals
         self._remote = RemoteTools(
             call,
             self._conversation,
             tools.tools.usual,
             self._feed,
-            unasked=lambda label, name: asks_nobody(agent, label, name),
+            approvals=self.approvals,
+            wanted=lambda ask: wanted_of(agent, ask),
         )
         self._canned = self._canned_fillers()
+        self._answering: Answering | None = None
+        """Listens for who answers a call of ours."""
+        self._questions = OwnQuestions(own_voice(agent), machine, self._media, call.log, self._feed)
         self._answered: float | None = None
         self._flows = False
         """Audio flows both ways."""
@@ -114,6 +120,8 @@ class CallSession:
             turn.TellModel: self._conversation.tell_model,
             turn.PlayTone: lambda command: self._media.playout.play_tone(),
             turn.OwnWords: self._speak_own,
+            turn.AskOurselves: self._questions.ask,
+            turn.ApprovalAnswered: self.approvals.answered,
             turn.NewSession: lambda command: self._link.recycle(command.reason),
             turn.Unmet: self._transcript.unmet,
             turn.CancelResponse: self._conversation.cancel_response,
@@ -148,19 +156,27 @@ class CallSession:
         self._conversation.tool_asked(turn.StartTool(tool_call_id, tool, arguments))
         self.machine.bring(tool_call_id, tool, arguments, output)
 
+    def screen(self, answering: Answering) -> None:
+        """Find out who answers before the agent speaks. To be called before `open`."""
+        self._answering = answering
+
     def start_media(self) -> bool:
         """Audio flows both ways. False if it did already (a re-INVITE)."""
         if self._flows:
             return False
         self._flows = True
         self.bridge.take()  # what came in before the answer is not for the session
-        self._feed(turn.MediaReady())
+        if self._answering is None:
+            self._feed(turn.MediaReady())
         if self._hangup.fault:
             self._apologise(self._hangup.fault)
         return True
 
     def digit(self, digit: str) -> None:
-        """The caller typed a digit."""
+        """The caller typed a digit: an answer to a question of ours, or a word to the model."""
+        if self.machine.takes_keys:
+            self._feed(turn.CallerPressed(digit))
+            return
         self._typed(self._digits.add(digit, self._clock()))
         self._due = min(self._due, self._digits.due)
 
@@ -197,7 +213,32 @@ class CallSession:
         if (edge := self._ears.hear(pcm, self._clock())) is not None:
             self._feed(turn.CallerSounds(edge))
         self._transcript.sent_ms += len(pcm) / (2 * self.bridge.rate_hz) * 1000
-        return pcm
+        return pcm if self._answering is None else self._screened(self._answering, pcm)
+
+    def _screened(self, answering: Answering, pcm: bytes) -> bytes:
+        """Hear who answers; the session hears silence until the agent may speak."""
+        if answering.over and not answering.holding:
+            self._answering = None
+        self._take_steps(answering, answering.hear(pcm))
+        return bytes(len(pcm)) if answering.holding else pcm
+
+    def _take_steps(self, answering: Answering, steps: Iterable[Step]) -> None:
+        for step in steps:
+            judged = answering.judged
+            self.recorder.answered_by = answering.answerer
+            self._call.log.info(
+                "answered_by",
+                answerer=answering.answerer,
+                why=judged.why if judged else "",
+                step=type(step).__name__,
+            )
+            if isinstance(step, Begin):
+                self._feed(turn.MediaReady())
+            elif isinstance(step, LeaveMessage):
+                self._feed(turn.GoodbyeWanted(step.text, MESSAGE_LEFT))
+                self._feed(turn.MediaReady())
+            else:
+                self._hangup.leave(step.reason, "machine")
 
     def append(self, audio: bytes) -> None:
         """Send the caller's audio, in the session's format."""
@@ -274,6 +315,8 @@ class CallSession:
             self._voice.response_done(event)
         elif isinstance(event, base.GoingAway):
             self._link.going_away(event.left_s)
+        elif isinstance(event, base.CallerTranscript) and self._answering is not None:
+            self._take_steps(self._answering, self._answering.read(event.text))
         elif isinstance(event, base.ConnectionLost):
             self._voice.session_lost()
         elif isinstance(event, base.ProviderError) and event.fatal:
@@ -365,7 +408,9 @@ class CallSession:
     async def close(self) -> None:
         """Give back what the call held; a tool that is not to be cancelled goes on without the caller."""
         self.offer.end()
+        self._questions.end()
         if self._canned is not None:
             self._canned.end()
         await self._link.close()
+        await self._remote.close()
         await self._tools.close()

@@ -70,6 +70,10 @@ class Metrics:
         self.tool_queue_wait = gauge("tool_queue_wait_seconds", "How long a new job would wait, as it stands.")
         self.tool_workers = gauge("tool_workers", "Tool workers on the queue.")
         self.tool_calls_total = counter("tool_calls_total", "Tool calls, by status.", "tool", "status")
+        self.approvals_total = counter(
+            "approvals_total", "Approvals of tool calls, by who answered what.", "by", "answer"
+        )
+        self.approval_wait = histogram("approval_wait", "Tool call to the answer whether it may run.", TOOL)
         self.call_backs_total = counter("call_backs_total", "Call backs, by how each try went.", "outcome")
         self.fillers_total = counter("fillers_total", "Fillers spoken.")
         self.realtime_lost_total = counter("realtime_lost_total", "Realtime connections lost in a call.")

@@ -24,7 +24,7 @@ class CallInfo:
 
     calls_back: the id of the call whose caller this one calls back; `caller` and `dialled` are that call's then.
     private: the caller was told to us in confidence, for routing, rules and tools; elsewhere `shown` stands for it.
-    facts: what else the INVITE said.
+    outbound: we called. facts: what else the INVITE said.
     """
 
     call_id: str
@@ -32,6 +32,7 @@ class CallInfo:
     dialled: str
     calls_back: str | None = None
     private: bool = False
+    outbound: bool = False
     facts: InviteFacts = field(default_factory=InviteFacts)
 
     @property
