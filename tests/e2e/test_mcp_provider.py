@@ -229,7 +229,7 @@ def test_a_session_lost_in_mid_call_is_told_everything_anew(
 
 def test_a_provider_that_runs_none_is_refused_at_the_start(offhook: Callable[..., Any], tmp_path: Path) -> None:
     agent = tmp_path / "agent.toml"
-    agent.write_text(AGENT.format(greeting="", url="http://127.0.0.1:9/mcp", filler=FILLER, question="", more=""))
+    agent.write_text(AGENT.format(greeting="", url="http://127.0.0.1:9/mcp", filler=FILLER, more="", end=""))
     settings = {"OFFHOOK_AGENT": agent, "OFFHOOK_REALTIME": "gemini", "GEMINI_API_KEY": "any", **SECRETS}
     code, out, err = offhook("serve", **settings)
     wanted = 'mcp desk: run_by = "provider", but gemini runs no MCP servers; write run_by = "offhook"'
