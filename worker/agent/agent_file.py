@@ -9,14 +9,15 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from telephony.sip.number import matches, normal, normal_pattern
+from worker.agent.transfer import AgentTransfer, labels_once, tables_each
 from worker.call_tools.durations import ABOUT
 from worker.call_tools.later import OFFERS, Way
 from worker.errors import AgentFileError
@@ -202,6 +203,10 @@ class Agent(_Table):
     fillers: AgentFillers = AgentFillers()
     limits: AgentLimits = AgentLimits()
     later: AgentLater = AgentLater()
+    transfer: tuple[AgentTransfer, ...] = Field(default=(), description="to whom calls may be handed on")
+
+    _tables = field_validator("transfer", mode="before")(tables_each)
+    _labels = field_validator("transfer")(labels_once)
 
     @property
     def tools_key(self) -> tuple[tuple[str, ...], float]:
@@ -330,18 +335,27 @@ def _beside(module: str, path: Path) -> str:
 
 
 def _line(detail: Any, path: Path, where: str) -> str:
-    keys = [str(key) for key in detail["loc"]]
-    place = f"{path}: {where}{'.'.join(keys)}"
+    keys = [str(key) for key in detail["loc"] if not isinstance(key, int)]
+    place = f"{path}: {where}{_place(detail['loc'])}"
     if detail["type"] != "extra_forbidden":
         message = detail["msg"].removeprefix("Value error, ")
-        return f"{place}: {message[:1].lower()}{message[1:]}, not {_shown(detail['input'])}"
+        shown = f", not {_shown(detail['input'])}" if detail["type"] != "missing" else ""
+        return f"{place}: {message[:1].lower()}{message[1:]}{shown}"
     model: Any = Agent
     for key in keys[:-1]:
         model = model.model_fields[key].annotation
+        model = get_args(model)[0] if get_origin(model) is tuple else model  # tables of a list
     allowed = [*model.model_fields, *(["route"] if model is Agent and not where else [])]
     near = difflib.get_close_matches(keys[-1], allowed, 1)
     hint = f"did you mean {near[0]}?" if near else f"allowed are: {', '.join(allowed)}"
     return f"{place}: there is no such key; {hint}"
+
+
+def _place(loc: Sequence[str | int]) -> str:
+    """A key's path; tables of a list are counted from 1, as routes are."""
+    pairs = zip(loc, [*loc[1:], None], strict=True)
+    parts = (f"[{key + 1}]" if isinstance(key, int) and after is not None else f".{key}" for key, after in pairs)
+    return "".join(parts).removeprefix(".")
 
 
 def _shown(value: object) -> str:

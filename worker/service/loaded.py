@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from telephony.sip.target import is_ours, same_user
+from telephony.sip.uri import host_of, registrar_uri
 from tools.define.loading import load_tools
 from tools.define.spec import ToolSpec
 from tools.queue.queued import QueuedRunner
@@ -19,11 +21,20 @@ from tools.run.inline import InlineRunner
 from worker.agent.agent_file import AgentFile
 from worker.call.config import check_tools
 from worker.embedded.services import redis_program
-from worker.errors import HostError, SettingsError
+from worker.errors import AgentFileError, HostError, SettingsError
 from worker.installed import remedy
 from worker.settings.settings import Settings
 
-__all__ = ["Catalogs", "Loaded", "ToolsKey", "check_programs", "check_recordings", "load_tools_of", "make_catalogs"]
+__all__ = [
+    "Catalogs",
+    "Loaded",
+    "ToolsKey",
+    "check_programs",
+    "check_recordings",
+    "check_transfers",
+    "load_tools_of",
+    "make_catalogs",
+]
 
 NO_REDIS = "redis://localhost"
 """A queue for a catalog that is only looked at: nothing connects to it."""
@@ -76,6 +87,20 @@ def load_tools_of(settings: Settings, agents: AgentFile) -> Loaded:
         for spec in loaded.specs():
             spec.secrets_from(loaded.secrets)
     return loaded
+
+
+def check_transfers(settings: Settings, agents: AgentFile) -> None:
+    """Whether the agents hand calls on to anybody but ourselves, as far as can be known here. Raises AgentFileError."""
+    every = ("127.0.0.1",) if settings.sip_host == "0.0.0.0" else ()
+    hosts = [host for host in (settings.sip_host, settings.sip_public_address, *every) if host is not None]
+    account = None
+    if settings.sip_registrar is not None and settings.sip_username is not None:
+        account = f"sip:{settings.sip_username}@{host_of(registrar_uri(settings.sip_registrar))}"
+    for agent in agents.agents():
+        for target in agent.transfer:
+            if is_ours(target.uri, hosts, settings.sip_port) or (account and same_user(target.uri, account)):
+                where = f"{agents.path}: transfer {target.label!r}: {target.uri}"
+                raise AgentFileError(f"{where} is this worker's own address: the call would come back to it")
 
 
 def check_recordings(settings: Settings) -> None:
