@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from telephony.sip.number import matches
+from worker.turns.state import TRANSFER_CALL
 
 __all__ = ["TRANSFER_CALL", "Target", "Wanted", "open_to", "transfer_call_function", "wanted"]
 
-TRANSFER_CALL = "transfer_call"
 SUMMARY_CHARS = 1000
 """Of the model's summary; the rest of a longer one is left out."""
 

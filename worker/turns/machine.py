@@ -44,7 +44,8 @@ from worker.turns.responses import ResponseTurns
 from worker.turns.sessions import SessionTurns
 from worker.turns.slot import ResponseSlot
 from worker.turns.state import END_CALL, TONE, TurnConfig, TurnState
-from worker.turns.tools import ToolTurns
+from worker.turns.tools import INTERRUPTED, ToolTurns
+from worker.turns.transfer import ENDING, TransferTurns
 from worker.turns.watch import Watch
 
 __all__ = ["END_CALL", "TONE", "TurnConfig", "TurnMachine"]
@@ -57,7 +58,8 @@ class TurnMachine:
         self.state = TurnState(config)
         self.wake: float | None = None
         self._fillers = FillerTurns(self.state)
-        self._tools = ToolTurns(self.state)
+        self._transfers = TransferTurns(self.state)
+        self._tools = ToolTurns(self.state, self._transfers)
         self._interruptions = Interruptions(self.state)
         self._sessions = SessionTurns(self.state, self._tools, self._interruptions)
         remedies = Remedies(self.state, self._sessions)
@@ -85,7 +87,7 @@ class TurnMachine:
             base.ResponseDone: self._responses.done,
             base.ToolCallRequested: self._tool_requested,
             base.ItemCreated: self._tools.item_created,
-            base.ToolCallsWithdrawn: self._interruptions.withdrawn,
+            base.ToolCallsWithdrawn: self._withdrawn,
             base.ProviderError: self._responses.provider_error,
         }
 
@@ -169,6 +171,7 @@ class TurnMachine:
         if state.ending is None or not state.ending.forced:
             state.ending = Ending(event.reason, forced=True, since=now)
             state.owed.want(Purpose.GOODBYE, event.text)
+            self._transfers.take_back(ENDING)
         return self._fillers.give_up()
 
     # --- the caller ---------------------------------------------------------------------------------------------------
@@ -192,6 +195,7 @@ class TurnMachine:
         state.owed.drop(Purpose.GREETING, Purpose.SILENCE)
         state.patience.heard()
         self._interruptions.speech_started(event, now)
+        self._transfers.take_back(INTERRUPTED)
         self._speech_into_goodbye(speaking)
         return commands
 
@@ -265,9 +269,13 @@ class TurnMachine:
 
     def _tool_requested(self, event: base.ToolCallRequested, now: float) -> list[Command]:
         commands = self._tools.requested(event, now)
-        if any(isinstance(command, StartTool) for command in commands):
+        if self._transfers.held or any(isinstance(command, StartTool) for command in commands):
             self._responses.of_use(now)
         return commands
+
+    def _withdrawn(self, event: base.ToolCallsWithdrawn, now: float) -> list[Command]:
+        self._transfers.withdrawn(event, INTERRUPTED)
+        return self._interruptions.withdrawn(event, now)
 
     # --- what is due --------------------------------------------------------------------------------------------------
 
@@ -284,7 +292,8 @@ class TurnMachine:
             if state.ending.due() <= now:
                 state.over = True
                 return [*commands, HangUp(state.ending.reason)]
-        commands += self._interruptions.expire(now) + self._tools.hold_places(now) + self._tools.release(now)
+        commands += self._transfers.expire(now) + self._interruptions.expire(now)
+        commands += self._tools.hold_places(now) + self._tools.release(now)
         self._prompt(now)
         commands += self._responses.request(now) + self._watch.speak(now) + self._fillers.fill(now)
         self._watch.arm(now)
@@ -312,6 +321,7 @@ class TurnMachine:
             self._fillers.wakes(now),
             self._tools.wakes(),
             self._interruptions.wakes(),
+            self._transfers.wakes(),
             self._watch.wakes(now),
         )
         times = [*(time for part in parts for time in part), self._prompt_due()]
