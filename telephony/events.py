@@ -9,7 +9,7 @@ from telephony.bridge import Bridge
 from telephony.dtmf import DigitVia
 
 EndedBy = Literal["caller", "agent", "network", "error"]
-RefusedFor = Literal["full", "overload", "draining", "stranger", "malformed", "library"]
+RefusedFor = Literal["full", "overload", "draining", "stranger", "malformed", "loop", "library"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,8 @@ class IncomingCall:
     """The call's audio, both ways; play() may begin before the media is up."""
     private: bool = False
     """The caller's identity was told in confidence: it is shown to nobody, and stands in no record (RFC 3323)."""
+    takes_refer: bool = True
+    """False: the INVITE's Allow leaves REFER out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,27 @@ class DigitReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class ReferAnswered:
+    """Our REFER has its final response (RFC 3515 section 2.4.2)."""
+
+    call_id: str
+    status: int
+    """408 where there was none."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReferNotified:
+    """The other side's call to whom we referred it has come so far: the status line in a NOTIFY's message/sipfrag."""
+
+    call_id: str
+    status: int
+    reason: str
+    final: bool
+    """No more will be told."""
+
+
+@dataclass(frozen=True, slots=True)
 class CallEnded:
     """The call is over; the last event of its call_id."""
 
@@ -98,8 +121,8 @@ class CallRefused:
     """An INVITE was turned away at the door and never became a call."""
 
     status: int
-    """503 with Retry-After full, overloaded or draining; 403 a stranger; 400 and 513 not all of it came; 486, 488, 400
-    and others the library's."""
+    """503 with Retry-After full, overloaded or draining; 403 a stranger; 400 and 513 not all of it came; 482 a second
+    line of an endpoint like us; 486, 488, 400 and others the library's."""
     reason: str
     source: str
     """"ip:port", or "" where the library doesn't say."""
@@ -128,6 +151,8 @@ CallEvent = (
     | MediaActive
     | MediaHeld
     | DigitReceived
+    | ReferAnswered
+    | ReferNotified
     | CallEnded
     | CallRefused
     | RegistrationChanged

@@ -15,8 +15,8 @@ from worker.turns import events as turn
 from worker.turns.filler_voice import FillerConfig
 from worker.turns.floor import Slot
 from worker.turns.machine import END_CALL, TONE, TurnConfig, TurnMachine
-from worker.turns.state import TRANSFER_CALL
 from worker.turns.silence import SilenceConfig
+from worker.turns.state import TRANSFER_CALL
 from worker.turns.tools import PLACEHOLDER
 
 

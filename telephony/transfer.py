@@ -1,0 +1,310 @@
+"""One transfer of a call: what is tried in which order, how long, and what came of it. Pure: time is a parameter.
+
+Where the other side of the call takes REFER (RFC 3515) it is asked to dial the target, and its NOTIFYs tell how that
+goes. Where it refuses, or is not to be asked, we dial the target and connect the two calls (a B2BUA, RFC 7092).
+
+    referring ── 2xx ──► referred ── NOTIFY 2xx, or BYE ──► accepted
+        │ refused, or no answer      └─ NOTIFY 3xx-6xx, or none in time ──► busy, declined, ...
+        ▼
+    dialling ── 180 ──► ringing ── answered ──► connecting ──► accepted
+        └──────────────────┴─ refused, or not in time ──► busy, declined, ...
+
+In any of them the caller may hang up: then the second line goes, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, Literal
+
+__all__ = [
+    "REFER_S",
+    "SECOND_LINE",
+    "CallerGone",
+    "Command",
+    "Connect",
+    "Connected",
+    "Dial",
+    "DropLine",
+    "Ended",
+    "Event",
+    "LineEnded",
+    "LineRings",
+    "LineUp",
+    "Means",
+    "Notified",
+    "Outcome",
+    "Plan",
+    "ReferAnswer",
+    "Ringing",
+    "SendRefer",
+    "Tick",
+    "Transfer",
+    "Unable",
+    "outcome_of",
+]
+
+REFER_S = 6.0
+"""So long a REFER waits for its answer; the library itself would wait for 32 s."""
+CONNECT_S = 5.0
+"""From the target's answer to audio both ways."""
+SECOND_LINE = "X-Offhook-Second-Line"
+"""Header of the INVITE to a target, with the id of the call that is handed on. One that comes back to one of our kind
+is a loop, and is told so (482)."""
+
+Outcome = Literal["accepted", "declined", "busy", "no_answer", "failed", "hung_up"]
+"""hung_up: the caller did, before it was decided."""
+Means = Literal["refer", "bridge"]
+"""How it was done: the other side dialled, or we did."""
+
+BUSY = (486, 600)
+DECLINED = (603, 607, 608)
+NO_ANSWER = (408, 480, 487)
+
+
+def outcome_of(status: int) -> Outcome:
+    """What a final SIP status means to who wanted the transfer (RFC 3261 section 21, RFC 8197, RFC 8688)."""
+    if status // 100 == 2:
+        return "accepted"
+    table: dict[Outcome, tuple[int, ...]] = {"busy": BUSY, "declined": DECLINED, "no_answer": NO_ANSWER}
+    return next((outcome for outcome, statuses in table.items() if status in statuses), "failed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is wanted."""
+
+    uri: str
+    refer: bool = True
+    """Whether the other side is asked first."""
+    ring_s: float = 30.0
+
+
+# --- what happens -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ReferAnswer:
+    """The final response to our REFER."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notified:
+    """A NOTIFY told how the other side's call to the target goes (the status line in its message/sipfrag)."""
+
+    status: int
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LineRings:
+    """The target rings."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineUp:
+    """The target has answered, and audio flows."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineEnded:
+    """The target refused, or hung up."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The two calls hear each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallerGone:
+    """The call that was to be handed on is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unable:
+    """What was commanded can't be done: no line is free, the URI can't be dialled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The time that `Transfer.wake` named has come."""
+
+
+Event = ReferAnswer | Notified | LineRings | LineUp | LineEnded | Connected | CallerGone | Unable | Tick
+
+# --- what is to be done -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SendRefer:
+    """Ask the other side to dial this URI."""
+
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Dial this URI ourselves, on a second line."""
+
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ringing:
+    """The target rings: for whoever waits. Given once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Let the caller and the second line hear each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class DropLine:
+    """Hang the second line up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """It is decided. The last command."""
+
+    outcome: Outcome
+    means: Means
+    status: int = 0
+    """The SIP status that decided it; 0 where none did."""
+
+
+Command = SendRefer | Dial | Ringing | Connect | DropLine | Ended
+
+
+class State(Enum):
+    """Where a transfer stands."""
+
+    REFERRING = auto()
+    REFERRED = auto()
+    DIALLING = auto()
+    CONNECTING = auto()
+    OVER = auto()
+
+
+class Transfer:
+    """One transfer. `wake` is the time (s) at which it wants a Tick, None for never."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.state = State.REFERRING if plan.refer else State.DIALLING
+        self.wake: float | None = None
+        self._plan = plan
+        self._means: Means = "refer" if plan.refer else "bridge"
+        self._rang = False
+        self._handlers: dict[type[Any], Callable[[Any, float], list[Command]]] = {
+            ReferAnswer: self._refer_answered,
+            Notified: self._notified,
+            LineRings: self._rings,
+            LineUp: self._line_up,
+            LineEnded: self._line_ended,
+            Connected: self._connected,
+            CallerGone: self._caller_gone,
+            Unable: self._unable,
+            Tick: self._tick,
+        }
+
+    def start(self, now: float) -> list[Command]:
+        """Begin."""
+        if self.state is State.DIALLING:
+            return self._dial(now)
+        self.wake = now + REFER_S
+        return [SendRefer(self._plan.uri)]
+
+    def handle(self, event: Event, now: float) -> list[Command]:
+        """Take one event at `now` (s, any monotonic clock)."""
+        return [] if self.state is State.OVER else self._handlers[type(event)](event, now)
+
+    # --- the other side dials -----------------------------------------------------------------------------------------
+
+    def _refer_answered(self, event: ReferAnswer, now: float) -> list[Command]:
+        if event.status // 100 == 2:
+            if self.state is State.REFERRING:
+                return self._referred(now)
+            if self.state is State.DIALLING:  # late, when we had begun ourselves: two calls would be one too many
+                return [DropLine(), *self._referred(now)]
+        elif self.state is State.REFERRING:
+            if event.status == 481:  # RFC 3261 section 12.2.1.2: the other side has no such call any more
+                return self._end("failed", event.status)
+            return self._dial(now)
+        return []
+
+    def _referred(self, now: float) -> list[Command]:
+        self.state, self._means = State.REFERRED, "refer"
+        self.wake = now + self._plan.ring_s
+        return []
+
+    def _notified(self, event: Notified, now: float) -> list[Command]:
+        if self.state is State.REFERRING and event.status // 100 in (1, 2):
+            self._referred(now)  # a NOTIFY may overtake the 202
+        if self.state is not State.REFERRED:
+            return []
+        if event.status >= 200:
+            return self._end(outcome_of(event.status), event.status)
+        if event.final:  # the subscription ended, and nothing was said of the call: RFC 3515 section 2.4.7
+            return self._end("failed", event.status)
+        return self._told_ringing() if event.status in (180, 183) else []
+
+    # --- we dial ------------------------------------------------------------------------------------------------------
+
+    def _dial(self, now: float) -> list[Command]:
+        self.state, self._means = State.DIALLING, "bridge"
+        self.wake = now + self._plan.ring_s
+        return [Dial(self._plan.uri)]
+
+    def _rings(self, event: LineRings, now: float) -> list[Command]:
+        return self._told_ringing() if self.state is State.DIALLING else []
+
+    def _line_up(self, event: LineUp, now: float) -> list[Command]:
+        if self.state is not State.DIALLING:
+            return []
+        self.state, self.wake = State.CONNECTING, now + CONNECT_S
+        return [Connect()]
+
+    def _line_ended(self, event: LineEnded, now: float) -> list[Command]:
+        if self.state not in (State.DIALLING, State.CONNECTING):
+            return []
+        outcome = outcome_of(event.status)
+        return self._end("failed" if outcome == "accepted" else outcome, event.status)
+
+    def _connected(self, event: Connected, now: float) -> list[Command]:
+        return self._end("accepted", 200) if self.state is State.CONNECTING else []
+
+    # --- either -------------------------------------------------------------------------------------------------------
+
+    def _told_ringing(self) -> list[Command]:
+        told, self._rang = self._rang, True
+        return [] if told else [Ringing()]
+
+    def _caller_gone(self, event: CallerGone, now: float) -> list[Command]:
+        if self.state is State.REFERRED:
+            return self._end("accepted", 200)  # who was asked to call somebody else, and agreed, hangs up for that
+        return [*self._drop(), *self._end("hung_up")]
+
+    def _unable(self, event: Unable, now: float) -> list[Command]:
+        return self._dial(now) if self.state is State.REFERRING else [*self._drop(), *self._end("failed")]
+
+    def _tick(self, event: Tick, now: float) -> list[Command]:
+        if self.wake is None or now < self.wake:
+            return []
+        if self.state is State.REFERRING:
+            return self._dial(now)
+        return [*self._drop(), *self._end("failed" if self.state is State.CONNECTING else "no_answer", 408)]
+
+    def _drop(self) -> list[Command]:
+        return [DropLine()] if self.state in (State.DIALLING, State.CONNECTING) else []
+
+    def _end(self, outcome: Outcome, status: int = 0) -> list[Command]:
+        self.state, self.wake = State.OVER, None
+        return [Ended(outcome, self._means, status)]
