@@ -257,7 +257,7 @@ class Core:
             return _Refusal("stranger", 403)
         if status := cut(message):
             return _Refusal("malformed", status)  # taken as it is it would be a call with an offer of ours, and mute
-        if has_header(message, SECOND_LINE):
+        if has_header(message, SECOND_LINE) and not self.settings.takes_second_lines:
             return _Refusal("loop", 482)  # a transfer that came back to us, or to another of our kind
         if not self._accepting() or self._leaving is not None:
             return _Refusal("draining", retry_after_s=self.settings.retry_after_s)

@@ -17,6 +17,7 @@ from worker.call_tools.functions import CALL_FUNCTIONS, TELL_LATER, tell_later_f
 from worker.call_tools.hook import load_hook
 from worker.call_tools.later import LaterWays, Way, offer_words
 from worker.call_tools.policy import ToolPolicy
+from worker.call_tools.transfer import TRANSFER_CALL, Target, comfort_words, transfer_call_function
 from worker.realtime.base import Capabilities, Codec, SessionConfig
 from worker.turns.filler_voice import Fill, FillerConfig, Offer, Waiting
 from worker.turns.machine import END_CALL, TurnConfig
@@ -79,25 +80,32 @@ def check_tools(agents: AgentFile, tools: Mapping[tuple[str, ...], Iterable[Tool
     for agent in agents.agents():
         if agent.tools.hook is not None:
             load_hook(agent.tools.hook)
-    taken = {END_CALL, LIST_TOOLS, DESCRIBE_TOOL, RUN_TOOL, TELL_LATER, *(one["name"] for one in CALL_FUNCTIONS)}
+    taken = {END_CALL, TRANSFER_CALL, LIST_TOOLS, DESCRIBE_TOOL, RUN_TOOL, TELL_LATER}
+    taken |= {one["name"] for one in CALL_FUNCTIONS}
     for spec in (spec for specs in tools.values() for spec in specs):
         if spec.name in taken:
             raise ToolDefinitionError(f"{spec.source}: {spec.name} is a function of every call: rename the tool")
 
 
 def session_config(
-    agent: Agent, view: ToolView, later: Mapping[Way, str] | None = None, transcriber: str | None = None
+    agent: Agent,
+    view: ToolView,
+    later: Mapping[Way, str] | None = None,
+    transcriber: str | None = None,
+    targets: Sequence[Target] = (),
 ) -> SessionConfig:
     """Return what the provider is told of the agent, and of the tools that the call is offered at the moment.
 
     later: the ways by which this caller may hear of a tool after the call. transcriber: the model that writes down the
-    caller's words, where the agent file names no other.
+    caller's words, where the agent file names no other. targets: to whom this caller may be handed on.
     """
     functions: list[Mapping[str, Any]] = list(view.functions)
     if any(spec.queued for spec in view.specs.values()):
         functions += CALL_FUNCTIONS
     if later and any(spec.mode != "inline" for spec in view.specs.values()):
         functions.append(tell_later_function(later))
+    if targets:
+        functions.append(transfer_call_function(targets))
     if agent.tools.end_call:
         functions.append(END_CALL_FUNCTION)
     return SessionConfig(
@@ -127,11 +135,20 @@ def filler_config(
         grace_s=own.grace_ms / 1000,
         interval_s=own.interval_ms / 1000,
         tone=own.tone or mode == "tone",
-        tool_texts={**{spec.name: spec.filler for spec in found if spec.filler}, **own.tools_for(agent.language)},
+        tool_texts={
+            **_comfort(agent),
+            **{spec.name: spec.filler for spec in found if spec.filler},
+            **own.tools_for(agent.language),
+        },
         tool_grace_s={spec.name: spec.grace_s for spec in found if spec.grace_s is not None},
         spoken=mode != "tone",
         fill=fill,
     )
+
+
+def _comfort(agent: Agent) -> dict[str, tuple[str, ...]]:
+    """What a caller hears who is handed on."""
+    return {TRANSFER_CALL: comfort_words(agent.language)} if agent.transfer else {}
 
 
 def turn_config(
@@ -140,10 +157,13 @@ def turn_config(
     codec: Codec,
     usual: UsualTimes | None = None,
     later: Mapping[Way, str] | None = None,
+    *,
+    transfers: bool = False,
 ) -> TurnConfig:
     """Return what the turn machine is told of the agent and of the provider (`codec`).
 
-    usual: how long tools take. later: the ways by which this caller may hear of a tool after the call.
+    usual: how long tools take. later: the ways by which this caller may hear of a tool after the call. transfers:
+    whether this caller may be handed on to anybody.
     """
 
     def queued(tool: str) -> bool:
@@ -170,6 +190,7 @@ def turn_config(
         cancelled_by_barge_in=frozenset(spec.name for spec in catalog.specs() if spec.on_barge_in == "cancel"),
         server_responds=taking.responds,
         server_interrupts=taking.interrupts,
+        transfers=transfers,
         acknowledges=can.acknowledges,
         talks_while_call_pending=can.talks_while_call_pending,
         silence=SilenceConfig(seconds=agent.limits.silence_seconds, prompts=agent.limits.silence_prompts),

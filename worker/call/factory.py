@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
+from telephony.bridge import Bridge
 from tools.queue.store.late import LateResult
 from worker.agent.agent_file import Agent
 from worker.call.audio import session_format
 from worker.call.config import session_config, tool_policy, turn_config
 from worker.call.info import PhoneLine, Services
 from worker.call.session import CallSession, SessionTools
+from worker.call.transfer import MakeSecond, Transfers
 from worker.call_tools.hook import load_hook
 from worker.call_tools.later import opening_words
 from worker.call_tools.offer import Question, ToolOffer
 from worker.call_tools.runs import CallTools
+from worker.call_tools.transfer import open_to
 from worker.call_tools.view import CallView
 from worker.realtime.base import SessionConfig
 from worker.realtime.link import Link
@@ -37,22 +41,34 @@ def make_session(
     """
     call = Telemetry.of_call(info, services.metrics, services.clock)
     later = services.later.channels_for(agent.later.ways, info.shown, agent.later.call_back_to)
-    tools = CallTools(services.catalog, CallView(services.catalog, tool_policy(agent)), services.usual, later)
+    targets = open_to((one.target for one in agent.transfer), info.caller)
+    transfers = Transfers(call, targets, _second_line(services), agent.language)
+    view, hand_on = CallView(services.catalog, tool_policy(agent)), transfers.answer if targets else None
+    tools = CallTools(services.catalog, view, services.usual, later, hand_on)
 
     def configured() -> SessionConfig:
-        return session_config(agent, tools.view.now, later, services.provider.dialect.transcriber)
+        return session_config(agent, view.now, later, services.provider.dialect.transcriber, targets)
 
     link = _link(call, configured(), line.bridge.codec, services)
-    offer = ToolOffer(tools.view, link, configured, call.log, _question(agent, info))
-    turns = turn_config(agent, services.catalog, link.codec, services.usual, later)
+    offer = ToolOffer(view, link, configured, call.log, _question(agent, info))
+    turns = turn_config(agent, services.catalog, link.codec, services.usual, later, transfers=bool(targets))
     if brings is not None:
         turns = replace(turns, greeting=opening(agent) or None)
-    session = CallSession(call, agent, TurnMachine(turns), line, link, SessionTools(tools, offer))
+    session = CallSession(call, agent, TurnMachine(turns), line, link, SessionTools(tools, offer, transfers))
     if brings is not None:
         orphan = brings.orphan
         note = CALLED_BACK.format(what=orphan.summary, opening=opening(agent))
         session.bring(orphan.tool_call_id, orphan.tool, orphan.arguments or "{}", brings.output, note)
     return session
+
+
+def _second_line(services: Services) -> MakeSecond:
+    """What makes the session of a line to a target: nobody speaks on it but those who are connected."""
+
+    def make(info: CallInfo, bridge: Bridge, hang_up: Callable[[str], None]) -> CallSession:
+        return make_session(info, Agent(name="transfer"), PhoneLine(bridge, hang_up), services)
+
+    return make
 
 
 def _link(call: Telemetry, config: SessionConfig, codec: str, services: Services) -> Link:

@@ -1,18 +1,27 @@
-"""The functions of a call itself, which are no tools: what is pending, stop it, tell the caller of it later."""
+"""The functions of a call itself, which are no tools: what is pending, stop it, tell of it later, transfer."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from tools.run.catalog import Catalog
 from worker.call_tools.later import Way
+from worker.call_tools.transfer import TRANSFER_CALL
 from worker.records.telemetry import Telemetry
 from worker.turns.events import StartTool
 from worker.turns.pending import PendingTool, PendingTools
 
-__all__ = ["CALL_FUNCTIONS", "CANCEL_JOB", "PENDING_JOBS", "TELL_LATER", "CallFunctions", "tell_later_function"]
+__all__ = [
+    "CALL_FUNCTIONS",
+    "CANCEL_JOB",
+    "PENDING_JOBS",
+    "TELL_LATER",
+    "CallFunctions",
+    "HandOn",
+    "tell_later_function",
+]
 
 PENDING_JOBS = "pending_jobs"
 CANCEL_JOB = "cancel_job"
@@ -63,8 +72,12 @@ def tell_later_function(ways: Mapping[Way, str]) -> Mapping[str, Any]:
     }
 
 
+HandOn = Callable[[StartTool], Awaitable[dict[str, Any] | None]]
+"""Answers a call of transfer_call; None: nobody is there any more who would hear the answer."""
+
+
 class CallFunctions:
-    """Answers them. `later`: the ways that this caller has, each with its channel."""
+    """Answers them. `later`: the ways that this caller has, each with its channel; hand_on: None for no transfers."""
 
     def __init__(
         self,
@@ -72,8 +85,10 @@ class CallFunctions:
         catalog: Catalog,
         pending: PendingTools,
         later: Mapping[Way, str],
+        hand_on: HandOn | None = None,
     ) -> None:
         self._call = call
+        self._hand_on = hand_on
         self._call_id = call.info.call_id
         self._catalog = catalog
         self._pending = pending
@@ -83,10 +98,12 @@ class CallFunctions:
             self._functions[TELL_LATER] = self._tell_later
 
     def __contains__(self, name: str) -> bool:
-        return name in self._functions
+        return name in self._functions or (name == TRANSFER_CALL and self._hand_on is not None)
 
-    async def answer(self, command: StartTool) -> dict[str, Any]:
-        """Return the output of a call of one of these."""
+    async def answer(self, command: StartTool) -> dict[str, Any] | None:
+        """Return the output of a call of one of these; None where none is due any more."""
+        if command.name == TRANSFER_CALL and self._hand_on is not None:
+            return await self._hand_on(command)
         return await self._functions[command.name](_object(command.arguments))
 
     async def _pending_jobs(self, arguments: Mapping[str, Any]) -> dict[str, Any]:

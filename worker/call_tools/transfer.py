@@ -13,13 +13,38 @@ from typing import Any, Literal
 from telephony.sip.number import matches
 from worker.turns.state import TRANSFER_CALL
 
-__all__ = ["TRANSFER_CALL", "Target", "Wanted", "open_to", "transfer_call_function", "wanted"]
+__all__ = [
+    "TRANSFER_CALL",
+    "Target",
+    "Wanted",
+    "comfort_words",
+    "not_accepted",
+    "open_to",
+    "ringing_words",
+    "transfer_call_function",
+    "wanted",
+]
 
 SUMMARY_CHARS = 1000
 """Of the model's summary; the rest of a longer one is left out."""
 
 TransferWay = Literal["blind"]
 WAYS: Mapping[TransferWay, str] = {"blind": "the caller is put through at once"}
+
+NOTES: Mapping[str, str] = {
+    "busy": "They are on the telephone. Tell the caller, who is still with you, and ask how else you can help.",
+    "declined": "They do not take the call now. Tell the caller, who is still with you, and ask how else you can help.",
+    "no_answer": "Nobody answers there. Tell the caller, who is still with you, and ask how else you can help.",
+    "failed": "It could not be done. Tell the caller, who is still with you, and ask how else you can help.",
+}
+COMFORT: Mapping[str, tuple[str, ...]] = {
+    "en": ("I am putting you through.", "One moment, please.", "Thank you for waiting."),
+    "de": ("Ich verbinde Sie.", "Einen Moment, bitte.", "Danke für Ihre Geduld."),
+    "fr": ("Je vous mets en relation.", "Un instant, s'il vous plaît.", "Merci de patienter."),
+    "es": ("Le paso la llamada.", "Un momento, por favor.", "Gracias por esperar."),
+}
+"""What the caller hears meanwhile, where the agent file has nothing of its own for transfer_call."""
+RINGS: Mapping[str, str] = {"en": "It is ringing.", "de": "Es klingelt.", "fr": "Ça sonne.", "es": "Está sonando."}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,3 +125,19 @@ def wanted(arguments: str, targets: Sequence[Target]) -> Wanted:
     summary = values.get("summary")
     text = " ".join(summary.split()) if isinstance(summary, str) else ""
     return Wanted(target, way, "".join(char for char in text if char.isprintable())[:SUMMARY_CHARS])
+
+
+def not_accepted(outcome: str, label: str, sip_status: int) -> dict[str, Any]:
+    """Return the function's output where the call was not handed on."""
+    found: dict[str, Any] = {"status": outcome, "to": label, "note": NOTES[outcome]}
+    return {**found, "sip_status": sip_status} if sip_status else found
+
+
+def comfort_words(language: str) -> tuple[str, ...]:
+    """Return what a caller hears who is being put through (a BCP 47 tag; English where there is nothing for it)."""
+    return COMFORT.get(language.partition("-")[0].lower(), COMFORT["en"])
+
+
+def ringing_words(language: str) -> str:
+    """Return what a caller hears when the target rings."""
+    return RINGS.get(language.partition("-")[0].lower(), RINGS["en"])

@@ -73,6 +73,19 @@ class UnmetRecord(BaseModel):
     reason: str = Field(default="", description="the provider's words, where there were any")
 
 
+class TransferRecord(BaseModel):
+    """The call was to be handed on."""
+
+    at_ms: int = 0
+    to: str = Field(description="the target's label")
+    way: str = Field(description="blind")
+    means: str = Field(description="refer: the caller's side dialled; bridge: we did, and connected the two calls")
+    outcome: str = Field(description="accepted, declined, busy, no_answer, failed; hung_up: the caller did meanwhile")
+    sip_status: int | None = Field(default=None, description="the SIP status that decided it")
+    took_ms: int = Field(default=0, description="from the end of the words before it to the outcome")
+    second_line: str | None = Field(default=None, description="the id of our own call to the target")
+
+
 class BargeInRecord(BaseModel):
     """The caller spoke over the agent.
 
@@ -115,6 +128,8 @@ class CallRecord(BaseModel):
     caller: str = ""
     dialled: str = ""
     calls_back: str | None = Field(default=None, description="the call whose caller this one calls back")
+    transfers: list[TransferRecord] = Field(default=[], description="how the call was to be handed on, in order")
+    second_line_of: str | None = Field(default=None, description="the call that was handed on by this one")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +197,14 @@ class ResultTold:
 
 
 @dataclass(frozen=True, slots=True)
+class Transferred:
+    """A transfer has its outcome."""
+
+    at_ms: int
+    transfer: TransferRecord
+
+
+@dataclass(frozen=True, slots=True)
 class BargedIn:
     """The caller spoke over the agent."""
 
@@ -204,7 +227,17 @@ class Ended:
 
 
 RecordEvent = (
-    Answered | TurnStarted | TurnText | TurnEnded | ToolStarted | ToolEnded | ResultTold | BargedIn | Noted | Ended
+    Answered
+    | TurnStarted
+    | TurnText
+    | TurnEnded
+    | ToolStarted
+    | ToolEnded
+    | ResultTold
+    | Transferred
+    | BargedIn
+    | Noted
+    | Ended
 )
 Observer = Callable[[RecordEvent], None]
 

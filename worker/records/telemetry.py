@@ -21,6 +21,7 @@ class CallInfo:
     """Who calls whom: `caller` and `dialled` are the user parts of the SIP addresses.
 
     calls_back: the id of the call whose caller this one calls back; `caller` and `dialled` are that call's then.
+    second_line_of: the id of the call that is handed on, where this one was made to whom it goes.
     private: the caller was told to us in confidence, for routing, rules and tools; elsewhere `shown` stands for it.
     """
 
@@ -29,6 +30,7 @@ class CallInfo:
     dialled: str
     calls_back: str | None = None
     private: bool = False
+    second_line_of: str | None = None
 
     @property
     def shown(self) -> str:
@@ -50,7 +52,14 @@ class Telemetry:
     @classmethod
     def of_call(cls, info: CallInfo, metrics: Metrics, clock: Callable[[], float]) -> Telemetry:
         """Begin the record of a call."""
-        recorder = Recorder(info.call_id, clock() * 1000, info.shown, info.dialled, calls_back=info.calls_back)
+        recorder = Recorder(
+            info.call_id,
+            clock() * 1000,
+            info.shown,
+            info.dialled,
+            calls_back=info.calls_back,
+            second_line_of=info.second_line_of,
+        )
         return cls(info, recorder, metrics, clock, structlog.get_logger("worker.call").bind(call_id=info.call_id))
 
     @property

@@ -1,0 +1,343 @@
+"""A call that is handed on: by REFER where the caller's side takes it, else over a second line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from parts.caller import Call, Phone, voice
+from parts.program import ROOT, until
+from parts.provider import ANSWER_HZ, Provider, Session
+from parts.services import RealtimeServer, RedisServer, Worker
+
+from worker.turns.tools import INTERRUPTED
+
+WORDS_MS = 1500
+WORDS = 650
+CALLER, COLLEAGUE = 500, 1100
+
+AGENT = """
+goodbye = "Goodbye, and thank you."
+[[transfer]]
+label = "sales"
+uri = "sip:200@127.0.0.1:{colleague}"
+description = "orders and prices"
+ring_seconds = 8
+[[transfer]]
+label = "direct"
+uri = "sip:201@127.0.0.1:{colleague}"
+refer = false
+ring_seconds = 5
+[[transfer]]
+label = "nowhere"
+uri = "sip:202@127.0.0.1:9"
+refer = false
+ring_seconds = 5
+[[transfer]]
+label = "private"
+uri = "sip:203@127.0.0.1:{colleague}"
+callers = ["+4930*"]
+"""
+
+
+@pytest.fixture(scope="module")
+def colleague_process(own_folder: Path) -> Iterator[Phone]:
+    phone = Phone(own_folder, takes_second_lines=True).ready()
+    yield phone
+    phone.stop()
+
+
+@pytest.fixture(scope="module")
+def worker_process(
+    own_folder: Path, colleague_process: Phone, redis: RedisServer, provider_server: Provider
+) -> Iterator[Worker]:
+    agent = own_folder / "agent.toml"
+    agent.write_text(AGENT.format(colleague=colleague_process.port))
+    worker = Worker(
+        own_folder / "recordings",
+        REDIS_URL=redis.url,
+        OFFHOOK_AGENT=agent,
+        OFFHOOK_REALTIME="gateway",
+        OFFHOOK_REALTIME_URL=provider_server.url,
+    ).ready()
+    yield worker
+    assert worker.alive, worker.text()
+    assert worker.stop() == 0, worker.text()
+
+
+class Colleague:
+    """Somebody to whom calls are handed on."""
+
+    def __init__(self, phone: Phone) -> None:
+        self.phone = phone
+        self._before = len(phone.events("IncomingCall"))
+
+    @property
+    def calls(self) -> int:
+        return len(self.phone.events("IncomingCall")) - self._before
+
+    def rings(self, count: int = 1) -> dict[str, Any]:
+        return self.phone.rings(self._before + count)
+
+    def picks_up(self) -> Call:
+        return self.phone.pick_up(self.rings())
+
+    def answers(self, status: int) -> None:
+        self.phone.do("answer", call_id=self.rings()["call_id"], status=status)
+
+
+@pytest.fixture
+def colleague(colleague_process: Phone) -> Colleague:
+    return Colleague(colleague_process)
+
+
+@pytest.fixture
+def worker(worker_process: Worker, provider: Provider) -> Worker:
+    assert worker_process.alive, worker_process.text()
+    worker_process.forget_calls()
+    return worker_process
+
+
+def says_and_transfers(session: Session, to: str = "sales", ms: float = WORDS_MS) -> str:
+    """The model says what it does, and does it, in one response. Returns the function call's id."""
+    response_id = session.begin()
+    session.speak(response_id, WORDS, ms, words="I am putting you through to sales.")
+    call_id = session.call(response_id, "transfer_call", {"to": to, "summary": "The caller wants shoes."})
+    session.end(response_id)
+    return call_id
+
+
+def transfers(worker: Worker, call_id: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = worker.record(call_id)["transfers"]
+    return found
+
+
+@pytest.fixture
+def talk(worker: Worker, dial: Callable[[str], Call], provider: Provider) -> tuple[Call, Session, str]:
+    """A caller whose telephone declines REFER: the caller's side, the provider's, the call's id."""
+    call = dial(worker.uri)
+    return call, provider.session(), worker.next_call()
+
+
+# --- over a second line -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("who_ends", ["caller", "colleague"])
+def test_caller_and_colleague_talk_and_the_agent_is_gone(
+    worker: Worker, talk: tuple[Call, Session, str], colleague: Colleague, who_ends: str
+) -> None:
+    call, session, call_id = talk
+    says_and_transfers(session)
+    ringing = colleague.rings()
+    assert call.hears_tone(WORDS, WORDS_MS * 0.9) >= 0, "it began when the sentence was heard to its end"
+    assert ringing["dialled"] == "200"
+    other = colleague.phone.pick_up(ringing)
+    worker.wait_log("transfer_ended", call_id=call_id)
+    call.phone.do("play", call_id=call.call_id, hz=CALLER, ms=4000)
+    other.phone.do("play", call_id=other.call_id, hz=COLLEAGUE, ms=4000)
+    other.hears_tone(CALLER, 1000)
+    call.hears_tone(COLLEAGUE, 1000)
+    until(lambda: not session.open, "the agent's session ends")
+    assert call.up and other.up
+    one, two = (call, other) if who_ends == "caller" else (other, call)
+    one.hang_up()
+    two.ended()
+    (found,) = transfers(worker, call_id)
+    assert (found["to"], found["way"], found["means"], found["outcome"]) == ("sales", "blind", "bridge", "accepted")
+    record, second = worker.record(call_id), worker.record(found["second_line"])
+    assert (record["outcome"], record["reason"]) == ("completed", "transferred to sales")
+    assert (second["outcome"], second["second_line_of"]) == ("completed", call_id)
+    assert Path(record["recording"]).exists() and Path(second["recording"]).exists()
+    assert worker.metric(r'offhook_transfers_total\{outcome="accepted",way="bridge"\}') >= 1
+    assert len(worker.calls()) == 0
+
+
+@pytest.mark.parametrize(("status", "outcome"), [(486, "busy"), (603, "declined"), (480, "no_answer"), (404, "failed")])
+def test_where_it_does_not_come_about_the_agent_goes_on(
+    worker: Worker, talk: tuple[Call, Session, str], colleague: Colleague, status: int, outcome: str
+) -> None:
+    call, session, call_id = talk
+    asked = says_and_transfers(session, "direct")
+    colleague.answers(status)
+    output = session.output(asked)
+    assert (output["status"], output["sip_status"], output["to"]) == (outcome, status, "direct")
+    call.hears_tone(ANSWER_HZ, 400)
+    call.hang_up()
+    (found,) = transfers(worker, call_id)
+    assert (found["outcome"], found["sip_status"], found["means"]) == (outcome, status, "bridge")
+    assert worker.record(call_id)["outcome"] == "completed"
+
+
+@pytest.mark.parametrize("to", ["direct", "nowhere"])
+def test_a_target_that_never_answers(
+    worker: Worker, talk: tuple[Call, Session, str], colleague: Colleague, to: str
+) -> None:
+    call, session, call_id = talk
+    asked = says_and_transfers(session, to)
+    if to == "direct":
+        ringing = colleague.rings()
+        call.waits(1000)
+        assert any(hz != WORDS for hz, _ in call.tones()), "the caller hears something meanwhile"
+    output = session.output(asked)
+    assert output["status"] in ("no_answer", "failed") and output["sip_status"] in (408, 503, 502)
+    if to == "direct":
+        assert colleague.phone.event("CallEnded", call_id=ringing["call_id"])["status"] == 487
+    call.hears_tone(ANSWER_HZ, 400)
+    call.hang_up()
+    assert len(transfers(worker, call_id)) == 1
+
+
+def test_a_caller_who_hangs_up_while_it_rings(
+    worker: Worker, talk: tuple[Call, Session, str], colleague: Colleague
+) -> None:
+    call, session, call_id = talk
+    says_and_transfers(session, "direct")
+    ringing = colleague.rings()
+    call.hang_up()
+    assert colleague.phone.event("CallEnded", call_id=ringing["call_id"])["status"] == 487
+    (found,) = transfers(worker, call_id)
+    assert found["outcome"] == "hung_up"
+    until(lambda: not worker.calls(), "no call is left")
+
+
+def test_who_speaks_before_the_words_are_over_takes_it_back(
+    worker: Worker, talk: tuple[Call, Session, str], colleague: Colleague
+) -> None:
+    call, session, call_id = talk
+    asked = says_and_transfers(session, "direct", 4000)
+    call.hears_tone(WORDS, 500)
+    session.caller_says("No, wait.")
+    assert session.output(asked)["status"] == "not_started"
+    assert session.wait("conversation.item.create", lambda m: m["item"].get("output") == INTERRUPTED)
+    session.says(ANSWER_HZ, 600)
+    call.hears_tone(ANSWER_HZ, 400)
+    assert colleague.calls == 0
+    call.hang_up()
+    assert transfers(worker, call_id) == []
+
+
+def test_nothing_is_dialled_that_no_list_allows(
+    worker: Worker, talk: tuple[Call, Session, str], colleague: Colleague
+) -> None:
+    call, session, call_id = talk
+    offered = next(one for one in session.wait("session.update")["session"]["tools"] if one["name"] == "transfer_call")
+    assert offered["parameters"]["properties"]["to"]["enum"] == ["sales", "direct", "nowhere"]
+    for to in ("private", f"sip:evil@127.0.0.1:{colleague.phone.port}", "Sales\r\n"):
+        asked = session.calls("transfer_call", {"to": to, "summary": "x"})
+        assert session.output(asked)["status"] == "invalid"
+        call.hears_tone(ANSWER_HZ, 300, after=call.listen().now_ms)
+    assert colleague.calls == 0 and not worker.logged("transfer", call_id=call_id)
+    call.hang_up()
+    assert transfers(worker, call_id) == []
+
+
+def test_a_spoken_conversation_is_handed_on(
+    own_folder: Path, colleague_process: Phone, colleague: Colleague, redis: RedisServer, dial: Callable[[str], Call]
+) -> None:
+    agent = own_folder / "spoken.toml"
+    target = f'[[transfer]]\nlabel = "sales"\nuri = "sip:200@127.0.0.1:{colleague_process.port}"\nring_seconds = 30\n'
+    agent.write_text(f'greeting = "Hello, this is the switchboard. How can I help you?"\n{target}')
+    server = RealtimeServer(ROOT / "worker" / "local" / "dialogues" / "transfer.toml").ready()
+    settings = {"OFFHOOK_REALTIME": "gateway", "OFFHOOK_REALTIME_URL": server.url.removesuffix("/realtime")}
+    worker = Worker(own_folder / "spoken", REDIS_URL=redis.url, OFFHOOK_AGENT=agent, **settings).ready()
+    try:
+        call = dial(worker.uri)
+        call.hears_said("Hello, this is the switchboard. How can I help you?")
+        call.say("let me speak to a human")
+        call.hears_said("Of course. I am putting you through to a colleague.")
+        colleague.answers(486)
+        call.hears_said("My colleague is on the telephone. Can I help you with anything else?")
+        call.say("connect me to sales")
+        other = colleague.phone.pick_up(colleague.rings(2))
+        worker.wait_log("transfer_ended", outcome="accepted")
+        call.say("this is order number four two seven")
+        other.hears_sound(voice("this is order number four two seven"), "the caller", likeness=0.8)
+        other.hang_up()
+        call.ended()
+    finally:
+        worker.stop()
+        server.stop()
+
+
+# --- by REFER ---------------------------------------------------------------------------------------------------------
+
+
+def referred(worker: Worker, provider: Provider, sipp: Any, scene: str, **keys: Any) -> tuple[Any, Session, str, str]:
+    """A caller played by sipp, and a transfer: sipp, the provider's side, the call's id, the function call's."""
+    run = sipp(scene, worker.target, **keys)
+    session, call_id = provider.session(), worker.next_call()
+    worker_answered = lambda: worker.calls() and worker.calls()[0]["codec"]  # noqa: E731
+    until(worker_answered, "the call is up")
+    return run, session, call_id, says_and_transfers(session)
+
+
+def test_refer_and_our_leg_ends_after_the_last_notify(
+    worker: Worker, provider: Provider, sipp: Any, colleague: Colleague
+) -> None:
+    run, _, call_id, _ = referred(worker, provider, sipp, "referred", frag="200 OK")
+    run.finish()
+    (found,) = transfers(worker, call_id)
+    assert (found["means"], found["outcome"], found["sip_status"]) == ("refer", "accepted", 200)
+    record = worker.record(call_id)
+    assert (record["outcome"], record["reason"]) == ("completed", "transferred to sales")
+    words = record["turns"][-1]
+    assert words["end_ms"] - words["start_ms"] > WORDS_MS * 0.95 and found["at_ms"] > words["end_ms"]
+    assert colleague.calls == 0
+
+
+def test_refer_taken_and_then_503(worker: Worker, provider: Provider, sipp: Any, colleague: Colleague) -> None:
+    run, session, call_id, asked = referred(worker, provider, sipp, "referred", frag="503 Service Unavailable")
+    output = session.output(asked)
+    assert (output["status"], output["sip_status"]) == ("failed", 503)
+    session.wait("response.create")  # the agent goes on
+    session.calls("end_call")
+    run.finish()
+    (found,) = transfers(worker, call_id)
+    assert (found["means"], found["outcome"]) == ("refer", "failed")
+    assert colleague.calls == 0
+
+
+def test_refer_taken_and_nothing_is_heard_of_it(worker: Worker, provider: Provider, sipp: Any) -> None:
+    run, session, call_id, asked = referred(worker, provider, sipp, "refer_no_notify")
+    output = session.output(asked)
+    assert (output["status"], output["sip_status"]) == ("no_answer", 408)
+    session.calls("end_call")
+    run.finish()
+    assert transfers(worker, call_id)[0]["took_ms"] >= 8000
+
+
+def test_who_hangs_up_for_the_other_call_was_handed_on(worker: Worker, provider: Provider, sipp: Any) -> None:
+    run, _, call_id, _ = referred(worker, provider, sipp, "refer_bye")
+    run.finish()
+    (found,) = transfers(worker, call_id)
+    assert (found["means"], found["outcome"]) == ("refer", "accepted")
+
+
+@pytest.mark.parametrize("scene", ["refer_603", "refer_405", "refer_unanswered"])
+def test_where_refer_is_refused_or_not_answered_we_dial(
+    worker: Worker, provider: Provider, sipp: Any, colleague: Colleague, scene: str
+) -> None:
+    run, session, call_id, _ = referred(worker, provider, sipp, scene)
+    other = colleague.picks_up()
+    worker.wait_log("transfer_ended", call_id=call_id, outcome="accepted", means="bridge")
+    other.hang_up()
+    run.finish()
+    (found,) = transfers(worker, call_id)
+    assert (found["means"], found["outcome"]) == ("bridge", "accepted")
+
+
+def test_who_has_refused_refer_is_not_asked_again(
+    worker: Worker, talk: tuple[Call, Session, str], colleague: Colleague
+) -> None:
+    call, session, call_id = talk
+    colleague_busy = says_and_transfers(session)
+    colleague.answers(486)
+    assert session.output(colleague_busy)["status"] == "busy"
+    call.hears_tone(ANSWER_HZ, 400)
+    says_and_transfers(session, "sales", 300)
+    until(lambda: colleague.calls == 2, "rings again")
+    began = worker.logged("transfer", call_id=call_id)
+    assert [one["refer"] for one in began] == [True, False]
+    call.hang_up()
