@@ -6,9 +6,10 @@ goes. Where it refuses, or is not to be asked, we dial the target and connect th
     referring ── 2xx ──► referred ── NOTIFY 2xx, or BYE ──► accepted
         │ refused, or no answer      └─ NOTIFY 3xx-6xx, or none in time ──► busy, declined, ...
         ▼
-    dialling ── 180 ──► ringing ── answered ──► connecting ──► accepted
-        └──────────────────┴─ refused, or not in time ──► busy, declined, ...
+    dialling ── 180 ── answered ──► [briefing ── taken ──►] connecting ──► accepted
+        └─ refused, or not in time      └─ declined, hung up, or not in time ──► busy, declined, ...
 
+An attended one is never referred: the target is dialled, is told who waits (briefing), and takes or declines the call.
 In any of them the caller may hang up: then the second line goes, too.
 """
 
@@ -26,7 +27,9 @@ __all__ = [
     "Command",
     "Connect",
     "Connected",
+    "Declined",
     "Dial",
+    "Dismiss",
     "DropLine",
     "Ended",
     "Event",
@@ -40,6 +43,7 @@ __all__ = [
     "ReferAnswer",
     "Ringing",
     "SendRefer",
+    "Taken",
     "Tick",
     "Transfer",
     "Unable",
@@ -56,8 +60,8 @@ is a loop, and is told so (482)."""
 
 Outcome = Literal["accepted", "declined", "busy", "no_answer", "failed", "hung_up"]
 """hung_up: the caller did, before it was decided."""
-Means = Literal["refer", "bridge"]
-"""How it was done: the other side dialled, or we did."""
+Means = Literal["refer", "bridge", "attended"]
+"""How it was done: the other side dialled; we did; we did, and the target was asked first."""
 
 BUSY = (486, 600)
 DECLINED = (603, 607, 608)
@@ -80,6 +84,10 @@ class Plan:
     refer: bool = True
     """Whether the other side is asked first."""
     ring_s: float = 30.0
+    attended: bool = False
+    """Whether the target is asked before it has the caller; then `refer` counts for nothing."""
+    brief_s: float = 30.0
+    """So long the target has for it, once it has answered."""
 
 
 # --- what happens -----------------------------------------------------------------------------------------------------
@@ -115,6 +123,18 @@ class LineEnded:
     """The target refused, or hung up."""
 
     status: int
+    by_us: bool = False
+    """It was a fault of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The target takes the call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """The target does not take the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +157,9 @@ class Tick:
     """The time that `Transfer.wake` named has come."""
 
 
-Event = ReferAnswer | Notified | LineRings | LineUp | LineEnded | Connected | CallerGone | Unable | Tick
+Event = (
+    ReferAnswer | Notified | LineRings | LineUp | LineEnded | Taken | Declined | Connected | CallerGone | Unable | Tick
+)
 
 # --- what is to be done -----------------------------------------------------------------------------------------------
 
@@ -172,6 +194,14 @@ class DropLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Dismiss:
+    """Say goodbye on the second line, and hang it up: somebody listens there."""
+
+    gone: bool = False
+    """Since the caller is."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """It is decided. The last command."""
 
@@ -181,7 +211,7 @@ class Ended:
     """The SIP status that decided it; 0 where none did."""
 
 
-Command = SendRefer | Dial | Ringing | Connect | DropLine | Ended
+Command = SendRefer | Dial | Ringing | Connect | DropLine | Dismiss | Ended
 
 
 class State(Enum):
@@ -190,6 +220,7 @@ class State(Enum):
     REFERRING = auto()
     REFERRED = auto()
     DIALLING = auto()
+    BRIEFING = auto()
     CONNECTING = auto()
     OVER = auto()
 
@@ -198,10 +229,10 @@ class Transfer:
     """One transfer. `wake` is the time (s) at which it wants a Tick, None for never."""
 
     def __init__(self, plan: Plan) -> None:
-        self.state = State.REFERRING if plan.refer else State.DIALLING
+        self.state = State.REFERRING if plan.refer and not plan.attended else State.DIALLING
         self.wake: float | None = None
         self._plan = plan
-        self._means: Means = "refer" if plan.refer else "bridge"
+        self._means: Means = "refer"
         self._rang = False
         self._handlers: dict[type[Any], Callable[[Any, float], list[Command]]] = {
             ReferAnswer: self._refer_answered,
@@ -209,6 +240,8 @@ class Transfer:
             LineRings: self._rings,
             LineUp: self._line_up,
             LineEnded: self._line_ended,
+            Taken: self._taken,
+            Declined: self._declined,
             Connected: self._connected,
             CallerGone: self._caller_gone,
             Unable: self._unable,
@@ -259,7 +292,7 @@ class Transfer:
     # --- we dial ------------------------------------------------------------------------------------------------------
 
     def _dial(self, now: float) -> list[Command]:
-        self.state, self._means = State.DIALLING, "bridge"
+        self.state, self._means = State.DIALLING, "attended" if self._plan.attended else "bridge"
         self.wake = now + self._plan.ring_s
         return [Dial(self._plan.uri)]
 
@@ -269,10 +302,24 @@ class Transfer:
     def _line_up(self, event: LineUp, now: float) -> list[Command]:
         if self.state is not State.DIALLING:
             return []
+        if self._plan.attended:
+            self.state, self.wake = State.BRIEFING, now + self._plan.brief_s
+            return []
+        return self._connect(now)
+
+    def _connect(self, now: float) -> list[Command]:
         self.state, self.wake = State.CONNECTING, now + CONNECT_S
         return [Connect()]
 
+    def _taken(self, event: Taken, now: float) -> list[Command]:
+        return self._connect(now) if self.state is State.BRIEFING else []
+
+    def _declined(self, event: Declined, now: float) -> list[Command]:
+        return [Dismiss(), *self._end("declined")] if self.state is State.BRIEFING else []
+
     def _line_ended(self, event: LineEnded, now: float) -> list[Command]:
+        if self.state is State.BRIEFING:  # who hangs up when asked declines
+            return self._end("failed" if event.by_us else "declined", event.status)
         if self.state not in (State.DIALLING, State.CONNECTING):
             return []
         outcome = outcome_of(event.status)
@@ -290,7 +337,8 @@ class Transfer:
     def _caller_gone(self, event: CallerGone, now: float) -> list[Command]:
         if self.state is State.REFERRED:
             return self._end("accepted", 200)  # who was asked to call somebody else, and agreed, hangs up for that
-        return [*self._drop(), *self._end("hung_up")]
+        left: list[Command] = [Dismiss(gone=True)] if self.state is State.BRIEFING else self._drop()
+        return [*left, *self._end("hung_up")]
 
     def _unable(self, event: Unable, now: float) -> list[Command]:
         return self._dial(now) if self.state is State.REFERRING else [*self._drop(), *self._end("failed")]
@@ -300,10 +348,12 @@ class Transfer:
             return []
         if self.state is State.REFERRING:
             return self._dial(now)
+        if self.state is State.BRIEFING:
+            return [Dismiss(), *self._end("no_answer", 408)]
         return [*self._drop(), *self._end("failed" if self.state is State.CONNECTING else "no_answer", 408)]
 
     def _drop(self) -> list[Command]:
-        return [DropLine()] if self.state in (State.DIALLING, State.CONNECTING) else []
+        return [DropLine()] if self.state in (State.DIALLING, State.BRIEFING, State.CONNECTING) else []
 
     def _end(self, outcome: Outcome, status: int = 0) -> list[Command]:
         self.state, self.wake = State.OVER, None

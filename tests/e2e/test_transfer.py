@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parts.caller import Call, Phone, voice
+from parts.caller import ROUGHLY, Call, Phone, voice
 from parts.program import ROOT, until
-from parts.provider import ANSWER_HZ, Provider, Session
+from parts.provider import ANSWER_HZ, WORDS_HZ, Opening, Provider, Session
 from parts.services import RealtimeServer, RedisServer, Worker
 
+from worker.call.consult import BRIEFING
 from worker.turns.tools import INTERRUPTED
 
 WORDS_MS = 1500
@@ -39,6 +40,22 @@ ring_seconds = 5
 label = "private"
 uri = "sip:203@127.0.0.1:{colleague}"
 callers = ["+4930*"]
+[[transfer]]
+label = "boss"
+uri = "sip:204@127.0.0.1:{colleague}"
+ways = ["attended"]
+briefing = "Hello boss. {{summary}} Press one."
+ring_seconds = 20
+brief_seconds = 8
+"""
+
+
+SWITCHBOARD = """
+greeting = "Hello, this is the switchboard. How can I help you?"
+[[transfer]]
+label = "sales"
+uri = "sip:200@127.0.0.1:{colleague}"
+ways = ["blind", "attended"]
 """
 
 
@@ -223,7 +240,7 @@ def test_nothing_is_dialled_that_no_list_allows(
 ) -> None:
     call, session, call_id = talk
     offered = next(one for one in session.wait("session.update")["session"]["tools"] if one["name"] == "transfer_call")
-    assert offered["parameters"]["properties"]["to"]["enum"] == ["sales", "direct", "nowhere"]
+    assert offered["parameters"]["properties"]["to"]["enum"] == ["sales", "direct", "nowhere", "boss"]
     for to in ("private", f"sip:evil@127.0.0.1:{colleague.phone.port}", "Sales\r\n"):
         asked = session.calls("transfer_call", {"to": to, "summary": "x"})
         assert session.output(asked)["status"] == "invalid"
@@ -237,8 +254,7 @@ def test_a_spoken_conversation_is_handed_on(
     own_folder: Path, colleague_process: Phone, colleague: Colleague, redis: RedisServer, dial: Callable[[str], Call]
 ) -> None:
     agent = own_folder / "spoken.toml"
-    target = f'[[transfer]]\nlabel = "sales"\nuri = "sip:200@127.0.0.1:{colleague_process.port}"\nring_seconds = 30\n'
-    agent.write_text(f'greeting = "Hello, this is the switchboard. How can I help you?"\n{target}')
+    agent.write_text(SWITCHBOARD.format(colleague=colleague_process.port))
     server = RealtimeServer(ROOT / "worker" / "local" / "dialogues" / "transfer.toml").ready()
     settings = {"OFFHOOK_REALTIME": "gateway", "OFFHOOK_REALTIME_URL": server.url.removesuffix("/realtime")}
     worker = Worker(own_folder / "spoken", REDIS_URL=redis.url, OFFHOOK_AGENT=agent, **settings).ready()
@@ -249,8 +265,10 @@ def test_a_spoken_conversation_is_handed_on(
         call.hears_said("Of course. I am putting you through to a colleague.")
         colleague.answers(486)
         call.hears_said("My colleague is on the telephone. Can I help you with anything else?")
-        call.say("connect me to sales")
+        call.say("ask sales first")
         other = colleague.phone.pick_up(colleague.rings(2))
+        other.hears_said(BRIEFING["en"].format(summary="The caller wants to talk to a person."), likeness=ROUGHLY)
+        other.say("put them through")
         worker.wait_log("transfer_ended", outcome="accepted")
         call.say("this is order number four two seven")
         other.hears_sound(voice("this is order number four two seven"), "the caller", likeness=0.8)
@@ -259,6 +277,103 @@ def test_a_spoken_conversation_is_handed_on(
     finally:
         worker.stop()
         server.stop()
+
+
+# --- attended ---------------------------------------------------------------------------------------------------------
+
+Consulted = tuple[Call, Session, str, str, Call, Session]
+
+
+@pytest.fixture
+def consulted(worker: Worker, talk: tuple[Call, Session, str], provider: Provider, colleague: Colleague) -> Consulted:
+    """Somebody has picked up, and is told who waits: the caller, their session, call id and function call; theirs."""
+    call, session, call_id = talk
+    asked = says_and_transfers(session, "boss", 300)
+    ringing = colleague.rings()
+    second = provider.session()
+    other = colleague.phone.pick_up(ringing)
+    worker.next_call()
+    request = second.wait("response.create")["response"]
+    assert request["instructions"] == "Say exactly: Hello boss. The caller wants shoes. Press one."
+    other.hears_tone(WORDS_HZ, 500)
+    return call, session, call_id, asked, other, second
+
+
+@pytest.mark.parametrize("by", ["key", "voice"])
+def test_who_is_asked_takes_the_call(worker: Worker, consulted: Consulted, by: str) -> None:
+    call, session, call_id, asked, other, second = consulted
+    functions = [one["name"] for one in second.wait("session.update")["session"]["tools"]]
+    assert "take_call" in functions and "decline_call" in functions and "transfer_call" not in functions
+    assert not call.tones() or WORDS_HZ not in [hz for hz, _ in call.tones()], "the caller hears nothing of it"
+    if by == "key":
+        other.type("1")
+    else:
+        second.caller_says("Yes, put them through.")
+        second.calls("take_call")
+    worker.wait_log("transfer_ended", call_id=call_id, outcome="accepted", means="attended")
+    call.phone.do("play", call_id=call.call_id, hz=CALLER, ms=3000)
+    other.phone.do("play", call_id=other.call_id, hz=COLLEAGUE, ms=3000)
+    other.hears_tone(CALLER, 1000)
+    call.hears_tone(COLLEAGUE, 1000)
+    until(lambda: not session.open and not second.open, "both sessions end")
+    other.hang_up()
+    call.ended()
+    (found,) = transfers(worker, call_id)
+    assert (found["way"], found["means"], found["outcome"]) == ("attended", "attended", "accepted")
+    briefed = worker.record(found["second_line"])
+    assert briefed["second_line_of"] == call_id and briefed["turns"][0]["text"].startswith("Hello boss.")
+    assert worker.metric(r'offhook_transfers_total\{outcome="accepted",way="attended"\}') >= 1
+
+
+@pytest.mark.parametrize("by", ["key", "voice", "hang-up"])
+def test_who_is_asked_declines(worker: Worker, consulted: Consulted, by: str) -> None:
+    call, session, call_id, asked, other, second = consulted
+    if by == "key":
+        other.type("2")
+    elif by == "voice":
+        second.caller_says("Not now.")
+        second.calls("decline_call")
+    else:
+        other.hang_up()
+    assert session.output(asked)["status"] == "declined"
+    if by != "hang-up":
+        said = second.wait("response.create", lambda m: "All right. Goodbye." in m["response"]["instructions"])
+        assert said["response"]["metadata"]["purpose"] == "goodbye"
+    other.ended()
+    call.hears_tone(ANSWER_HZ, 400)
+    call.hang_up()
+    assert [one["outcome"] for one in transfers(worker, call_id)] == ["declined"]
+
+
+def test_a_mailbox_does_not_get_the_caller(worker: Worker, consulted: Consulted) -> None:
+    call, session, call_id, asked, other, second = consulted
+    output = session.output(asked)
+    assert (output["status"], output["sip_status"]) == ("no_answer", 408)
+    other.ended()
+    call.hears_tone(ANSWER_HZ, 400)
+    call.hang_up()
+    assert [one["outcome"] for one in transfers(worker, call_id)] == ["no_answer"]
+
+
+def test_a_caller_who_hangs_up_in_the_middle_of_it(worker: Worker, consulted: Consulted) -> None:
+    call, session, call_id, asked, other, second = consulted
+    call.hang_up()
+    words = "The caller has just hung up. Goodbye."
+    second.wait("response.create", lambda m: m["response"]["instructions"] == f"Say exactly: {words}")
+    other.ended()
+    assert [one["outcome"] for one in transfers(worker, call_id)] == ["hung_up"]
+    until(lambda: not worker.calls(), "no call is left")
+
+
+def test_who_is_asked_loses_the_provider(worker: Worker, provider: Provider, consulted: Consulted) -> None:
+    call, session, call_id, asked, other, second = consulted
+    provider.always = Opening(refuse=(401, "no"))
+    second.cut()
+    assert session.output(asked)["status"] in ("failed", "no_answer")
+    provider.always = None
+    other.ended()
+    call.hears_tone(ANSWER_HZ, 400)
+    call.hang_up()
 
 
 # --- by REFER ---------------------------------------------------------------------------------------------------------

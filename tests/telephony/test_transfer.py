@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,9 @@ from telephony.transfer import (
     Command,
     Connect,
     Connected,
+    Declined,
     Dial,
+    Dismiss,
     DropLine,
     Ended,
     Event,
@@ -25,6 +29,7 @@ from telephony.transfer import (
     ReferAnswer,
     Ringing,
     SendRefer,
+    Taken,
     Tick,
     Transfer,
     Unable,
@@ -35,8 +40,8 @@ URI = "sip:200@pbx.example.com"
 
 
 class Scene:
-    def __init__(self, *, refer: bool = True, ring_s: float = 30.0) -> None:
-        self.machine = Transfer(Plan(uri=URI, refer=refer, ring_s=ring_s))
+    def __init__(self, *, refer: bool = True, ring_s: float = 30.0, **plan: Any) -> None:
+        self.machine = Transfer(Plan(uri=URI, refer=refer, ring_s=ring_s, **plan))
         self.now = 100.0
         self.first = self.machine.start(self.now)
 
@@ -196,30 +201,77 @@ def test_what_can_t_be_done() -> None:
     assert Scene(refer=False).feed(Unable()) == [DropLine(), Ended("failed", "bridge")]
 
 
+# --- attended ---------------------------------------------------------------------------------------------------------
+
+
+def briefed(**plan: Any) -> Scene:
+    """Somebody has answered, and is told who waits."""
+    scene = Scene(attended=True, **plan)
+    assert scene.first == [Dial(URI)], "it is never referred"
+    assert scene.feed(LineRings(), LineUp()) == [Ringing()]
+    return scene
+
+
+def test_who_is_asked_takes_the_call() -> None:
+    scene = briefed()
+    assert scene.feed(Taken()) == [Connect()]
+    assert scene.feed(Taken(), Declined()) == []
+    assert scene.feed(Connected()) == [Ended("accepted", "attended", 200)]
+
+
+def test_who_is_asked_declines() -> None:
+    assert briefed().feed(Declined(), Taken()) == [Dismiss(), Ended("declined", "attended")]
+
+
+@pytest.mark.parametrize(("by_us", "outcome"), [(False, "declined"), (True, "failed")])
+def test_who_hangs_up_when_asked_declines(by_us: bool, outcome: str) -> None:
+    assert briefed().feed(LineEnded(200, by_us)) == [Ended(outcome, "attended", 200)]  # type: ignore[arg-type]
+
+
+def test_a_mailbox_takes_no_call() -> None:
+    scene = briefed(brief_s=20.0)
+    assert scene.wait(19.9) == []
+    assert scene.wait(0.2) == [Dismiss(), Ended("no_answer", "attended", 408)]
+
+
+def test_a_caller_who_hangs_up_in_the_middle_of_it() -> None:
+    assert briefed().feed(CallerGone()) == [Dismiss(gone=True), Ended("hung_up", "attended")]
+    ringing = Scene(attended=True)
+    assert ringing.feed(CallerGone()) == [DropLine(), Ended("hung_up", "attended")]
+
+
+def test_who_takes_it_before_answering_does_nothing() -> None:
+    scene = Scene(attended=True)
+    assert scene.feed(Taken(), Declined()) == []
+    assert scene.feed(LineEnded(486)) == [Ended("busy", "attended", 486)]
+
+
 # --- any order --------------------------------------------------------------------------------------------------------
 
 EVENTS = st.one_of(
     st.builds(ReferAnswer, st.sampled_from([100, 202, 200, 405, 481, 603])),
     st.builds(Notified, st.sampled_from([100, 180, 200, 486, 503]), st.booleans()),
-    st.builds(LineEnded, st.sampled_from([200, 486, 487, 503])),
-    st.sampled_from([LineRings(), LineUp(), Connected(), CallerGone(), Unable(), Tick()]),
+    st.builds(LineEnded, st.sampled_from([200, 486, 487, 503]), st.booleans()),
+    st.sampled_from([LineRings(), LineUp(), Taken(), Declined(), Connected(), CallerGone(), Unable(), Tick()]),
     st.floats(0.1, 20.0),
 )
 
 
-@given(refer=st.booleans(), steps=st.lists(EVENTS, max_size=30))
-def test_it_ends_once_and_in_time_and_leaves_no_line_behind(refer: bool, steps: list[Event | float]) -> None:
-    scene = Scene(refer=refer)
+@given(refer=st.booleans(), attended=st.booleans(), steps=st.lists(EVENTS, max_size=30))
+def test_it_ends_once_and_in_time_and_leaves_no_line_behind(
+    refer: bool, attended: bool, steps: list[Event | float]
+) -> None:
+    scene = Scene(refer=refer, attended=attended)
     commands, line_up = [*scene.first], True
     for step in steps:
         new = scene.wait(step) if isinstance(step, float) else scene.feed(step)
         commands += new
         line_up = line_up and not isinstance(step, LineEnded)
-    commands += scene.wait(3 * 30.0 + REFER_S + CONNECT_S)
+    commands += scene.wait(4 * 30.0 + REFER_S + CONNECT_S)
     ends = [command for command in commands if isinstance(command, Ended)]
     assert len(ends) == 1 and commands[-1] == ends[0] and scene.machine.wake is None
     dialled = sum(isinstance(command, Dial) for command in commands)
-    dropped = sum(isinstance(command, DropLine) for command in commands)
+    dropped = sum(isinstance(command, DropLine | Dismiss) for command in commands)
     assert dialled <= 1 and dropped <= 1
     if dialled and ends[0].outcome != "accepted" and line_up:
         assert dropped == 1

@@ -26,6 +26,12 @@ class AgentTransfer(BaseModel):
     ways: tuple[TransferWay, ...] = Field(default=("blind",), min_length=1, description="how, the usual one first")
     refer: bool = Field(default=True, description="whether the caller's side is asked first to dial them (REFER)")
     ring_seconds: float = Field(default=30.0, ge=5, le=180, description="s that they may ring")
+    brief_seconds: float = Field(default=30.0, ge=5, le=180, description="attended: s that they have to take the call")
+    briefing: str | None = Field(
+        default=None,
+        max_length=500,
+        description="attended: what they are told, with {summary} in it; None: by language",
+    )
 
     @field_validator("uri")
     @classmethod
@@ -33,6 +39,13 @@ class AgentTransfer(BaseModel):
         if fault := fault_of(uri):
             raise ValueError(fault)
         return uri
+
+    @field_validator("briefing")
+    @classmethod
+    def _has_a_summary(cls, briefing: str | None) -> str | None:
+        if briefing is not None and "{summary}" not in briefing:
+            raise ValueError("needs {summary} in it: what the model has to say of the caller")
+        return briefing
 
     @property
     def target(self) -> Target:
@@ -45,6 +58,8 @@ class AgentTransfer(BaseModel):
             ways=self.ways,
             refer=self.refer,
             ring_s=self.ring_seconds,
+            brief_s=self.brief_seconds,
+            briefing=self.briefing,
         )
 
 

@@ -17,7 +17,7 @@ from worker.call_tools.functions import CALL_FUNCTIONS, TELL_LATER, tell_later_f
 from worker.call_tools.hook import load_hook
 from worker.call_tools.later import LaterWays, Way, offer_words
 from worker.call_tools.policy import ToolPolicy
-from worker.call_tools.transfer import TRANSFER_CALL, Target, comfort_words, transfer_call_function
+from worker.call_tools.transfer import TRANSFER_CALL, comfort_words
 from worker.realtime.base import Capabilities, Codec, SessionConfig
 from worker.turns.filler_voice import Fill, FillerConfig, Offer, Waiting
 from worker.turns.machine import END_CALL, TurnConfig
@@ -92,20 +92,19 @@ def session_config(
     view: ToolView,
     later: Mapping[Way, str] | None = None,
     transcriber: str | None = None,
-    targets: Sequence[Target] = (),
+    own: Sequence[Mapping[str, Any]] = (),
 ) -> SessionConfig:
     """Return what the provider is told of the agent, and of the tools that the call is offered at the moment.
 
     later: the ways by which this caller may hear of a tool after the call. transcriber: the model that writes down the
-    caller's words, where the agent file names no other. targets: to whom this caller may be handed on.
+    caller's words, where the agent file names no other. own: further functions of the call itself.
     """
     functions: list[Mapping[str, Any]] = list(view.functions)
     if any(spec.queued for spec in view.specs.values()):
         functions += CALL_FUNCTIONS
     if later and any(spec.mode != "inline" for spec in view.specs.values()):
         functions.append(tell_later_function(later))
-    if targets:
-        functions.append(transfer_call_function(targets))
+    functions += own
     if agent.tools.end_call:
         functions.append(END_CALL_FUNCTION)
     return SessionConfig(

@@ -184,9 +184,9 @@ class CallSession:
         self._typed(self._digits.add(digit, self._clock()))
         self._due = min(self._due, self._digits.due)
 
-    def say_goodbye(self, reason: str) -> None:
-        """End the call politely: say the agent's goodbye, then hang up."""
-        self._feed(turn.GoodbyeWanted(self.agent.goodbye, reason))
+    def say_goodbye(self, reason: str, words: str | None = None) -> None:
+        """End the call politely: say the agent's goodbye, or these words, then hang up."""
+        self._feed(turn.GoodbyeWanted(self.agent.goodbye if words is None else words, reason))
 
     def notice(self, text: str) -> None:
         """Tell the caller something of ours when the floor is free."""

@@ -9,18 +9,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from telephony import events as phone
 from telephony import transfer as way
 from telephony.bridge import Bridge
 from telephony.errors import TelephonyError
+from worker.call.consult import KEYS, caller_gone_words
+from worker.call.info import PhoneLine
 from worker.call_tools.transfer import Target, Wanted, not_accepted, ringing_words, wanted
 from worker.records.record import TransferRecord
 from worker.records.telemetry import CallInfo, Telemetry
 from worker.turns.events import StartTool, ToolProgress
 
-__all__ = ["Lines", "MakeSecond", "SecondLine", "Transfers"]
+__all__ = ["Lines", "MakeSecond", "SecondLine", "Seconds", "Transfers"]
 
 EVENTS = 64
 """Of one transfer, that wait to be looked at. What a peer sends beyond that is left out: time passes all the same."""
@@ -35,9 +38,22 @@ class SecondLine(Protocol):
     def step_aside(self, reason: str) -> None:
         """The agent says and hears nothing on it any more."""
 
+    def say_goodbye(self, reason: str, words: str | None = None) -> None:
+        """Say goodbye, then hang up."""
+
 
 MakeSecond = Callable[[CallInfo, Bridge, Callable[[str], None]], Any]
 """Makes the session of a second line: of its call, its bridge, and what hangs it up."""
+
+
+class Seconds(Protocol):
+    """Makes the sessions of second lines."""
+
+    def silent(self, info: CallInfo, line: PhoneLine) -> SecondLine:
+        """Nobody speaks on it but those who are connected."""
+
+    def asking(self, info: CallInfo, line: PhoneLine, wanted: Wanted, decided: Callable[[bool], None]) -> SecondLine:
+        """Whoever answers is told who waits; decided: gets whether they take the call."""
 
 
 class Lines(Protocol):
@@ -64,13 +80,13 @@ class Lines(Protocol):
 class Transfers:
     """One call's transfers, one at a time. `attach` it before it is used."""
 
-    def __init__(self, call: Telemetry, targets: Sequence[Target], make_second: MakeSecond, language: str) -> None:
+    def __init__(self, call: Telemetry, targets: Sequence[Target], seconds: Seconds, language: str) -> None:
         """targets: to whom this caller may be handed on."""
         self.lines: Lines | None = None
         self._call = call
         self._targets = targets
-        self._make_second = make_second
-        self._rings = ringing_words(language)
+        self._seconds = seconds
+        self._language = language
         self._leave: Callable[[str], None] = lambda reason: None
         self._step_aside: Callable[[str], None] = lambda reason: None
         self._feed: Callable[[object], None] = lambda event: None
@@ -96,11 +112,14 @@ class Transfers:
             return {"status": "invalid", "error": found.fault}
         if self.lines is None or self._attempt is not None:
             return not_accepted("failed", found.target.label, 0)
-        refer = found.target.refer and self.lines.takes_refer and not self._no_refer
-        plan = way.Plan(uri=found.target.uri, refer=refer, ring_s=found.target.ring_s)
-        began, rings = self._call.clock(), ToolProgress(command.tool_call_id, self._rings)
-        attempt = self._attempt = _Attempt(self._call, self.lines, plan, self._second, lambda: self._feed(rings))
-        self._call.log.info("transfer", to=found.target.label, way=found.way, refer=refer)
+        target, attended = found.target, found.way == "attended"
+        refer = not attended and target.refer and self.lines.takes_refer and not self._no_refer
+        plan = way.Plan(uri=target.uri, refer=refer, ring_s=target.ring_s, attended=attended, brief_s=target.brief_s)
+        began, rings = self._call.clock(), ToolProgress(command.tool_call_id, ringing_words(self._language))
+        gone = caller_gone_words(self._language)
+        attempt = self._attempt = _Attempt(self._call, self.lines, plan, gone, lambda: self._feed(rings))
+        attempt.make = lambda info, line: self._second(attempt, found, info, line)
+        self._call.log.info("transfer", to=target.label, way=found.way, refer=refer)
         try:
             ended = await attempt.run()
         finally:
@@ -113,10 +132,12 @@ class Transfers:
             return None
         return not_accepted(ended.outcome, found.target.label, ended.status)
 
-    def _second(self, call: CallInfo, bridge: Bridge, hang_up: Callable[[str], None]) -> Any:
+    def _second(self, attempt: _Attempt, found: Wanted, call: CallInfo, line: PhoneLine) -> SecondLine:
         first = self._call.info
-        info = CallInfo(call.call_id, first.caller, call.dialled, private=first.private, second_line_of=first.call_id)
-        return self._make_second(info, bridge, hang_up)
+        info = replace(first, call_id=call.call_id, dialled=call.dialled, calls_back=None, second_line_of=first.call_id)
+        if found.way == "attended":
+            return self._seconds.asking(info, line, found, attempt.decided)
+        return self._seconds.silent(info, line)
 
     def _told(self, found: Wanted, began: float, attempt: _Attempt, ended: way.Ended) -> None:
         assert found.target is not None
@@ -156,14 +177,14 @@ class Transfers:
 class _Attempt:
     """One transfer under way."""
 
-    def __init__(
-        self, call: Telemetry, lines: Lines, plan: way.Plan, make: MakeSecond, rings: Callable[[], None]
-    ) -> None:
+    def __init__(self, call: Telemetry, lines: Lines, plan: way.Plan, gone: str, rings: Callable[[], None]) -> None:
+        """gone: what is said on the second line where the caller hangs up. rings: the target rings."""
         self.line: SecondLine | None = None
+        self.make: Callable[[CallInfo, PhoneLine], SecondLine]
         self._call = call
         self._lines = lines
         self._machine = way.Transfer(plan)
-        self._make = make
+        self._gone = gone
         self._rings = rings
         self._events: asyncio.Queue[way.Event] = asyncio.Queue(EVENTS)
         self._confirmed = self._media = False
@@ -182,13 +203,17 @@ class _Attempt:
             while True:
                 for command in commands:
                     if isinstance(command, way.Ended):
-                        self._drops = command.outcome != "accepted"
+                        self._drops = self._drops and command.outcome != "accepted"
                         return command
                     await self._do(command)
                 commands = self._machine.handle(await self._next(), clock())
         finally:
             if self._drops:
                 self._drop()
+
+    def decided(self, taken: bool) -> None:
+        """The target says whether they take the call."""
+        self._put(way.Taken() if taken else way.Declined())
 
     def on_first(self, event: phone.CallEvent) -> None:
         """Take an event of the call that is handed on."""
@@ -210,8 +235,10 @@ class _Attempt:
                 self._confirmed = True
             case phone.MediaActive():
                 self._media = True
+            case phone.DigitReceived() if event.digit in KEYS:
+                self.decided(KEYS[event.digit])
             case phone.CallEnded():
-                self._put(way.LineEnded(event.status))
+                self._put(way.LineEnded(event.status, event.by == "agent"))
             case _:
                 pass
         if isinstance(event, phone.CallConfirmed | phone.MediaActive) and self._confirmed and self._media:
@@ -243,6 +270,9 @@ class _Attempt:
                     self._rings()
                 case way.DropLine():
                     self._drop()
+                case way.Dismiss() if self.line is not None:
+                    self._drops = False
+                    self.line.say_goodbye("transfer", self._gone if command.gone else None)
                 case _:
                     pass
         except (TelephonyError, OSError) as error:
@@ -250,9 +280,8 @@ class _Attempt:
             self._put(way.Unable())
 
     def _made(self, call: CallInfo, bridge: Bridge, hang_up: Callable[[str], None]) -> Any:
-        line = self._make(call, bridge, hang_up)
+        line = self.make(call, PhoneLine(bridge, hang_up))
         line.watch = self._on_second
-        line.step_aside("")  # nobody speaks on it before it is connected
         return line
 
     def _drop(self) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 from tools.run.catalog import Catalog
 from worker.call_tools.later import Way
-from worker.call_tools.transfer import TRANSFER_CALL
 from worker.records.telemetry import Telemetry
 from worker.turns.events import StartTool
 from worker.turns.pending import PendingTool, PendingTools
@@ -19,7 +18,7 @@ __all__ = [
     "PENDING_JOBS",
     "TELL_LATER",
     "CallFunctions",
-    "HandOn",
+    "OwnFunction",
     "tell_later_function",
 ]
 
@@ -72,12 +71,12 @@ def tell_later_function(ways: Mapping[Way, str]) -> Mapping[str, Any]:
     }
 
 
-HandOn = Callable[[StartTool], Awaitable[dict[str, Any] | None]]
-"""Answers a call of transfer_call; None: nobody is there any more who would hear the answer."""
+OwnFunction = Callable[[StartTool], Awaitable[dict[str, Any] | None]]
+"""Answers a call of a function of the call's own; None: nobody is there any more who would hear the answer."""
 
 
 class CallFunctions:
-    """Answers them. `later`: the ways that this caller has, each with its channel; hand_on: None for no transfers."""
+    """Answers them. `later`: the ways that this caller has, each with its channel; own: further functions, by name."""
 
     def __init__(
         self,
@@ -85,10 +84,10 @@ class CallFunctions:
         catalog: Catalog,
         pending: PendingTools,
         later: Mapping[Way, str],
-        hand_on: HandOn | None = None,
+        own: Mapping[str, OwnFunction] | None = None,
     ) -> None:
         self._call = call
-        self._hand_on = hand_on
+        self._own = own or {}
         self._call_id = call.info.call_id
         self._catalog = catalog
         self._pending = pending
@@ -98,12 +97,12 @@ class CallFunctions:
             self._functions[TELL_LATER] = self._tell_later
 
     def __contains__(self, name: str) -> bool:
-        return name in self._functions or (name == TRANSFER_CALL and self._hand_on is not None)
+        return name in self._functions or name in self._own
 
     async def answer(self, command: StartTool) -> dict[str, Any] | None:
         """Return the output of a call of one of these; None where none is due any more."""
-        if command.name == TRANSFER_CALL and self._hand_on is not None:
-            return await self._hand_on(command)
+        if (own := self._own.get(command.name)) is not None:
+            return await own(command)
         return await self._functions[command.name](_object(command.arguments))
 
     async def _pending_jobs(self, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from tools.run.catalog import Catalog
 from tools.tool_call.outcome import Outcome, failure
 from tools.tool_call.request import ToolRequest
 from worker.call_tools.durations import UsualTimes
-from worker.call_tools.functions import CallFunctions, HandOn
+from worker.call_tools.functions import CallFunctions, OwnFunction
 from worker.call_tools.later import Way
 from worker.call_tools.view import CallView
 from worker.records.record import CONTINUES
@@ -36,15 +36,15 @@ SPOKEN_INTO = failure(
 class CallTools:
     """What a call has of tools: the door that runs them, what of them it is offered, and how long they usually take.
 
-    later: the ways by which this caller may hear of a tool after the call, each with its channel. hand_on: transfers
-    the call; None: it can't be.
+    later: the ways by which this caller may hear of a tool after the call, each with its channel. own: functions of
+    the call itself, by name.
     """
 
     catalog: Catalog
     view: CallView
     usual: UsualTimes
     later: Mapping[Way, str] = field(default_factory=dict)
-    hand_on: HandOn | None = None
+    own: Mapping[str, OwnFunction] = field(default_factory=dict)
 
 
 class ToolCalls:
@@ -57,7 +57,7 @@ class ToolCalls:
         self._call_id = call.info.call_id
         self._tools = tools
         self._catalog = tools.catalog
-        self._own = CallFunctions(call, tools.catalog, pending, tools.later, tools.hand_on)
+        self._own = CallFunctions(call, tools.catalog, pending, tools.later, tools.own)
         self._recorder = call.recorder
         self._log = call.log
         self._feed = feed

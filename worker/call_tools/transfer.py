@@ -28,8 +28,11 @@ __all__ = [
 SUMMARY_CHARS = 1000
 """Of the model's summary; the rest of a longer one is left out."""
 
-TransferWay = Literal["blind"]
-WAYS: Mapping[TransferWay, str] = {"blind": "the caller is put through at once"}
+TransferWay = Literal["blind", "attended"]
+WAYS: Mapping[TransferWay, str] = {
+    "blind": "the caller is put through at once",
+    "attended": "they are told your summary first, and may decline",
+}
 
 NOTES: Mapping[str, str] = {
     "busy": "They are on the telephone. Tell the caller, who is still with you, and ask how else you can help.",
@@ -62,6 +65,10 @@ class Target:
     """Whether the caller's side is asked to call them (REFER) before we call them ourselves."""
     ring_s: float = 30.0
     """How long they may ring."""
+    brief_s: float = 30.0
+    """How long they have for it to take the call, where they are asked (attended)."""
+    briefing: str | None = None
+    """What they are told then, with {summary} in it; None: words of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +93,8 @@ def transfer_call_function(targets: Sequence[Target]) -> Mapping[str, Any]:
         "to": {"type": "string", "enum": [one.label for one in targets], "description": to},
         "summary": {
             "type": "string",
-            "description": "What the caller wants and what was said so far, in one or two sentences.",
+            "description": "Who calls and what they want, in one or two sentences, as it can be said to whom you put"
+            " them through.",
         },
     }
     ways = list(dict.fromkeys(way for one in targets for way in one.ways))

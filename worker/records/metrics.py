@@ -55,7 +55,7 @@ class Metrics:
         self.tool_workers = gauge("tool_workers", "Tool workers on the queue.")
         self.tool_calls_total = counter("tool_calls_total", "Tool calls, by status.", "tool", "status")
         self.call_backs_total = counter("call_backs_total", "Call backs, by how each try went.", "outcome")
-        text = "Transfers, by means (refer, bridge) and how they went."
+        text = "Transfers, by means (refer, bridge, attended) and how they went."
         self.transfers_total = counter("transfers_total", text, "way", "outcome")
         self.fillers_total = counter("fillers_total", "Fillers spoken.")
         self.realtime_lost_total = counter("realtime_lost_total", "Realtime connections lost in a call.")

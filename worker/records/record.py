@@ -78,8 +78,11 @@ class TransferRecord(BaseModel):
 
     at_ms: int = 0
     to: str = Field(description="the target's label")
-    way: str = Field(description="blind")
-    means: str = Field(description="refer: the caller's side dialled; bridge: we did, and connected the two calls")
+    way: str = Field(description="blind or attended, as it was wanted")
+    means: str = Field(
+        description="refer: the caller's side dialled; bridge: we did, and connected the two calls;"
+        " attended: the same, once they had said that they take it"
+    )
     outcome: str = Field(description="accepted, declined, busy, no_answer, failed; hung_up: the caller did meanwhile")
     sip_status: int | None = Field(default=None, description="the SIP status that decided it")
     took_ms: int = Field(default=0, description="from the end of the words before it to the outcome")

@@ -121,6 +121,10 @@ def test_a_tool_worker_gets_the_tools_of_all_routes_once(write) -> None:
         ('[[transfer]]\nlabel = ""\nuri = "sip:a@b"', "transfer[1].label: string should have at least 1 character"),
         ('[[transfer]]\nlabel = "a"\nuri = "sip:a@b"\ncaller = ["1"]', "transfer[1].caller: there is no such key; did"),
         ('[[transfer]]\nlabel = "a"\nuri = "sip:a@b"\nways = []', "transfer[1].ways: tuple should have at least 1"),
+        (
+            '[[transfer]]\nlabel = "a"\nuri = "sip:a@b"\nbriefing = "A call."',
+            "transfer[1].briefing: needs {summary} in it",
+        ),
         ('[transfer]\nlabel = "a"', "transfer: write each target as a table of its own, [[transfer]]"),
         (
             '[[transfer]]\nlabel = "a"\nuri = "sip:a@b"\n[[transfer]]\nlabel = "A"\nuri = "sip:c@d"',

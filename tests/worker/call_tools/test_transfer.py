@@ -42,8 +42,17 @@ def test_what_the_model_asks_for() -> None:
         ('{"to": "boss", "summary": ""}', "'to' has to be one of: sales."),
         ('{"to": ["sales"]}', "'to' has to be one of: sales."),
         ('{"to": "sales", "way": "sideways"}', "'way' has to be one of: blind."),
+        ('{"to": "sales", "way": ["blind"]}', "'way' has to be one of: blind."),
     ],
 )
 def test_nothing_but_a_label_of_the_list_comes_of_it(arguments: str, fault: str) -> None:
     found = wanted(arguments, (SALES,))
     assert (found.target, found.fault) == (None, fault)
+
+
+def test_the_way_is_the_targets_first_and_may_be_chosen_where_there_are_two() -> None:
+    both = Target(label="both", uri="sip:3@pbx.example.com", ways=("attended", "blind"))
+    assert "way" not in transfer_call_function((SALES, BOSS))["parameters"]["properties"]
+    assert transfer_call_function((both,))["parameters"]["properties"]["way"]["enum"] == ["attended", "blind"]
+    assert wanted('{"to": "both"}', (both,)).way == "attended"
+    assert wanted('{"to": "both", "way": "blind"}', (both,)).way == "blind"
