@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import wave
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from parts.caller import ROUGHLY, Call, Phone, voice
-from parts.program import ROOT, until
+from parts.program import BOUND_S, ROOT, until
 from parts.provider import ANSWER_HZ, WORDS_HZ, Opening, Provider, Session
 from parts.services import RealtimeServer, RedisServer, Worker
 
@@ -400,6 +403,51 @@ def test_refer_and_our_leg_ends_after_the_last_notify(
     words = record["turns"][-1]
     assert words["end_ms"] - words["start_ms"] > WORDS_MS * 0.95 and found["at_ms"] > words["end_ms"]
     assert colleague.calls == 0
+
+
+@pytest.fixture
+def baresip(worker: Worker, tmp_path: Path) -> Iterator[None]:
+    """baresip calls the worker."""
+    if not shutil.which("baresip"):
+        pytest.skip("baresip is not installed")
+    modules = next(Path("/usr/lib").glob("**/baresip/modules"))
+    (tmp_path / "accounts").write_text("<sip:bare@127.0.0.1>;regint=0;audio_codecs=PCMU\n")
+    (tmp_path / "contacts").write_text("")
+    (tmp_path / "config").write_text(
+        f"sip_listen 127.0.0.1:0\nmodule_path {modules}\nmodule g711.so\nmodule_tmp uuid.so\nmodule_app account.so\n"
+        f"module aufile.so\nmodule_app menu.so\naudio_source aufile,{tmp_path}/said.wav\nausrc_srate 8000\n"
+        "auplay_srate 8000\n"
+    )
+    with wave.open(str(tmp_path / "said.wav"), "wb") as said:
+        said.setparams((1, 2, 8000, 0, "NONE", ""))
+        said.writeframes(bytes(16 * 60_000))
+    with (tmp_path / "out").open("w") as out:
+        command = ["baresip", "-f", str(tmp_path), "-e", f"/dial {worker.uri}", "-t", "40"]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+    yield
+    process.terminate()
+    process.wait(BOUND_S)
+
+
+@pytest.mark.parametrize(("status", "outcome"), [(200, "accepted"), (486, "busy")])
+def test_baresip_dials_whom_it_is_referred_to(
+    worker: Worker, provider: Provider, baresip: None, colleague: Colleague, status: int, outcome: str
+) -> None:
+    session, call_id = provider.session(), worker.next_call()
+    until(lambda: worker.calls() and worker.calls()[0]["codec"], "the call is up")
+    asked = says_and_transfers(session)
+    ringing = colleague.rings()
+    assert ringing["caller"] == "bare", "it is baresip that calls"
+    colleague.phone.do("answer", call_id=ringing["call_id"], status=status)
+    worker.wait_log("transfer_ended", call_id=call_id, means="refer", outcome=outcome)
+    if outcome == "accepted":
+        assert worker.record(call_id)["reason"] == "transferred to sales"
+        assert not colleague.phone.events("CallEnded", call_id=ringing["call_id"]), "and talks on"
+        colleague.phone.do("hang_up", call_id=ringing["call_id"])
+    else:
+        assert session.output(asked)["sip_status"] == 486
+        session.calls("end_call")
+        worker.record(call_id)
 
 
 def test_refer_taken_and_then_503(worker: Worker, provider: Provider, sipp: Any, colleague: Colleague) -> None:

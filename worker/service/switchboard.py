@@ -208,7 +208,8 @@ class Switchboard:
         self._calls[call_id] = call
         self._idle.clear()
         self._metrics.calls_active.set(len(self._calls))
-        log.info("call", call_id=call_id, sip_call_id=sip_call_id, caller=info.shown, dialled=info.dialled)
+        second = {"second_line_of": first} if (first := session.info.second_line_of) else {}
+        log.info("call", call_id=call_id, sip_call_id=sip_call_id, caller=info.shown, dialled=info.dialled, **second)
         self._pacer.add(session)
         call.task = asyncio.get_running_loop().create_task(self._see_through(call))
         return session
