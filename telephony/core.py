@@ -34,10 +34,12 @@ from telephony.port import PortPool, new_bridge
 from telephony.registration import Backoff, refresh_after
 from telephony.rtp_source import new_source
 from telephony.settings import SipSettings
+from telephony.sip import own_headers
+from telephony.sip.facts import facts_of
 from telephony.sip.identity import caller_of, dialled_of
-from telephony.sip.message import allows, body, cut, has_header, header, offered_codec
+from telephony.sip.message import allows, body, cut, has_header, header, keys_in_clear, offered_codec
 from telephony.sip.requests import Answer
-from telephony.sip.uri import LONGEST
+from telephony.sip.uri import LONGEST, over_tls
 from telephony.transfer import SECOND_LINE
 
 log = structlog.get_logger(__name__)
@@ -52,6 +54,7 @@ REASONS = {
     400: "Bad Request",
     403: "Forbidden",
     482: "Loop Detected",
+    488: "Not Acceptable Here",
     503: "Service Unavailable",
     513: "Message Too Large",
 }
@@ -175,6 +178,9 @@ class Core:
 
     def invite(self, uri: str, headers: Mapping[str, str] | None) -> str:
         """Call `uri`; returns the call's id. Raises SipRequestError or pj.Error."""
+        headers = own_headers.checked(headers or {})
+        if self.settings.srtp != "off" and self.settings.srtp_keys == "tls" and not over_tls(uri):
+            raise SipRequestError(f"{uri}: the keys of SRTP would be there for all to read: call with ;transport=tls")
         if self._full():
             raise SipRequestError(f"all {self.limit} calls are in use")
         call = self._new_call(None)
@@ -221,7 +227,8 @@ class Core:
         sip_call_id = header(message, "Call-ID")
         call = self._new_call(prm.callId, sip_call_id, source)
         call.bridge.codec = offered_codec(body(message))
-        caller = caller_of(message, trusted=self.access.trusts(source))
+        trusted = self.access.trusts(source)
+        caller = caller_of(message, trusted=trusted)
         self._post(
             IncomingCall(
                 call_id=call.call_id,
@@ -232,6 +239,7 @@ class Core:
                 bridge=call.bridge,
                 private=caller.private,
                 takes_refer=allows(message, "REFER"),
+                facts=facts_of(message, trusted=trusted, wanted=self.settings.headers),
             )
         )
 
@@ -259,6 +267,8 @@ class Core:
             return _Refusal("malformed", status)  # taken as it is it would be a call with an offer of ours, and mute
         if has_header(message, SECOND_LINE) and not self.settings.takes_second_lines:
             return _Refusal("loop", 482)  # a transfer that came back to us, or to another of our kind
+        if self.settings.srtp != "off" and self.settings.srtp_keys == "tls" and keys_in_clear(message):
+            return _Refusal("insecure", 488)
         if not self._accepting() or self._leaving is not None:
             return _Refusal("draining", retry_after_s=self.settings.retry_after_s)
         if self._full():
@@ -354,8 +364,18 @@ class Core:
             granted_s = max(0, int(prm.expiration))
             self._later(refresh_after(granted_s) * random.uniform(0.9, 1.0), lambda: self._refresh(answer))
             self._post(RegistrationChanged(True, status, reason, granted_s))
+            self._report_calls()
         else:
             self._registration_failed(status, reason)
+
+    def _report_calls(self) -> None:
+        if self.settings.proxy is None:
+            return
+        try:
+            up = sum(not call.ended for call in self._calls.values())
+            self._account.sendRequest(announce.report(self.settings.proxy, up))
+        except pj.Error as error:
+            log.info("calls_not_reported", error=explain(error))
 
     def _registration_failed(self, status: int, reason: str) -> None:
         wait = self._backoff.failed() * random.uniform(0.9, 1.1)  # a restarted registrar isn't met by all at once

@@ -7,9 +7,10 @@ from typing import Literal
 
 from telephony.bridge import Bridge
 from telephony.dtmf import DigitVia
+from telephony.sip.facts import InviteFacts
 
 EndedBy = Literal["caller", "agent", "network", "error"]
-RefusedFor = Literal["full", "overload", "draining", "stranger", "malformed", "loop", "library"]
+RefusedFor = Literal["full", "overload", "draining", "stranger", "malformed", "loop", "insecure", "library"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class IncomingCall:
     """The call's audio, both ways; play() may begin before the media is up."""
     private: bool = False
     """The caller's identity was told in confidence: it is shown to nobody, and stands in no record (RFC 3323)."""
+    facts: InviteFacts = field(default_factory=InviteFacts)
+    """What else the INVITE said."""
     takes_refer: bool = True
     """False: the INVITE's Allow leaves REFER out."""
 
@@ -122,7 +125,7 @@ class CallRefused:
 
     status: int
     """503 with Retry-After full, overloaded or draining; 403 a stranger; 400 and 513 not all of it came; 482 a second
-    line of an endpoint like us; 486, 488, 400 and others the library's."""
+    line of an endpoint like us; 488 insecure: SRTP's keys for all to read; 486, 488, 400 and others the library's."""
     reason: str
     source: str
     """"ip:port", or "" where the library doesn't say."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tools.run.catalog import Catalog
     from tools.run.inline import InlineRunner
     from tools.tool_call.outcome import Outcome
+    from worker.agent.agent_file import AgentFile
     from worker.settings.settings import Settings
 
 Protocol = Literal["openai", "gemini"]
@@ -34,11 +35,12 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     epilog="Settings are environment variables: see the README, and `offhook check` for how they stand.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 tools_app = typer.Typer(help="The agent's tools: list them, describe one, run one.", no_args_is_help=False)
 app.add_typer(tools_app, name="tools")
+agent_app = typer.Typer(help="The agent file.", no_args_is_help=True)
+app.add_typer(agent_app, name="agent")
 
 
 def main() -> None:
@@ -98,13 +100,25 @@ def demo(
     raise typer.Exit(run_demo(out, as_json, protocol))
 
 
+AgentOption = Annotated[Path | None, typer.Option(help="The agent file, in place of OFFHOOK_AGENT.", dir_okay=False)]
+
+
 @app.command()
-def serve() -> None:
+def serve(
+    agent: AgentOption = None,
+    port: Annotated[
+        int | None, typer.Option(help="The SIP port, in place of OFFHOOK_SIP_PORT; 0: any free one.")
+    ] = None,
+    reload: Annotated[
+        bool,
+        typer.Option("--reload", help="Read agent file and tools again when they change; for whoever writes them."),
+    ] = False,
+) -> None:
     """Answer phone calls, until SIGTERM or Ctrl-C: then no new ones, and those in progress may end."""
-    settings = _start("worker")
+    settings = _start("worker", agent=agent, sip_port=port)
     from worker.service.run import serve as run
 
-    run(settings)
+    run(settings, reload=reload)
 
 
 @app.command()
@@ -136,16 +150,20 @@ def tool_worker(
         )
     from tools.worker.tool_worker import run_tool_worker
     from worker.agent.agent_file import load_agent_file
+    from worker.agent.remote import check_mcp_installed
 
+    agents = load_agent_file(settings.agent)
+    check_mcp_installed(agents)
     # A plain line, not a log line, which a log level may hide: whoever started this process waits for it.
     run_tool_worker(
         settings.queue_settings(),
-        load_agent_file(settings.agent).tool_modules(),
+        agents.tool_modules(),
         burst=burst,
         simple=simple,
         on_ready=lambda: print("tool worker ready", flush=True),
         secrets=settings.secrets_for_tools(),
         notify=settings.notify_settings(),
+        servers=[server for server in agents.mcp_servers() if server.run_by == "offhook"],
     )
 
 
@@ -233,6 +251,19 @@ def dashboard(
         raise HostError(f"--port {port}: can't listen there ({error.strerror or error}); choose another") from None
 
 
+def _tool_names(begun: str) -> list[str]:
+    """The tools of the agent file that begin so; none where they can't be read: a shell that completes has no place
+    for that.
+    """
+    try:
+        return [spec.name for spec in _load_tools() if spec.name.startswith(begun)]
+    except Exception:
+        return []
+
+
+ToolName = Annotated[str, typer.Argument(help="The tool.", autocompletion=_tool_names)]
+
+
 @tools_app.callback(invoke_without_command=True)
 def tools_default(context: typer.Context) -> None:
     """List the tools when no command is given."""
@@ -242,17 +273,20 @@ def tools_default(context: typer.Context) -> None:
 
 @tools_app.command("list")
 def tools_list() -> None:
-    """List the tools of the agent file: name, mode, and what each is for."""
-    specs = _load_tools()
-    width = max((len(spec.name) for spec in specs), default=0)
-    for spec in specs:
-        print(f"{spec.name:<{width}}  {spec.mode:<6}  {spec.description.partition(chr(10))[0]}")
+    """List the tools of the agent file: name, mode, server, who approves a run, and what each is for.
+
+    MCP servers are asked what they offer; one that does not answer is told on stderr.
+    """
+    from worker.agent.listing import table
+
+    for line in table(_load_tools(), _agents().mcp_servers()):
+        print(line)
 
 
 @tools_app.command("describe")
-def tools_describe(name: Annotated[str, typer.Argument(help="The tool.")]) -> None:
+def tools_describe(name: ToolName) -> None:
     """Print what the model is told of a tool, as JSON."""
-    catalog = _catalog()
+    catalog = _catalog(_load_tools())
     spec = catalog.spec(name)
     if spec is None:
         from tools.define.schema import nearest
@@ -265,14 +299,13 @@ def tools_describe(name: Annotated[str, typer.Argument(help="The tool.")]) -> No
 
 @tools_app.command("run")
 def tools_run(
-    name: Annotated[str, typer.Argument(help="The tool.")],
+    name: ToolName,
     arguments: Annotated[str, typer.Argument(metavar="JSON", help='Its arguments, such as {"order": "427"}.')] = "{}",
 ) -> None:
     """Run a tool as a call would, and print its outcome. Exit code 0 only if it is ok.
 
     A queued one goes through the queue where REDIS_URL is set and a tool worker is there; else it runs in this process.
     """
-    _start("tools")
     raise typer.Exit(_run_tool(name, arguments))
 
 
@@ -303,34 +336,62 @@ def tools_late(
         print(json.dumps({**fields.pop("orphan"), **fields}, ensure_ascii=False))
 
 
-def _start(process: str) -> Settings:
-    """Read the settings and send the logs where they say."""
+@agent_app.command("schema")
+def agent_schema() -> None:
+    """Print the JSON schema of the agent file, for editors: what is allowed, and what each key is for."""
+    from worker.agent.schema import schema_text
+
+    print(schema_text(), end="")
+
+
+def _start(process: str, **options: object) -> Settings:
+    """Read the settings and send the logs where they say. options: of the command line, None where it has none."""
     from worker.log import setup_logging
     from worker.settings.settings import load_settings, unknown_variables
 
-    settings = load_settings()
+    settings = load_settings(**options)
     setup_logging(settings.log_level, settings.log_format, secrets=settings.secret_values(), process=process)
     for line in unknown_variables():
         print(f"offhook: warning: {line}", file=sys.stderr)
     return settings
 
 
-def _load_tools() -> list[ToolSpec]:
-    from tools.define.loading import load_tools
+def _agents() -> AgentFile:
     from worker.agent.agent_file import load_agent_file
     from worker.settings.settings import load_settings
 
-    return load_tools(load_agent_file(load_settings().agent).tool_modules())
+    return load_agent_file(load_settings().agent)
 
 
-def _catalog(runner: InlineRunner | None = None, queued: QueuedRunner | None = None) -> Catalog:
+def _load_tools() -> list[ToolSpec]:
+    """The tools of the agent file; of its MCP servers those that answer, the others are told on stderr."""
+    import asyncio
+
+    from tools.define.loading import load_tools
+    from tools.mcp.server import check_servers
+    from worker.agent.remote import ask_servers, check_mcp_installed
+    from worker.settings.settings import load_settings
+
+    agents, secrets = _agents(), load_settings().secrets_for_tools()
+    own = load_tools(agents.tool_modules())
+    check_mcp_installed(agents)
+    check_servers(agents.mcp_servers(), own, secrets)
+    remote = []
+    for answer in asyncio.run(ask_servers(agents, secrets)):
+        if answer.wrong:
+            print(f"offhook: mcp {answer.server.label} at {answer.server.where} {answer.wrong}", file=sys.stderr)
+        remote += answer.specs
+    return [*own, *remote]
+
+
+def _catalog(specs: list[ToolSpec], runner: InlineRunner | None = None, queued: QueuedRunner | None = None) -> Catalog:
     """The tools of the agent file; without a queue all of them would run in this process."""
     from tools.run.catalog import Catalog
     from tools.run.inline import InlineRunner
     from worker.settings.settings import load_settings
 
     secrets = load_settings().secrets_for_tools()
-    return Catalog(_load_tools(), inline=runner or InlineRunner(), queued=queued, secrets=secrets)
+    return Catalog(specs, inline=runner or InlineRunner(), queued=queued, secrets=secrets)
 
 
 def _run_tool(name: str, arguments: str) -> int:
@@ -342,17 +403,17 @@ def _run_tool(name: str, arguments: str) -> int:
     from tools.run.inline import InlineRunner
     from tools.tool_call.request import ToolRequest
 
-    settings = _start("tools")
+    settings, specs = _start("tools"), _load_tools()
 
     async def run() -> Outcome:
         inline = InlineRunner()
         queued = QueuedRunner(settings.queue_settings()) if settings.redis_url else None
         request = ToolRequest(call_id=uuid.uuid4().hex, tool_call_id="cli", name=name, arguments=arguments)
         try:
-            catalog = _catalog(inline, queued)
+            catalog = _catalog(specs, inline, queued)
             if why := await _why_here(catalog, name, queued):
                 print(f"offhook: {name} runs in this process, not through the queue: {why}", file=sys.stderr)
-                catalog = _catalog(inline)
+                catalog = _catalog(specs, inline)
             return await catalog.run(request)
         finally:
             await inline.aclose()

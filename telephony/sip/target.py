@@ -7,29 +7,28 @@ and parameters, and nothing by which it would ask for another request or carry h
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
-from telephony.sip.uri import Uri, parse
+from telephony.sip.uri import Uri, over_tls, parse
 
 __all__ = ["DEFAULT_PORT", "fault_of", "is_ours", "same_user"]
 
 DEFAULT_PORT = 5060
-TRANSPORTS = ("udp", "tcp")
-"""What an endpoint of ours has."""
+TLS_PORT = 5061
+TRANSPORTS = ("udp", "tcp", "tls")
+"""What an endpoint of ours can have."""
 
 
 def fault_of(text: str) -> str | None:
     """Why this is no URI that may be dialled, with what to write; None where it is one."""
     if text.lower().startswith("tel:"):
         return "a tel URI says not by which host: write sip:NUMBER@your trunk's host"
-    if text.lower().startswith("sips:"):
-        return "there is no SIP over TLS here: write sip:USER@HOST"
     uri = parse(text)
     if uri is None or text != text.strip():
         return "is no SIP URI: write sip:USER@HOST, sip:USER@HOST:PORT or sip:HOST"
     if "?" in text:
         return "may not carry headers (what follows the ?)"
-    if ":" in text[len("sip:") :].rpartition("@")[0]:
+    if ":" in text.partition(":")[2].rpartition("@")[0]:
         return "may not carry a password"
     if "method" in uri.parameters:
         return "may not name a method: it is dialled"
@@ -38,13 +37,13 @@ def fault_of(text: str) -> str | None:
     return "the port has to be 1 to 65535" if uri.port == 0 else None
 
 
-def is_ours(text: str, hosts: Iterable[str], port: int) -> bool:
-    """Whether a URI is one of our own: of these hosts (names or addresses), and of the port that we listen on.
+def is_ours(text: str, hosts: Iterable[str], ports: Collection[int]) -> bool:
+    """Whether a URI is one of our own: of these hosts (names or addresses), and of the ports that we listen on.
 
     localhost is 127.0.0.1; names are not looked up.
     """
     uri = parse(text)
-    return uri is not None and _port(uri) == port and _plain(uri.host) in {_plain(host) for host in hosts}
+    return uri is not None and _port(text, uri) in ports and _plain(uri.host) in {_plain(host) for host in hosts}
 
 
 def same_user(text: str, other: str) -> bool:
@@ -53,8 +52,10 @@ def same_user(text: str, other: str) -> bool:
     return one is not None and two is not None and (one.user, _plain(one.host)) == (two.user, _plain(two.host))
 
 
-def _port(uri: Uri) -> int:
-    return DEFAULT_PORT if uri.port is None else uri.port
+def _port(text: str, uri: Uri) -> int:
+    if uri.port is not None:
+        return uri.port
+    return TLS_PORT if over_tls(text) else DEFAULT_PORT
 
 
 def _plain(host: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from parts import sound
-from parts.caller import Call
+from parts.caller import ROUGHLY, Call
 from parts.program import until
 from parts.provider import ANSWER_HZ, FILLER_HZ, RATE, WORDS_HZ, Provider, Session, is_no_filler
 from parts.services import OwnDesk, Worker
@@ -22,16 +22,16 @@ def test_complaint_1_a_long_tool_silences_nobody(spoken: Worker, dial: Callable[
     """Naive: the tool is awaited by the loop that reads the socket; fillers, barge-in and other answers wait too."""
     call = dial(spoken.uri)
     call_id = spoken.next_call()
-    call.hears_said("Hello, this is the order desk. How can I help you?")
+    call.hears_said("Hello, this is the order desk. How can I help you?", likeness=ROUGHLY)
     call.say("what is the status of order four two seven")
     asked_ms = call.now_ms
-    filler_ms = call.hears_said("Let me look that order up.", after=asked_ms)
+    filler_ms = call.hears_said("Let me look that order up.", after=asked_ms, likeness=ROUGHLY)
     assert any(one["tools_pending"] == ["order_status"] for one in spoken.calls()), "the tool runs meanwhile"
     call.say("what can you do")
     other = "I can look up an order, tell you the time, and explain our delivery terms."
-    other_ms = call.hears_said(other, after=filler_ms)
+    other_ms = call.hears_said(other, after=filler_ms, likeness=ROUGHLY)
     result = "Order four two seven is shipped with DHL, and arrives on Thursday."
-    assert filler_ms < other_ms < call.hears_said(result, after=asked_ms)
+    assert filler_ms < other_ms < call.hears_said(result, after=asked_ms, likeness=ROUGHLY)
     call.hang_up()
     record = spoken.record(call_id)
     tools = {tool["tool"]: tool for tool in record["tool_calls"]}

@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 from parts.caller import Phone
-from parts.front import INNER, OUTER, PASSWORD, Front, free_port
-from parts.program import OFFHOOK, Program, environment, until
+from parts.front import OUTER, Front, free_port
+from parts.program import Program, until
 from parts.provider import ANSWER_HZ, Provider
-from parts.services import RedisServer
 
 ACCOUNT = {"OFFHOOK_SIP_USERNAME": "line7", "OFFHOOK_SIP_PASSWORD": "sesame"}
 
@@ -30,34 +29,6 @@ def start_front(tmp_path: Path) -> Iterator[Callable[..., Front]]:
     yield start
     for front in fronts:
         front.stop()
-
-
-@pytest.fixture
-def dial_out(redis: RedisServer, provider: Provider, scripted_agent: Path) -> Iterator[Callable[..., Program]]:
-    """`offhook dial`, through a front."""
-    programs: list[Program] = []
-
-    def dial(front: Front, number: str) -> Program:
-        settings = {
-            "REDIS_URL": redis.url,
-            "OFFHOOK_AGENT": scripted_agent,
-            "OFFHOOK_REALTIME": "gateway",
-            "OFFHOOK_REALTIME_URL": provider.url,
-            "OFFHOOK_SIP_HOST": "127.0.2.1",
-            "OFFHOOK_SIP_PORT": 0,
-            "OFFHOOK_RTP_PORTS": "0-0",
-            "OFFHOOK_HTTP": "off",
-            "OFFHOOK_DRAIN_SECONDS": 0,
-            "OFFHOOK_SIP_PROXY": f"sip:{INNER}:{front.inner_port};transport=tcp",
-            "OFFHOOK_SIP_PROXY_PASSWORD": PASSWORD,
-        }
-        uri = f"sip:{number}@{INNER}:{front.inner_port}"
-        programs.append(Program([*OFFHOOK, "dial", uri], environment(**settings)))
-        return programs[-1]
-
-    yield dial
-    for program in programs:
-        program.kill()
 
 
 def test_the_proxy_registers_with_the_carrier(start_front: Callable[..., Front], sipp: Any) -> None:
@@ -87,6 +58,18 @@ def test_what_a_worker_calls_goes_out_through_the_trunk(
     assert not front.destinations(), "who only calls is sent no calls"
     call.hang_up()
     assert program.wait() == 0, program.text()
+
+
+def test_a_trunks_503_is_the_workers(
+    start_front: Callable[..., Front], dial_out: Callable[..., Program], phone_process: Phone
+) -> None:
+    """A proxy makes 500 of it unless it says it itself (RFC 3261 section 16.7), and a worker would not know why."""
+    front = start_front(PROXY_TRUNK=f"sip:{OUTER}:{phone_process.port}")
+    before = len(phone_process.events("IncomingCall"))
+    program = dial_out(front, "4930125")
+    phone_process.do("answer", call_id=phone_process.rings(before + 1, 60.0)["call_id"], status=503)
+    program.wait()
+    assert "503" in program.text(), program.text()
 
 
 def test_a_carrier_that_asks_for_the_password_gets_it(

@@ -1,4 +1,4 @@
-"""The agent file (TOML): what an agent says, what it may do, and which one answers for which dialled number.
+"""The agent file (TOML): what an agent says, what it may do, and which one answers which calls.
 
 The top of the file is the default agent; each `[[route]]` overrides keys of it for a dialled number. A wrong
 key or value raises `AgentFileError`: one line with the file, the key's path and the nearest allowed key.
@@ -9,14 +9,17 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from telephony.sip.number import matches, normal, normal_pattern
+from telephony.sip.facts import InviteFacts
+from tools.mcp.server import McpServer, check_labels
+from worker.agent.faults import fault_line
+from worker.agent.routes import When
 from worker.agent.transfer import AgentTransfer, labels_once, tables_each
 from worker.call_tools.durations import ABOUT
 from worker.call_tools.later import OFFERS, Way
@@ -24,6 +27,9 @@ from worker.errors import AgentFileError
 
 T = TypeVar("T")
 
+TELL = ("caller", "dialled", "display_name", "diverted_from", "diverted_why", "user_to_user")
+"""What `tell` may have in it, beside headers."""
+NO_FACTS = InviteFacts()
 DEFAULT_AGENT = Path(__file__).with_name("default.toml")
 
 
@@ -198,6 +204,10 @@ class Agent(_Table):
     instructions: str = Field(default="", description="the model's instructions")
     voice: str | None = Field(default=None, description="the provider's name of a voice; None: its default")
     language: str = Field(default="en", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="a BCP 47 tag")
+    tell: tuple[str, ...] = Field(
+        default=(),
+        description=f"what the model is told of the call: {', '.join(TELL)}, or a header of OFFHOOK_SIP_HEADERS",
+    )
     provider: dict[str, Any] = Field(default_factory=dict, description="options of the provider's session")
     tools: AgentTools = AgentTools()
     fillers: AgentFillers = AgentFillers()
@@ -205,26 +215,47 @@ class Agent(_Table):
     later: AgentLater = AgentLater()
     transfer: tuple[AgentTransfer, ...] = Field(default=(), description="to whom calls may be handed on")
 
+    mcp: tuple[McpServer, ...] = Field(default=(), description="MCP servers whose tools the agent has")
+
     _tables = field_validator("transfer", mode="before")(tables_each)
     _labels = field_validator("transfer")(labels_once)
 
+    @field_validator("tell")
+    @classmethod
+    def _what_is_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in TELL and not name.lower().startswith("x-"):
+                raise ValueError(f"there is no {name}: allowed are {', '.join(TELL)}, and headers such as X-Account")
+        return names
+
+    @field_validator("mcp")
+    @classmethod
+    def _each_label_once(cls, servers: tuple[McpServer, ...]) -> tuple[McpServer, ...]:
+        check_labels(servers)
+        return servers
+
+    def mcp_run_by(self, runner: Literal["offhook", "provider"]) -> tuple[McpServer, ...]:
+        """Return the servers whose tools we run, or those of which the provider's session is the client."""
+        return tuple(server for server in self.mcp if server.run_by == runner)
+
     @property
-    def tools_key(self) -> tuple[tuple[str, ...], float]:
+    def tools_key(self) -> tuple[tuple[str, ...], tuple[str, ...], float]:
         """Agents that are alike in this share a catalog."""
-        return self.tools.modules, self.limits.tool_seconds
+        labels = tuple(server.label for server in self.mcp_run_by("offhook"))
+        return self.tools.modules, labels, self.limits.tool_seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An agent for a dialled number.
+    """An agent for some calls: the default agent with the route's keys in place of its own."""
 
-    dialled: the number or user name as dialled; `*`, `?` and `[...]` match as in file names. Numbers compare without
-    the separators that they may be written with.
-    agent: the default agent with the route's keys in place of its own.
-    """
-
-    dialled: str
+    when: When
     agent: Agent
+
+    @property
+    def dialled(self) -> str:
+        """The number or pattern that it is for."""
+        return self.when.dialled
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,16 +266,13 @@ class AgentFile:
     default: Agent
     routes: tuple[Route, ...] = ()
 
-    def agent_for(self, dialled: str) -> Agent:
-        """Return the agent for a number: the exact route, the first pattern that fits, or the default."""
-        number = normal(dialled)
-        for route in self.routes:
-            if normal(route.dialled) == number:
-                return route.agent
-        for route in self.routes:
-            if matches(number, route.dialled):
-                return route.agent
-        return self.default
+    def agent_for(self, dialled: str, caller: str = "", facts: InviteFacts = NO_FACTS) -> Agent:
+        """Return the agent for a call: of the first route that names this number, else the first that fits, or the
+        default.
+        """
+        fits = [route for route in self.routes if route.when.fits(dialled, caller, facts)]
+        exact = [route for route in fits if route.when.names(dialled)]
+        return (exact or fits)[0].agent if fits else self.default
 
     def agents(self) -> Iterator[Agent]:
         """Yield every agent of the file, the default first."""
@@ -255,6 +283,10 @@ class AgentFile:
     def tool_modules(self) -> tuple[str, ...]:
         """Return the tool modules of all agents, each once, in order: what a tool worker loads."""
         return tuple(dict.fromkeys(module for agent in self.agents() for module in agent.tools.modules))
+
+    def mcp_servers(self) -> tuple[McpServer, ...]:
+        """Return the MCP servers of all agents, each once, in order: a label stands for one in the whole file."""
+        return tuple({server.label: server for agent in self.agents() for server in agent.mcp}.values())
 
 
 def load_agent_file(path: Path | None = None) -> AgentFile:
@@ -284,20 +316,39 @@ def parse_agent_file(raw: Mapping[str, Any], path: Path) -> AgentFile:
     found: list[Route] = []
     for number, route in enumerate(routes, 1):
         found.append(_route(base, route, path, f"route[{number}]"))
-        if normal_pattern(found[-1].dialled) in {normal_pattern(other.dialled) for other in found[:-1]}:
+        if any(found[-1].when.same(other.when) for other in found[:-1]):
             where = f"{path}: route[{number}].dialled"
             raise AgentFileError(f"{where}: {found[-1].dialled!r} has a route already")
-    return AgentFile(path, default, tuple(found))
+    agents = AgentFile(path, default, tuple(found))
+    _check_one_server_a_label(agents)
+    return agents
+
+
+def _check_one_server_a_label(agents: AgentFile) -> None:
+    """A job names its server by the label: the tool worker that takes it up doesn't know the route."""
+    servers = {server.label.lower(): server for server in agents.mcp_servers()}
+    for agent in agents.agents():
+        for server in agent.mcp:
+            if server != servers[server.label.lower()]:
+                raise AgentFileError(
+                    f"{agents.path}: mcp: the label {server.label} stands for two different servers: give one another"
+                    " label, or both the same keys (a route's [tools] allow and deny choose among the tools)"
+                )
 
 
 def _route(base: Mapping[str, Any], route: Mapping[str, Any], path: Path, where: str) -> Route:
-    dialled = route.get("dialled")
-    if not isinstance(dialled, str) or not dialled:
+    conditions = {key: value for key, value in route.items() if key in When.model_fields}
+    own = {key: value for key, value in route.items() if key not in When.model_fields}
+    if not conditions:
         near = difflib.get_close_matches("dialled", list(route), 1)
         hint = f" (there is {near[0]!r})" if near else ""
         raise AgentFileError(f'{path}: {where}.dialled: is missing{hint}; write dialled = "a number or a pattern"')
-    own = {key: value for key, value in route.items() if key != "dialled"}
-    return Route(dialled, _agent(_merge(base, own), path, where + "."))
+    try:
+        when = When.model_validate(conditions)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        raise AgentFileError([fault_line(detail, When, f"{path}: {where}.", ()) for detail in details]) from None
+    return Route(when, _agent(_merge(base, own), path, where + "."))
 
 
 def _merge(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -314,7 +365,8 @@ def _agent(raw: Mapping[str, Any], path: Path, where: str) -> Agent:
         agent = Agent.model_validate(raw)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        raise AgentFileError([_line(detail, path, where) for detail in details]) from None
+        routes = () if where else ("route",)
+        raise AgentFileError([fault_line(detail, Agent, f"{path}: {where}", routes) for detail in details]) from None
     modules = tuple(_beside(module, path) for module in agent.tools.modules)
     hook = None if agent.tools.hook is None else _beside(agent.tools.hook, path)
     wav = {text: str((path.parent / file).resolve()) for text, file in agent.fillers.wav.items()}
@@ -322,8 +374,14 @@ def _agent(raw: Mapping[str, Any], path: Path, where: str) -> Agent:
         update={
             "tools": agent.tools.model_copy(update={"modules": modules, "hook": hook}),
             "fillers": agent.fillers.model_copy(update={"wav": wav}),
+            "mcp": tuple(_at_home(server, path) for server in agent.mcp),
         }
     )
+
+
+def _at_home(server: McpServer, path: Path) -> McpServer:
+    """A server's program runs in a folder that is taken from the agent file's."""
+    return server.model_copy(update={"cwd": str((path.parent / server.cwd).resolve())})
 
 
 def _beside(module: str, path: Path) -> str:
@@ -332,32 +390,3 @@ def _beside(module: str, path: Path) -> str:
     if not separator or function[:1] not in ("", ":"):
         return module
     return str((path.parent / (file + ".py")).resolve()) + function
-
-
-def _line(detail: Any, path: Path, where: str) -> str:
-    keys = [str(key) for key in detail["loc"] if not isinstance(key, int)]
-    place = f"{path}: {where}{_place(detail['loc'])}"
-    if detail["type"] != "extra_forbidden":
-        message = detail["msg"].removeprefix("Value error, ")
-        shown = f", not {_shown(detail['input'])}" if detail["type"] != "missing" else ""
-        return f"{place}: {message[:1].lower()}{message[1:]}{shown}"
-    model: Any = Agent
-    for key in keys[:-1]:
-        model = model.model_fields[key].annotation
-        model = get_args(model)[0] if get_origin(model) is tuple else model  # tables of a list
-    allowed = [*model.model_fields, *(["route"] if model is Agent and not where else [])]
-    near = difflib.get_close_matches(keys[-1], allowed, 1)
-    hint = f"did you mean {near[0]}?" if near else f"allowed are: {', '.join(allowed)}"
-    return f"{place}: there is no such key; {hint}"
-
-
-def _place(loc: Sequence[str | int]) -> str:
-    """A key's path; tables of a list are counted from 1, as routes are."""
-    pairs = zip(loc, [*loc[1:], None], strict=True)
-    parts = (f"[{key + 1}]" if isinstance(key, int) and after is not None else f".{key}" for key, after in pairs)
-    return "".join(parts).removeprefix(".")
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

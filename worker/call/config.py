@@ -11,6 +11,7 @@ from tools.errors import ToolDefinitionError
 from tools.run.catalog import Catalog
 from worker.agent.agent_file import Agent, AgentFile
 from worker.call.canned import FillerMode, canned_voice, filler_mode
+from worker.call.remote_servers import named_tools, time_limit
 from worker.call_tools.durations import ABOUT, UsualTimes, filled, time_left
 from worker.call_tools.exposure import DESCRIBE_TOOL, LIST_TOOLS, RUN_TOOL, ToolView
 from worker.call_tools.functions import CALL_FUNCTIONS, TELL_LATER, tell_later_function
@@ -19,6 +20,7 @@ from worker.call_tools.later import LaterWays, Way, offer_words
 from worker.call_tools.policy import ToolPolicy
 from worker.call_tools.transfer import TRANSFER_CALL, comfort_words
 from worker.realtime.base import Capabilities, Codec, SessionConfig
+from worker.realtime.remote import RemoteServer
 from worker.turns.filler_voice import Fill, FillerConfig, Offer, Waiting
 from worker.turns.machine import END_CALL, TurnConfig
 from worker.turns.silence import SilenceConfig
@@ -54,7 +56,8 @@ def prepare_canned(
     for agent in agents.agents():
         if (voice := canned_voice(agent, can)) is not None:
             fillers = filler_config(agent, tools[agent.tools.modules])
-            own = (text for some in fillers.tool_texts.values() for text in some)
+            own = [text for some in fillers.tool_texts.values() for text in some]
+            own += [text for server in agent.mcp for tool in server.tools.values() for text in tool.filler]
             offers = (words for ways in later.combinations(agent.later.ways) if (words := _offer(agent, ways)))
             voice.prepare((text for text in (*fillers.texts, *own, *offers) if ABOUT not in text), rate_hz)
 
@@ -92,12 +95,16 @@ def session_config(
     view: ToolView,
     later: Mapping[Way, str] | None = None,
     transcriber: str | None = None,
+    *,
+    told: str = "",
+    remote: tuple[RemoteServer, ...] = (),
     own: Sequence[Mapping[str, Any]] = (),
 ) -> SessionConfig:
     """Return what the provider is told of the agent, and of the tools that the call is offered at the moment.
 
     later: the ways by which this caller may hear of a tool after the call. transcriber: the model that writes down the
-    caller's words, where the agent file names no other. own: further functions of the call itself.
+    caller's words, where the agent file names no other. told: what the model is told of the call. remote: the MCP
+    servers that the provider runs. own: further functions of the call itself.
     """
     functions: list[Mapping[str, Any]] = list(view.functions)
     if any(spec.queued for spec in view.specs.values()):
@@ -108,9 +115,10 @@ def session_config(
     if agent.tools.end_call:
         functions.append(END_CALL_FUNCTION)
     return SessionConfig(
-        instructions=view.instructions(agent.instructions),
+        instructions=view.instructions("\n\n".join(filter(None, (agent.instructions, told)))),
         voice=agent.voice,
         tools=tuple(functions),
+        remote=remote,
         language=agent.language.partition("-")[0].lower() or None,
         transcription_model=transcriber,
         extra=agent.provider,
@@ -128,6 +136,7 @@ def filler_config(
     fill: puts into a text what is known of a tool. mode: where it is another one than the agent file's.
     """
     own, found = agent.fillers, tuple(specs)
+    remote = {name: server.options(tool) for name, (server, tool) in named_tools(agent).items()}
     mode = mode or own.mode
     return FillerConfig(
         texts=own.texts_for(agent.language),
@@ -136,10 +145,14 @@ def filler_config(
         tone=own.tone or mode == "tone",
         tool_texts={
             **_comfort(agent),
+            **{name: options.filler for name, options in remote.items() if options.filler},
             **{spec.name: spec.filler for spec in found if spec.filler},
             **own.tools_for(agent.language),
         },
-        tool_grace_s={spec.name: spec.grace_s for spec in found if spec.grace_s is not None},
+        tool_grace_s={
+            **{name: options.grace for name, options in remote.items() if options.grace is not None},
+            **{spec.name: spec.grace_s for spec in found if spec.grace_s is not None},
+        },
         spoken=mode != "tone",
         fill=fill,
     )
@@ -192,6 +205,8 @@ def turn_config(
         transfers=transfers,
         acknowledges=can.acknowledges,
         talks_while_call_pending=can.talks_while_call_pending,
+        remote=tuple(server.label for server in agent.mcp_run_by("provider")) if can.remote_tools else (),
+        remote_s=lambda tool: time_limit(agent, tool),
         silence=SilenceConfig(seconds=agent.limits.silence_seconds, prompts=agent.limits.silence_prompts),
     )
 

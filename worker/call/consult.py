@@ -101,6 +101,7 @@ def consult_agent(agent: Agent, briefing: str | None, summary: str) -> Agent:
         "limits": limits,
         "later": AgentLater(ways=()),
         "transfer": (),
+        "mcp": (),
     }
     return agent.model_copy(update=own)
 

@@ -12,7 +12,9 @@ from worker.call.audio import session_format
 from worker.call.config import session_config, tool_policy, turn_config
 from worker.call.consult import FUNCTIONS, Consult, consult_agent
 from worker.call.info import PhoneLine, Services
+from worker.call.remote_servers import servers_of
 from worker.call.session import CallSession, SessionTools
+from worker.call.told import of_the_call
 from worker.call.transfer import Transfers
 from worker.call_tools.functions import OwnFunction
 from worker.call_tools.hook import load_hook
@@ -23,6 +25,7 @@ from worker.call_tools.transfer import TRANSFER_CALL, Wanted, open_to, transfer_
 from worker.call_tools.view import CallView
 from worker.realtime.base import SessionConfig
 from worker.realtime.link import Link
+from worker.records.prices import Tariff
 from worker.records.telemetry import CallInfo, Telemetry
 from worker.turns.machine import TurnMachine
 
@@ -41,7 +44,7 @@ def make_session(
 
     brings: what the caller is called back for; it is told after the opening, which stands in the greeting's place.
     """
-    call = Telemetry.of_call(info, services.metrics, services.clock)
+    call = Telemetry.of_call(info, services.metrics, services.clock, _tariff(agent, services))
     targets = open_to((one.target for one in agent.transfer), info.caller)
     transfers = Transfers(call, targets, _Seconds(agent, services), agent.language)
     own = {TRANSFER_CALL: transfers.answer} if targets else {}
@@ -77,8 +80,12 @@ def _session(
     view = CallView(services.catalog, tool_policy(agent))
     tools = CallTools(services.catalog, view, services.usual, later, own.functions)
 
+    told = of_the_call(agent.tell, info)
+    remote = servers_of(agent, services.remote)
+
     def configured() -> SessionConfig:
-        return session_config(agent, view.now, later, services.provider.dialect.transcriber, own.offered)
+        transcriber = services.provider.dialect.transcriber
+        return session_config(agent, view.now, later, transcriber, told=told, remote=remote, own=own.offered)
 
     link = _link(call, configured(), line.bridge.codec, services)
     offer = ToolOffer(view, link, configured, call.log, _question(agent, info))
@@ -109,8 +116,9 @@ class _Seconds:
         return self._make(info, agent, line, _Own(Consult(decided).functions, FUNCTIONS))
 
     def _make(self, info: CallInfo, agent: Agent, line: PhoneLine, own: _Own) -> CallSession:
-        call = Telemetry.of_call(info, self.services.metrics, self.services.clock)
-        return _session(call, agent, line, self.services, Transfers(call, (), self, agent.language), own)
+        services = self.services
+        call = Telemetry.of_call(info, services.metrics, services.clock, _tariff(agent, services))
+        return _session(call, agent, line, services, Transfers(call, (), self, agent.language), own)
 
 
 def _link(call: Telemetry, config: SessionConfig, codec: str, services: Services) -> Link:
@@ -119,6 +127,19 @@ def _link(call: Telemetry, config: SessionConfig, codec: str, services: Services
     can, audio = link.codec.capabilities, services.provider.audio
     link.use_formats(session_format(can.input_formats, audio, codec), session_format(can.output_formats, audio, codec))
     return link
+
+
+def _tariff(agent: Agent, services: Services) -> Tariff | None:
+    """By what a call with this agent is priced; None where nothing is to be paid."""
+    provider = services.provider
+    if services.prices is None or provider.name == "local":
+        return None
+    own: Any = agent.provider
+    for key in ("audio", "input", "transcription"):
+        own = own.get(key) if isinstance(own, dict) else None
+    model = own.get("model") if isinstance(own, dict) else None
+    transcriber = model if isinstance(model, str) else provider.dialect.transcriber
+    return Tariff(services.prices, provider.model, transcriber)
 
 
 def _question(agent: Agent, info: CallInfo) -> Question | None:

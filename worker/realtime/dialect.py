@@ -34,6 +34,8 @@ class Dialect:
     """WebSocket close codes of the same meaning."""
     refusing_closes: frozenset[int] = frozenset()
     """WebSocket close codes that mean the same before a session has begun, and not after it."""
+    refusing_reasons: tuple[str, ...] = ()
+    """How the reason of such a close begins, whatever its code."""
     flat_turn_detection: bool = False
     """`turn_detection` stands in the session itself, and not with its audio's input."""
 
@@ -62,6 +64,7 @@ OPENAI: Final = Dialect(
         }
     ),
     fatal_closes=frozenset({3000, 3003, 4000}),  # unauthorised and forbidden (IANA); the beta's shape (OpenAI)
+    refusing_reasons=("400:", "401:", "403:", "404:"),  # LiteLLM closes with 1011 and an HTTP status in the reason
 )
 """OpenAI's service, and those that do as it does."""
 

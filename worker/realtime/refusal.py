@@ -39,6 +39,7 @@ def refused_close(provider: Provider, code: int, reason: str) -> RealtimeRefused
     why = f": {provider.scrub(reason)}" if reason else ""
     dialect = provider.dialect
     fatal = close_is_fatal(dialect, code, reason) or code in dialect.refusing_closes
+    fatal = fatal or reason.startswith(dialect.refusing_reasons)
     advice = "; check the key, the URL and the model" if fatal else ""
     text = f"{_who(provider)} closed the connection before a session began (code {code}{why}){advice}"
     return RealtimeRefused(text, code=code, fatal=fatal)

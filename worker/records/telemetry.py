@@ -9,8 +9,10 @@ from typing import Any
 
 import structlog
 
+from telephony.sip.facts import InviteFacts
 from telephony.sip.identity import ANONYMOUS
 from worker.records.metrics import Metrics
+from worker.records.prices import Tariff
 from worker.records.recorder import Recorder
 
 __all__ = ["CallInfo", "Telemetry"]
@@ -23,6 +25,7 @@ class CallInfo:
     calls_back: the id of the call whose caller this one calls back; `caller` and `dialled` are that call's then.
     second_line_of: the id of the call that is handed on, where this one was made to whom it goes.
     private: the caller was told to us in confidence, for routing, rules and tools; elsewhere `shown` stands for it.
+    facts: what else the INVITE said.
     """
 
     call_id: str
@@ -31,6 +34,7 @@ class CallInfo:
     calls_back: str | None = None
     private: bool = False
     second_line_of: str | None = None
+    facts: InviteFacts = field(default_factory=InviteFacts)
 
     @property
     def shown(self) -> str:
@@ -48,19 +52,27 @@ class Telemetry:
     clock: Callable[[], float] = time.monotonic
     """s."""
     log: Any = field(default_factory=structlog.get_logger)
+    tariff: Tariff | None = None
+    """By which it is priced; None: it costs nothing, or nobody asks."""
 
     @classmethod
-    def of_call(cls, info: CallInfo, metrics: Metrics, clock: Callable[[], float]) -> Telemetry:
+    def of_call(
+        cls, info: CallInfo, metrics: Metrics, clock: Callable[[], float], tariff: Tariff | None = None
+    ) -> Telemetry:
         """Begin the record of a call."""
         recorder = Recorder(
             info.call_id,
             clock() * 1000,
             info.shown,
             info.dialled,
+            display_name="" if info.private else info.facts.display_name,
+            diverted_from=info.facts.diverted_from,
             calls_back=info.calls_back,
             second_line_of=info.second_line_of,
         )
-        return cls(info, recorder, metrics, clock, structlog.get_logger("worker.call").bind(call_id=info.call_id))
+        recorder.silences.over = metrics.silent
+        log = structlog.get_logger("worker.call").bind(call_id=info.call_id)
+        return cls(info, recorder, metrics, clock, log, tariff)
 
     @property
     def now_ms(self) -> float:

@@ -23,7 +23,7 @@ from tools.errors import QueueUnavailable, ToolDefinitionError
 from worker.agent.agent_file import AgentFile, load_agent_file
 from worker.embedded.services import redis_program, try_redis
 from worker.errors import HostError, OffhookError, OperatorError
-from worker.service.loaded import Loaded, check_programs, check_recordings, check_transfers, load_tools_of
+from worker.service.loaded import NOT_YET, Loaded, check_programs, check_recordings, check_transfers, load_tools_of
 from worker.settings.settings import Settings, reveal, unknown_variables, without_password
 
 __all__ = ["BESIDE", "FIRST", "START", "Finding", "Site", "find", "load", "sip_refused", "tell_beside"]
@@ -33,9 +33,9 @@ log = structlog.get_logger(__name__)
 Level = Literal["ok", "note", "wrong"]
 Look = Callable[["Site"], Awaitable[list["Finding"]]]
 REACH_S = 8.0
+SHOWN = 8
+"""Tools of a server that a finding names."""
 PHONE_HZ = 8000
-NOT_YET = "ws://127.0.0.1/v1"
-"""The local realtime server, before it runs."""
 MEND_REALTIME = "correct OFFHOOK_REALTIME, OFFHOOK_REALTIME_URL, OFFHOOK_REALTIME_MODEL or the key"
 
 
@@ -190,6 +190,14 @@ def check_models(site: Site) -> list[Finding]:
     }
     found = [(variable, ending(model, datetime.date.today())) for variable, model in named.items()]
     return [Finding("note", "model", told[0], f"set {variable}={told[1]}") for variable, told in found if told]
+
+
+def check_connectors(site: Site) -> list[Finding]:
+    """Connectors of the provider's own, which its newer models take no more."""
+    servers = site.agents.mcp_servers() if site.agents is not None else ()
+    text = "mcp {}: models released after 2026-09-01 take no connector_id"
+    mend = "write url or tunnel_id"
+    return [Finding("note", "mcp", text.format(one.label), mend) for one in servers if one.connector_id is not None]
 
 
 # --- start
@@ -363,6 +371,31 @@ async def _reach(settings: Settings) -> list[Finding]:
     return []
 
 
+async def check_mcp(site: Site) -> list[Finding]:
+    """The MCP servers: which answer, and what they offer. A worker's own log tells of them once it is up."""
+    if site.agents is None or site.loaded is None or not site.sessions:
+        return []
+    from worker.agent.remote import ask_servers
+
+    found = []
+    for answer in await ask_servers(site.agents, site.loaded.secrets):
+        server = answer.server
+        where = f"{server.label} at {server.where}"
+        if answer.wrong:
+            found.append(Finding("wrong", "mcp", f"{where} {answer.wrong}", answer.mend))
+            continue
+        names = [spec.remote.tool for spec in answer.specs if spec.remote is not None]
+        shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+        inline = sum(spec.mode == "inline" for spec in answer.specs)
+        text = f"{where}: {len(names)} tools ({inline} inline), protocol {answer.protocol}: {shown or 'none'}"
+        found.append(Finding("ok", "mcp", text) if names else Finding("note", "mcp", text, "look at allowed_tools"))
+        found += [Finding("note", "mcp", f"{server.label}: {line}", "") for line in answer.left_out[:SHOWN]]
+    for server in site.agents.mcp_servers():
+        if server.run_by == "provider":
+            found.append(Finding("ok", "mcp", f"{server.label} at {server.where}: the provider speaks with it"))
+    return found
+
+
 FIRST: tuple[Callable[[Site], list[Finding]], ...] = (
     check_settings,
     check_agent,
@@ -371,6 +404,7 @@ FIRST: tuple[Callable[[Site], list[Finding]], ...] = (
     check_children,
     check_later,
     check_models,
+    check_connectors,
 )
 START: tuple[Look, ...] = (check_fillers, check_sip, check_http)
-BESIDE: tuple[Look, ...] = (check_capacity, check_redis, check_realtime)
+BESIDE: tuple[Look, ...] = (check_capacity, check_redis, check_realtime, check_mcp)

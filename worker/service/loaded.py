@@ -12,20 +12,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from telephony.sip.target import is_ours, same_user
-from telephony.sip.uri import host_of, registrar_uri
+from telephony.sip.uri import host_of, over_tls, registrar_uri
 from tools.define.loading import load_tools
 from tools.define.spec import ToolSpec
+from tools.mcp.server import check_servers
 from tools.queue.queued import QueuedRunner
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
 from worker.agent.agent_file import AgentFile
+from worker.agent.remote import check_mcp_installed
 from worker.call.config import check_tools
+from worker.call.remote_servers import check_remote
 from worker.embedded.services import redis_program
 from worker.errors import AgentFileError, HostError, SettingsError
 from worker.installed import remedy
 from worker.settings.settings import Settings
 
 __all__ = [
+    "NOT_YET",
     "Catalogs",
     "Loaded",
     "ToolsKey",
@@ -38,10 +42,12 @@ __all__ = [
 
 NO_REDIS = "redis://localhost"
 """A queue for a catalog that is only looked at: nothing connects to it."""
+NOT_YET = "ws://127.0.0.1/v1"
+"""The local realtime server, before it runs."""
 SPEECH = ("pocketsphinx", "espeakng_loader")
 """What the local realtime server hears and speaks with."""
 
-ToolsKey = tuple[tuple[str, ...], float]
+ToolsKey = tuple[tuple[str, ...], tuple[str, ...], float]
 """`Agent.tools_key`."""
 Catalogs = dict[ToolsKey, Catalog]
 
@@ -60,7 +66,7 @@ class Loaded:
 
 
 def make_catalogs(loaded: Loaded, inline: InlineRunner, queue: QueuedRunner) -> Catalogs:
-    """Return the catalog of each agent; agents with the same tools and bounds share one.
+    """Return the catalog of each agent; agents with the same tools and bounds share one. Remote tools come later.
 
     Raises `ToolDefinitionError` for two tools of one name, needs that can't be met, and a missing secret.
     """
@@ -77,11 +83,15 @@ def make_catalogs(loaded: Loaded, inline: InlineRunner, queue: QueuedRunner) -> 
 def load_tools_of(settings: Settings, agents: AgentFile) -> Loaded:
     """Load the tools with all that they need; where a tool worker is a child of ours, what it needs as well.
 
-    Raises AgentFileError, SettingsError or ToolDefinitionError.
+    Raises AgentFileError, SettingsError or ToolDefinitionError, HostError where MCP servers need what isn't installed.
     """
+    check_mcp_installed(agents)
     tools = {agent.tools.modules: load_tools(agent.tools.modules) for agent in agents.agents()}
     loaded = Loaded(agents, tools, settings.secrets_for_tools())
     check_tools(agents, tools)
+    for agent in agents.agents():
+        check_servers(agent.mcp, tools[agent.tools.modules], loaded.secrets)
+    _check_remote(settings, agents)
     make_catalogs(loaded, InlineRunner(), QueuedRunner(settings.queue_settings(NO_REDIS)))
     if settings.needs_embedded_redis():
         for spec in loaded.specs():
@@ -96,11 +106,22 @@ def check_transfers(settings: Settings, agents: AgentFile) -> None:
     account = None
     if settings.sip_registrar is not None and settings.sip_username is not None:
         account = f"sip:{settings.sip_username}@{host_of(registrar_uri(settings.sip_registrar))}"
-    for agent in agents.agents():
-        for target in agent.transfer:
-            if is_ours(target.uri, hosts, settings.sip_port) or (account and same_user(target.uri, account)):
-                where = f"{agents.path}: transfer {target.label!r}: {target.uri}"
-                raise AgentFileError(f"{where} is this worker's own address: the call would come back to it")
+    ports = (settings.sip_port, settings.sip_tls_port)
+    for target in (target for agent in agents.agents() for target in agent.transfer):
+        where = f"{agents.path}: transfer {target.label!r}: {target.uri}"
+        if is_ours(target.uri, hosts, ports) or (account and same_user(target.uri, account)):
+            raise AgentFileError(f"{where} is this worker's own address: the call would come back to it")
+        if over_tls(target.uri) and "tls" not in settings.sip_transports:
+            raise AgentFileError(f"{where} is called over TLS: put tls into OFFHOOK_SIP_TRANSPORTS")
+
+
+def _check_remote(settings: Settings, agents: AgentFile) -> None:
+    """Whether the provider runs the MCP servers that it is to run. Raises AgentFileError."""
+    if any(agent.mcp_run_by("provider") for agent in agents.agents()):
+        from worker.realtime.choose import codec_for
+
+        provider = settings.provider(NOT_YET)
+        check_remote(agents, provider.name, codec_for(provider).capabilities)
 
 
 def check_recordings(settings: Settings) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from telephony.bridge import Bridge
+from telephony.sip.facts import InviteFacts
+from tools.define.context import invite_facts
 from tools.queue.backlog import Judged
 from tools.queue.store.call_backs import CallBack
-from tools.queue.store.late import LateResult
-from worker.agent.agent_file import AgentFile
+from tools.queue.store.late import LateResult, Orphan
+from worker.agent.agent_file import Agent, AgentFile
 from worker.call.factory import make_session
 from worker.call.session import CallInfo, CallSession, PhoneLine, Services
 from worker.call_tools.durations import filled
@@ -40,12 +42,20 @@ class Sessions:
         self._services = services
         self._judged = judged
 
+    def use(self, agents: AgentFile, services: Mapping[ToolsKey, Services]) -> None:
+        """Take others, for the calls to come."""
+        self._agents, self._services = agents, services
+
     def make(self, info: CallInfo, bridge: Bridge, hang_up: HangUp, brings: LateResult | None = None) -> CallSession:
         """Return a session for a call; brings: what the caller is called back for."""
-        agent = self._agents.agent_for(info.dialled)
+        agent = self._agents.agent_for(info.dialled, info.caller, info.facts)
         return make_session(
             info, agent, PhoneLine(bridge, hang_up, self._late), self._services[agent.tools_key], brings
         )
+
+    def agent_of(self, orphan: Orphan) -> Agent:
+        """Return the agent of the call that is called back."""
+        return self._agents.agent_for(orphan.dialled, orphan.caller, facts_of(orphan))
 
     def for_call(self, info: CallInfo, bridge: Bridge, hang_up: HangUp) -> CallSession:
         """Return the session of an ordinary call; a caller who would have to wait for tools is told so."""
@@ -62,9 +72,16 @@ class Sessions:
 
         def make(call: CallInfo, bridge: Bridge, hang_up: HangUp) -> CallSession:
             orphan = found.result.orphan
-            info = CallInfo(call.call_id, orphan.caller, orphan.dialled, calls_back=orphan.call_id)
+            info = CallInfo(
+                call.call_id, orphan.caller, orphan.dialled, calls_back=orphan.call_id, facts=facts_of(orphan)
+            )
             session = self.make(info, bridge, hang_up, found.result)
             session.recorder.subscribe(observer)
             return session
 
         return make
+
+
+def facts_of(orphan: Orphan) -> InviteFacts:
+    """What the INVITE said of the call that is called back."""
+    return InviteFacts(**invite_facts(orphan.facts))

@@ -15,6 +15,8 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
 
+from telephony.sip.facts import may_be_read
+
 CALL_BACK_URI = re.compile(
     r"sip:[A-Za-z0-9+._-]*\{caller\}@([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(;[a-z-]+=[A-Za-z0-9.-]+)*"
 )
@@ -22,7 +24,7 @@ SENTINEL_SCHEMES = ("redis+sentinel", "rediss+sentinel")
 HOOK = re.compile(r"(?P<channel>[a-z][a-z0-9_]*)=(?P<function>[A-Za-z_][\w.]*:[A-Za-z_]\w*)")
 HEADER = re.compile(r"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+):(?P<value>[^\r\n]+)")  # RFC 9110, 5.1
 HOST_NAME = re.compile(r"(?=.{1,253}$)(?!\d+(\.\d+)*$)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
-SIP_SERVER = re.compile(r"(sip:)?(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(;[a-z]+=[a-z]+)*")
+SIP_SERVER = re.compile(r"(sips?:)?(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(;[a-z]+=[a-z]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,12 @@ def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
     for name in value:
         if not HOST_NAME.fullmatch(name):
             ipaddress.ip_network(name, strict=False)
+    return value
+
+
+def _header_names(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(map(may_be_read, value)):
+        raise ValueError
     return value
 
 
@@ -181,6 +189,7 @@ Words = BeforeValidator(_words)
 Lower = BeforeValidator(_lower)
 """In lower case, without blanks around it."""
 Ip = Annotated[str, AfterValidator(_ip)]
+HeaderNames = Annotated[tuple[str, ...], NoDecode, Words, AfterValidator(_header_names)]
 Networks = Annotated[tuple[str, ...], NoDecode, Words, AfterValidator(_networks)]
 """IP addresses, networks (CIDR) and host names, with commas."""
 SipServer = Annotated[str, AfterValidator(_sip_server)]

@@ -43,14 +43,23 @@ class Forwarder:
         return f"redis://127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
+        """Forward both ways until either side ends, then end the other: nothing of a connection outlives the test."""
+        task = asyncio.current_task()
+        assert task is not None
+        self.pipes.add(task)
+        writers = [writer]
+        try:
             far_reader, far_writer = await asyncio.open_unix_connection(self.target)
-            for source, sink in ((reader, far_writer), (far_reader, writer)):
-                task = asyncio.create_task(self._pump(source, sink))
-                self.pipes.add(task)
-                task.add_done_callback(self.pipes.discard)
-            return
-        writer.close()
+            writers.append(far_writer)
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._pump(reader, far_writer))
+                both.create_task(self._pump(far_reader, writer))
+        except (OSError, asyncio.CancelledError):
+            pass
+        finally:
+            self.pipes.discard(task)
+            for each in writers:
+                each.transport.abort()
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
@@ -62,9 +71,11 @@ class Forwarder:
     async def stop(self) -> None:
         assert self.server is not None
         self.server.close()
-        for task in tuple(self.pipes):
+        pipes = tuple(self.pipes)
+        for task in pipes:
             task.cancel()
-        await asyncio.gather(*self.pipes, return_exceptions=True)
+        await asyncio.gather(*pipes, return_exceptions=True)
+        await asyncio.sleep(0)  # an aborted transport closes its socket in the loop's next round
 
 
 def free_port() -> int:

@@ -107,7 +107,7 @@ def test_a_tool_worker_gets_the_tools_of_all_routes_once(write) -> None:
         ("[fillers]\ntexts = []", "fillers.texts: needs at least one text, and none empty, not []"),
         ('[fillers]\ntexts = ["{time}"]', "fillers.texts: there is no {time}: a text may have {about} in it, not"),
         ("[tools.max_runs_of]\npay = -1", "tools.max_runs_of.pay: input should be greater than or equal to 0"),
-        ('[later]\nways = ["fax"]', "later.ways.0: input should be 'call_back' or 'send', not 'fax'"),
+        ('[later]\nways = ["fax"]', "later.ways[1]: input should be 'call_back' or 'send', not 'fax'"),
         ('[later.words]\nbath = "x"', "later.words: there is no bath: allowed are both, call_back, send"),
         ('[later.words_by_language.de]\nbath = "x"', "later.words_by_language: there is no bath"),
         ("[later]\noffer_afer = 3", "later.offer_afer: there is no such key; did you mean offer_after?"),

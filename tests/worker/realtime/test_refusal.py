@@ -89,3 +89,18 @@ def test_closes_sorted_into_fatal_and_not(code, reason, fatal):
     refused = refused_close(PROVIDER, code, reason)
     assert (refused.fatal, refused.code) == (fatal, code)
     assert ("check the key" in str(refused)) is fatal
+
+
+@pytest.mark.parametrize(
+    ("reason", "fatal"),
+    [
+        ("400: {'error': 'Invalid model name passed in model=desk'}", True),
+        ("500: no upstream", False),
+        ("429: slow down", False),
+        ("it ended after 400: no more", False),
+    ],
+)
+def test_a_close_before_the_session_that_names_an_http_status(reason, fatal):
+    """So does LiteLLM's proxy, with 1011. Once a session stood, the same words end no hope."""
+    assert refused_close(PROVIDER, 1011, reason).fatal is fatal
+    assert not close_is_fatal(OPENAI, 1011, reason)

@@ -48,6 +48,7 @@ def test_values_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch, t
         "OFFHOOK_SIP_TRANSPORTS": " tcp ",
         "OFFHOOK_SIP_ALLOW": "192.0.2.7, 198.51.100.0/24,trunk.example.com",
         "OFFHOOK_SRTP": "Required",
+        "OFFHOOK_SRTP_KEYS": "plain",
         "OFFHOOK_RTP_PORTS": "20000-20100",
         "OFFHOOK_MAX_CALLS": "3",
         "OFFHOOK_HTTP": "[::1]:0",
@@ -325,3 +326,37 @@ def test_hooks_go_to_the_tool_worker(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_call_back_needs_the_caller_in_its_uri(monkeypatch: pytest.MonkeyPatch) -> None:
     [line] = lines(monkeypatch, OFFHOOK_CALL_BACK_URI="sip:agent@trunk")
     assert "it takes a sip: URI with {caller} in its user part" in line
+
+
+def test_a_table_of_prices_of_the_operators_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert load_settings().price_table().currency == "USD"
+    path = tmp_path / "prices.toml"
+    path.write_text('date = 2026-11-02\ncurrency = "EUR"\n')
+    monkeypatch.setenv("OFFHOOK_PRICES", str(path))
+    assert load_settings().price_table().date == "2026-11-02"
+    path.write_text("currency = 3")
+    assert lines(monkeypatch) == [f"OFFHOOK_PRICES={path}: date: Field required"]
+    (missing,) = lines(monkeypatch, OFFHOOK_PRICES=str(tmp_path / "none.toml"))
+    assert missing.startswith(f"OFFHOOK_PRICES={tmp_path / 'none.toml'} is not allowed: it takes the path of a table")
+
+
+def test_keys_of_srtp_need_tls(monkeypatch) -> None:
+    [line] = lines(monkeypatch, OFFHOOK_SRTP="required")
+    assert "the keys would go over the network for all to read; add tls" in line and "OFFHOOK_SRTP_KEYS=plain" in line
+    monkeypatch.setenv("OFFHOOK_SRTP_KEYS", "plain")
+    assert load_settings().sip_settings().srtp == "required"
+    monkeypatch.delenv("OFFHOOK_SRTP_KEYS")
+    monkeypatch.setenv("OFFHOOK_SIP_TRANSPORTS", "udp,tls")
+    assert load_settings().sip_settings().srtp_keys == "tls"
+
+
+def test_what_tls_needs(monkeypatch, tmp_path) -> None:
+    (file := tmp_path / "desk.pem").write_text("")
+    registrar = {"OFFHOOK_SIP_USERNAME": "line7", "OFFHOOK_SIP_PASSWORD": "sesame"}
+    registrar["OFFHOOK_SIP_REGISTRAR"] = "sips:pbx.example.com"
+    assert lines(monkeypatch, OFFHOOK_SIP_TLS_CERT=str(file), **registrar) == [
+        "OFFHOOK_SIP_TLS_CERT is set, but OFFHOOK_SIP_TRANSPORTS has no tls: add it, as in udp,tcp,tls",
+        "OFFHOOK_SIP_TRANSPORTS has no tls: OFFHOOK_SIP_REGISTRAR=sips:pbx.example.com needs it; add tls",
+    ]
+    [line] = lines(monkeypatch, OFFHOOK_SIP_TRANSPORTS="tls", OFFHOOK_SIP_TLS_VERIFY="all")
+    assert line.startswith("OFFHOOK_SIP_TLS_CA is not set: OFFHOOK_SIP_TLS_VERIFY=all needs it")
