@@ -30,6 +30,7 @@ class Import:
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("worker.__main__",),
     ("worker.cli",),
+    ("worker.console",),
     ("worker.calls", "worker.check", "worker.demo", "worker.scene"),
     ("worker.service",),
     ("worker.call", "worker.embedded"),

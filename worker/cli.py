@@ -132,6 +132,24 @@ def dial(
     run(settings, uri)
 
 
+@app.command()
+def console(
+    agent: AgentOption = None,
+    dialled: Annotated[str, typer.Option(help="The number that was dialled, for the file's routes.")] = "agent",
+    caller: Annotated[str, typer.Option(help="Who calls.")] = "console",
+    microphone: Annotated[bool, typer.Option("--microphone", help="Speak and listen (needs sounddevice).")] = False,
+) -> None:
+    """Talk with the agent by typing, without a telephone: the prompt and the tools are those of a call.
+
+    /keys 427# types on the keypad, /hangup or Ctrl-D hangs up.
+    """
+    settings = _start("console", quiet=True, agent=agent)
+    from worker.console.run import run_console
+
+    record = run_console(settings, caller=caller, dialled=dialled, microphone=microphone)
+    raise typer.Exit(1 if record.outcome == "failed" else 0)
+
+
 @app.command("tool-worker")
 def tool_worker(
     burst: Annotated[bool, typer.Option("--burst", help="End when the queue is empty.")] = False,
@@ -277,9 +295,13 @@ def tools_list() -> None:
 
     MCP servers are asked what they offer; one that does not answer is told on stderr.
     """
-    from worker.agent.listing import table
+    from functools import partial
 
-    for line in table(_load_tools(), _agents().mcp_servers()):
+    from worker.agent.listing import table
+    from worker.call.config import approval_words
+
+    agents = _agents()
+    for line in table(_load_tools(), agents.mcp_servers(), partial(approval_words, agents.default)):
         print(line)
 
 
@@ -344,13 +366,17 @@ def agent_schema() -> None:
     print(schema_text(), end="")
 
 
-def _start(process: str, **options: object) -> Settings:
-    """Read the settings and send the logs where they say. options: of the command line, None where it has none."""
+def _start(process: str, *, quiet: bool = False, **options: object) -> Settings:
+    """Read the settings and send the logs where they say. options: of the command line, None where it has none.
+
+    quiet: only errors are logged, unless a level is set: a conversation stands there.
+    """
     from worker.log import setup_logging
     from worker.settings.settings import load_settings, unknown_variables
 
     settings = load_settings(**options)
-    setup_logging(settings.log_level, settings.log_format, secrets=settings.secret_values(), process=process)
+    level = "error" if quiet and "log_level" not in settings.model_fields_set else settings.log_level
+    setup_logging(level, settings.log_format, secrets=settings.secret_values(), process=process)
     for line in unknown_variables():
         print(f"offhook: warning: {line}", file=sys.stderr)
     return settings

@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from tools.define.approval import approvers_of
 from tools.define.spec import MOST_RETRIES, Effects, OnBargeIn, OnHangup
 from tools.errors import ToolDefinitionError
 
@@ -103,10 +104,19 @@ class McpTool(_Table):
     on_barge_in: OnBargeIn = Field(default="keep", description="keep, cancel")
     notify: str | None = Field(default=None, description="where finish_and_notify tells how it ended")
     approval: str = Field(
-        default="never", min_length=1, description="who approves a run: never, caller, key, operator, or a rule's name"
+        default="never",
+        min_length=1,
+        description="who approves a run: never, caller, key, operator, several joined by or, or file.py:function",
     )
     description: str | None = Field(default=None, min_length=1, description="for the model, in the server's place")
     summary: str | None = Field(default=None, description="what it does, in words fit for callers and operators")
+
+    @field_validator("approval")
+    @classmethod
+    def _known_approvers(cls, approval: str) -> str:
+        if ":" not in approval:
+            approvers_of(approval)
+        return approval
 
     @field_validator("filler", mode="before")
     @classmethod

@@ -8,8 +8,9 @@ from typing import Any
 
 from tools.queue.store.late import LateResult
 from worker.agent.agent_file import Agent
+from worker.call.answering import Answering
 from worker.call.audio import session_format
-from worker.call.config import session_config, tool_policy, turn_config
+from worker.call.config import session_config, tool_policy, turn_config, written_down
 from worker.call.consult import FUNCTIONS, Consult, consult_agent
 from worker.call.info import PhoneLine, Services
 from worker.call.remote_servers import servers_of
@@ -54,6 +55,8 @@ def make_session(
         orphan = brings.orphan
         note = CALLED_BACK.format(what=orphan.summary, opening=opening(agent))
         session.bring(orphan.tool_call_id, orphan.tool, orphan.arguments or "{}", brings.output, note)
+    if info.outbound and agent.outbound.screen:
+        session.screen(Answering(agent.outbound, private=brings is not None))
     return session
 
 
@@ -78,7 +81,16 @@ def _session(
     info = call.info
     later = services.later.channels_for(agent.later.ways, info.shown, agent.later.call_back_to)
     view = CallView(services.catalog, tool_policy(agent))
-    tools = CallTools(services.catalog, view, services.usual, later, own.functions)
+    tools = CallTools(
+        services.catalog,
+        view,
+        services.usual,
+        later,
+        own.functions,
+        agent=agent.name,
+        language=agent.language,
+        written_down=written_down(agent),
+    )
 
     told = of_the_call(agent.tell, info)
     remote = servers_of(agent, services.remote)

@@ -7,23 +7,24 @@ own and comes back as an event.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from telephony import events as phone
 from worker.agent.agent_file import Agent
 from worker.call.agent_voice import AgentVoice
+from worker.call.answering import Answering, Begin, LeaveMessage, Step
 from worker.call.audio import Uplink
-from worker.call.canned import CannedFillers, canned_voice
+from worker.call.canned import CannedFillers, OwnQuestions, canned_voice, own_voice
 from worker.call.conversation import Conversation
 from worker.call.digits import DigitBuffer
 from worker.call.ears import Ears
-from worker.call.hangup import HangUp
+from worker.call.hangup import MESSAGE_LEFT, HangUp
 from worker.call.info import CallInfo, PhoneLine, Services
 from worker.call.media import CallMedia
 from worker.call.remote import RemoteTools
-from worker.call.remote_servers import asks_nobody
+from worker.call.remote_servers import wanted_of
 from worker.call.sounds import APOLOGY, OWN_WORDS, load_prompt
 from worker.call.transcript import Transcript
 from worker.call.transfer import Lines, Transfers
@@ -78,17 +79,22 @@ class CallSession:
         self._transcript = Transcript(call, self._conversation.history, self._media.playout)
         self._voice = AgentVoice(call, machine, self._media, self._conversation, self._transcript, self._feed)
         self._tools = ToolCalls(call, tools.tools, machine.pending, self._feed)
+        self.approvals = self._tools.approvals
         self._remote = RemoteTools(
             call,
             self._conversation,
             tools.tools.usual,
             self._feed,
-            unasked=lambda label, name: asks_nobody(agent, label, name),
+            approvals=self.approvals,
+            wanted=lambda ask: wanted_of(agent, ask),
         )
         self._canned = self._canned_fillers()
         self._transfers = tools.transfers
         self._transfers.attach(self._handed_on, self.step_aside, self._feed)
         self._closing: asyncio.Task[None] | None = None
+        self._answering: Answering | None = None
+        """Listens for who answers a call of ours."""
+        self._questions = OwnQuestions(own_voice(agent), machine, self._media, call.log, self._feed)
         self._answered: float | None = None
         self._flows = False
         """Audio flows both ways."""
@@ -124,6 +130,8 @@ class CallSession:
             turn.TellModel: self._conversation.tell_model,
             turn.PlayTone: lambda command: self._media.playout.play_tone(),
             turn.OwnWords: self._speak_own,
+            turn.AskOurselves: self._questions.ask,
+            turn.ApprovalAnswered: self.approvals.answered,
             turn.NewSession: lambda command: self._link.recycle(command.reason),
             turn.Unmet: self._transcript.unmet,
             turn.CancelResponse: self._conversation.cancel_response,
@@ -160,13 +168,18 @@ class CallSession:
         self._conversation.tool_asked(turn.StartTool(tool_call_id, tool, arguments))
         self.machine.bring(tool_call_id, tool, arguments, output)
 
+    def screen(self, answering: Answering) -> None:
+        """Find out who answers before the agent speaks. To be called before `open`."""
+        self._answering = answering
+
     def start_media(self) -> bool:
         """Audio flows both ways. False if it did already (a re-INVITE)."""
         if self._flows:
             return False
         self._flows = True
         self.bridge.take()  # what came in before the answer is not for the session
-        self._feed(turn.MediaReady())
+        if self._answering is None:
+            self._feed(turn.MediaReady())
         if self._hangup.fault:
             self._apologise(self._hangup.fault)
         return True
@@ -187,15 +200,27 @@ class CallSession:
         self._hangup.reason = reason
         self._media.playout.flush(self._clock())
         self.bridge.take()
+        self._link.attach(lambda event: None, list, lambda reason: None)  # what is on its way is for nobody
         if self._answered is not None:
             self._closing = asyncio.get_running_loop().create_task(self._link.close())
 
     def digit(self, digit: str) -> None:
-        """The caller typed a digit."""
+        """The caller typed a digit: an answer to a question of ours, or a word to the model."""
         if self._aside:
             return  # it goes to the other side
+        if self.machine.takes_keys:
+            self._feed(turn.CallerPressed(digit))
+            return
         self._typed(self._digits.add(digit, self._clock()))
         self._due = min(self._due, self._digits.due)
+
+    def said(self, text: str) -> None:
+        """The caller wrote this in place of speaking (`worker.console`): it interrupts nobody, and wants an answer."""
+        key = self._conversation.wrote(text)
+        self.recorder.turn_started(self._call.now_ms, "caller", key)
+        self.recorder.turn_text(key, text)
+        self.recorder.turn_ended(self._call.now_ms, key)
+        self._feed(turn.CallerTyped())
 
     def say_goodbye(self, reason: str, words: str | None = None) -> None:
         """End the call politely: say the agent's goodbye, or these words, then hang up."""
@@ -207,6 +232,7 @@ class CallSession:
 
     def hung_up(self, by: str, reason: str) -> None:
         """The call is over on the wire."""
+        self._transcript.session_over()
         outcome = self._hangup.outcome(by, answered=self._answered is not None)
         self.recorder.ended(self._call.now_ms, outcome, self._hangup.reason or f"{by}: {reason}".rstrip(": "))
         self.ended.set()
@@ -221,7 +247,32 @@ class CallSession:
         if (edge := self._ears.hear(pcm, self._clock())) is not None:
             self._feed(turn.CallerSounds(edge))
         self._transcript.sent_ms += len(pcm) / (2 * self.bridge.rate_hz) * 1000
-        return pcm
+        return pcm if self._answering is None else self._screened(self._answering, pcm)
+
+    def _screened(self, answering: Answering, pcm: bytes) -> bytes:
+        """Hear who answers; the session hears silence until the agent may speak."""
+        if answering.over and not answering.holding:
+            self._answering = None
+        self._take_steps(answering, answering.hear(pcm))
+        return bytes(len(pcm)) if answering.holding else pcm
+
+    def _take_steps(self, answering: Answering, steps: Iterable[Step]) -> None:
+        for step in steps:
+            judged = answering.judged
+            self.recorder.answered_by = answering.answerer
+            self._call.log.info(
+                "answered_by",
+                answerer=answering.answerer,
+                why=judged.why if judged else "",
+                step=type(step).__name__,
+            )
+            if isinstance(step, Begin):
+                self._feed(turn.MediaReady())
+            elif isinstance(step, LeaveMessage):
+                self._feed(turn.GoodbyeWanted(step.text, MESSAGE_LEFT))
+                self._feed(turn.MediaReady())
+            else:
+                self._hangup.leave(step.reason, "machine")
 
     def append(self, audio: bytes) -> None:
         """Send the caller's audio, in the session's format."""
@@ -284,8 +335,6 @@ class CallSession:
 
     def on_provider_event(self, event: base.RealtimeEvent) -> None:
         """Take one event of the realtime session; audio goes straight to the playout."""
-        if self._aside:
-            return
         if isinstance(event, base.AudioDelta):
             self._voice.take(event)
             return
@@ -302,6 +351,8 @@ class CallSession:
             self._voice.response_done(event)
         elif isinstance(event, base.GoingAway):
             self._link.going_away(event.left_s)
+        elif isinstance(event, base.CallerTranscript) and self._answering is not None:
+            self._take_steps(self._answering, self._answering.read(event.text))
         elif isinstance(event, base.ConnectionLost):
             self._voice.session_lost()
         elif isinstance(event, base.ProviderError) and event.fatal:
@@ -398,7 +449,9 @@ class CallSession:
     async def close(self) -> None:
         """Give back what the call held; a tool that is not to be cancelled goes on without the caller."""
         self.offer.end()
+        self._questions.end()
         if self._canned is not None:
             self._canned.end()
         await self._link.close()
+        await self._remote.close()
         await self._tools.close()

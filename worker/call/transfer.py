@@ -134,7 +134,14 @@ class Transfers:
 
     def _second(self, attempt: _Attempt, found: Wanted, call: CallInfo, line: PhoneLine) -> SecondLine:
         first = self._call.info
-        info = replace(first, call_id=call.call_id, dialled=call.dialled, calls_back=None, second_line_of=first.call_id)
+        info = replace(
+            first,
+            call_id=call.call_id,
+            dialled=call.dialled,
+            outbound=True,
+            calls_back=None,
+            second_line_of=first.call_id,
+        )
         if found.way == "attended":
             return self._seconds.asking(info, line, found, attempt.decided)
         return self._seconds.silent(info, line)

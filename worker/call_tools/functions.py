@@ -76,11 +76,15 @@ OwnFunction = Callable[[StartTool], Awaitable[dict[str, Any] | None]]
 
 
 class CallFunctions:
-    """Answers them. `later`: the ways that this caller has, each with its channel; own: further functions, by name."""
+    """Answers them. stop: stops a tool call. later: the ways that this caller has, each with its channel.
+
+    own: further functions, by name.
+    """
 
     def __init__(
         self,
         call: Telemetry,
+        stop: Callable[[str], Awaitable[bool]],
         catalog: Catalog,
         pending: PendingTools,
         later: Mapping[Way, str],
@@ -89,6 +93,7 @@ class CallFunctions:
         self._call = call
         self._own = own or {}
         self._call_id = call.info.call_id
+        self._stop = stop
         self._catalog = catalog
         self._pending = pending
         self._later = later
@@ -112,7 +117,7 @@ class CallFunctions:
         found = self._named(arguments.get("job", ""))
         if not found:
             return self._nothing_found()
-        stopped = [tool.name for tool in found if await self._catalog.cancel(self._call_id, tool.tool_call_id)]
+        stopped = [tool.name for tool in found if await self._stop(tool.tool_call_id)]
         return {"status": "cancelled" if stopped else "too_late", "cancelled": stopped}
 
     async def _tell_later(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,7 +161,7 @@ class CallFunctions:
             "tool": tool.name,
             "what": self._what(tool),
             "seconds": round(self._call.clock() - tool.started_at),
-            "progress": tool.progress,
+            "progress": "it waits for an approval" if tool.awaits else tool.progress,
         }
 
     def _what(self, tool: PendingTool) -> str:

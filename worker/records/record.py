@@ -15,13 +15,15 @@ from typing import Literal
 from pydantic import BaseModel, Field, JsonValue
 
 Who = Literal["caller", "agent", "filler"]
-CallOutcome = Literal["completed", "abandoned", "rejected", "failed", "drained", "limit"]
+CallOutcome = Literal["completed", "abandoned", "rejected", "failed", "drained", "limit", "machine"]
+AnsweredBy = Literal["person", "machine", "silence"]
 
 MOST_ERRORS, LONGEST_ERROR = 200, 1000
 """Lines of a record, and characters of each: a provider that sends errors without end fills no memory and no disk."""
 CONTINUES = "continues"
 """The status of a tool call that outlives its call, until its end is known."""
 
+MOST_APPROVALS = 200
 MOST_UNMET = 200
 """What a provider can make a record hold: a call with so many faults is told well enough."""
 OUTCOMES: dict[CallOutcome, str] = {
@@ -31,6 +33,7 @@ OUTCOMES: dict[CallOutcome, str] = {
     "failed": "the provider, the network or we ourselves broke off",
     "drained": "the worker was stopped and the call reached its bound",
     "limit": "the call reached the agent's time limit",
+    "machine": "an answering machine took a call of ours, or nobody spoke there",
 }
 
 
@@ -61,6 +64,20 @@ class ToolCallRecord(BaseModel):
     promised: str | None = Field(default=None, description="what the caller was promised: call_back or send")
     ended_at: str | None = Field(default=None, description="of a tool that outlived the call: when it ended (RFC 3339)")
     result: JsonValue = Field(default=None, description="and what came of it")
+
+
+class ApprovalRecord(BaseModel):
+    """Somebody was to approve a tool call before it ran; times in ms."""
+
+    number: int = Field(description="in this call")
+    tool: str
+    tool_call_id: str
+    wanted_ms: int
+    answered_ms: int | None = None
+    approved: bool = False
+    by: str = Field(default="", description="who answered: voice, key, operator, rule, nobody, or hang-up")
+    why: str = ""
+    who: str = Field(default="", description="the operator's name, where one was given")
 
 
 class UnmetRecord(BaseModel):
@@ -110,7 +127,9 @@ class UsageRecord(BaseModel):
     input_audio_tokens: int = Field(default=0, description="how many of the input were audio")
     output_audio_tokens: int = Field(default=0, description="how many of the output were audio")
     cached_audio_tokens: int = Field(default=0, description="how many of the cached ones were audio")
-    seconds: float = Field(default=0.0, description="of audio, where that is billed in place of tokens")
+    seconds: float = Field(
+        default=0.0, description="of audio or of sessions, where these are billed in place of tokens"
+    )
 
 
 class CostRecord(BaseModel):
@@ -137,7 +156,11 @@ class CallRecord(BaseModel):
     heard_by_caller: list[str] = Field(default=[], description="what the caller's own recogniser understood")
     recording: str | None = None
     reason: str = Field(default="", description="why the call ended")
+    answered_by: AnsweredBy | None = Field(
+        default=None, description="who answered a call of ours, by its sound and words; None: not listened for"
+    )
     errors: list[str] = Field(default=[], description="what went wrong on the way, in order")
+    approvals: list[ApprovalRecord] = Field(default=[], description="of tool calls, in order; the first 200")
     unmet: list[UnmetRecord] = Field(default=[], description="what the provider owed, in order; the first 200")
     usage: UsageRecord | None = Field(default=None, description="of all responses; None: the provider does not say")
     transcription: UsageRecord | None = Field(default=None, description="of writing down the caller's words, likewise")
@@ -231,6 +254,14 @@ class BargedIn:
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovalTold:
+    """A tool call waits for its approval; told again when it is answered."""
+
+    at_ms: int
+    approval: ApprovalRecord
+
+
+@dataclass(frozen=True, slots=True)
 class Noted:
     """Something went wrong, and the call goes on."""
 
@@ -254,6 +285,7 @@ RecordEvent = (
     | ToolEnded
     | ResultTold
     | Transferred
+    | ApprovalTold
     | BargedIn
     | Noted
     | Ended

@@ -12,9 +12,13 @@ import structlog
 from worker.realtime.history import heard_words
 from worker.records.record import (
     LONGEST_ERROR,
+    MOST_APPROVALS,
     MOST_ERRORS,
     MOST_UNMET,
     Answered,
+    AnsweredBy,
+    ApprovalRecord,
+    ApprovalTold,
     BargedIn,
     BargeInRecord,
     CallOutcome,
@@ -83,6 +87,7 @@ class Recorder:
     diverted_from: tuple[str, ...] = ()
     calls_back: str | None = None
     second_line_of: str | None = None
+    answered_by: AnsweredBy | None = None
     recording: str | None = None
     errors: list[str] = field(default_factory=list)
     heard_by_caller: list[str] = field(default_factory=list)
@@ -93,6 +98,10 @@ class Recorder:
     _cuts: dict[str, float] = field(default_factory=dict)
     _tools: dict[str, ToolCallRecord] = field(default_factory=dict)
     _pending: set[str] = field(default_factory=set)
+    _approvals: dict[int, ApprovalRecord] = field(default_factory=dict)
+    _told_approvals: list[ApprovalRecord] = field(default_factory=list)
+    _callers: set[int] = field(default_factory=set)
+    """Approvals that the caller is asked for: the silence is theirs."""
     _sounds: set[str] = field(default_factory=set)
     _transfers: list[TransferRecord] = field(default_factory=list)
     _barge_ins: list[BargeInRecord] = field(default_factory=list)
@@ -202,6 +211,35 @@ class Recorder:
         if tool_call_id in self._tools:
             self._tools[tool_call_id].promised = way
 
+    def approval_wanted(self, now_ms: float, number: int, tool: str, tool_call_id: str) -> None:
+        """A tool call waits for somebody's approval. Past `MOST_APPROVALS` nothing more is kept."""
+        if len(self._approvals) >= MOST_APPROVALS:
+            return
+        entry = ApprovalRecord(number=number, tool=tool, tool_call_id=tool_call_id, wanted_ms=self._at(now_ms))
+        self._approvals[number] = entry
+        self._tell(ApprovalTold(entry.wanted_ms, entry.model_copy()))
+
+    def approval_asked(self, now_ms: float, number: int) -> None:
+        """The caller is asked for it."""
+        self._callers.add(number)
+        self._measure(now_ms)
+
+    def approval_left(self, now_ms: float, number: int) -> None:
+        """The caller has not answered, and somebody else may still."""
+        self._callers.discard(number)
+        self._measure(now_ms)
+
+    def approval_answered(
+        self, now_ms: float, number: int, approved: bool, by: str, why: str = "", who: str = ""
+    ) -> None:
+        """It is decided (unknown numbers are ignored)."""
+        self.approval_left(now_ms, number)
+        entry = self._approvals.get(number)
+        if entry is not None:
+            entry.answered_ms, entry.approved = self._at(now_ms), approved
+            entry.by, entry.why, entry.who = by, why, who
+            self._tell(ApprovalTold(entry.answered_ms, entry.model_copy()))
+
     def result_told(self, now_ms: float, tool_call_id: str) -> None:
         """The caller begins to hear how a tool call ended."""
         self._tell(ResultTold(self._at(now_ms), tool_call_id))
@@ -290,7 +328,9 @@ class Recorder:
             heard_by_caller=self.heard_by_caller,
             recording=self.recording,
             reason=reason,
+            answered_by=self.answered_by,
             errors=self.errors,
+            approvals=list(self._approvals.values()),  # these, too: a hang-up is the answer to what waits
             unmet=self._unmet,
             usage=self._usage,
             transcription=self._transcription,
@@ -322,7 +362,7 @@ class Recorder:
         return round(now_ms - (self.invited_ms if self._answered_ms is None else self._answered_ms))
 
     def _measure(self, now_ms: float) -> None:
-        pending, audible = bool(self._pending), bool(self._sounds)
+        pending, audible = bool(self._pending) and not self._callers, bool(self._sounds)
         self._silence.update(now_ms, pending=pending, audible=audible)
         if self._answered_ms is not None and self._record is None:
             self.silences.update(now_ms, pending=pending, audible=audible)

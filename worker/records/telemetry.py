@@ -25,7 +25,7 @@ class CallInfo:
     calls_back: the id of the call whose caller this one calls back; `caller` and `dialled` are that call's then.
     second_line_of: the id of the call that is handed on, where this one was made to whom it goes.
     private: the caller was told to us in confidence, for routing, rules and tools; elsewhere `shown` stands for it.
-    facts: what else the INVITE said.
+    outbound: we called. facts: what else the INVITE said.
     """
 
     call_id: str
@@ -34,6 +34,7 @@ class CallInfo:
     calls_back: str | None = None
     private: bool = False
     second_line_of: str | None = None
+    outbound: bool = False
     facts: InviteFacts = field(default_factory=InviteFacts)
 
     @property

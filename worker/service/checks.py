@@ -177,6 +177,37 @@ def check_later(site: Site) -> list[Finding]:
     return [Finding("ok", "later", ", ".join(ways))] if ways else [Finding("note", "later", "offers nothing", mend)]
 
 
+def check_approvals(site: Site) -> list[Finding]:
+    """Who approves tool calls, and whether they can be asked."""
+    from worker.call.config import approvals_of, written_down
+    from worker.turns.consent import LANGUAGES, judges
+
+    loaded, settings = site.loaded, site.settings
+    if loaded is None:
+        return []
+    found: list[Finding] = []
+    wanted: set[str] = set()
+    for agent in loaded.agents.agents():
+        own = [(spec.name, spec.approval) for spec in loaded.tools[agent.tools.modules]]
+        own += [(server.prefix + name, one.approval) for server in agent.mcp for name, one in server.tools.items()]
+        approvals = approvals_of(agent, own)
+        wanted |= set(approvals)
+        by_voice = any("caller" in one for one in approvals.values() if one)
+        if by_voice and not written_down(agent):
+            text = f"{agent.name}: the provider is not to write down what callers say: by key alone"
+            found.append(Finding("note", "approvals", text, "leave audio.input.transcription on"))
+        elif by_voice and not judges(agent.language):
+            text = f"{agent.name}: a yes is not known in {agent.language} (but in {', '.join(LANGUAGES)}): by key alone"
+            found.append(Finding("note", "approvals", text))
+        names = [name for name, one in approvals.items() if one is not None and not one - {"operator"}]
+        if names and (settings.http is None or settings.approval_token is None):
+            text = f"{agent.name}: an operator has to approve {', '.join(names)}, and none can: they never run"
+            mend = "set OFFHOOK_APPROVAL_TOKEN, and OFFHOOK_HTTP to an address"
+            found.append(Finding("note", "approvals", text, mend))
+    ok = [Finding("ok", "approvals", f"wanted for {', '.join(sorted(wanted))}")] if wanted else []
+    return ok + list({finding.text: finding for finding in found}.values())
+
+
 def check_models(site: Site) -> list[Finding]:
     """Models whose end is announced: the session's, and the transcriber's."""
     from worker.realtime.retiring import ending
@@ -403,6 +434,7 @@ FIRST: tuple[Callable[[Site], list[Finding]], ...] = (
     check_folder,
     check_children,
     check_later,
+    check_approvals,
     check_models,
     check_connectors,
 )

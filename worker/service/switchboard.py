@@ -17,6 +17,7 @@ from telephony.bridge import Bridge
 from telephony.endpoint import Endpoint
 from telephony.recording import StereoRecorder
 from worker.call.session import CallInfo, CallSession
+from worker.call_tools.approvals import Told
 from worker.records.metrics import Metrics
 from worker.records.record import CallRecord, Observer, write_record
 from worker.service.lines import CallLines
@@ -175,7 +176,7 @@ class Switchboard:
             bridge = self._endpoint.bridge(call_id)
             if bridge is None:
                 raise ConnectionError(f"{uri}: the call ended before it began")
-            session = self._begin(CallInfo(call_id, "", uri), bridge, "", outbound=True, make=make)
+            session = self._begin(CallInfo(call_id, "", uri, outbound=True), bridge, "", outbound=True, make=make)
             for early_id, event in tuple(self._early):
                 if early_id == call_id:
                     self.on_event(event)
@@ -334,6 +335,16 @@ class Switchboard:
             }
             for call_id, call in self._calls.items()
         ]
+
+    def approvals(self, call_id: str) -> Sequence[Mapping[str, object]] | None:
+        """What waits for an operator in a call; None for an unknown one."""
+        call = self._calls.get(call_id)
+        return None if call is None else call.session.approvals.waiting()
+
+    def approve(self, call_id: str, number: int, approved: bool, who: str) -> Told:
+        """Take an operator's answer."""
+        call = self._calls.get(call_id)
+        return "unknown" if call is None else call.session.approvals.answer(number, approved, who)
 
 
 def _written(call_id: str, write: Callable[[], None]) -> bool:

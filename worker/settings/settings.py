@@ -182,6 +182,9 @@ class Settings(BaseSettings):
     http: Listen = Field(
         default=HttpAddress("127.0.0.1", 8080), description="host:port, such as 127.0.0.1:8080, or off"
     )
+    approval_token: SecretStr | None = Field(
+        default=None, description="a long random text, by which operators approve tool calls over HTTP"
+    )
     recordings: Directory | None = Field(
         default=None, description="the directory for recordings and call records (left out: nothing is recorded)"
     )

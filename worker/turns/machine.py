@@ -15,10 +15,14 @@ from collections.abc import Callable
 from typing import Any
 
 from worker.realtime import base, remote
+from worker.turns.approvals import ApprovalTurns
 from worker.turns.ending import Ending
 from worker.turns.events import (
+    ApprovalAwaited,
+    ApprovalEnded,
     ApprovalGiven,
     AudioStarted,
+    CallerPressed,
     CallerSounds,
     CallerTyped,
     CancelResponse,
@@ -29,6 +33,7 @@ from worker.turns.events import (
     NoticeWanted,
     PlayoutChanged,
     Purpose,
+    QuestionUnsaid,
     StartTool,
     StopPlayout,
     Tick,
@@ -64,9 +69,10 @@ class TurnMachine:
         self._tools = ToolTurns(self.state, self._transfers)
         self._interruptions = Interruptions(self.state)
         self._remote = RemoteTurns(self.state, self._tools, self._fillers)
-        self._sessions = SessionTurns(self.state, self._tools, self._remote, self._interruptions)
+        self._approvals = ApprovalTurns(self.state)
+        self._sessions = SessionTurns(self.state, self._tools, self._remote, self._interruptions, self._approvals)
         remedies = Remedies(self.state, self._sessions)
-        self._responses = ResponseTurns(self.state, self._fillers, self._tools, self._remote, remedies)
+        self._responses = ResponseTurns(self.state, self._fillers, self._tools, self._remote, self._approvals, remedies)
         self._watch = Watch(self.state, self._responses, self._tools, remedies)
         self._handlers: dict[type[Any], Callable[[Any, float], list[Command]]] = {
             MediaReady: self._media_ready,
@@ -77,14 +83,19 @@ class TurnMachine:
             NoticeWanted: self._notice_wanted,
             CallerSounds: self._caller_sounds,
             CallerTyped: self._caller_typed,
+            CallerPressed: self._approvals.pressed,
+            ApprovalAwaited: self._approvals.awaited,
+            ApprovalEnded: self._approvals.ended,
+            QuestionUnsaid: self._approvals.unsaid,
             GoodbyeWanted: self._goodbye_wanted,
             Tick: lambda event, now: [],
             base.SessionReady: self._sessions.ready,
             base.ConnectionLost: self._sessions.connection_lost,
             base.SpeechStarted: self._speech_started,
             base.SpeechStopped: self._speech_stopped,
-            base.CallerTranscript: self._interruptions.transcribed,
-            base.CallerTranscriptFailed: self._interruptions.not_transcribed,
+            base.CallerTranscript: self._transcribed,
+            base.CallerTranscriptFailed: self._not_transcribed,
+            base.AgentTranscript: self._approvals.spoken,
             base.ResponseStarted: self._responses.started,
             base.AudioDone: self._responses.audio_done,
             base.ResponseDone: self._responses.done,
@@ -105,6 +116,8 @@ class TurnMachine:
         handler = self._handlers.get(type(event))
         if handler is None or self.over:
             return []
+        if isinstance(event, base.AgentTranscript) and not self.state.asking:
+            return []  # words are of interest to a question alone; they come just before their sound
         commands = handler(event, now)
         commands += self._advance(now)
         self.wake = None if self.over else self._next_wake(now)
@@ -149,6 +162,15 @@ class TurnMachine:
     def ending(self) -> Ending | None:
         """How the call is about to end; None where it isn't."""
         return self.state.ending
+
+    @property
+    def takes_keys(self) -> bool:
+        """Whether a key that the caller presses now belongs to a question of ours, and not to the conversation."""
+        return not self.over and self._approvals.takes_keys
+
+    def asks(self, item_id: str) -> bool:
+        """Whether the question that was to be asked in a voice of ours, as this item, is still to be asked."""
+        return not self.over and self._approvals.wants(item_id)
 
     @property
     def quiet(self) -> bool:
@@ -207,6 +229,7 @@ class TurnMachine:
         state.patience.heard()
         self._interruptions.speech_started(event, now)
         self._transfers.take_back(INTERRUPTED)
+        self._approvals.speech_started(event, now)
         self._speech_into_goodbye(speaking)
         return commands
 
@@ -229,12 +252,21 @@ class TurnMachine:
         state.fillers.start_over()
         self._tools.still_owed()
         self._interruptions.speech_stopped(event, now)
+        self._approvals.speech_stopped(event, now)
         if state.config.server_responds:
             state.owed.server_answers()
             state.slot.move(SlotEdge.REQUEST, now)
-        else:
+            if state.asking:
+                state.slot.cancel(now)  # they were asked by us, and answer us
+        elif not state.asking:
             state.owed.want(Purpose.RESUME)
         return []
+
+    def _transcribed(self, event: base.CallerTranscript, now: float) -> list[Command]:
+        return self._interruptions.transcribed(event, now) + self._approvals.transcribed(event.item_id, event.text, now)
+
+    def _not_transcribed(self, event: base.CallerTranscriptFailed, now: float) -> list[Command]:
+        return self._interruptions.not_transcribed(event, now) + self._approvals.transcribed(event.item_id, None, now)
 
     def _caller_sounds(self, event: CallerSounds, now: float) -> list[Command]:
         if event.loud != self.state.loud:
@@ -253,6 +285,7 @@ class TurnMachine:
 
     def _audio_started(self, event: AudioStarted, now: float) -> list[Command]:
         state = self.state
+        self._approvals.sounds(event.response_id, event.item_id)
         if state.fillers.speaks(event.response_id):
             commands = self._fillers.heard(event.item_id)
         else:
@@ -276,7 +309,7 @@ class TurnMachine:
             state.fillers.start_over()
             state.move_floor(FloorEdge.AGENT_HEARD)
             state.progress += 1
-        return []
+        return self._approvals.played(before, event.item_id, now)
 
     def _tool_requested(self, event: base.ToolCallRequested, now: float) -> list[Command]:
         commands = self._tools.requested(event, now)
@@ -313,10 +346,11 @@ class TurnMachine:
             if state.ending.due() <= now:
                 state.over = True
                 return [*commands, HangUp(state.ending.reason)]
-        commands += self._transfers.expire(now) + self._interruptions.expire(now)
+        commands += self._transfers.expire(now) + self._interruptions.expire(now) + self._approvals.expire(now)
         commands += self._tools.hold_places(now) + self._tools.release(now)
         self._prompt(now)
-        commands += self._responses.request(now) + self._watch.speak(now) + self._fillers.fill(now)
+        commands += self._responses.request(now) + self._approvals.speak(now)
+        commands += self._watch.speak(now) + self._fillers.fill(now)
         self._watch.arm(now)
         return commands
 
@@ -344,6 +378,7 @@ class TurnMachine:
             self._interruptions.wakes(),
             self._transfers.wakes(),
             self._remote.wakes(now),
+            self._approvals.wakes(),
             self._watch.wakes(now),
         )
         times = [*(time for part in parts for time in part), self._prompt_due()]

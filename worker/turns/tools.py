@@ -34,11 +34,12 @@ __all__ = ["INTERRUPTED", "NO_TOOLS", "PLACEHOLDER", "PLACEHOLDER_S", "WORDS_GIV
 INTERRUPTED = '{"status":"not_started","reason":"The caller interrupted. Call it again if it is still wanted."}'
 TOO_MANY = '{"status":"not_started","error":"No more tools can be used in this call: too many were."}'
 NO_TOOLS = '{"status":"not_started","error":"No tool was offered for these words. Call it again if it is wanted."}'
+NOT_NOW = '{"status":"not_started","reason":"The caller was being asked to approve another call: nobody else answers."}'
 PLACEHOLDER_S = 0.4
 """A tool that took so long is answered with a placeholder, where the model can't speak while a call is open."""
 PLACEHOLDER = '{"status":"pending"}'
 """No more than this: a placeholder that describes the result to come makes models call again."""
-WORDS_GIVEN = (Purpose.GREETING, Purpose.NOTICE, Purpose.SILENCE, Purpose.GOODBYE)
+WORDS_GIVEN = (Purpose.GREETING, Purpose.NOTICE, Purpose.SILENCE, Purpose.APPROVAL, Purpose.GOODBYE)
 """Responses that say what they were given, with no tools to call, and answer nothing."""
 SENT = 32
 """Outputs kept for the case that the provider refuses them: it does so within a few frames."""
@@ -81,7 +82,7 @@ class ToolTurns:
         state.progress += 1
         if state.slot.discarded(event.response_id):
             # The caller spoke while this was generated: it may not be what they want any more.
-            return self._refuse(tool, INTERRUPTED)
+            return self._refuse(tool, NOT_NOW if state.asking else INTERRUPTED)
         if event.name == END_CALL:
             return self._end_call(tool, now)
         if purpose in WORDS_GIVEN:
@@ -268,7 +269,7 @@ class ToolTurns:
                 late.append((tool.tool_call_id, tool.name, output))
             else:
                 commands.append(self._output(tool.tool_call_id, tool.name, output))
-            if tool.name != END_CALL and output not in (INTERRUPTED, NO_TOOLS):
+            if tool.name != END_CALL and output not in (INTERRUPTED, NOT_NOW, NO_TOOLS):
                 self._untold[tool.tool_call_id] = tool.response_id
                 if state.pending.complete(tool.response_id):
                     state.owed.want(Purpose.TOOL_RESULT)

@@ -46,6 +46,8 @@ def test_a_call_is_told_in_order(screen: Screen) -> None:
     recorder.turn_text("c1", "where is order 427")
     recorder.tool_call_started(3200.0, "t1", "order_status", "queued")
     recorder.tool_call_started(3220.0, "t1", "order_status", "queued", "job-1")
+    recorder.approval_wanted(3320.0, 1, "order_status", "t1")
+    recorder.approval_answered(3920.0, 1, False, "nobody", "no answer")
     recorder.barge_in(4120.0, 1500, 12)
     recorder.tool_call_finished(7200.0, "t1", "ok", wait_ms=20, run_ms=4000)
     recorder.result_told(7300.0, "t1")  # its words are a turn
@@ -56,6 +58,8 @@ def test_a_call_is_told_in_order(screen: Screen) -> None:
         "0.08 s agent Hello.",
         "2.00 s caller where is order 427",
         "3.10 s tool order_status (queued), job job-1",
+        "3.20 s tool order_status: has to be approved",
+        "3.80 s tool order_status: declined by nobody no answer",
         "4.00 s barge-in the agent was silent 12 ms later; 1500 ms were heard",
         "7.08 s tool order_status: ok, waited 20 ms, ran 4000 ms, 0 fillers meanwhile",
         "8.00 s note connection lost",
