@@ -21,6 +21,7 @@ from tools.define.approval import approvers_of
 from tools.mcp.server import McpServer, check_labels
 from worker.agent.faults import fault_line
 from worker.agent.routes import When
+from worker.agent.transfer import AgentTransfer, labels_once, tables_each
 from worker.call_tools.durations import ABOUT
 from worker.call_tools.later import OFFERS, Way
 from worker.errors import AgentFileError
@@ -249,7 +250,12 @@ class Agent(_Table):
     limits: AgentLimits = AgentLimits()
     later: AgentLater = AgentLater()
     outbound: AgentOutbound = AgentOutbound()
+    transfer: tuple[AgentTransfer, ...] = Field(default=(), description="to whom calls may be handed on")
+
     mcp: tuple[McpServer, ...] = Field(default=(), description="MCP servers whose tools the agent has")
+
+    _tables = field_validator("transfer", mode="before")(tables_each)
+    _labels = field_validator("transfer")(labels_once)
 
     @field_validator("tell")
     @classmethod

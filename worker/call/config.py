@@ -20,6 +20,7 @@ from worker.call_tools.hook import load_hook
 from worker.call_tools.later import LaterWays, Way, offer_words
 from worker.call_tools.policy import ToolPolicy
 from worker.call_tools.reference import policy_of
+from worker.call_tools.transfer import TRANSFER_CALL, comfort_words
 from worker.realtime.base import Capabilities, Codec, SessionConfig
 from worker.realtime.remote import RemoteServer
 from worker.turns.filler_voice import Fill, FillerConfig, Offer, Waiting
@@ -131,7 +132,8 @@ def check_tools(agents: AgentFile, tools: Mapping[tuple[str, ...], Iterable[Tool
         _check_questions(agent, tools.get(agent.tools.modules, ()))
         for one in (one for server in agent.mcp for one in server.tools.values()):
             policy_of(one.approval)
-    taken = {END_CALL, LIST_TOOLS, DESCRIBE_TOOL, RUN_TOOL, TELL_LATER, *(one["name"] for one in CALL_FUNCTIONS)}
+    taken = {END_CALL, TRANSFER_CALL, LIST_TOOLS, DESCRIBE_TOOL, RUN_TOOL, TELL_LATER}
+    taken |= {one["name"] for one in CALL_FUNCTIONS}
     for spec in (spec for specs in tools.values() for spec in specs):
         if spec.name in taken:
             raise ToolDefinitionError(f"{spec.source}: {spec.name} is a function of every call: rename the tool")
@@ -153,18 +155,20 @@ def session_config(
     *,
     told: str = "",
     remote: tuple[RemoteServer, ...] = (),
+    own: Sequence[Mapping[str, Any]] = (),
 ) -> SessionConfig:
     """Return what the provider is told of the agent, and of the tools that the call is offered at the moment.
 
     later: the ways by which this caller may hear of a tool after the call. transcriber: the model that writes down the
     caller's words, where the agent file names no other. told: what the model is told of the call. remote: the MCP
-    servers that the provider runs.
+    servers that the provider runs. own: further functions of the call itself.
     """
     functions: list[Mapping[str, Any]] = list(view.functions)
     if any(spec.queued for spec in view.specs.values()):
         functions += CALL_FUNCTIONS
     if later and any(spec.mode != "inline" for spec in view.specs.values()):
         functions.append(tell_later_function(later))
+    functions += own
     if agent.tools.end_call:
         functions.append(END_CALL_FUNCTION)
     return SessionConfig(
@@ -197,6 +201,7 @@ def filler_config(
         interval_s=own.interval_ms / 1000,
         tone=own.tone or mode == "tone",
         tool_texts={
+            **_comfort(agent),
             **{name: options.filler for name, options in remote.items() if options.filler},
             **{spec.name: spec.filler for spec in found if spec.filler},
             **own.tools_for(agent.language),
@@ -210,16 +215,24 @@ def filler_config(
     )
 
 
+def _comfort(agent: Agent) -> dict[str, tuple[str, ...]]:
+    """What a caller hears who is handed on."""
+    return {TRANSFER_CALL: comfort_words(agent.language)} if agent.transfer else {}
+
+
 def turn_config(
     agent: Agent,
     catalog: Catalog,
     codec: Codec,
     usual: UsualTimes | None = None,
     later: Mapping[Way, str] | None = None,
+    *,
+    transfers: bool = False,
 ) -> TurnConfig:
     """Return what the turn machine is told of the agent and of the provider (`codec`).
 
-    usual: how long tools take. later: the ways by which this caller may hear of a tool after the call.
+    usual: how long tools take. later: the ways by which this caller may hear of a tool after the call. transfers:
+    whether this caller may be handed on to anybody.
     """
 
     def queued(tool: str) -> bool:
@@ -246,6 +259,7 @@ def turn_config(
         cancelled_by_barge_in=frozenset(spec.name for spec in catalog.specs() if spec.on_barge_in == "cancel"),
         server_responds=taking.responds,
         server_interrupts=taking.interrupts,
+        transfers=transfers,
         acknowledges=can.acknowledges,
         talks_while_call_pending=can.talks_while_call_pending,
         remote=tuple(server.label for server in agent.mcp_run_by("provider")) if can.remote_tools else (),

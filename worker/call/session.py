@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from telephony import events as phone
 from worker.agent.agent_file import Agent
 from worker.call.agent_voice import AgentVoice
 from worker.call.answering import Answering, Begin, LeaveMessage, Step
@@ -26,6 +27,7 @@ from worker.call.remote import RemoteTools
 from worker.call.remote_servers import wanted_of
 from worker.call.sounds import APOLOGY, OWN_WORDS, load_prompt
 from worker.call.transcript import Transcript
+from worker.call.transfer import Lines, Transfers
 from worker.call_tools.offer import ToolOffer
 from worker.call_tools.runs import CallTools, ToolCalls
 from worker.realtime import base
@@ -42,10 +44,11 @@ LOOK_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class SessionTools:
-    """A call's tools, and the offer that keeps what the session is told of them up to date."""
+    """A call's tools, the offer that keeps what the session is told of them up to date, and its transfers."""
 
     tools: CallTools
     offer: ToolOffer
+    transfers: Transfers
 
 
 class CallSession:
@@ -61,6 +64,8 @@ class CallSession:
         self.recorder = call.recorder
         self.bridge = line.bridge
         self.offer = tools.offer
+        self.watch: Callable[[phone.CallEvent], None] = tools.transfers.on_phone
+        """Gets the telephone's events of this call."""
         self.ended = asyncio.Event()
         self._call = call
         self._clock = call.clock
@@ -84,12 +89,17 @@ class CallSession:
             wanted=lambda ask: wanted_of(agent, ask),
         )
         self._canned = self._canned_fillers()
+        self._transfers = tools.transfers
+        self._transfers.attach(self._handed_on, self.step_aside, self._feed)
+        self._closing: asyncio.Task[None] | None = None
         self._answering: Answering | None = None
         """Listens for who answers a call of ours."""
         self._questions = OwnQuestions(own_voice(agent), machine, self._media, call.log, self._feed)
         self._answered: float | None = None
         self._flows = False
         """Audio flows both ways."""
+        self._aside = False
+        """Others talk on this line: the agent says and hears nothing."""
         self._warned = False
         self._looked = 0.0
         self._edges = -1
@@ -144,6 +154,8 @@ class CallSession:
 
     async def open(self) -> None:
         """Open the realtime session; a fault is told to the caller once there is media. Never raises for one."""
+        if self._aside:
+            return
         await self.offer.begin()
         await self._link.open()
 
@@ -172,8 +184,30 @@ class CallSession:
             self._apologise(self._hangup.fault)
         return True
 
+    def use_lines(self, lines: Lines) -> None:
+        """What this call may ask of the telephone beside its own line."""
+        self._transfers.lines = lines
+
+    def step_aside(self, reason: str) -> None:
+        """Leave the line to others: from now on the agent says and hears nothing on it, and the session ends.
+
+        reason: why the call will have ended, for the record.
+        """
+        if self._aside:
+            self._hangup.reason = reason
+            return
+        self._aside = self.machine.over = True
+        self._hangup.reason = reason
+        self._media.playout.flush(self._clock())
+        self.bridge.take()
+        self._link.attach(lambda event: None, list, lambda reason: None)  # what is on its way is for nobody
+        if self._answered is not None:
+            self._closing = asyncio.get_running_loop().create_task(self._link.close())
+
     def digit(self, digit: str) -> None:
         """The caller typed a digit: an answer to a question of ours, or a word to the model."""
+        if self._aside:
+            return  # it goes to the other side
         if self.machine.takes_keys:
             self._feed(turn.CallerPressed(digit))
             return
@@ -188,9 +222,9 @@ class CallSession:
         self.recorder.turn_ended(self._call.now_ms, key)
         self._feed(turn.CallerTyped())
 
-    def say_goodbye(self, reason: str) -> None:
-        """End the call politely: say the agent's goodbye, then hang up."""
-        self._feed(turn.GoodbyeWanted(self.agent.goodbye, reason))
+    def say_goodbye(self, reason: str, words: str | None = None) -> None:
+        """End the call politely: say the agent's goodbye, or these words, then hang up."""
+        self._feed(turn.GoodbyeWanted(self.agent.goodbye if words is None else words, reason))
 
     def notice(self, text: str) -> None:
         """Tell the caller something of ours when the floor is free."""
@@ -208,7 +242,7 @@ class CallSession:
     def take(self) -> bytes:
         """Return what the caller has said since the last time: 16-bit PCM at the bridge's rate."""
         pcm = self.bridge.take()
-        if not self._flows:
+        if not self._flows or self._aside:
             return b""
         if (edge := self._ears.hear(pcm, self._clock())) is not None:
             self._feed(turn.CallerSounds(edge))
@@ -246,6 +280,8 @@ class CallSession:
 
     def poll(self, now: float) -> None:
         """Look at the playout, the digits, the limits and the machine's clock, where there may be something to see."""
+        if self._aside:
+            return
         edges = self.bridge.edges
         if edges == self._edges and now < self._due:
             return
@@ -325,7 +361,7 @@ class CallSession:
 
     def fail(self, reason: str) -> None:
         """The session can't be had any more: the caller hears an apology, then the call ends."""
-        if not self._hangup.failed(reason):
+        if self._aside or not self._hangup.failed(reason):
             return
         self._call.log.error("call_failed", reason=reason)
         self.recorder.error(self._call.now_ms, reason)
@@ -360,6 +396,11 @@ class CallSession:
 
     def _do(self, command: turn.Command) -> None:
         self._commands[type(command)](command)
+
+    def _handed_on(self, reason: str) -> None:
+        """The caller's side has dialled somebody else: this call is of no more use to them."""
+        self.machine.over = True
+        self._hangup.leave(reason, "completed")
 
     def _apologise_for(self, command: turn.Apologise) -> None:
         self._hangup.reason = command.reason

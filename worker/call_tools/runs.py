@@ -13,7 +13,7 @@ from tools.tool_call.outcome import Outcome, failure
 from tools.tool_call.request import ToolRequest
 from worker.call_tools.approvals import Approvals
 from worker.call_tools.durations import UsualTimes
-from worker.call_tools.functions import CallFunctions
+from worker.call_tools.functions import CallFunctions, OwnFunction
 from worker.call_tools.later import Way
 from worker.call_tools.view import CallView
 from worker.records.record import CONTINUES
@@ -37,14 +37,16 @@ SPOKEN_INTO = failure(
 class CallTools:
     """What a call has of tools: the door that runs them, what of them it is offered, and how long they usually take.
 
-    later: the ways by which this caller may hear of a tool after the call, each with its channel.
-    agent, language: of whom the caller talks to. written_down: the provider tells what the caller says, as text.
+    later: the ways by which this caller may hear of a tool after the call, each with its channel. own: functions of
+    the call itself, by name. agent, language: of whom the caller talks to. written_down: the provider tells what the
+    caller says, as text.
     """
 
     catalog: Catalog
     view: CallView
     usual: UsualTimes
     later: Mapping[Way, str] = field(default_factory=dict)
+    own: Mapping[str, OwnFunction] = field(default_factory=dict)
     agent: str = ""
     language: str = "en"
     written_down: bool = True
@@ -64,7 +66,7 @@ class ToolCalls:
             call, tools.view.policy, feed, agent=tools.agent, language=tools.language, voice=tools.written_down
         )
         tools.view.decide = self.approvals.decide
-        self._own = CallFunctions(call, self._stop, tools.catalog, pending, tools.later)
+        self._own = CallFunctions(call, self._stop, tools.catalog, pending, tools.later, tools.own)
         self._recorder = call.recorder
         self._log = call.log
         self._feed = feed
@@ -149,7 +151,8 @@ class ToolCalls:
                 return
             if command.name in self._own:
                 output = await self._own.answer(command)
-                self._feed(ToolFinished(command.tool_call_id, json.dumps(output)))
+                if output is not None:
+                    self._feed(ToolFinished(command.tool_call_id, json.dumps(output)))
                 return
             outcome = await self._run_tool(command)
         except Exception:  # a bug of ours: the model gets its answer all the same

@@ -75,6 +75,8 @@ class Metrics:
         )
         self.approval_wait = histogram("approval_wait", "Tool call to the answer whether it may run.", TOOL)
         self.call_backs_total = counter("call_backs_total", "Call backs, by how each try went.", "outcome")
+        text = "Transfers, by means (refer, bridge, attended) and how they went."
+        self.transfers_total = counter("transfers_total", text, "way", "outcome")
         self.fillers_total = counter("fillers_total", "Fillers spoken.")
         self.realtime_lost_total = counter("realtime_lost_total", "Realtime connections lost in a call.")
         tokens = "Tokens that responses took, by kind; of the input were cached, of those cached_audio."

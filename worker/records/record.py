@@ -90,6 +90,22 @@ class UnmetRecord(BaseModel):
     reason: str = Field(default="", description="the provider's words, where there were any")
 
 
+class TransferRecord(BaseModel):
+    """The call was to be handed on."""
+
+    at_ms: int = 0
+    to: str = Field(description="the target's label")
+    way: str = Field(description="blind or attended, as it was wanted")
+    means: str = Field(
+        description="refer: the caller's side dialled; bridge: we did, and connected the two calls;"
+        " attended: the same, once they had said that they take it"
+    )
+    outcome: str = Field(description="accepted, declined, busy, no_answer, failed; hung_up: the caller did meanwhile")
+    sip_status: int | None = Field(default=None, description="the SIP status that decided it")
+    took_ms: int = Field(default=0, description="from the end of the words before it to the outcome")
+    second_line: str | None = Field(default=None, description="the id of our own call to the target")
+
+
 class BargeInRecord(BaseModel):
     """The caller spoke over the agent.
 
@@ -154,6 +170,8 @@ class CallRecord(BaseModel):
     display_name: str = Field(default="", description="the caller's, as the INVITE had it")
     diverted_from: list[str] = Field(default=[], description="numbers that were dialled before, the last first")
     calls_back: str | None = Field(default=None, description="the call whose caller this one calls back")
+    transfers: list[TransferRecord] = Field(default=[], description="how the call was to be handed on, in order")
+    second_line_of: str | None = Field(default=None, description="the call that was handed on by this one")
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +239,14 @@ class ResultTold:
 
 
 @dataclass(frozen=True, slots=True)
+class Transferred:
+    """A transfer has its outcome."""
+
+    at_ms: int
+    transfer: TransferRecord
+
+
+@dataclass(frozen=True, slots=True)
 class BargedIn:
     """The caller spoke over the agent."""
 
@@ -258,6 +284,7 @@ RecordEvent = (
     | ToolStarted
     | ToolEnded
     | ResultTold
+    | Transferred
     | ApprovalTold
     | BargedIn
     | Noted

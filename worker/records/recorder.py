@@ -32,6 +32,8 @@ from worker.records.record import (
     ToolCallRecord,
     ToolEnded,
     ToolStarted,
+    TransferRecord,
+    Transferred,
     TurnEnded,
     TurnRecord,
     TurnStarted,
@@ -84,6 +86,7 @@ class Recorder:
     display_name: str = ""
     diverted_from: tuple[str, ...] = ()
     calls_back: str | None = None
+    second_line_of: str | None = None
     answered_by: AnsweredBy | None = None
     recording: str | None = None
     errors: list[str] = field(default_factory=list)
@@ -100,6 +103,7 @@ class Recorder:
     _callers: set[int] = field(default_factory=set)
     """Approvals that the caller is asked for: the silence is theirs."""
     _sounds: set[str] = field(default_factory=set)
+    _transfers: list[TransferRecord] = field(default_factory=list)
     _barge_ins: list[BargeInRecord] = field(default_factory=list)
     _unmet: list[UnmetRecord] = field(default_factory=list)
     _usage: UsageRecord | None = None
@@ -245,6 +249,14 @@ class Recorder:
         for tool_call_id in self._pending:
             self._tools[tool_call_id].fillers += 1
 
+    def transferred(self, began_ms: float, transfer: TransferRecord) -> None:
+        """A transfer that began then has its outcome."""
+        entry = transfer.model_copy(update={"at_ms": self._at(began_ms)})
+        self._transfers.append(entry)
+        if self._record is not None:  # of a caller who hung up meanwhile
+            self._record.transfers.append(entry)
+        self._tell(Transferred(entry.at_ms + entry.took_ms, entry))
+
     def barge_in(self, at_ms: float, heard_ms: float, stopped_in_ms: float) -> None:
         """The caller spoke over the agent; `at_ms` is a time, the others are spans."""
         entry = BargeInRecord(at_ms=self._at(at_ms), heard_ms=round(heard_ms), stopped_in_ms=round(stopped_in_ms))
@@ -310,6 +322,7 @@ class Recorder:
             duration_ms=0 if answered is None else round(now_ms - answered),
             turns=sorted(turns, key=lambda turn: turn.start_ms),
             tool_calls=list(self._tools.values()),  # these very objects
+            transfers=self._transfers,
             barge_ins=self._barge_ins,
             longest_tool_silence_ms=round(self._silence.longest_ms),
             heard_by_caller=self.heard_by_caller,
@@ -327,6 +340,7 @@ class Recorder:
             display_name=self.display_name,
             diverted_from=list(self.diverted_from),
             calls_back=self.calls_back,
+            second_line_of=self.second_line_of,
         )
 
     def _cost(self) -> CostRecord | None:

@@ -23,7 +23,7 @@ from tools.errors import QueueUnavailable, ToolDefinitionError
 from worker.agent.agent_file import AgentFile, load_agent_file
 from worker.embedded.services import redis_program, try_redis
 from worker.errors import HostError, OffhookError, OperatorError
-from worker.service.loaded import NOT_YET, Loaded, check_programs, check_recordings, load_tools_of
+from worker.service.loaded import NOT_YET, Loaded, check_programs, check_recordings, check_transfers, load_tools_of
 from worker.settings.settings import Settings, reveal, unknown_variables, without_password
 
 __all__ = ["BESIDE", "FIRST", "START", "Finding", "Site", "find", "load", "sip_refused", "tell_beside"]
@@ -115,9 +115,13 @@ def check_settings(site: Site) -> list[Finding]:
 def check_agent(site: Site) -> list[Finding]:
     """The agent file."""
     try:
-        site.agents = file = site.agents or load_agent_file(site.settings.agent)
+        file = site.agents or load_agent_file(site.settings.agent)
+        check_transfers(site.settings, file)
     except OperatorError as error:
+        site.agents = None
+        site.errors.append(error)
         return [Finding("wrong", "agent", line, "correct the file") for line in error.lines]
+    site.agents = file
     return [Finding("ok", "agent", f"{file.path}, {len(file.routes)} routes")]
 
 

@@ -51,7 +51,8 @@ from worker.turns.responses import ResponseTurns
 from worker.turns.sessions import SessionTurns
 from worker.turns.slot import ResponseSlot
 from worker.turns.state import END_CALL, TONE, TurnConfig, TurnState
-from worker.turns.tools import ToolTurns
+from worker.turns.tools import INTERRUPTED, ToolTurns
+from worker.turns.transfer import ENDING, TransferTurns
 from worker.turns.watch import Watch
 
 __all__ = ["END_CALL", "TONE", "TurnConfig", "TurnMachine"]
@@ -64,7 +65,8 @@ class TurnMachine:
         self.state = TurnState(config)
         self.wake: float | None = None
         self._fillers = FillerTurns(self.state)
-        self._tools = ToolTurns(self.state)
+        self._transfers = TransferTurns(self.state)
+        self._tools = ToolTurns(self.state, self._transfers)
         self._interruptions = Interruptions(self.state)
         self._remote = RemoteTurns(self.state, self._tools, self._fillers)
         self._approvals = ApprovalTurns(self.state)
@@ -99,7 +101,7 @@ class TurnMachine:
             base.ResponseDone: self._responses.done,
             base.ToolCallRequested: self._tool_requested,
             base.ItemCreated: self._tools.item_created,
-            base.ToolCallsWithdrawn: self._interruptions.withdrawn,
+            base.ToolCallsWithdrawn: self._withdrawn,
             base.ProviderError: self._responses.provider_error,
             remote.RemoteToolsListed: self._remote.listed,
             remote.RemoteToolsFailed: self._remote.failed,
@@ -202,6 +204,7 @@ class TurnMachine:
         if state.ending is None or not state.ending.forced:
             state.ending = Ending(event.reason, forced=True, since=now)
             state.owed.want(Purpose.GOODBYE, event.text)
+            self._transfers.take_back(ENDING)
         return self._fillers.give_up()
 
     # --- the caller ---------------------------------------------------------------------------------------------------
@@ -225,6 +228,7 @@ class TurnMachine:
         state.owed.drop(Purpose.GREETING, Purpose.SILENCE)
         state.patience.heard()
         self._interruptions.speech_started(event, now)
+        self._transfers.take_back(INTERRUPTED)
         self._approvals.speech_started(event, now)
         self._speech_into_goodbye(speaking)
         return commands
@@ -309,9 +313,13 @@ class TurnMachine:
 
     def _tool_requested(self, event: base.ToolCallRequested, now: float) -> list[Command]:
         commands = self._tools.requested(event, now)
-        if any(isinstance(command, StartTool) for command in commands):
+        if self._transfers.held or any(isinstance(command, StartTool) for command in commands):
             self._responses.of_use(now)
         return commands
+
+    def _withdrawn(self, event: base.ToolCallsWithdrawn, now: float) -> list[Command]:
+        self._transfers.withdrawn(event, INTERRUPTED)
+        return self._interruptions.withdrawn(event, now)
 
     def _remote_started(self, event: remote.RemoteToolStarted, now: float) -> list[Command]:
         self._responses.of_use(now)
@@ -338,7 +346,7 @@ class TurnMachine:
             if state.ending.due() <= now:
                 state.over = True
                 return [*commands, HangUp(state.ending.reason)]
-        commands += self._interruptions.expire(now) + self._approvals.expire(now)
+        commands += self._transfers.expire(now) + self._interruptions.expire(now) + self._approvals.expire(now)
         commands += self._tools.hold_places(now) + self._tools.release(now)
         self._prompt(now)
         commands += self._responses.request(now) + self._approvals.speak(now)
@@ -368,6 +376,7 @@ class TurnMachine:
             self._fillers.wakes(now),
             self._tools.wakes(),
             self._interruptions.wakes(),
+            self._transfers.wakes(),
             self._remote.wakes(now),
             self._approvals.wakes(),
             self._watch.wakes(now),

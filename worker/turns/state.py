@@ -16,10 +16,12 @@ from worker.turns.pending import PendingTool, PendingTools
 from worker.turns.silence import Patience, SilenceConfig
 from worker.turns.slot import ResponseSlot
 
-__all__ = ["END_CALL", "OWN", "TONE", "TurnConfig", "TurnState"]
+__all__ = ["END_CALL", "OWN", "TONE", "TRANSFER_CALL", "TurnConfig", "TurnState"]
 
 END_CALL = "end_call"
 """The function with which the model ends the call: it belongs to the call itself and never becomes a job."""
+TRANSFER_CALL = "transfer_call"
+"""The function with which the model hands the call on: it waits until what was said before it was heard."""
 TONE = "tone"
 """Item id of the soft tone."""
 OWN = "own:"
@@ -47,6 +49,8 @@ class TurnConfig:
     silence: SilenceConfig = SilenceConfig()
     cancelled_by_barge_in: frozenset[str] = frozenset()
     """Tools that are stopped when the caller says something while they run."""
+    transfers: bool = False
+    """The model has the function TRANSFER_CALL."""
     acknowledges: bool = True
     """The provider says which outputs are in the conversation."""
     remote: tuple[str, ...] = ()

@@ -26,7 +26,8 @@ from worker.turns.events import (
 from worker.turns.expectations import Expect, Then
 from worker.turns.floor import Floor
 from worker.turns.pending import PendingTool
-from worker.turns.state import END_CALL, TurnState
+from worker.turns.state import END_CALL, TRANSFER_CALL, TurnState
+from worker.turns.transfer import STAYS, TransferTurns
 
 __all__ = ["INTERRUPTED", "NO_TOOLS", "PLACEHOLDER", "PLACEHOLDER_S", "WORDS_GIVEN", "ToolTurns"]
 
@@ -50,8 +51,9 @@ _Result = tuple[str, str, str]
 class ToolTurns:
     """Starts tools, answers their calls, and says when the answer to a response's calls is owed."""
 
-    def __init__(self, state: TurnState) -> None:
+    def __init__(self, state: TurnState, transfers: TransferTurns) -> None:
         self._state = state
+        self._transfers = transfers
         self._unacknowledged = 0
         self._untold: dict[str, str] = {}
         """Outcomes that the provider has, and the caller does not: the tool call, and the response that made it."""
@@ -82,10 +84,7 @@ class ToolTurns:
             # The caller spoke while this was generated: it may not be what they want any more.
             return self._refuse(tool, NOT_NOW if state.asking else INTERRUPTED)
         if event.name == END_CALL:
-            tool.output = '{"status":"ending"}'
-            if state.ending is None:
-                state.ending = Ending("agent", forced=False, since=now, response_id=event.response_id)
-            return self._answer([tool])
+            return self._end_call(tool, now)
         if purpose in WORDS_GIVEN:
             return [self._no_call(event), *self._refuse(tool, NO_TOOLS)]
         if state.pending.refused(event.tool_call_id):
@@ -93,7 +92,23 @@ class ToolTurns:
             return self._answer([tool])
         if state.quiet:
             state.fillers.sound_ended(now, words=True)
+        if event.name == TRANSFER_CALL and state.config.transfers:
+            return self._transfer(tool, now)
         return [StartTool(tool.tool_call_id, tool.name, tool.arguments)]
+
+    def _end_call(self, tool: PendingTool, now: float) -> list[Command]:
+        tool.output = STAYS if self._transfers.under_way else '{"status":"ending"}'
+        if self._state.ending is None and not self._transfers.under_way:
+            self._state.ending = Ending("agent", forced=False, since=now, response_id=tool.response_id)
+        return self._answer([tool])
+
+    def _transfer(self, tool: PendingTool, now: float) -> list[Command]:
+        refusal = self._transfers.refusal()
+        if refusal is None:
+            self._transfers.hold(tool, now)
+            return []
+        tool.output = refusal
+        return self._answer([tool])
 
     def finished(self, event: ToolFinished, now: float) -> list[Command]:
         """A tool has its outcome: it is sent when the caller does not speak."""

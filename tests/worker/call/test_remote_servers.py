@@ -22,6 +22,8 @@ from worker.errors import AgentFileError
 from worker.realtime.choose import codec_for
 from worker.realtime.dialect import GEMINI
 from worker.realtime.provider import Provider
+from worker.service.checks import Site, check_connectors
+from worker.settings.settings import Settings
 from worker.turns.events import AskApproval
 
 URL = "https://crm.example.com/mcp"
@@ -144,3 +146,12 @@ def test_a_provider_without_them_waits_for_no_lists() -> None:
     catalog = Catalog([], inline=InlineRunner())
     assert turn_config(agent(), catalog, codec_for(OPENAI)).remote == ("crm",)
     assert turn_config(agent(), catalog, codec_for(LIVE)).remote == ()
+
+
+def test_a_connector_is_told_to_be_of_the_past(tmp_path: Path) -> None:
+    raw = {"mcp": [server(url=None, connector_id="connector_gmail").model_dump(exclude_defaults=True)]}
+    site = Site(Settings(), parse_agent_file(raw, tmp_path / "agent.toml"))
+    [found] = check_connectors(site)
+    assert (found.level, found.mend) == ("note", "write url or tunnel_id") and "mcp crm" in found.text
+    site.agents = parse_agent_file({"mcp": [server().model_dump(exclude_defaults=True)]}, tmp_path / "agent.toml")
+    assert check_connectors(site) == []

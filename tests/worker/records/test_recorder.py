@@ -16,8 +16,11 @@ from worker.records.record import (
     CallRecord,
     Ended,
     Noted,
+    RecordEvent,
     ToolEnded,
     ToolStarted,
+    TransferRecord,
+    Transferred,
     TurnEnded,
     TurnStarted,
     TurnText,
@@ -235,3 +238,15 @@ def test_what_a_provider_owed_is_an_entry_with_its_reason_and_there_are_only_so_
     first = {"at_ms": 1500, "expected": "response begun", "waited_ms": 4000, "then": "asked again", "reason": "no word"}
     assert record.unmet[0].model_dump() == first
     assert told[0] == Noted(1500, "no response begun: asked again") and record.errors == []
+
+
+def test_a_transfer_stands_in_the_record_also_where_its_end_comes_after_the_call_s() -> None:
+    made = recorder()
+    seen: list[RecordEvent] = []
+    made.subscribe(seen.append)
+    first = TransferRecord(to="sales", way="blind", means="refer", outcome="busy", sip_status=486, took_ms=700)
+    made.transferred(3000, first)
+    record = made.ended(9000, "completed")
+    made.transferred(8000, first.model_copy(update={"outcome": "hung_up", "sip_status": None}))
+    assert [(one.at_ms, one.outcome) for one in record.transfers] == [(1800, "busy"), (6800, "hung_up")]
+    assert [event.at_ms for event in seen if isinstance(event, Transferred)] == [2500, 7500]

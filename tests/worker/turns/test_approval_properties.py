@@ -195,7 +195,9 @@ class OneQuestion:
 
     def lost(self) -> None:
         if self.answer is None:
-            self.speaking = self.saying = None
+            self.speaking = None
+            if self.saying is not None and not self.saying[0].startswith("own:"):
+                self.saying = None  # what we say ourselves goes on
             self.wanted, self.listening = "", False
             if self.scene.machine.state.connected:
                 self.feed(base.ConnectionLost(1006, "cut", False))
