@@ -60,7 +60,7 @@ NEVER = {
 }
 
 # The modules of telephony that call the library.
-SHELL = ("account", "announce", "call", "core", "door", "endpoint", "frames", "library", "port", "rtp_source")
+SHELL = ("account", "announce", "call", "core", "door", "endpoint", "frames", "library", "port", "rtp_source", "trace")
 
 # The rooms that speak to the queue.
 QUEUE = ("tools.queue.*", "tools.worker.*", "tools.dashboard")
