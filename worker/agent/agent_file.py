@@ -246,14 +246,15 @@ class AgentFile:
 
     def agent_for(self, dialled: str) -> Agent:
         """Return the agent for a number: the exact route, the first pattern that fits, or the default."""
+        route = self.route_for(dialled)
+        return self.default if route is None else route.agent
+
+    def route_for(self, dialled: str) -> Route | None:
+        """Return the route for a number; None where the default agent answers."""
         number = normal(dialled)
-        for route in self.routes:
-            if normal(route.dialled) == number:
-                return route.agent
-        for route in self.routes:
-            if matches(number, route.dialled):
-                return route.agent
-        return self.default
+        exact = (route for route in self.routes if normal(route.dialled) == number)
+        fitting = (route for route in self.routes if matches(number, route.dialled))
+        return next(exact, None) or next(fitting, None)
 
     def agents(self) -> Iterator[Agent]:
         """Yield every agent of the file, the default first."""

@@ -17,7 +17,7 @@ from worker.call_tools.runs import CallTools
 from worker.call_tools.view import CallView
 from worker.realtime.base import SessionConfig
 from worker.realtime.link import Link
-from worker.records.telemetry import CallInfo, Telemetry
+from worker.records.telemetry import About, CallInfo, Telemetry
 from worker.turns.machine import TurnMachine
 
 __all__ = ["make_session", "opening"]
@@ -29,13 +29,20 @@ This is a call back: in an earlier call you promised this caller to call when th
 
 
 def make_session(
-    info: CallInfo, agent: Agent, line: PhoneLine, services: Services, brings: LateResult | None = None
+    info: CallInfo,
+    agent: Agent,
+    line: PhoneLine,
+    services: Services,
+    brings: LateResult | None = None,
+    route: str | None = None,
 ) -> CallSession:
     """Return the session of a new call; it starts nothing by itself.
 
-    brings: what the caller is called back for; it is told after the opening, which stands in the greeting's place.
+    route: how the agent was found, for the record. brings: what the caller is called back for; it is told after the
+    opening, which stands in the greeting's place.
     """
-    call = Telemetry.of_call(info, services.metrics, services.clock)
+    about = About(agent.name, route, services.provider.name, services.provider.model)
+    call = Telemetry.of_call(info, services.metrics, services.clock, services.told, about)
     later = services.later.channels_for(agent.later.ways, info.shown, agent.later.call_back_to)
     tools = CallTools(services.catalog, CallView(services.catalog, tool_policy(agent)), services.usual, later)
 

@@ -13,7 +13,7 @@ from worker.call_tools.later import LaterWays
 from worker.realtime.choose import Connect, connection_for
 from worker.realtime.provider import Provider
 from worker.records.metrics import Metrics
-from worker.records.telemetry import CallInfo
+from worker.records.telemetry import CallInfo, Told
 
 __all__ = ["CallInfo", "PhoneLine", "Services"]
 
@@ -39,5 +39,7 @@ class Services:
     clock: Callable[[], float] = time.monotonic
     usual: UsualTimes = field(default_factory=UsualTimes)
     later: LaterWays = LaterWays()
+    told: Told = Told()
+    """What of the calls is kept."""
     connect: Connect = connection_for
     """Makes the connection to the provider."""

@@ -56,6 +56,7 @@ class CallSession:
         self.agent = agent
         self.machine = machine
         self.recorder = call.recorder
+        self.journal = call.journal
         self.bridge = line.bridge
         self.offer = tools.offer
         self.ended = asyncio.Event()
@@ -205,6 +206,7 @@ class CallSession:
             if (edge := self._ears.hear(b"", now)) is not None:  # where no audio comes at all
                 self._feed(turn.CallerSounds(edge))
             self._late(self.bridge.worst_lateness_s())
+            self.journal.looked(self.bridge.underruns, self.bridge.dropped_in_frames)
         self._due = min(self._looked + LOOK_S, self._hangup.by, self._digits.due)
         self._wake_up()
 
@@ -236,6 +238,7 @@ class CallSession:
 
     def on_provider_event(self, event: base.RealtimeEvent) -> None:
         """Take one event of the realtime session; audio goes straight to the playout."""
+        self.journal.provided(event)
         if isinstance(event, base.AudioDelta):
             self._voice.take(event)
             return
@@ -273,8 +276,10 @@ class CallSession:
     # --- commands -----------------------------------------------------------------------------------------------------
 
     def _feed(self, event: object) -> None:
-        machine = self.machine
-        for command in machine.handle(event, self._clock()):
+        machine, now = self.machine, self._clock()
+        commands = machine.handle(event, now)
+        self.journal.decided(now, event, commands, machine.floor, machine.slot.state)
+        for command in commands:
             # With OFFHOOK_LOG_LEVEL=debug the log says why a call went silent: what was decided, on which event.
             self._call.log.debug(
                 "turn",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +22,12 @@ MOST_ERRORS, LONGEST_ERROR = 200, 1000
 """Lines of a record, and characters of each: a provider that sends errors without end fills no memory and no disk."""
 CONTINUES = "continues"
 """The status of a tool call that outlives its call, until its end is known."""
+
+VERSION = 2
+"""Of the record's form. 1 had neither wall-clock times nor what the call was answered with."""
+
+IN_PROGRESS = "in progress"
+"""The outcome of a call that has none yet."""
 
 MOST_UNMET = 200
 """What a provider can make a record hold: a call with so many faults is told well enough."""
@@ -115,6 +122,14 @@ class CallRecord(BaseModel):
     caller: str = ""
     dialled: str = ""
     calls_back: str | None = Field(default=None, description="the call whose caller this one calls back")
+    version: int = Field(default=1, description="of this form")
+    started_at: str | None = Field(default=None, description="the INVITE, by the wall clock (RFC 3339)")
+    ended_at: str | None = Field(default=None, description="the end, by the wall clock (RFC 3339)")
+    sip_call_id: str = Field(default="", description="the SIP Call-ID, by which the other side's logs know the call")
+    agent: str = Field(default="", description="the agent's name")
+    route: str | None = Field(default=None, description="the agent file's route; None: its default agent")
+    provider: str = ""
+    model: str = Field(default="", description="as the provider was asked for it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +166,22 @@ class TurnEnded:
     at_ms: int
     key: str
     who: Who
+
+
+@dataclass(frozen=True, slots=True)
+class SoundStarted:
+    """Something is heard that is no turn, such as the waiting tone."""
+
+    at_ms: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class SoundEnded:
+    """That sound is over."""
+
+    at_ms: int
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,14 +235,35 @@ class Ended:
 
 
 RecordEvent = (
-    Answered | TurnStarted | TurnText | TurnEnded | ToolStarted | ToolEnded | ResultTold | BargedIn | Noted | Ended
+    Answered
+    | TurnStarted
+    | TurnText
+    | TurnEnded
+    | SoundStarted
+    | SoundEnded
+    | ToolStarted
+    | ToolEnded
+    | ResultTold
+    | BargedIn
+    | Noted
+    | Ended
 )
 Observer = Callable[[RecordEvent], None]
 
 
 def write_record(record: CallRecord, path: Path) -> None:
-    """Write the record as JSON; a reader sees the old file or the whole new one, never a part."""
+    """Write the record as JSON. Raises OSError."""
+    write_whole(path, record.model_dump_json(indent=2) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old one or the whole new one, never a part. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    part.write_text(record.model_dump_json(indent=2) + "\n", "utf-8")
+    part.write_text(text, "utf-8")
     os.replace(part, path)
+
+
+def wall(unix_s: float) -> str:
+    """Return a Unix time (s) as RFC 3339, in UTC and to the millisecond."""
+    return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

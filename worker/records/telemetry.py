@@ -10,10 +10,12 @@ from typing import Any
 import structlog
 
 from telephony.sip.identity import ANONYMOUS
+from worker.records.journal import Journal
 from worker.records.metrics import Metrics
-from worker.records.recorder import Recorder
+from worker.records.recorder import About, Recorder
+from worker.records.told import Told
 
-__all__ = ["CallInfo", "Telemetry"]
+__all__ = ["About", "CallInfo", "Telemetry", "Told"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +48,27 @@ class Telemetry:
     clock: Callable[[], float] = time.monotonic
     """s."""
     log: Any = field(default_factory=structlog.get_logger)
+    journal: Journal = field(default_factory=lambda: Journal(on=False))
 
     @classmethod
-    def of_call(cls, info: CallInfo, metrics: Metrics, clock: Callable[[], float]) -> Telemetry:
-        """Begin the record of a call."""
-        recorder = Recorder(info.call_id, clock() * 1000, info.shown, info.dialled, calls_back=info.calls_back)
-        return cls(info, recorder, metrics, clock, structlog.get_logger("worker.call").bind(call_id=info.call_id))
+    def of_call(
+        cls, info: CallInfo, metrics: Metrics, clock: Callable[[], float], told: Told, about: About
+    ) -> Telemetry:
+        """Begin the record of a call, and its journal. about: what it is answered with."""
+        recorder = Recorder(
+            info.call_id,
+            clock() * 1000,
+            info.shown,
+            info.dialled,
+            calls_back=info.calls_back,
+            about=about,
+            words=told.words,
+        )
+        journal = Journal(clock, on=told.journal)
+        if told.journal:
+            recorder.subscribe(journal.recorded)
+        log = structlog.get_logger("worker.call").bind(call_id=info.call_id)
+        return cls(info, recorder, metrics, clock, log, journal)
 
     @property
     def now_ms(self) -> float:

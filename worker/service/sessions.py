@@ -42,10 +42,9 @@ class Sessions:
 
     def make(self, info: CallInfo, bridge: Bridge, hang_up: HangUp, brings: LateResult | None = None) -> CallSession:
         """Return a session for a call; brings: what the caller is called back for."""
-        agent = self._agents.agent_for(info.dialled)
-        return make_session(
-            info, agent, PhoneLine(bridge, hang_up, self._late), self._services[agent.tools_key], brings
-        )
+        agent, route = self._agents.agent_for(info.dialled), self._agents.route_for(info.dialled)
+        line, services = PhoneLine(bridge, hang_up, self._late), self._services[agent.tools_key]
+        return make_session(info, agent, line, services, brings, None if route is None else route.dialled)
 
     def for_call(self, info: CallInfo, bridge: Bridge, hang_up: HangUp) -> CallSession:
         """Return the session of an ordinary call; a caller who would have to wait for tools is told so."""

@@ -135,6 +135,7 @@ class Switchboard:
         self._metrics.calls_refused_total.labels(why).inc()
 
     def _on_call(self, call: LiveCall, event: phone.CallEvent) -> None:
+        call.session.journal.phoned(event)
         match event:
             case phone.CallConfirmed():
                 call.confirmed = True
@@ -145,6 +146,9 @@ class Switchboard:
                 self._media(call)
             case phone.DigitReceived():
                 call.session.digit(event.digit)
+            case phone.SipMessage():
+                if not call.sip_call_id:  # of a call that we make
+                    call.sip_call_id = call.session.recorder.sip_call_id = event.sip_call_id
             case phone.MediaHeld():
                 log.info("held" if event.held else "resumed", call_id=event.call_id)
             case phone.CallEnded():
@@ -195,6 +199,7 @@ class Switchboard:
         if observer is not None:
             session.recorder.subscribe(observer)
         call = LiveCall(session, outbound, time.monotonic(), sip_call_id)
+        session.recorder.sip_call_id = sip_call_id
         if (path := self._path(call_id, ".wav")) is not None:
             call.recording = StereoRecorder(path, bridge.rate_hz)
             session.recorder.recording = str(path)

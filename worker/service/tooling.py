@@ -55,9 +55,9 @@ class Tooling:
 
     def services(self, provider: Provider) -> Mapping[ToolsKey, Services]:
         """Return what calls share, by the tools of their agent."""
-        later = self._settings.later_ways()
+        later, told = self._settings.later_ways(), self._settings.told()
         return {
-            key: Services(catalog, self._metrics, provider, usual=self._usual, later=later)
+            key: Services(catalog, self._metrics, provider, usual=self._usual, later=later, told=told)
             for key, catalog in self._catalogs.items()
         }
 

@@ -10,6 +10,7 @@ import difflib
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationError
@@ -17,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from worker.call_tools.later import CALLER, LaterWays
 from worker.errors import SettingsError
+from worker.records.told import Told
 from worker.settings.values import (
     CallBackUri,
     Directory,
@@ -26,6 +28,7 @@ from worker.settings.values import (
     HttpAddress,
     HttpUrl,
     Ip,
+    Journal,
     Listen,
     Lower,
     Networks,
@@ -159,8 +162,25 @@ class Settings(BaseSettings):
     http: Listen = Field(
         default=HttpAddress("127.0.0.1", 8080), description="host:port, such as 127.0.0.1:8080, or off"
     )
+    http_token: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="a secret of at least 16 characters that calls and their pages are shown for",
+    )
+    http_hosts: Annotated[tuple[str, ...], NoDecode, Words] = Field(
+        default=(), description="a list with commas of names that the pages may be asked for by, such as ops.example"
+    )
     recordings: Directory | None = Field(
         default=None, description="the directory for recordings and call records (left out: nothing is recorded)"
+    )
+    journal: Journal = Field(
+        default="memory",
+        description="memory (of the calls in progress and the last ones), off, or a directory with a slash in it"
+        " that keeps each call's, such as ./journals",
+    )
+    journal_days: float = Field(default=14, gt=0, description="days that journals are kept for, such as 14")
+    transcripts: Annotated[Literal["on", "off"], Lower] = Field(
+        default="on", description="one of: on, off (records and pages have who spoke when, and no words)"
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Lower] = Field(
         default="info", description="one of: debug, info, warning, error"
@@ -279,7 +299,22 @@ class Settings(BaseSettings):
             rtp_source=self.rtp_source,
             rtp_ports=self.rtp_ports,
             max_calls=self.max_calls,
+            trace=self.journal != "off",
         )
+
+    def told(self) -> Told:
+        """Return what of calls is kept."""
+        return Told(journal=self.journal != "off", words=self.transcripts == "on")
+
+    def journal_folder(self) -> Path | None:
+        """Return where journals are kept: a folder of their own, or beside the recordings; None: in memory alone."""
+        if self.journal == "off":
+            return None
+        return self.journal if isinstance(self.journal, Path) else self.recordings
+
+    def records_folder(self) -> Path | None:
+        """Return where records are kept: beside the recordings, else beside the journals; None: nowhere."""
+        return self.recordings or self.journal_folder()
 
     def queue_settings(self, url: str | None = None) -> QueueSettings:
         """Return what `tools` needs to reach the queue; `url` is that of the embedded Redis."""
