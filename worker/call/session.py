@@ -115,6 +115,11 @@ class CallSession:
         """What makes the session's format of the caller's audio."""
         return self._media.uplink
 
+    @property
+    def now_ms(self) -> float:
+        """The time by the call's clock, as its recorder wants it."""
+        return self._call.now_ms
+
     # --- from the telephone -------------------------------------------------------------------------------------------
 
     def answered(self) -> None:

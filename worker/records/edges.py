@@ -30,7 +30,7 @@ class Edge(BaseModel):
 
 
 class JournalFile(BaseModel):
-    """A call's journal as it is kept in `<call id>.journal.json`."""
+    """A call's journal as it is kept in `<call id>.journal`."""
 
     version: int = VERSION
     call_id: str

@@ -22,11 +22,13 @@ from worker.call.config import prepare_canned
 from worker.call.session import CallSession
 from worker.embedded.services import Embedded
 from worker.realtime.choose import codec_for, prepare
+from worker.records.archive import Archive
 from worker.records.late import LateRecords
 from worker.records.metrics import Metrics
 from worker.records.record import CallRecord, Observer
 from worker.service.background import Background
 from worker.service.call_backs import CallBacks
+from worker.service.call_book import CallBook
 from worker.service.checks import sip_refused, tell_beside
 from worker.service.governor import Governor
 from worker.service.http import HttpEndpoint, Part, start_http
@@ -80,6 +82,8 @@ class App:
         self.info: EndpointInfo | None = None
         self.http: HttpEndpoint | None = None
         self.draining = False
+        archive = Archive(settings.records_folder(), settings.journal_folder(), settings.recordings)
+        self.book = CallBook(archive, on=settings.told().journal, days=settings.journal_days)
         self._embedded = embedded or Embedded(settings)
         self._tooling = Tooling(settings, loaded, self.metrics)
         self._governor = Governor()
@@ -149,7 +153,7 @@ class App:
         await self._tooling.open(self._embedded.redis_url)
 
     async def _start_background(self) -> None:
-        queue, watch, folder = self._tooling.queue, self._tooling.watch, self.settings.recordings
+        queue, watch, folder = self._tooling.queue, self._tooling.watch, self.settings.records_folder()
         assert queue is not None and watch is not None
         self._pacer = Pacer(self._load.lagged)
         self._background.run("pacer", self._pacer.run())
@@ -157,10 +161,19 @@ class App:
         if folder is not None:
             self._late = LateRecords(folder, queue.late_results)
             self._background.run("late records", self._late.run())
+        if self.book.archive.journals is not None:
+            self._background.run("journals", self.book.sweep())
 
     async def _start_http(self) -> None:
         if self.settings.http is not None:
-            self.http = await start_http(self.settings.http, self, self.metrics)
+            self.http = await start_http(
+                self.settings.http,
+                self,
+                self.metrics,
+                self.book,
+                token=reveal(self.settings.http_token),
+                hosts=self.settings.http_hosts,
+            )
             queue, url = self._tooling.queue, reveal(self.settings.redis_url)
             if queue is not None and url is not None:
                 there = reached_at(self.settings.http.host, self.http.port, url)
@@ -188,7 +201,10 @@ class App:
             observe=self._observe,
             refuse=self._refuse,
             recorded=self._recorded,
+            records=settings.records_folder(),
+            finished=self.book.finished,
         )
+        self.book.calls = self._board
         self._background.run("recordings", self._board.drain_recordings())
 
     async def _end_calls(self) -> None:

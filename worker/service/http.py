@@ -1,7 +1,7 @@
-"""The HTTP endpoint: /healthz /readyz /metrics /calls.
+"""The HTTP endpoint: /healthz /readyz /metrics, and what shows calls (`call_pages`).
 
-For machines and operators, not for the internet: it has no password and shows callers' numbers, so it listens on
-loopback unless OFFHOOK_HTTP says otherwise.
+For machines and operators, not for the internet: it listens on loopback unless OFFHOOK_HTTP says otherwise, and what is
+told of single calls wants a token then (`gate`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,11 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from worker.errors import HostError
+from worker.records.archive import Archive
 from worker.records.metrics import CONTENT_TYPE, Metrics
+from worker.service.call_book import CallBook
+from worker.service.call_pages import CallPages
+from worker.service.gate import Gate
 from worker.settings.values import HttpAddress
 
 CLOSE_S = 1.0
@@ -59,7 +63,7 @@ class HttpEndpoint:
         await self._runner.cleanup()
 
 
-def make_app(status: Status, metrics: Metrics) -> web.Application:
+def make_app(status: Status, metrics: Metrics, pages: CallPages) -> web.Application:
     """Return the application; it starts nothing."""
 
     async def healthz(_: web.Request) -> web.Response:
@@ -73,9 +77,6 @@ def make_app(status: Status, metrics: Metrics) -> web.Application:
         }
         return web.json_response(body) if body["ready"] else _sick(body)
 
-    async def calls(_: web.Request) -> web.Response:
-        return web.json_response({"calls": [dict(call) for call in status.calls()]})
-
     async def exposition(_: web.Request) -> web.Response:
         return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
 
@@ -84,16 +85,29 @@ def make_app(status: Status, metrics: Metrics) -> web.Application:
         [
             web.get("/healthz", healthz),
             web.get("/readyz", readyz),
-            web.get("/calls", calls),
             web.get("/metrics", exposition),
+            *pages.routes(),
         ]
     )
     return app
 
 
-async def start_http(address: HttpAddress, status: Status, metrics: Metrics) -> HttpEndpoint:
-    """Listen on `address`. Raises `HostError` when that is not possible, such as on a busy port."""
-    return await _serve(make_app(status, metrics), address)
+async def start_http(
+    address: HttpAddress,
+    status: Status,
+    metrics: Metrics,
+    book: CallBook | None = None,
+    *,
+    token: str | None = None,
+    hosts: tuple[str, ...] = (),
+) -> HttpEndpoint:
+    """Listen on `address`. Raises `HostError` when that is not possible, such as on a busy port.
+
+    book: the calls that are told of. token, hosts: see `gate`.
+    """
+    gate = Gate(address.host, token, hosts)
+    pages = CallPages(book or CallBook(Archive(None, None)), gate, status.calls)
+    return await _serve(make_app(status, metrics, pages), address)
 
 
 async def try_http(address: HttpAddress) -> None:

@@ -312,6 +312,13 @@ class Settings(BaseSettings):
             return None
         return self.journal if isinstance(self.journal, Path) else self.recordings
 
+    def own_url(self) -> str | None:
+        """Return where a worker with these settings is asked from this machine; None where that can't be known."""
+        if self.http is None or self.http.port == 0:
+            return None
+        host = "127.0.0.1" if self.http.host in ("0.0.0.0", "::") else self.http.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.http.port}"
+
     def records_folder(self) -> Path | None:
         """Return where records are kept: beside the recordings, else beside the journals; None: nowhere."""
         return self.recordings or self.journal_folder()
