@@ -90,7 +90,7 @@ async def find_story(
         for found in await asyncio.gather(*(_story(session, url, call_id, said) for url in urls)):
             if found is not None:
                 return found
-    if story is not None:
+    if story is not None and (story.record is not None or story.problems):
         return story
     looked = [str(folder) for folder in (archive.records, archive.journals) if folder is not None]
     where = ", ".join(dict.fromkeys([*looked, *urls])) or "nowhere: neither a folder nor a worker is set"

@@ -164,6 +164,8 @@ class CallPages:
                 await response.write(_event("story", text))
                 await asyncio.sleep(max(EVENT_S, took_s / SHARE))
             await response.write(_event("over", call_id))
+        except ConnectionError:  # nobody looks any more
+            pass
         finally:
             self._watchers -= 1
         return response
