@@ -45,6 +45,7 @@ def page(title: str, *body: Content) -> str:
         el("meta", name="viewport", content="width=device-width, initial-scale=1"),
         el("title", title),
         el("link", rel="stylesheet", href="/assets/page.css"),
+        el("link", rel="icon", href="/assets/page.svg"),
         el("script", src="/assets/page.js", defer=True),
     )
     return "<!doctype html>\n" + el("html", head, el("body", *body), lang="en")

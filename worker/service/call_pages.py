@@ -28,7 +28,7 @@ SHARE = 0.03
 """Of the time, at most, a live page is made anew: it is CPU of the core that the calls have."""
 WATCHERS = 8
 """Live pages at once."""
-ASSETS = {"page.css": "text/css", "page.js": "text/javascript"}
+ASSETS = {"page.css": "text/css", "page.js": "text/javascript", "page.svg": "image/svg+xml"}
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src 'self';"
     " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
