@@ -1,13 +1,15 @@
 """How an endpoint announces itself to the proxy in front of several: a REGISTER behind digest (RFC 3261 section 10).
 
 The registration is the announcement: it says where we are reached and how many calls we carry. The proxy sends calls
-while it stands; un-REGISTER drains us, and the loss of its TCP connection tells the proxy that we are gone.
+while it stands; un-REGISTER drains us, and the loss of its TCP connection tells the proxy that we are gone. After each
+REGISTER an OPTIONS says how many calls we have: a proxy that has restarted knows nothing of those that are up.
 """
 
 from __future__ import annotations
 
 import contextlib
 import socket
+import uuid
 
 from telephony.binding import pj
 from telephony.library import EndpointInfo
@@ -16,6 +18,10 @@ from telephony.sip.uri import host_of, registrar_uri
 
 MAX_CALLS = "X-Max-Calls"
 """Header of the REGISTER: how many calls we carry at once."""
+PROCESS = "X-Process"
+"""Header of the REGISTER: who is at this address. Another one there tells that our predecessor's calls are over."""
+CALLS = "X-Calls"
+"""Header of the OPTIONS after it: how many calls we have."""
 REFUSED = "X-Offhook-Refused"
 """Header of a 503 that is meant for the caller: another endpoint would say the same, since the queue is shared."""
 USER = "worker"
@@ -37,9 +43,8 @@ def configure(config: pj.AccountConfig, settings: SipSettings, info: EndpointInf
     registration.delayBeforeRefreshSec = 1
     registration.unregWaitMsec = 1000
     registration.proxyUse = 0
-    header = pj.SipHeader()
-    header.hName, header.hValue = MAX_CALLS, str(info.limit if settings.takes_calls else 0)
-    registration.headers.push_back(header)
+    registration.headers.push_back(_header(MAX_CALLS, str(info.limit if settings.takes_calls else 0)))
+    registration.headers.push_back(_header(PROCESS, uuid.uuid4().hex))
     # Where we listen, not the connection's own port: calls that are up outlive the connection when the proxy restarts.
     # The library's choice would be the address of another interface, where there are several.
     transport = ";transport=tcp" if "transport=tcp" in uri.lower() else ""
@@ -50,6 +55,21 @@ def configure(config: pj.AccountConfig, settings: SipSettings, info: EndpointInf
     config.sipConfig.proxies.push_back(f"{uri};lr")
     credentials = pj.AuthCredInfo("digest", "*", USER, 0, settings.proxy_password or "")
     config.sipConfig.authCreds.push_back(credentials)
+
+
+def report(proxy: str, calls: int) -> pj.SendRequestParam:
+    """What to send by `Account.sendRequest` to tell the proxy how many calls we have."""
+    request = pj.SendRequestParam()
+    request.method = "OPTIONS"
+    request.txOption.targetUri = registrar_uri(proxy)
+    request.txOption.headers.push_back(_header(CALLS, str(calls)))
+    return request
+
+
+def _header(name: str, value: str) -> pj.SipHeader:
+    header = pj.SipHeader()
+    header.hName, header.hValue = name, value
+    return header
 
 
 def name(proxy: str) -> str:

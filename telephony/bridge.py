@@ -70,6 +70,24 @@ class Bridge:
         self._tap = tap
         self.queue.set_tap(tap)
 
+    # --- what was heard on the line -----------------------------------------------------------------------------------
+
+    def record(self, limit_ms: int) -> None:
+        """Keep both directions from now on, at most so much until it is taken. The clock thread only copies."""
+        self.queue.record(max(1, limit_ms // self.ptime_ms))
+
+    def mute_record(self, muted: bool) -> None:
+        """Keep silence in place of both directions, so that what is said or typed meanwhile is nowhere."""
+        self.queue.mute_record(muted)
+
+    def take_record(self, *, last: bool = False) -> tuple[bytes, int]:
+        """Return what was kept since the last time, and how many ms were lost in all since nobody took them.
+
+        16-bit stereo, the caller on the left. last: the call is over.
+        """
+        samples, lost = self.queue.take_record(last)
+        return samples, lost * self.ptime_ms
+
     # --- audio --------------------------------------------------------------------------------------------------------
 
     def take(self) -> bytes:

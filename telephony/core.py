@@ -34,6 +34,8 @@ from telephony.port import PortPool, new_bridge
 from telephony.registration import Backoff, refresh_after
 from telephony.rtp_source import new_source
 from telephony.settings import SipSettings
+from telephony.sip import own_headers
+from telephony.sip.facts import facts_of
 from telephony.sip.identity import caller_of, dialled_of
 from telephony.sip.message import body, cut, header, offered_codec
 from telephony.sip.requests import Answer
@@ -168,6 +170,7 @@ class Core:
 
     def invite(self, uri: str, headers: Mapping[str, str] | None) -> str:
         """Call `uri`; returns the call's id. Raises SipRequestError or pj.Error."""
+        headers = own_headers.checked(headers or {})
         if self._full():
             raise SipRequestError(f"all {self.limit} calls are in use")
         call = self._new_call(None)
@@ -203,7 +206,8 @@ class Core:
         sip_call_id = header(message, "Call-ID")
         call = self._new_call(prm.callId, sip_call_id, source)
         call.bridge.codec = offered_codec(body(message))
-        caller = caller_of(message, trusted=self.access.trusts(source))
+        trusted = self.access.trusts(source)
+        caller = caller_of(message, trusted=trusted)
         self._post(
             IncomingCall(
                 call_id=call.call_id,
@@ -213,6 +217,7 @@ class Core:
                 source=source,
                 bridge=call.bridge,
                 private=caller.private,
+                facts=facts_of(message, trusted=trusted, wanted=self.settings.headers),
             )
         )
         if call.trace is not None:
@@ -338,8 +343,18 @@ class Core:
             granted_s = max(0, int(prm.expiration))
             self._later(refresh_after(granted_s) * random.uniform(0.9, 1.0), lambda: self._refresh(answer))
             self._post(RegistrationChanged(True, status, reason, granted_s))
+            self._report_calls()
         else:
             self._registration_failed(status, reason)
+
+    def _report_calls(self) -> None:
+        if self.settings.proxy is None:
+            return
+        try:
+            up = sum(not call.ended for call in self._calls.values())
+            self._account.sendRequest(announce.report(self.settings.proxy, up))
+        except pj.Error as error:
+            log.info("calls_not_reported", error=explain(error))
 
     def _registration_failed(self, status: int, reason: str) -> None:
         wait = self._backoff.failed() * random.uniform(0.9, 1.1)  # a restarted registrar isn't met by all at once

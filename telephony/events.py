@@ -7,6 +7,7 @@ from typing import Literal
 
 from telephony.bridge import Bridge
 from telephony.dtmf import DigitVia
+from telephony.sip.facts import InviteFacts
 
 EndedBy = Literal["caller", "agent", "network", "error"]
 RefusedFor = Literal["full", "overload", "draining", "stranger", "malformed", "library"]
@@ -31,6 +32,8 @@ class IncomingCall:
     """The call's audio, both ways; play() may begin before the media is up."""
     private: bool = False
     """The caller's identity was told in confidence: it is shown to nobody, and stands in no record (RFC 3323)."""
+    facts: InviteFacts = field(default_factory=InviteFacts)
+    """What else the INVITE said."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from telephony.track import Track, stereo
+
 __all__ = ["FrameQueue", "Queue", "Tap"]
 
 REMEMBERED = 64
@@ -66,6 +68,18 @@ class Queue(Protocol):
 
     def set_tap(self, tap: Tap | None) -> None:
         """Who gets a copy of both directions, on the clock thread."""
+
+    def record(self, limit_ticks: int) -> None:
+        """Keep both directions from now on (`Track`), at most so many ticks of the clock until they are taken."""
+
+    def mute_record(self, muted: bool) -> None:
+        """Keep silence of the same length in place of both directions, until told otherwise."""
+
+    def take_record(self, last: bool) -> tuple[bytes, int]:
+        """Return what was kept since the last time, as stereo samples, and how many ticks were lost in all.
+
+        last: the caller's half of the newest tick won't come any more.
+        """
 
     def worst_lateness_s(self) -> float:
         """Return how late a pull was at the worst since the last time this was asked."""
@@ -159,6 +173,7 @@ class FrameQueue:
         self._queue: deque[_Item] = deque()
         self._items: dict[str, _Item] = {}
         self._tap: Tap | None = None
+        self._track: Track | None = None
         self._queued = 0
         self._refused_out = 0
         self._edges = 0
@@ -179,6 +194,8 @@ class FrameQueue:
                 self._in.popleft()
                 self._dropped_in += 1
             self._in.append(frame)
+            if self._track is not None:
+                self._track.received(frame)
         tap = self._tap
         if tap is not None:
             tap.received(frame)
@@ -193,6 +210,8 @@ class FrameQueue:
         with self._lock:
             self._pulled += 1
             frame = self._next_frame() if self._queue else self._silence
+            if self._track is not None:
+                self._track.sent(frame)
         tap = self._tap
         if tap is not None:
             tap.sent(frame)
@@ -307,6 +326,24 @@ class FrameQueue:
     def set_tap(self, tap: Tap | None) -> None:
         """Who gets a copy of both directions."""
         self._tap = tap
+
+    def record(self, limit_ticks: int) -> None:
+        """Keep both directions from now on."""
+        self._track = Track(self._frame_bytes, limit_ticks)
+
+    def mute_record(self, muted: bool) -> None:
+        """Keep silence of the same length."""
+        with self._lock:
+            if self._track is not None:
+                self._track.mute(muted)
+
+    def take_record(self, last: bool) -> tuple[bytes, int]:
+        """Return what was kept since the last time, and how many ticks were lost in all."""
+        if self._track is None:
+            return b"", 0
+        with self._lock:
+            ticks, lost = self._track.take(last)
+        return stereo(ticks, self._frame_bytes), lost
 
     def edges(self) -> int:
         """Grows whenever `playing` may tell something else than before."""

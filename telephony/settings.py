@@ -6,6 +6,8 @@ import ipaddress
 from dataclasses import dataclass, field
 from typing import Literal
 
+from telephony.sip.facts import may_be_read
+
 Transport = Literal["udp", "tcp"]
 Srtp = Literal["off", "optional", "required"]
 RtpSource = Literal["learn", "sdp", "follow"]
@@ -39,6 +41,8 @@ class SipSettings:
     allow: tuple[str, ...] = ()
     """IP addresses, networks (CIDR) or host names whose INVITEs are taken, besides the registrar's or the proxy's. With
     none of these, everybody's are."""
+    headers: tuple[str, ...] = ()
+    """Names, or patterns such as "X-Shop-*", of further headers of an INVITE that are handed on (`InviteFacts`)."""
     srtp: Srtp = "off"
     """Media encryption with SDES keys in the SDP."""
     rtp_ports: tuple[int, int] = (10000, 10999)
@@ -79,6 +83,10 @@ class SipSettings:
         _check(set(self.transports) <= {"udp", "tcp"}, "transports", self.transports, "udp, tcp or both")
         _check(self.srtp in ("off", "optional", "required"), "srtp", self.srtp, "off, optional or required")
         _check(self.rtp_source in ("learn", "sdp", "follow"), "rtp_source", self.rtp_source, "learn, sdp or follow")
+        for name in self.headers:
+            _check(
+                may_be_read(name), "headers", name, "names of headers such as X-Account, or patterns such as X-Shop-*"
+            )
         _check(0 < self.rtp_learn_s <= 60, "rtp_learn_s", self.rtp_learn_s, "over 0 to 60")
         _check(_rtp_range(self.rtp_ports), "rtp_ports", self.rtp_ports, "first-last from 1024 to 65535, or 0-0")
         _check(self.max_calls is None or self.max_calls > 0, "max_calls", self.max_calls, "1 or more")

@@ -2,6 +2,8 @@
 
     ToolDefinitionError   the tool's author: a signature, a name or a reference to a tool is wrong; raised at load
     ToolError             a tool, while it runs: its message is meant for the model, so that the agent can say it
+    ToolUnavailable       what a tool needs isn't there: nothing was done; becomes an `unavailable` outcome
+    EffectUnknown         what a tool needs was lost in the middle: becomes an `unknown` outcome
     InvalidArguments      the model: arguments that do not fit; its message is for the model too
     QueueUnavailable      the operator's Redis: nothing was enqueued; becomes an `unavailable` outcome
 
@@ -21,6 +23,19 @@ class ToolError(Exception):
     The message reaches the model as it is: no internals and no secrets. Any other exception is told to the model
     only as "the tool failed", and goes to the log whole.
     """
+
+
+class ToolUnavailable(ToolError):
+    """What the tool needs can't be reached, and certainly nothing was done. detail: for the log, without values."""
+
+    def __init__(self, detail: str, message: str | None = None) -> None:
+        """Take the detail for the log, and the words for the model; None: those of every `unavailable` outcome."""
+        super().__init__(message or "")
+        self.detail = detail
+
+
+class EffectUnknown(Exception):
+    """What the tool does may be done, or not: nobody can tell. The message is for the log, without values."""
 
 
 class InvalidArguments(Exception):

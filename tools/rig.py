@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from tools.errors import ToolDefinitionError
+from tools.mcp.server import McpServer
 from tools.queue.queued import QueuedRunner, QueueSettings
 from tools.worker.notify import NotifySettings
 
@@ -137,6 +138,7 @@ def serve(
     simple: bool = False,
     secrets: Mapping[str, str] | None = None,
     notify: NotifySettings | None = None,
+    servers: Sequence[McpServer] = (),
 ) -> None:
     """Run a tool worker in this process, which leads a session of its own; touch the file `ready` when it is up.
 
@@ -154,5 +156,11 @@ def serve(
         os.chdir(folder)
     settings = QueueSettings(url=url)
     run_tool_worker(
-        settings, references, simple=simple, on_ready=lambda: Path(ready).touch(), secrets=secrets, notify=notify
+        settings,
+        references,
+        simple=simple,
+        on_ready=lambda: Path(ready).touch(),
+        secrets=secrets,
+        notify=notify,
+        servers=servers,
     )

@@ -54,9 +54,12 @@ def run_tool(
     mode: Literal["inline", "queued"] = "inline",
     caller: str = "+15550100",
     dialled: str = "+15550199",
+    facts: Mapping[str, Any] | None = None,
     timeout: float | None = None,
 ) -> Tried:
     """Run one tool call to its end; `function` has `@tool` on it, `arguments` are what the model would send.
+
+    facts: what else the INVITE said, by the names of `ToolContext`: display_name, diverted_from, headers, ...
 
     Never raises for the tool's fault: that is a status. Raises `ToolDefinitionError` for what is no tool, and (queued)
     for a tool that another process can't import. Works with and without an event loop running.
@@ -66,7 +69,13 @@ def run_tool(
         raise ToolDefinitionError(f"{function!r} is no tool: put @tool (from tools import tool) above it")
     text = arguments if isinstance(arguments, str) else json.dumps(arguments)
     request = ToolRequest(
-        call_id="test", tool_call_id="1", name=spec.name, arguments=text, caller=caller, dialled=dialled
+        call_id="test",
+        tool_call_id="1",
+        name=spec.name,
+        arguments=text,
+        caller=caller,
+        dialled=dialled,
+        facts=facts or {},
     )
 
     def body() -> Tried:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tools.run.catalog import Catalog
     from tools.run.inline import InlineRunner
     from tools.tool_call.outcome import Outcome
+    from worker.agent.agent_file import AgentFile
     from worker.settings.settings import Settings
 
 Protocol = Literal["openai", "gemini"]
@@ -136,16 +137,20 @@ def tool_worker(
         )
     from tools.worker.tool_worker import run_tool_worker
     from worker.agent.agent_file import load_agent_file
+    from worker.agent.remote import check_mcp_installed
 
+    agents = load_agent_file(settings.agent)
+    check_mcp_installed(agents)
     # A plain line, not a log line, which a log level may hide: whoever started this process waits for it.
     run_tool_worker(
         settings.queue_settings(),
-        load_agent_file(settings.agent).tool_modules(),
+        agents.tool_modules(),
         burst=burst,
         simple=simple,
         on_ready=lambda: print("tool worker ready", flush=True),
         secrets=settings.secrets_for_tools(),
         notify=settings.notify_settings(),
+        servers=[server for server in agents.mcp_servers() if server.run_by == "offhook"],
     )
 
 
@@ -275,17 +280,20 @@ def tools_default(context: typer.Context) -> None:
 
 @tools_app.command("list")
 def tools_list() -> None:
-    """List the tools of the agent file: name, mode, and what each is for."""
-    specs = _load_tools()
-    width = max((len(spec.name) for spec in specs), default=0)
-    for spec in specs:
-        print(f"{spec.name:<{width}}  {spec.mode:<6}  {spec.description.partition(chr(10))[0]}")
+    """List the tools of the agent file: name, mode, server, who approves a run, and what each is for.
+
+    MCP servers are asked what they offer; one that does not answer is told on stderr.
+    """
+    from worker.agent.listing import table
+
+    for line in table(_load_tools(), _agents().mcp_servers()):
+        print(line)
 
 
 @tools_app.command("describe")
 def tools_describe(name: Annotated[str, typer.Argument(help="The tool.")]) -> None:
     """Print what the model is told of a tool, as JSON."""
-    catalog = _catalog()
+    catalog = _catalog(_load_tools())
     spec = catalog.spec(name)
     if spec is None:
         from tools.define.schema import nearest
@@ -305,7 +313,6 @@ def tools_run(
 
     A queued one goes through the queue where REDIS_URL is set and a tool worker is there; else it runs in this process.
     """
-    _start("tools")
     raise typer.Exit(_run_tool(name, arguments))
 
 
@@ -348,22 +355,42 @@ def _start(process: str) -> Settings:
     return settings
 
 
-def _load_tools() -> list[ToolSpec]:
-    from tools.define.loading import load_tools
+def _agents() -> AgentFile:
     from worker.agent.agent_file import load_agent_file
     from worker.settings.settings import load_settings
 
-    return load_tools(load_agent_file(load_settings().agent).tool_modules())
+    return load_agent_file(load_settings().agent)
 
 
-def _catalog(runner: InlineRunner | None = None, queued: QueuedRunner | None = None) -> Catalog:
+def _load_tools() -> list[ToolSpec]:
+    """The tools of the agent file; of its MCP servers those that answer, the others are told on stderr."""
+    import asyncio
+
+    from tools.define.loading import load_tools
+    from tools.mcp.server import check_servers
+    from worker.agent.remote import ask_servers, check_mcp_installed
+    from worker.settings.settings import load_settings
+
+    agents, secrets = _agents(), load_settings().secrets_for_tools()
+    own = load_tools(agents.tool_modules())
+    check_mcp_installed(agents)
+    check_servers(agents.mcp_servers(), own, secrets)
+    remote = []
+    for answer in asyncio.run(ask_servers(agents, secrets)):
+        if answer.wrong:
+            print(f"offhook: mcp {answer.server.label} at {answer.server.where} {answer.wrong}", file=sys.stderr)
+        remote += answer.specs
+    return [*own, *remote]
+
+
+def _catalog(specs: list[ToolSpec], runner: InlineRunner | None = None, queued: QueuedRunner | None = None) -> Catalog:
     """The tools of the agent file; without a queue all of them would run in this process."""
     from tools.run.catalog import Catalog
     from tools.run.inline import InlineRunner
     from worker.settings.settings import load_settings
 
     secrets = load_settings().secrets_for_tools()
-    return Catalog(_load_tools(), inline=runner or InlineRunner(), queued=queued, secrets=secrets)
+    return Catalog(specs, inline=runner or InlineRunner(), queued=queued, secrets=secrets)
 
 
 def _run_tool(name: str, arguments: str) -> int:
@@ -375,17 +402,17 @@ def _run_tool(name: str, arguments: str) -> int:
     from tools.run.inline import InlineRunner
     from tools.tool_call.request import ToolRequest
 
-    settings = _start("tools")
+    settings, specs = _start("tools"), _load_tools()
 
     async def run() -> Outcome:
         inline = InlineRunner()
         queued = QueuedRunner(settings.queue_settings()) if settings.redis_url else None
         request = ToolRequest(call_id=uuid.uuid4().hex, tool_call_id="cli", name=name, arguments=arguments)
         try:
-            catalog = _catalog(inline, queued)
+            catalog = _catalog(specs, inline, queued)
             if why := await _why_here(catalog, name, queued):
                 print(f"offhook: {name} runs in this process, not through the queue: {why}", file=sys.stderr)
-                catalog = _catalog(inline)
+                catalog = _catalog(specs, inline)
             return await catalog.run(request)
         finally:
             await inline.aclose()

@@ -19,6 +19,7 @@
 #include <cstring>
 #include <deque>
 #include <list>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -26,6 +27,62 @@
 #include <pjsua2.hpp>
 
 namespace offhook {
+
+// What was received and what was sent, tick by tick of the clock, as the samples of a stereo file: the caller's left, the
+// agent's right. The rules are those of Track in track.py.
+class Track {
+public:
+    Track(size_t frame_bytes, size_t limit_ticks) : frame_(frame_bytes), limit_(limit_ticks) {}
+
+    void sent(const char *frame, size_t size) { put(append(), frame, size, 1), open_ = true; }
+
+    void received(const char *frame, size_t size) {
+        put(open_ ? samples_.size() - tick() : append(), frame, size, 0);
+        open_ = false;
+    }
+
+    void mute(bool muted) { muted_ = muted; }
+
+    // Take what gathered into `samples`; returns how many ticks were lost in all.
+    long long take(std::vector<char> &samples, bool last) {
+        const size_t kept = open_ && !last ? tick() : 0;
+        const size_t begin = first_, end = samples_.size() - kept;
+        samples.assign(samples_.begin() + begin, samples_.begin() + std::max(begin, end));
+        samples_.erase(samples_.begin(), samples_.begin() + end);
+        first_ = 0;
+        open_ = kept != 0;
+        return lost_;
+    }
+
+private:
+    size_t tick() const { return 2 * frame_; }
+
+    size_t append() {
+        if (samples_.size() - first_ >= limit_ * tick()) {
+            first_ += tick();
+            ++lost_;
+            if (first_ >= limit_ * tick()) { // the room of what was lost, given back in one move
+                samples_.erase(samples_.begin(), samples_.begin() + first_);
+                first_ = 0;
+            }
+        }
+        samples_.resize(samples_.size() + tick(), 0);
+        return samples_.size() - tick();
+    }
+
+    void put(size_t at, const char *frame, size_t size, size_t side) {
+        if (muted_)
+            return;
+        for (size_t sample = 0; 2 * sample + 1 < std::min(size, frame_); ++sample)
+            std::memcpy(&samples_[at + 4 * sample + 2 * side], frame + 2 * sample, 2);
+    }
+
+    const size_t frame_, limit_;
+    std::vector<char> samples_;
+    size_t first_ = 0;
+    bool open_ = false, muted_ = false;
+    long long lost_ = 0;
+};
 
 // Audio of both directions, in bytes. Methods that take or return Python objects are the loop's, and are called with
 // the interpreter's lock held; push_frame and pull_frame are the clock thread's.
@@ -50,6 +107,8 @@ public:
                 dropped_in_frames_.fetch_add(1, std::memory_order_relaxed);
             }
             in_.emplace_back(data, size);
+            if (track_)
+                track_->received(data, size);
         }
         tell_tap("received", data, size);
     }
@@ -62,8 +121,10 @@ public:
             pulled_frames_.fetch_add(1, std::memory_order_relaxed);
             if (!queue_.empty())
                 have = fill(out);
+            std::memset(out + have, 0, frame_bytes_ - have);
+            if (track_)
+                track_->sent(out, frame_bytes_);
         }
-        std::memset(out + have, 0, frame_bytes_ - have);
         tell_tap("sent", out, frame_bytes_);
     }
 
@@ -195,6 +256,31 @@ public:
         std::lock_guard<std::mutex> guard(lock_);
         const Item *item = find(item_id);
         return item ? item->received : 0;
+    }
+
+    // Keep both directions from now on, at most so many ticks until they are taken.
+    void record(long limit_ticks) {
+        std::unique_ptr<Track> track(new Track(frame_bytes_, limit_ticks));
+        std::lock_guard<std::mutex> guard(lock_);
+        track_.swap(track);
+    }
+
+    void mute_record(bool muted) {
+        std::lock_guard<std::mutex> guard(lock_);
+        if (track_)
+            track_->mute(muted);
+    }
+
+    // (samples of both sides in turn, ticks lost in all).
+    PyObject *take_record(bool last) {
+        std::vector<char> samples;
+        long long lost = 0;
+        {
+            std::lock_guard<std::mutex> guard(lock_);
+            if (track_)
+                lost = track_->take(samples, last);
+        }
+        return Py_BuildValue("(y#L)", samples.data() ? samples.data() : "", static_cast<Py_ssize_t>(samples.size()), lost);
     }
 
     // An object with received(bytes) and sent(bytes), or None. It is called on the clock thread, with the lock of the
@@ -366,6 +452,7 @@ private:
     std::list<Item> items_; // in the order they came; their places in memory stay
     std::deque<Item *> queue_;
     long long queued_ = 0, refused_out_bytes_ = 0;
+    std::unique_ptr<Track> track_;
 
     std::mutex tap_lock_;
     PyObject *tap_ = nullptr;

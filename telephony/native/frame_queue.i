@@ -15,6 +15,9 @@
 %nothread offhook::FrameQueue::heard;
 %nothread offhook::FrameQueue::received;
 %nothread offhook::FrameQueue::set_tap;
+%nothread offhook::FrameQueue::record;
+%nothread offhook::FrameQueue::mute_record;
+%nothread offhook::FrameQueue::take_record;
 %nothread offhook::FrameQueue::worst_lateness_s;
 %nothread offhook::FrameQueue::edges;
 %nothread offhook::FrameQueue::underruns;
@@ -39,6 +42,9 @@ public:
     long long heard(const std::string &item_id);
     long long received(const std::string &item_id);
     void set_tap(PyObject *tap);
+    void record(long limit_ticks);
+    void mute_record(bool muted);
+    PyObject *take_record(bool last);
     double worst_lateness_s();
     long long edges() const;
     long long underruns() const;

@@ -173,6 +173,7 @@ class Sipp:
         command = ["sipp", "-sf", str(ROOT / "tests" / "sipp" / "through.xml"), "-i", OUTER, "-nostdin", "-s", "427"]
         command += ["-m", str(self.total), "-r", str(rate), "-d", str(hold_ms), "-trace_stat", "-stf", str(self.stats)]
         command += ["-fd", "1", "-trace_err", "-error_file", str(self.stats.with_suffix(".err")), "-l", "500"]
+        command += ["-trace_rtt", "-rtt_freq", "1"]
         self.process = subprocess.Popen(
             [*command, *keys, bench.front.target],
             stdout=subprocess.DEVNULL,
@@ -185,6 +186,7 @@ class Sipp:
         with self.stats.open() as file:
             last = list(csv.DictReader(file, delimiter=";"))[-1]
         good, bad = int(last["SuccessfulCall(C)"]), int(last["FailedCall(C)"])
+        answered = self.answered_ms()
         errors = self.stats.with_suffix(".err")
         found = (
             re.findall(r"SIP/2\.0 (\d+ [^\r\n]+)|(Aborting call[^\n]{0,80})", errors.read_text())
@@ -192,7 +194,15 @@ class Sipp:
             else []
         )
         reasons = {"".join(one) for one in found}
-        return f"{good} of {self.total} calls good, {bad} lost or cut {sorted(reasons) or ''}"
+        text = f"{len(answered)} of {self.total} calls answered, {self.total - len(answered)} new calls lost"
+        text += f"; the latest answer after {max(answered):.0f} ms, {sum(ms > 1000 for ms in answered)} after more than a second"
+        return f"{text}; {good} ended as they should, {len(answered) - (self.total - bad)} cut {sorted(reasons) or ''}"
+
+    def answered_ms(self) -> list[float]:
+        """How long after its INVITE each call was answered (ms)."""
+        (path,) = self.stats.parent.glob(f"through_{self.process.pid}_rtt.csv")
+        with path.open() as file:
+            return [float(row["response_time_ms"]) for row in csv.DictReader(file, delimiter=";")]
 
 
 def kill(bench: Bench) -> None:

@@ -93,7 +93,7 @@ def test_the_image_has_what_the_build_of_pjsua2_asks_for(builder: ModuleType) ->
 @pytest.mark.parametrize("path", COMPOSE_FILES, ids=lambda path: path.name)
 def test_every_variable_is_a_setting(path: Path) -> None:
     named = set(OURS.findall(path.read_text()))
-    assert named and named - VARIABLES == set()
+    assert bool(named) == (path.name != "compose.observe.yaml") and named - VARIABLES == set()
 
 
 def test_every_setting_can_be_set() -> None:

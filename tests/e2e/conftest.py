@@ -13,7 +13,8 @@ import pytest
 sys.path.append(str(Path(__file__).parent))  # for `parts`, which is no installed package
 
 from parts.caller import Call, Phone
-from parts.program import run
+from parts.front import Front
+from parts.program import run, until
 from parts.provider import Provider, Session
 from parts.services import OwnDesk, RedisServer, ToolWorker, Worker
 from parts.wire import Rtp, Sipp
@@ -297,3 +298,44 @@ def call_up(our_desk: OwnDesk, provider: Provider, dial: Callable[[str], Call]) 
         return call, provider.session(), our_desk.worker.next_call()
 
     return start
+
+
+@pytest.fixture(scope="module")
+def front(own_folder: Path) -> Iterator[Front]:
+    front = Front(own_folder)
+    yield front
+    front.stop()
+
+
+@pytest.fixture
+def start_behind(
+    front: Front, redis: RedisServer, provider: Provider, scripted_agent: Path, tmp_path: Path
+) -> Iterator[Callable[..., Worker]]:
+    """Start a worker behind the front, at an address of its own."""
+    workers: list[Worker] = []
+
+    def one(**settings: Any) -> Worker:
+        own = {
+            "REDIS_URL": redis.url,
+            "OFFHOOK_AGENT": scripted_agent,
+            "OFFHOOK_REALTIME": "gateway",
+            "OFFHOOK_REALTIME_URL": provider.url,
+            "SHOP_FOLDER": tmp_path,
+            **settings,
+        }
+        workers.append(front.worker(tmp_path / "calls", f"127.0.2.{len(workers) + 1}", **own))
+        return workers[-1]
+
+    yield one
+    for worker in workers:
+        worker.kill()
+    until(lambda: not any(flags.startswith("A") for flags, _ in front.destinations().values()), "nobody in rotation")
+
+
+@pytest.fixture
+def pair(front: Front, start_behind: Callable[..., Worker]) -> tuple[Worker, Worker]:
+    """Two workers in rotation."""
+    one, other = start_behind(), start_behind()
+    one.ready(), other.ready()
+    front.in_rotation(2)
+    return one, other

@@ -8,86 +8,17 @@ import signal
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from parts import sound
 from parts.caller import Call, Phone
-from parts.front import INNER, OUTER, PASSWORD, Front
+from parts.front import INNER, OUTER, PASSWORD, Front, heard_both_ways, owner, takes
 from parts.program import until
 from parts.provider import ANSWER_HZ, Provider
 from parts.services import RedisServer, Worker
-
-CALLER_HZ = 700
-
-
-@pytest.fixture(scope="module")
-def front(own_folder: Path) -> Iterator[Front]:
-    front = Front(own_folder)
-    yield front
-    front.stop()
-
-
-@pytest.fixture
-def start(
-    front: Front, redis: RedisServer, provider: Provider, scripted_agent: Path, tmp_path: Path
-) -> Iterator[Callable[..., Worker]]:
-    """Start a worker behind the front, at an address of its own."""
-    workers: list[Worker] = []
-
-    def one(**settings: Any) -> Worker:
-        own = {
-            "REDIS_URL": redis.url,
-            "OFFHOOK_AGENT": scripted_agent,
-            "OFFHOOK_REALTIME": "gateway",
-            "OFFHOOK_REALTIME_URL": provider.url,
-            "SHOP_FOLDER": tmp_path,
-            **settings,
-        }
-        workers.append(front.worker(tmp_path / "calls", f"127.0.2.{len(workers) + 1}", **own))
-        return workers[-1]
-
-    yield one
-    for worker in workers:
-        worker.kill()
-    until(lambda: not any(flags.startswith("A") for flags, _ in front.destinations().values()), "nobody in rotation")
-
-
-@pytest.fixture
-def pair(front: Front, start: Callable[..., Worker]) -> tuple[Worker, Worker]:
-    """Two workers in rotation."""
-    one, other = start(), start()
-    one.ready(), other.ready()
-    front.in_rotation(2)
-    return one, other
-
-
-def takes(*workers: Worker) -> list[int]:
-    return [len(worker.calls()) for worker in workers]
-
-
-def owner(*workers: Worker) -> tuple[Worker, Worker]:
-    """Who has the only call, and who has none."""
-    until(lambda: sum(takes(*workers)) == 1, lambda: f"one call; {takes(*workers)}")
-    one, other = workers
-    return (one, other) if takes(one) == [1] else (other, one)
-
-
-def heard_both_ways(call: Call, provider: Provider) -> None:
-    """Sound comes through in both directions from now on."""
-    session = next(one for one in provider.sessions if one.open)
-    call.waits(40)
-    since, before = call.now_ms, len(session.audio)
-    session.says(ANSWER_HZ, 600)
-    call.play(sound.tone(CALLER_HZ, 600, sound.RATE))
-    call.hears_tone(ANSWER_HZ, 400, after=since)
-    until(lambda: loud(bytes(session.audio[before:])), "the caller's tone reaches the session")
-
-
-def loud(pcm: bytes) -> bool:
-    return len(pcm) > 0 and sum(sound.levels(pcm[: len(pcm) // 2 * 2]) > -30) > 10
 
 
 def register(front: Front, source: str, contact: str, port: int, password: str = PASSWORD) -> list[int]:
@@ -135,34 +66,14 @@ def test_calls_are_split_evenly_and_heard_both_ways(
 
 
 def test_a_full_worker_is_passed_over_and_with_all_full_the_caller_hears_when_to_come_again(
-    front: Front, start: Callable[..., Worker], dial: Callable[[str], Call], sipp: Any
+    front: Front, start_behind: Callable[..., Worker], dial: Callable[[str], Call], sipp: Any
 ) -> None:
-    workers = start(OFFHOOK_MAX_CALLS=1).ready(), start(OFFHOOK_MAX_CALLS=2).ready()
+    workers = start_behind(OFFHOOK_MAX_CALLS=1).ready(), start_behind(OFFHOOK_MAX_CALLS=2).ready()
     front.in_rotation(2)
     for _ in range(3):
         dial(front.uri)
     assert takes(*workers) == [1, 2]
     sipp("refused_503", front.target).finish()
-
-
-def test_a_worker_that_dies_is_out_its_caller_hears_bye_and_the_next_one_is_answered(
-    front: Front, pair: tuple[Worker, Worker], dial: Callable[[str], Call]
-) -> None:
-    dead_call = dial(front.uri)
-    dead, other = owner(*pair)
-    dead.kill()
-    front.in_rotation(1)
-    call = dial(front.uri)
-    assert takes(other) == [1]
-    assert dead_call.ended()["status"] == 200  # BYE, from the proxy
-    assert call.up
-
-
-def test_a_worker_that_hangs_is_out_and_comes_back(front: Front, pair: tuple[Worker, Worker]) -> None:
-    pair[0].signal(signal.SIGSTOP)
-    front.in_rotation(1)
-    pair[0].signal(signal.SIGCONT)
-    front.in_rotation(2)
 
 
 def test_who_drains_gets_no_more_calls_and_keeps_its_own(
@@ -179,41 +90,15 @@ def test_who_drains_gets_no_more_calls_and_keeps_its_own(
     assert draining.wait() == 0, draining.text()
 
 
-def test_calls_go_on_over_a_restart_of_the_proxy_and_workers_are_back(
-    front: Front, pair: tuple[Worker, Worker], provider: Provider, dial: Callable[[str], Call]
-) -> None:
-    call = dial(front.uri)
-    has, _ = owner(*pair)
-    assert front.proxy is not None
-    front.proxy.kill()
-    front.start_proxy()
-    front.in_rotation(2)
-    heard_both_ways(call, provider)
-    call.hang_up()
-    until(lambda: takes(has) == [0], "the worker heard the caller's BYE")
-
-
-def test_without_a_media_relay_callers_hear_503_and_with_it_they_are_answered(
-    front: Front, pair: tuple[Worker, Worker], provider: Provider, dial: Callable[[str], Call], sipp: Any
-) -> None:
-    assert front.media is not None
-    front.media.kill()
-    sipp("refused_503", front.target).finish()
-    assert not any(count for _, count in front.destinations().values())
-    front.start_media()
-    time.sleep(1.1)  # so long does the proxy leave alone a relay that said nothing
-    heard_both_ways(dial(front.uri), provider)
-
-
 def test_a_workers_word_on_the_backlog_is_for_the_caller(
-    front: Front, start: Callable[..., Worker], folder: Path, sipp: Any
+    front: Front, start_behind: Callable[..., Worker], folder: Path, sipp: Any
 ) -> None:
     """No other is asked, since all have one queue; and nobody is taken out of rotation for it."""
     (own := folder / "backlog").mkdir()
     queue = RedisServer(own)  # without any tool worker
     queue.start()
     try:
-        pair = [start(REDIS_URL=queue.url, OFFHOOK_BACKLOG_REFUSE_SECONDS=1) for _ in range(2)]
+        pair = [start_behind(REDIS_URL=queue.url, OFFHOOK_BACKLOG_REFUSE_SECONDS=1) for _ in range(2)]
         for worker in pair:
             worker.ready().wait_log("backlog", answer="refuse")
         front.in_rotation(2)
@@ -251,27 +136,9 @@ def test_srtp_outside_is_rtp_inside(
         phone.stop()
 
 
-def test_with_all_ports_of_the_relay_in_use_callers_hear_503(
-    redis: RedisServer, provider: Provider, scripted_agent: Path, tmp_path: Path, dial: Callable[[str], Call], sipp: Any
-) -> None:
-    front = Front(tmp_path, OFFHOOK_RTP_PORTS="37998-37999")
-    settings = {"OFFHOOK_AGENT": scripted_agent, "OFFHOOK_REALTIME": "gateway", "OFFHOOK_REALTIME_URL": provider.url}
-    worker = front.worker(tmp_path / "calls", "127.0.2.9", REDIS_URL=redis.url, SHOP_FOLDER=tmp_path, **settings)
-    try:
-        worker.ready()
-        front.in_rotation(1)
-        call = dial(front.uri)
-        sipp("refused_503", front.target).finish()
-        heard_both_ways(call, provider)
-        call.hang_up()
-    finally:
-        worker.kill()
-        front.stop()
-
-
-def test_a_wrong_password_announces_nobody(front: Front, start: Callable[..., Worker]) -> None:
+def test_a_wrong_password_announces_nobody(front: Front, start_behind: Callable[..., Worker]) -> None:
     before = front.destinations()
-    worker = start(OFFHOOK_SIP_PROXY_PASSWORD="another-word").ready()
+    worker = start_behind(OFFHOOK_SIP_PROXY_PASSWORD="another-word").ready()
     part = until(lambda: "401" in (one := worker.part("registration"))["detail"] and one, "the proxy refuses it")
     assert not part["ok"]
     assert front.destinations().keys() <= before.keys()
@@ -293,3 +160,22 @@ def test_who_can_not_be_reached_or_may_not_be_gets_no_calls(
     time.sleep(1.5)  # one OPTIONS
     assert not any(flags.startswith("A") for flags, _ in front.destinations().values())
     sipp("refused_503", front.target).finish()
+
+
+def test_a_stranger_vouches_for_nobody(front: Front, start_behind: Callable[..., Worker]) -> None:
+    """With no list of addresses anybody may call. The worker believes the proxy, which passes no such word on."""
+    worker = start_behind().ready()
+    front.in_rotation(1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind((OUTER, 0))
+        host, port = sock.getsockname()
+        sdp = f"v=0\r\no=- 1 1 IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\n"
+        text = (
+            f"INVITE sip:desk@{OUTER} SIP/2.0\r\nVia: SIP/2.0/UDP {host}:{port};branch=z9hG4bK{uuid.uuid4().hex}\r\n"
+            f"From: <sip:stranger@{host}>;tag=1\r\nTo: <sip:desk@{OUTER}>\r\nCall-ID: {uuid.uuid4().hex}\r\n"
+            f"CSeq: 1 INVITE\r\nContact: <sip:stranger@{host}:{port}>\r\nMax-Forwards: 70\r\n"
+            f"P-Asserted-Identity: <sip:+4930999@bank.example>\r\nDiversion: <sip:+4930555@bank.example>\r\n"
+            f"Content-Type: application/sdp\r\nContent-Length: {len(sdp)}\r\n\r\n{sdp}"
+        )
+        sock.sendto(text.encode(), (OUTER, int(front.target.rpartition(":")[2])))
+        assert worker.wait_log("call")["caller"] == "stranger"

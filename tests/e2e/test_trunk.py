@@ -89,6 +89,18 @@ def test_what_a_worker_calls_goes_out_through_the_trunk(
     assert program.wait() == 0, program.text()
 
 
+def test_a_trunks_503_is_the_workers(
+    start_front: Callable[..., Front], dial_out: Callable[..., Program], phone_process: Phone
+) -> None:
+    """A proxy makes 500 of it unless it says it itself (RFC 3261 section 16.7), and a worker would not know why."""
+    front = start_front(PROXY_TRUNK=f"sip:{OUTER}:{phone_process.port}")
+    before = len(phone_process.events("IncomingCall"))
+    program = dial_out(front, "4930125")
+    phone_process.do("answer", call_id=phone_process.rings(before + 1, 60.0)["call_id"], status=503)
+    program.wait()
+    assert "503" in program.text(), program.text()
+
+
 def test_a_carrier_that_asks_for_the_password_gets_it(
     start_front: Callable[..., Front], dial_out: Callable[..., Program], sipp: Any
 ) -> None:

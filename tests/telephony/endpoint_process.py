@@ -21,6 +21,7 @@ from telephony.endpoint import Endpoint
 from telephony.errors import TelephonyError
 from telephony.events import CallEnded, IncomingCall
 from telephony.settings import SipSettings
+from telephony.sip.facts import InviteFacts
 
 RATE = 8000
 KEPT = 2 * RATE * 2
@@ -50,6 +51,8 @@ class Process:
 
     def on_event(self, event: Any) -> None:
         fields = {f.name: getattr(event, f.name) for f in dataclasses.fields(event) if f.name != "bridge"}
+        if isinstance(facts := fields.get("facts"), InviteFacts):
+            fields["facts"] = dataclasses.asdict(facts)
         if isinstance(event, IncomingCall):
             self.bridges[event.call_id] = event.bridge
             if self.options.get("ring"):

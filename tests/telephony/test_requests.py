@@ -323,3 +323,13 @@ def test_an_asserted_identity(start_endpoint: Any, raw: Any, allow: list[str], c
     peer.send(invite.replace(b"<sip:raw@127.0.0.1>;", b"<sip:anonymous@anonymous.invalid>;", 1))
     call = endpoint.next("IncomingCall")
     assert (call["caller"], call["private"]) == (caller, private)
+
+
+@pytest.mark.parametrize("allow, diverted", [(["127.0.0.1"], ["+4930555"]), ([], [])])
+def test_what_else_an_invite_says(start_endpoint: Any, raw: Any, allow: list[str], diverted: list[str]) -> None:
+    endpoint = start_endpoint(allow=allow, headers=["X-Account"])
+    peer = raw(endpoint.next("Started")["port"])
+    more = 'Diversion: <sip:+49-30-555@h>;reason="user-busy"\r\nX-Account: 7\r\nX-Other: 8\r\n'
+    peer.send(peer.invite(body=sdp(), headers=more))
+    facts = endpoint.next("IncomingCall")["facts"]
+    assert facts["diverted_from"] == diverted and facts["headers"] == {"x-account": "7"}

@@ -19,6 +19,22 @@ def seats(row: int, context: ToolContext) -> dict[str, object]:
     return {"free": row * 2, "pid": os.getpid(), "caller": context.caller}
 
 
+@tool(timeout=5)
+def invited(context: ToolContext) -> dict[str, object]:
+    """Tell what the INVITE said."""
+    return {"by": context.diverted_from, "name": context.display_name, "account": context.headers.get("x-account")}
+
+
+FACTS = {"diverted_from": ["+4930555"], "display_name": "A. Caller", "headers": {"x-account": "7"}, "new": 1}
+
+
+@pytest.mark.parametrize("mode", ["inline", "queued"])
+def test_a_tool_has_what_the_invite_said(mode: str) -> None:
+    tried = run_tool(invited, mode=mode, facts=FACTS)  # type: ignore[arg-type]
+    assert tried.value == {"by": ["+4930555"], "name": "A. Caller", "account": "7"}
+    assert run_tool(invited, mode=mode).value == {"by": [], "name": "", "account": None}  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("mode", ["inline", "queued"])
 def test_a_tool_runs_as_in_a_call(mode: str) -> None:
     tried = run_tool(seats, {"row": 3}, mode=mode, caller="+15550101")  # type: ignore[arg-type]

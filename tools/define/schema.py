@@ -28,8 +28,8 @@ _CONFIG = ConfigDict(extra="forbid", coerce_numbers_to_str=True, arbitrary_types
 
 
 @dataclass(frozen=True, slots=True)
-class Signature:
-    """What a tool takes.
+class FunctionSignature:
+    """What a Python function takes: a `Signature`.
 
     parameters: the JSON schema of the arguments. context: the name of the parameter that takes the `ToolContext`.
     needs: the parameters that take another tool's result. Neither of these is in the schema.
@@ -74,7 +74,7 @@ class Signature:
         return {self._names[field]: getattr(model, field) for field in model.model_fields_set}
 
 
-def signature_of(function: Callable[..., Any]) -> Signature:
+def signature_of(function: Callable[..., Any]) -> FunctionSignature:
     """Read a function's signature.
 
     Raises `ToolDefinitionError` naming function and parameter where something can't be described to a model.
@@ -112,7 +112,7 @@ def signature_of(function: Callable[..., Any]) -> Signature:
         "required": required,
         "additionalProperties": False,
     }
-    return Signature(parameters, context, needs, model, names, results)
+    return FunctionSignature(parameters, context, needs, model, names, results)
 
 
 def nearest(name: str, known: tuple[str, ...] | list[str]) -> str | None:
@@ -181,9 +181,7 @@ def _schema_of(annotation: Any, parameter: inspect.Parameter, where: str) -> dic
             f"{where}: {parameter.name} takes bytes, which a model can't send: take str, or pydantic's Base64Bytes"
         )
     _check_default(annotation, parameter, where)
-    schema: dict[str, Any] = _slim(_inlined(full, full.get("$defs", {}), ()))
-    if "$ref" not in json.dumps(schema):
-        schema.pop("$defs", None)
+    schema = compact(full)
     schema.pop("default", None)
     if parameter.default not in (parameter.empty, None) and _is_json(parameter.default):
         schema["default"] = parameter.default
@@ -208,6 +206,14 @@ def _check_default(annotation: Any, parameter: inspect.Parameter, where: str) ->
             f"{where}: the default of {parameter.name}, {repr(parameter.default)[:60]}, does not fit its type ({why}):"
             " correct one of them"
         ) from None
+
+
+def compact(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a JSON schema without titles, its definitions put where they are referred to."""
+    found: dict[str, Any] = _slim(_inlined(schema, schema.get("$defs", {}), ()))
+    if "$ref" not in json.dumps(found):
+        found.pop("$defs", None)
+    return found
 
 
 def _inlined(node: Any, defs: Mapping[str, Any], inside: tuple[str, ...]) -> Any:

@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal, TypeVar, get_args, overload
 
-from tools.define.schema import Signature, nearest, signature_of
+from tools.define.schema import nearest, signature_of
+from tools.define.signature import Signature
 from tools.define.source import place_of
 from tools.errors import ToolDefinitionError
 
@@ -43,6 +44,18 @@ _OPTIONS = (
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """Where a tool stands that is somebody else's: the MCP server's label, and the server's own name for the tool.
+
+    version: changes when the server's tool does.
+    """
+
+    label: str
+    tool: str
+    version: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolSpec:
     """The recipe of one tool.
@@ -62,6 +75,7 @@ class ToolSpec:
     secrets: the names of those that it gets in its context. notify: where `finish_and_notify` tells how it ended:
     the name of a channel or the URL of a webhook; None: the channel "default".
     summary: what it does in a few words that a caller or an operator may hear, without arguments.
+    remote: where it stands, for a tool of an MCP server; its function then calls that.
     """
 
     name: str
@@ -81,10 +95,13 @@ class ToolSpec:
     secrets: tuple[str, ...] = ()
     notify: str | None = None
     summary: str = ""
+    remote: Remote | None = None
 
     @property
     def version(self) -> str:
         """A short text that changes when the tool does: what the model sees of it, or its function's source."""
+        if self.remote is not None:
+            return self.remote.version
         return _version(self.function, json.dumps(self.as_function(), sort_keys=True))
 
     @property
@@ -104,7 +121,9 @@ class ToolSpec:
 
     @property
     def source(self) -> str:
-        """Where the function stands, as module:name or file:name."""
+        """Where the function stands, as module:name or file:name; a remote tool as label:name."""
+        if self.remote is not None:
+            return f"mcp {self.remote.label}:{self.remote.tool}"
         return place_of(self.function)
 
     def secrets_from(self, secrets: Mapping[str, str]) -> dict[str, str]:

@@ -91,7 +91,9 @@ class McpTool(_Table):
         default=None,
         description="any, once, idempotent; left out: by the server's annotations, once where there are none",
     )
-    retries: int = Field(default=0, ge=0, le=MOST_RETRIES, description="further tries of an idempotent tool")
+    retries: int | None = Field(
+        default=None, ge=0, le=MOST_RETRIES, description="further tries of an idempotent tool; left out: one"
+    )
     backoff: Seconds = Field(default=1.0, description="s before the first of them; it doubles")
     timeout: Seconds = Field(default=20.0, description="s that the call waits, the time in the queue included")
     cache: Seconds | None = Field(default=None, description="s for which an answer is good for the same arguments")

@@ -27,6 +27,7 @@ from rq.serializers import JSONSerializer
 from tools.define.chain import Step
 from tools.define.spec import ToolSpec
 from tools.errors import QueueUnavailable
+from tools.mcp.job import PAYLOAD, payload_of
 from tools.queue import lifetimes, names
 from tools.queue.connect import close, connect, parsed
 from tools.queue.job import QueueJob
@@ -249,7 +250,9 @@ def _payload(step: Step, call: ToolRequest, now: float, deadline: float) -> dict
     A tool that is to be cancelled when the caller hangs up must not start after its deadline either: the caller has
     been told by then that it took too long. The others may, since they are to be finished anyway.
     """
+    remote = payload_of(step.spec)
     return {
+        **({PAYLOAD: remote} if remote is not None else {}),
         "tool": step.spec.name,
         "arguments": dict(step.given),
         "step": step.key,
@@ -257,6 +260,7 @@ def _payload(step: Step, call: ToolRequest, now: float, deadline: float) -> dict
         "tool_call_id": call.tool_call_id,
         "caller": call.caller,
         "dialled": call.dialled,
+        **({"facts": dict(call.facts)} if call.facts else {}),
         "enqueued_at": now,
         "deadline": deadline,
         "not_after": deadline if step.spec.on_hangup == "cancel" else None,

@@ -93,20 +93,40 @@ class Catalog:
         are too large; it takes a queue. Raises `ToolDefinitionError` for two tools of one name, for needs that can't
         be met, and for a missing secret.
         """
-        more = [more_tool(queued)] if paged and queued else []
+        self._more = [more_tool(queued)] if paged and queued else []
+        self._secrets = secrets or {}
         self._specs: dict[str, ToolSpec] = {}
-        for spec in [*specs, *more]:
-            if spec.name in self._specs:
-                raise ToolDefinitionError(f"two tools are called {spec.name}: rename one of them")
-            self._specs[spec.name] = spec
         self._queued = queued
         self._orphans = Orphans(queued) if queued else None
-        self._dispatcher = Dispatcher(inline, queued, self._specs.get, secrets or {}, paged=bool(more), most_s=most_s)
-        for spec in self._specs.values():
-            check(spec, self._specs.get)
-            if spec.mode != "queued" or queued is None:
-                spec.secrets_from(secrets or {})
+        find = self._specs.get
+        self._dispatcher = Dispatcher(inline, queued, find, self._secrets, paged=bool(self._more), most_s=most_s)
         self._calls: OrderedDict[str, _Running] = OrderedDict()
+        self._hearers: list[Callable[[], None]] = []
+        self.replace(specs)
+
+    def replace(self, specs: Iterable[ToolSpec]) -> None:
+        """Offer these tools from now on, in the place of those before; tool calls that run go on.
+
+        Raises what the constructor raises, and offers then what it did before.
+        """
+        found: dict[str, ToolSpec] = {}
+        for spec in [*specs, *self._more]:
+            if spec.name in found:
+                raise ToolDefinitionError(f"two tools are called {spec.name}: rename one of them")
+            found[spec.name] = spec
+        for spec in found.values():
+            check(spec, found.get)
+            if spec.mode != "queued" or self._queued is None:
+                spec.secrets_from(self._secrets)
+        self._specs.clear()
+        self._specs.update(found)
+        for hearer in tuple(self._hearers):
+            hearer()
+
+    def on_change(self, hearer: Callable[[], None]) -> Callable[[], None]:
+        """Have `hearer` called after each `replace`. Returns what ends that."""
+        self._hearers.append(hearer)
+        return lambda: self._hearers.remove(hearer) if hearer in self._hearers else None
 
     def spec(self, name: str) -> ToolSpec | None:
         """Return a tool's recipe, None for an unknown name."""
@@ -347,4 +367,5 @@ def _orphan(call: _Running, channel: str | None) -> Orphan:
         hung_up_at=time.time(),
         channel=channel,
         arguments=request.arguments if channel == names.CALL_BACK else "",
+        facts=request.facts if channel == names.CALL_BACK else {},
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from tools.define.chain import Step, chain
-from tools.define.context import ToolContext
+from tools.define.context import ToolContext, invite_facts
 from tools.define.schema import values_of
 from tools.define.spec import ToolSpec
 from tools.errors import InvalidArguments, QueueUnavailable
@@ -72,7 +72,7 @@ class Dispatcher:
     async def run(self, spec: ToolSpec, request: ToolRequest, mode: str, hearers: Hearers) -> Outcome:
         """Run a tool call to its outcome."""
         values = values_of(request.arguments)
-        kept_at = cache.key_of(spec, values, request.caller, request.dialled) if spec.cache_s else None
+        kept_at = cache.key_of(spec, values, request.caller, request.dialled, request.facts) if spec.cache_s else None
         if kept_at and (answer := await self._cached(kept_at)):
             hearers.started(None)
             return answer
@@ -133,6 +133,7 @@ class Dispatcher:
             tool_call_id=request.tool_call_id,
             caller=request.caller,
             dialled=request.dialled,
+            **invite_facts(request.facts),
             deadline=time.time() + left,
             secrets=spec.secrets_from(self.secrets),
             report=lambda text: _from_any_thread(loop, heard, text),

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 
 from pydantic_core import to_jsonable_python
 
-from tools.errors import ToolError
+from tools.errors import EffectUnknown, ToolError, ToolUnavailable
 from tools.limits import RESULT_LIMIT
 from tools.tool_call.pages import outline
 
@@ -102,6 +102,10 @@ def failure(status: Status, message: str | None = None, *, detail: str = "") -> 
 
 def raised(error: BaseException) -> Outcome:
     """Return the outcome of a tool that raised: a `ToolError`'s own words, else nothing of the message."""
+    if isinstance(error, ToolUnavailable):
+        return failure("unavailable", str(error) or None, detail=error.detail)
+    if isinstance(error, EffectUnknown):
+        return failure("unknown", detail=str(error))
     detail = f"{type(error).__name__} at {_place(error)}"
     return failure("failed", str(error) if isinstance(error, ToolError) else None, detail=detail)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 _ID_LENGTH = 160
 _FORBIDDEN = re.compile(r"[^A-Za-z0-9_-]+")
@@ -29,7 +31,7 @@ class ToolRequest:
     """One tool call. The two ids together say which: the same pair is the same tool call, however often it comes.
 
     call_id: our id of the phone call. tool_call_id: the provider's. arguments: JSON text, not yet checked.
-    caller, dialled: as the call has them.
+    caller, dialled: as the call has them. facts: what else the INVITE said (`InviteFacts.as_json`).
     """
 
     call_id: str
@@ -38,6 +40,7 @@ class ToolRequest:
     arguments: str = field(repr=False)
     caller: str = field(default="", repr=False)
     dialled: str = field(default="", repr=False)
+    facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def job_id(self) -> str:

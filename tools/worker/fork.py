@@ -55,6 +55,15 @@ class Fork:
             self._signal(number)
             return True
 
+    def ask(self, number: signal.Signals) -> bool:
+        """Signal it alone, not what its tool has started; it may be killed afterwards. False where it is over."""
+        with self._lock:
+            if self._over or self._killed:
+                return False
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+            return True
+
     def wait(self) -> None:
         """Block until it is over; what a signal handler raises comes through, and nothing is lost by that."""
         os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)

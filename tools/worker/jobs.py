@@ -18,6 +18,7 @@ from rq import Queue
 from rq.job import Job, JobStatus
 
 from tools.define.spec import ToolSpec
+from tools.mcp.server import McpServer
 from tools.queue import names, notices
 from tools.queue.job import QueueJob
 from tools.tool_call.outcome import Status, failure
@@ -95,14 +96,17 @@ class OffhookJob(QueueJob):
 
 
 def install(
-    specs: Iterable[ToolSpec], secrets: Mapping[str, str] | None = None, channels: Channels | None = None
+    specs: Iterable[ToolSpec],
+    secrets: Mapping[str, str] | None = None,
+    channels: Channels | None = None,
+    servers: Iterable[McpServer] = (),
 ) -> None:
     """Make these the tools of this process, in the place of any before, with the secrets and channels there are.
 
-    Raises `ToolDefinitionError` where a tool wants a secret that isn't there.
+    servers: those whose tools it runs. Raises `ToolDefinitionError` where a secret is wanted that isn't there.
     """
     global _kit, _channels
-    _kit = Kit.of(specs, secrets or {})
+    _kit = Kit.of(specs, secrets or {}, servers)
     _channels = channels or Channels()
 
 
@@ -130,7 +134,7 @@ def deliver_notice(payload: Mapping[str, Any], *, job: Job) -> dict[str, Any]:
 
 def _is_the_models(payload: Mapping[str, Any]) -> bool:
     """Whether the end of this job is a tool call's: of interest whatever the tool declares, for it may be promised."""
-    return str(payload.get("tool")) in _kit.tools and not payload.get("step")
+    return _kit.find(payload) is not None and not payload.get("step")
 
 
 def _settle_lost(job: OffhookJob) -> None:
@@ -140,9 +144,9 @@ def _settle_lost(job: OffhookJob) -> None:
             notices.settle(job.connection, job.origin, job.id, failure(how, detail="its record was damaged"))
             return
         payload = job.args[0]
-        if not _is_the_models(payload):
+        spec = _kit.find(payload)
+        if spec is None or payload.get("step"):
             return
-        spec = _kit.tools[payload["tool"]]
         cancelled = job.connection.get(names.cancel_key(job.id)) is not None
         status: Status = "unknown" if spec.effects == "once" else "cancelled" if cancelled else "failed"
         lost = failure(status, detail="stopped" if cancelled else "its process died")

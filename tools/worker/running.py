@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 import uuid
@@ -16,11 +15,13 @@ from redis.exceptions import RedisError
 from rq.job import Job
 from rq.timeouts import JobTimeoutException
 
-from tools.define.context import ToolContext
+from tools.define.context import ToolContext, invite_facts
 from tools.define.schema import values_of
 from tools.define.spec import ToolSpec
-from tools.errors import InvalidArguments, ToolError
+from tools.errors import InvalidArguments, ToolError, ToolUnavailable
 from tools.limits import STEP_LIMIT
+from tools.mcp import job as mcp_job
+from tools.mcp.server import McpServer
 from tools.queue import names
 from tools.queue.finished import finished, kind_of
 from tools.queue.store import cache, times
@@ -37,18 +38,36 @@ class TryAgain(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """What a tool worker was started with: its tools by name, and the secrets by name."""
+    """What a tool worker was started with: its tools by name, MCP servers by label, and the secrets by name."""
 
     tools: Mapping[str, ToolSpec] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    servers: Mapping[str, McpServer] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, specs: Iterable[ToolSpec], secrets: Mapping[str, str]) -> Kit:
-        """Return the kit. Raises `ToolDefinitionError` where a tool wants a secret that isn't there."""
+    def of(cls, specs: Iterable[ToolSpec], secrets: Mapping[str, str], servers: Iterable[McpServer] = ()) -> Kit:
+        """Return the kit. Raises `ToolDefinitionError` where a tool or a server wants a secret that isn't there."""
         tools = {spec.name: spec for spec in specs}
         for spec in tools.values():
             spec.secrets_from(secrets)
-        return cls(tools, dict(secrets))
+        found = {server.label: server for server in servers}
+        mcp_job.prepare(found.values(), secrets)
+        return cls(tools, dict(secrets), found)
+
+    def find(self, payload: Mapping[str, Any]) -> ToolSpec | None:
+        """Return the tool that a job is for: one of ours, or one of a server's; None for neither."""
+        name, wanted = str(payload.get("tool")), payload.get(mcp_job.PAYLOAD)
+        if isinstance(wanted, dict):
+            return mcp_job.spec_of(self.servers, self.secrets, name, wanted)
+        return self.tools.get(name)
+
+    def lacks(self, payload: Mapping[str, Any]) -> str:
+        """Say of a job's tool that isn't there what is."""
+        wanted = payload.get(mcp_job.PAYLOAD)
+        if isinstance(wanted, dict):
+            labels = ", ".join(self.servers) or "none"
+            return f"this tool worker's agent file has no such tool of an MCP server; its servers are {labels}"
+        return f"this tool worker has no such tool; it has {', '.join(self.tools) or 'none'}"
 
 
 def attempt(kit: Kit, payload: Mapping[str, Any], job: Job) -> Outcome:
@@ -56,16 +75,16 @@ def attempt(kit: Kit, payload: Mapping[str, Any], job: Job) -> Outcome:
 
     Raises `TryAgain`, and `ToolStopped` where it was stopped in the middle; nothing else for the tool's fault.
     """
-    spec = kit.tools.get(str(payload.get("tool")))
+    spec = kit.find(payload)
     if refused := _refused(spec, payload, job):
         return refused
     if spec is None:
-        return failure("failed", detail=f"this tool worker has no such tool; it has {', '.join(kit.tools) or 'none'}")
+        return failure("failed", detail=kit.lacks(payload))
     redis: Redis = job.connection
     try:
         values = _values(payload)
         arguments = spec.signature.bind_values(values)
-        kept_at = cache.key_of(spec, values, *_who(payload)) if spec.cache_s else None
+        kept_at = cache.key_of(spec, values, *_who(payload), _facts(payload)) if spec.cache_s else None
         if kept_at and (answer := cache.read(redis, kept_at)):
             return answer
         for parameter, needed in _needed(spec, payload).items():
@@ -117,14 +136,16 @@ def _called(spec: ToolSpec, arguments: dict[str, Any], payload: Mapping[str, Any
         with leash.around_tool():
             value = spec.function(**arguments)
             if spec.is_async:
-                value = asyncio.run(value)
+                value = leash.run(value)
     except JobTimeoutException:
         return failure("unknown" if spec.effects == "once" else "timeout", detail="time-out in the tool worker")
     except ToolStopped:
         raise
     except BaseException as error:  # a tool may leave by whatever it likes
         again = (
-            bool(job.retries_left) and isinstance(error, Exception | SystemExit) and not isinstance(error, ToolError)
+            bool(job.retries_left)
+            and isinstance(error, Exception | SystemExit)
+            and (isinstance(error, ToolUnavailable) or not isinstance(error, ToolError))
         )
         log.warning(
             "tool_raised",
@@ -176,6 +197,11 @@ def _who(payload: Mapping[str, Any]) -> tuple[str, str]:
     return str(payload.get("caller", "")), str(payload.get("dialled", ""))
 
 
+def _facts(payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = payload.get("facts")
+    return found if isinstance(found, dict) else {}
+
+
 def _needed(spec: ToolSpec, payload: Mapping[str, Any]) -> dict[str, str]:
     """Return parameter -> id of the job whose result it takes."""
     given = payload.get("needs")
@@ -203,6 +229,7 @@ def _context(kit: Kit, spec: ToolSpec, payload: Mapping[str, Any], job: Job) -> 
         tool_call_id=str(payload.get("tool_call_id", "")),
         caller=caller,
         dialled=dialled,
+        **invite_facts(_facts(payload)),
         deadline=number(payload, "deadline", math.inf),
         secrets=spec.secrets_from(kit.secrets),
         report=lambda text: _report(job.connection, job.id, text),

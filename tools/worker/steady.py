@@ -174,7 +174,11 @@ class SteadyWorker(BaseWorker):
             if self._in_hand != job_id or self._stopped_job_id == job_id:
                 return
             self._stopped_job_id = job_id  # RQ writes it down as stopped by that
-            self.kill_horse()
+            self.stop_horse()
+
+    def stop_horse(self) -> None:
+        """Stop the job in hand."""
+        self.kill_horse()
 
     def handle_payload(self, message: dict[Any, Any]) -> None:
         """Take a command. RQ asks Redis which job is in hand, and by the answer's time that may be another one."""

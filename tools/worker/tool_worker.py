@@ -28,12 +28,14 @@ from rq.worker import WorkerStatus
 from tools.define.loading import load_tools
 from tools.define.spec import ToolSpec
 from tools.errors import QueueUnavailable
+from tools.mcp.job import PAYLOAD
+from tools.mcp.server import McpServer
 from tools.queue.client import QueueSettings
 from tools.queue.refusals import refusal_of
 from tools.worker import jobs
 from tools.worker.fork import Fork, Left
 from tools.worker.jobs import OffhookJob
-from tools.worker.leash import GRACE_S, leash
+from tools.worker.leash import ASK, GRACE_S, leash
 from tools.worker.notify import Channels, NotifySettings
 from tools.worker.steady import MONITOR_S, SteadyWorker
 
@@ -41,6 +43,8 @@ log = structlog.get_logger(__name__)
 
 OVERDUE_S = 60
 """A fork that is still there so long after its job's time-out is killed: it holds the interpreter from C."""
+ASKED_S = 1.5
+"""A fork that was asked to stop has so long before it is killed."""
 NOT_READY_S = 5.0
 
 
@@ -48,9 +52,11 @@ class ToolWorker(SteadyWorker, Worker):
     """Runs each job in a fork of itself, which gives up when this process is dead."""
 
     _fork: Fork | None = None
+    _asks = False
 
     def run_job(self, job: OffhookJob, queue: Queue) -> None:
         """Fork, and look after the fork until it is over."""
+        self._asks = isinstance(job.args[0], dict) and PAYLOAD in job.args[0]
         self.prepare_execution(job)
         self.fork_work_horse(job, queue)
         self.monitor_work_horse(job, queue)
@@ -69,6 +75,22 @@ class ToolWorker(SteadyWorker, Worker):
         with self._hand:
             if self._fork is not None:
                 self._fork.kill(sig)
+
+    def stop_horse(self) -> None:
+        """Kill the fork; where it speaks with somebody who works for it, ask it first to tell them to stop, too."""
+        fork = self._fork
+        if not self._asks or fork is None:
+            self.kill_horse()
+        elif fork.ask(ASK):
+            timer = threading.Timer(ASKED_S, fork.kill)
+            timer.daemon = True
+            timer.start()
+
+    def handle_job_failure(self, job: Job, queue: Queue, *args: Any, **kwargs: Any) -> None:
+        """RQ's. In a fork that was asked to stop, the job is stopped, and not to be tried again."""
+        if leash.asked:
+            self._stopped_job_id = job.id
+        super().handle_job_failure(job, queue, *args, **kwargs)
 
     def monitor_work_horse(self, job: Job, queue: Queue) -> None:
         """Wait for the fork's end. One that has not written its job's end is a failed job at once."""
@@ -186,19 +208,21 @@ def run_tool_worker(
     on_ready: Callable[[], None] | None = None,
     secrets: Mapping[str, str] | None = None,
     notify: NotifySettings | None = None,
+    servers: Sequence[McpServer] = (),
 ) -> list[ToolSpec]:
     """Run tool calls until SIGTERM or SIGINT, or (burst) until the queue is empty. Blocks; for a process' main thread.
 
     simple: without a fork for each job. secrets: by name, for the tools that ask for them. notify: where ends of tool
-    calls are told whose caller has hung up. Logs `tool_worker_ready` and calls `on_ready` once it takes jobs. Returns
-    the tools that it had. Raises `ToolDefinitionError` for what can't be loaded or lacks a secret, `QueueUnavailable`
-    where Redis can't be reached.
+    calls are told whose caller has hung up. servers: MCP servers whose tools it runs. Logs `tool_worker_ready` and
+    calls `on_ready` once it takes jobs. Returns the tools that it had. Raises `ToolDefinitionError` for what can't be
+    loaded or lacks a secret, `QueueUnavailable` where Redis can't be reached.
     """
     specs = load_tools(tool_refs)
-    jobs.install(specs, secrets, Channels(notify))
+    jobs.install(specs, secrets, Channels(notify), servers)
 
     def ready() -> None:
-        log.info("tool_worker_ready", queue=settings.queue, tools=[spec.name for spec in specs])
+        labels = [server.label for server in servers]
+        log.info("tool_worker_ready", queue=settings.queue, tools=[spec.name for spec in specs], mcp=labels)
         if on_ready:
             on_ready()
 

@@ -1,4 +1,4 @@
-"""The agent file (TOML): what an agent says, what it may do, and which one answers for which dialled number.
+"""The agent file (TOML): what an agent says, what it may do, and which one answers which calls.
 
 The top of the file is the default agent; each `[[route]]` overrides keys of it for a dialled number. A wrong
 key or value raises `AgentFileError`: one line with the file, the key's path and the nearest allowed key.
@@ -16,15 +16,19 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from telephony.sip.number import matches, normal, normal_pattern
+from telephony.sip.facts import InviteFacts
 from tools.mcp.server import McpServer, check_labels
 from worker.agent.faults import fault_line
+from worker.agent.routes import When
 from worker.call_tools.durations import ABOUT
 from worker.call_tools.later import OFFERS, Way
 from worker.errors import AgentFileError
 
 T = TypeVar("T")
 
+TELL = ("caller", "dialled", "display_name", "diverted_from", "diverted_why", "user_to_user")
+"""What `tell` may have in it, beside headers."""
+NO_FACTS = InviteFacts()
 DEFAULT_AGENT = Path(__file__).with_name("default.toml")
 
 
@@ -199,12 +203,24 @@ class Agent(_Table):
     instructions: str = Field(default="", description="the model's instructions")
     voice: str | None = Field(default=None, description="the provider's name of a voice; None: its default")
     language: str = Field(default="en", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="a BCP 47 tag")
+    tell: tuple[str, ...] = Field(
+        default=(),
+        description=f"what the model is told of the call: {', '.join(TELL)}, or a header of OFFHOOK_SIP_HEADERS",
+    )
     provider: dict[str, Any] = Field(default_factory=dict, description="options of the provider's session")
     tools: AgentTools = AgentTools()
     fillers: AgentFillers = AgentFillers()
     limits: AgentLimits = AgentLimits()
     later: AgentLater = AgentLater()
     mcp: tuple[McpServer, ...] = Field(default=(), description="MCP servers whose tools the agent has")
+
+    @field_validator("tell")
+    @classmethod
+    def _what_is_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in TELL and not name.lower().startswith("x-"):
+                raise ValueError(f"there is no {name}: allowed are {', '.join(TELL)}, and headers such as X-Account")
+        return names
 
     @field_validator("mcp")
     @classmethod
@@ -225,15 +241,15 @@ class Agent(_Table):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An agent for a dialled number.
+    """An agent for some calls: the default agent with the route's keys in place of its own."""
 
-    dialled: the number or user name as dialled; `*`, `?` and `[...]` match as in file names. Numbers compare without
-    the separators that they may be written with.
-    agent: the default agent with the route's keys in place of its own.
-    """
-
-    dialled: str
+    when: When
     agent: Agent
+
+    @property
+    def dialled(self) -> str:
+        """The number or pattern that it is for."""
+        return self.when.dialled
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,17 +260,18 @@ class AgentFile:
     default: Agent
     routes: tuple[Route, ...] = ()
 
-    def agent_for(self, dialled: str) -> Agent:
-        """Return the agent for a number: the exact route, the first pattern that fits, or the default."""
-        route = self.route_for(dialled)
+    def agent_for(self, dialled: str, caller: str = "", facts: InviteFacts = NO_FACTS) -> Agent:
+        """Return the agent for a call: of the first route that names this number, else the first that fits, or the
+        default.
+        """
+        route = self.route_for(dialled, caller, facts)
         return self.default if route is None else route.agent
 
-    def route_for(self, dialled: str) -> Route | None:
-        """Return the route for a number; None where the default agent answers."""
-        number = normal(dialled)
-        exact = (route for route in self.routes if normal(route.dialled) == number)
-        fitting = (route for route in self.routes if matches(number, route.dialled))
-        return next(exact, None) or next(fitting, None)
+    def route_for(self, dialled: str, caller: str = "", facts: InviteFacts = NO_FACTS) -> Route | None:
+        """Return the route for a call; None where the default agent answers."""
+        fits = [route for route in self.routes if route.when.fits(dialled, caller, facts)]
+        exact = [route for route in fits if route.when.names(dialled)]
+        return next(iter(exact or fits), None)
 
     def agents(self) -> Iterator[Agent]:
         """Yield every agent of the file, the default first."""
@@ -298,7 +315,7 @@ def parse_agent_file(raw: Mapping[str, Any], path: Path) -> AgentFile:
     found: list[Route] = []
     for number, route in enumerate(routes, 1):
         found.append(_route(base, route, path, f"route[{number}]"))
-        if normal_pattern(found[-1].dialled) in {normal_pattern(other.dialled) for other in found[:-1]}:
+        if any(found[-1].when.same(other.when) for other in found[:-1]):
             where = f"{path}: route[{number}].dialled"
             raise AgentFileError(f"{where}: {found[-1].dialled!r} has a route already")
     agents = AgentFile(path, default, tuple(found))
@@ -319,13 +336,18 @@ def _check_one_server_a_label(agents: AgentFile) -> None:
 
 
 def _route(base: Mapping[str, Any], route: Mapping[str, Any], path: Path, where: str) -> Route:
-    dialled = route.get("dialled")
-    if not isinstance(dialled, str) or not dialled:
+    conditions = {key: value for key, value in route.items() if key in When.model_fields}
+    own = {key: value for key, value in route.items() if key not in When.model_fields}
+    if not conditions:
         near = difflib.get_close_matches("dialled", list(route), 1)
         hint = f" (there is {near[0]!r})" if near else ""
         raise AgentFileError(f'{path}: {where}.dialled: is missing{hint}; write dialled = "a number or a pattern"')
-    own = {key: value for key, value in route.items() if key != "dialled"}
-    return Route(dialled, _agent(_merge(base, own), path, where + "."))
+    try:
+        when = When.model_validate(conditions)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        raise AgentFileError([fault_line(detail, When, f"{path}: {where}.", ()) for detail in details]) from None
+    return Route(when, _agent(_merge(base, own), path, where + "."))
 
 
 def _merge(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

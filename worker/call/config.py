@@ -53,7 +53,8 @@ def prepare_canned(
     for agent in agents.agents():
         if (voice := canned_voice(agent, can)) is not None:
             fillers = filler_config(agent, tools[agent.tools.modules])
-            own = (text for some in fillers.tool_texts.values() for text in some)
+            own = [text for some in fillers.tool_texts.values() for text in some]
+            own += [text for server in agent.mcp for tool in server.tools.values() for text in tool.filler]
             offers = (words for ways in later.combinations(agent.later.ways) if (words := _offer(agent, ways)))
             voice.prepare((text for text in (*fillers.texts, *own, *offers) if ABOUT not in text), rate_hz)
 
@@ -86,12 +87,17 @@ def check_tools(agents: AgentFile, tools: Mapping[tuple[str, ...], Iterable[Tool
 
 
 def session_config(
-    agent: Agent, view: ToolView, later: Mapping[Way, str] | None = None, transcriber: str | None = None
+    agent: Agent,
+    view: ToolView,
+    later: Mapping[Way, str] | None = None,
+    transcriber: str | None = None,
+    *,
+    told: str = "",
 ) -> SessionConfig:
     """Return what the provider is told of the agent, and of the tools that the call is offered at the moment.
 
     later: the ways by which this caller may hear of a tool after the call. transcriber: the model that writes down the
-    caller's words, where the agent file names no other.
+    caller's words, where the agent file names no other. told: what the model is told of the call.
     """
     functions: list[Mapping[str, Any]] = list(view.functions)
     if any(spec.queued for spec in view.specs.values()):
@@ -101,7 +107,7 @@ def session_config(
     if agent.tools.end_call:
         functions.append(END_CALL_FUNCTION)
     return SessionConfig(
-        instructions=view.instructions(agent.instructions),
+        instructions=view.instructions("\n\n".join(filter(None, (agent.instructions, told)))),
         voice=agent.voice,
         tools=tuple(functions),
         language=agent.language.partition("-")[0].lower() or None,

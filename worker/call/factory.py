@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from tools.queue.store.late import LateResult
 from worker.agent.agent_file import Agent
@@ -10,6 +11,7 @@ from worker.call.audio import session_format
 from worker.call.config import session_config, tool_policy, turn_config
 from worker.call.info import PhoneLine, Services
 from worker.call.session import CallSession, SessionTools
+from worker.call.told import of_the_call
 from worker.call_tools.hook import load_hook
 from worker.call_tools.later import opening_words
 from worker.call_tools.offer import Question, ToolOffer
@@ -17,6 +19,7 @@ from worker.call_tools.runs import CallTools
 from worker.call_tools.view import CallView
 from worker.realtime.base import SessionConfig
 from worker.realtime.link import Link
+from worker.records.prices import Tariff
 from worker.records.telemetry import About, CallInfo, Telemetry
 from worker.turns.machine import TurnMachine
 
@@ -42,12 +45,15 @@ def make_session(
     opening, which stands in the greeting's place.
     """
     about = About(agent.name, route, services.provider.name, services.provider.model)
-    call = Telemetry.of_call(info, services.metrics, services.clock, services.told, about)
+    tariff = _tariff(agent, services)
+    call = Telemetry.of_call(info, services.metrics, services.clock, tariff, told=services.told, about=about)
     later = services.later.channels_for(agent.later.ways, info.shown, agent.later.call_back_to)
     tools = CallTools(services.catalog, CallView(services.catalog, tool_policy(agent)), services.usual, later)
 
+    told = of_the_call(agent.tell, info)
+
     def configured() -> SessionConfig:
-        return session_config(agent, tools.view.now, later, services.provider.dialect.transcriber)
+        return session_config(agent, tools.view.now, later, services.provider.dialect.transcriber, told=told)
 
     link = _link(call, configured(), line.bridge.codec, services)
     offer = ToolOffer(tools.view, link, configured, call.log, _question(agent, info))
@@ -68,6 +74,19 @@ def _link(call: Telemetry, config: SessionConfig, codec: str, services: Services
     can, audio = link.codec.capabilities, services.provider.audio
     link.use_formats(session_format(can.input_formats, audio, codec), session_format(can.output_formats, audio, codec))
     return link
+
+
+def _tariff(agent: Agent, services: Services) -> Tariff | None:
+    """By what a call with this agent is priced; None where nothing is to be paid."""
+    provider = services.provider
+    if services.prices is None or provider.name == "local":
+        return None
+    own: Any = agent.provider
+    for key in ("audio", "input", "transcription"):
+        own = own.get(key) if isinstance(own, dict) else None
+    model = own.get("model") if isinstance(own, dict) else None
+    transcriber = model if isinstance(model, str) else provider.dialect.transcriber
+    return Tariff(services.prices, provider.model, transcriber)
 
 
 def _question(agent: Agent, info: CallInfo) -> Question | None:

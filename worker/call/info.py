@@ -13,6 +13,7 @@ from worker.call_tools.later import LaterWays
 from worker.realtime.choose import Connect, connection_for
 from worker.realtime.provider import Provider
 from worker.records.metrics import Metrics
+from worker.records.prices import Prices
 from worker.records.telemetry import CallInfo, Told
 
 __all__ = ["CallInfo", "PhoneLine", "Services"]
@@ -39,6 +40,8 @@ class Services:
     clock: Callable[[], float] = time.monotonic
     usual: UsualTimes = field(default_factory=UsualTimes)
     later: LaterWays = LaterWays()
+    prices: Prices | None = None
+    """What models cost; None: nobody asks."""
     told: Told = Told()
     """What of the calls is kept."""
     connect: Connect = connection_for

@@ -9,6 +9,7 @@ from typing import Any
 from worker.call.playout import Playout
 from worker.realtime import base
 from worker.realtime.history import History
+from worker.records.record import UsageRecord
 from worker.records.telemetry import Telemetry
 from worker.turns.events import Unmet
 
@@ -27,6 +28,7 @@ class Transcript:
         self._history = history
         self._playout = playout
         self._metrics = call.metrics
+        self._tariff = call.tariff
         self._log = call.log
         self._clock = call.clock
         self._speech_ended: float | None = None
@@ -71,13 +73,38 @@ class Transcript:
 
     def _used(self, event: base.Usage) -> None:
         """What a response took goes into the record, and by its kind to the metrics."""
-        tokens = {name: count for name, count in asdict(event).items() if name != "response_id"}
-        self._recorder.used(**tokens)
-        heard, said = tokens["input_audio_tokens"], tokens["output_audio_tokens"]
-        kinds = {"input_audio": heard, "input_text": tokens["input_tokens"] - heard, "cached": tokens["cached_tokens"]}
-        kinds |= {"output_audio": said, "output_text": tokens["output_tokens"] - said}
-        for kind, count in kinds.items():
+        took = _as_record(event)
+        self._recorder.used(took)
+        for kind, count in {
+            **_kinds(took),
+            "cached": took.cached_tokens,
+            "cached_audio": took.cached_audio_tokens,
+        }.items():
             self._metrics.realtime_tokens_total.labels(kind).inc(max(0, count))
+        if self._tariff is not None:
+            self._charge(self._tariff.model, took)
+
+    def _transcribed(self, event: base.Usage) -> None:
+        """The same of writing down the caller's words."""
+        took = _as_record(event)
+        self._recorder.used(took, transcription=True)
+        for kind, count in _kinds(took).items():
+            self._metrics.transcription_tokens_total.labels(kind).inc(max(0, count))
+        self._metrics.transcription_seconds_total.inc(took.seconds)
+        if self._tariff is not None and self._tariff.transcriber is not None:
+            self._charge(self._tariff.transcriber, took)
+
+    def _charge(self, model: str, took: UsageRecord) -> None:
+        """What it cost, where its model has a price."""
+        assert self._tariff is not None
+        prices = self._tariff.prices
+        price = prices.find(model)
+        amount = None if price is None else price.of(took)
+        self._recorder.cost(model, amount, prices.currency, prices.date)
+        if price is not None and amount is not None:
+            self._metrics.cost_total.labels(prices.currency, price.names[0]).inc(amount)
+        elif prices.first_time(model):
+            self._log.warning("no_price", model=model, prices=prices.date, mend="name it in a file for OFFHOOK_PRICES")
 
     def _session_ready(self, event: base.SessionReady) -> None:
         self.sent_ms = 0.0
@@ -95,6 +122,8 @@ class Transcript:
     def _caller_transcript(self, event: base.CallerTranscript) -> None:
         self._recorder.turn_text(event.item_id, event.text)
         self._history.caller_said(event.item_id, event.text)
+        if event.took is not None:
+            self._transcribed(event.took)
 
     def _agent_transcript_delta(self, event: base.AgentTranscriptDelta) -> None:
         self._recorder.turn_text_delta(event.item_id, event.text)
@@ -134,3 +163,15 @@ class Transcript:
 
     def _unknown(self, event: base.Unknown) -> None:
         self._log.info("realtime_event_unknown", type=event.type)
+
+
+def _as_record(event: base.Usage) -> UsageRecord:
+    """One response's usage, without its name."""
+    return UsageRecord(responses=1, **{name: count for name, count in asdict(event).items() if name != "response_id"})
+
+
+def _kinds(took: UsageRecord) -> dict[str, int]:
+    """The tokens of a usage by their kind."""
+    heard, said = took.input_audio_tokens, took.output_audio_tokens
+    kinds = {"input_audio": heard, "input_text": took.input_tokens - heard}
+    return {**kinds, "output_audio": said, "output_text": took.output_tokens - said}

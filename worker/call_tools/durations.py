@@ -84,6 +84,10 @@ class UsualTimes:
             self._runs.move_to_end(tool)
         runs.append(run_s)
 
+    def tools(self) -> tuple[str, ...]:
+        """The tools that have run here lately."""
+        return tuple(self._runs)
+
     def run_s(self, tool: str) -> float | None:
         """How long a tool usually runs (s); None where that is not known yet."""
         runs = self._runs.get(tool, ())

@@ -31,6 +31,8 @@ Exposure = Literal["direct", "registry", "auto"]
 LIST_TOOLS: Final = "list_tools"
 DESCRIBE_TOOL: Final = "describe_tool"
 RUN_TOOL: Final = "run_tool"
+MOST_FUNCTIONS = 120
+"""Of tools; OpenAI takes 128 functions for a session, and a call has some of its own."""
 CHARS_PER_TOKEN = 4
 """Of JSON in English; enough for a choice between two ways."""
 SUMMARY_CHARS = 160
@@ -176,9 +178,13 @@ def view_of(
     version: int = 1,
     apart: frozenset[str] = frozenset(),
 ) -> ToolView:
-    """Return the view of these tools; `auto` takes the registry where they are larger than `most_tokens`."""
+    """Return the view of these tools; `auto` takes the registry where they are larger than `most_tokens`.
+
+    So does any exposure where they are more than a provider takes: it would refuse the session.
+    """
     found = {spec.name: spec for spec in specs}
     large = exposure == "auto" and tokens_of(spec.as_function() for spec in found.values()) > most_tokens
+    large = large or len(found) > MOST_FUNCTIONS
     return ToolView(found, exposure == "registry" or large, version, apart)
 
 

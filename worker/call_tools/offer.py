@@ -46,9 +46,14 @@ class ToolOffer:
         self._log = log
         self._question = question
         self._task: asyncio.Task[None] | None = None
+        self._unhear: Callable[[], None] = lambda: None
 
     async def begin(self) -> None:
-        """Ask the hook, before the session opens; where it fails the call is offered no tools. Then ask it again."""
+        """Ask the hook, before the session opens; where it fails the call is offered no tools. Then ask it again.
+
+        From now on a change of the catalog changes the offer, too.
+        """
+        self._unhear = self.view.catalog.on_change(self._renew)
         question = self._question
         if question is None:
             return
@@ -61,15 +66,23 @@ class ToolOffer:
         """Offer these tools from now on, None: all. A session that is up is told. True if that is a change."""
         if not self.view.offer(names):
             return False
+        self._tell()
+        return True
+
+    def _renew(self) -> None:
+        if self.view.renew():
+            self._tell()
+
+    def _tell(self) -> None:
         view = self.view.now
         self._log.info("tools_offered", version=view.version, tools=len(view.specs), registry=view.registry)
         self._link.configure(self._configured())
         if view.announcement is not None:
             self._link.send(self._link.codec.message("system", view.announcement))
-        return True
 
     def end(self) -> None:
-        """Ask no more."""
+        """Ask no more, and take in no more changes."""
+        self._unhear()
         if self._task is not None:
             self._task.cancel()
 

@@ -153,6 +153,7 @@ class ToolCalls:
             arguments=command.arguments,
             caller=self._call.info.caller,
             dialled=self._call.info.dialled,
+            facts=self._call.info.facts.as_json(),
         )
         return await self._catalog.run(
             request,

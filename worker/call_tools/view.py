@@ -5,7 +5,7 @@ The one door for tool calls (`tools.run.catalog`) asks it before it runs one, an
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tools.define.spec import ToolSpec
 from tools.run import more
@@ -29,12 +29,13 @@ class CallView:
 
     def __init__(self, catalog: Catalog, policy: ToolPolicy = ToolPolicy()) -> None:  # noqa: B008
         """Offer every tool that the agent may have."""
+        self._catalog = catalog
         self._policy = policy
+        self._wanted: frozenset[str] | None = None
         self._quota = Quota(policy)
         self._counted: set[str] = set()
         self._apart = frozenset(spec.name for spec in catalog.specs() if spec.function.__module__ == more.__name__)
-        permitted = (spec for spec in catalog.specs() if policy.permits(spec.name) or spec.name in self._apart)
-        self._permitted = {spec.name: spec for spec in permitted}
+        self._permitted = self._permitted_now()
         self.now = self._view(self._permitted.values(), 1)
         """What is offered at the moment."""
 
@@ -43,11 +44,32 @@ class CallView:
 
         A name that the agent does not have is left out. What runs already goes on.
         """
-        wanted = set(self._permitted) if names is None else {*names, *self._apart}
-        if wanted & set(self._permitted) == set(self.now.specs):
+        self._wanted = None if names is None else frozenset((*names, *self._apart))
+        return self._change()
+
+    def renew(self) -> bool:
+        """Take in that the catalog's tools have changed: of the new ones, those that are wanted are offered.
+
+        True if that changes the offer.
+        """
+        self._permitted = self._permitted_now()
+        return self._change()
+
+    @property
+    def catalog(self) -> Catalog:
+        """What it is a view of."""
+        return self._catalog
+
+    def _permitted_now(self) -> dict[str, ToolSpec]:
+        specs = self._catalog.specs()
+        return {spec.name: spec for spec in specs if self._policy.permits(spec.name) or spec.name in self._apart}
+
+    def _change(self) -> bool:
+        wanted = self._permitted if self._wanted is None else self._wanted
+        chosen = {name: spec for name, spec in self._permitted.items() if name in wanted}
+        if _versions(chosen) == _versions(self.now.specs):
             return False
-        chosen = [spec for name, spec in self._permitted.items() if name in wanted]
-        self.now = self._view(chosen, self.now.version + 1)
+        self.now = self._view(chosen.values(), self.now.version + 1)
         return True
 
     def unknown(self, names: Iterable[str]) -> list[str]:
@@ -76,3 +98,7 @@ class CallView:
         return view_of(
             specs, self._policy.exposure, most_tokens=self._policy.most_tokens, version=version, apart=self._apart
         )
+
+
+def _versions(specs: Mapping[str, ToolSpec]) -> dict[str, str]:
+    return {name: spec.version for name, spec in specs.items()}

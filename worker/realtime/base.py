@@ -170,6 +170,8 @@ class CallerTranscript:
     """The caller's item."""
     text: str
     """The whole text; "" when nothing was understood."""
+    took: Usage | None = None
+    """What writing it down took, where the provider says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +291,10 @@ class Usage:
     """How many of the input were audio."""
     output_audio_tokens: int = 0
     """How many of the output were audio."""
+    cached_audio_tokens: int = 0
+    """How many of the cached ones were audio."""
+    seconds: float = 0.0
+    """Of audio, where that is billed in place of tokens (s)."""
 
 
 @dataclass(frozen=True, slots=True)

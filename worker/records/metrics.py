@@ -7,17 +7,22 @@ tool's name), never from what a caller sends, so that the number of series stays
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
+
+from telephony.events import RefusedFor
+from worker.records.record import OUTCOMES
+from worker.records.silences import Silence
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 LATENCY = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 REACTION = (0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
 SHORT = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5)
+SILENCE = (0.3, 0.5, 0.8, 1.2, 2.0, 3.0, 5.0, 10.0, 20.0, 60.0)
 TOOL = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 60.0, 300.0)
 
 
@@ -43,8 +48,19 @@ class Metrics:
         self.overloaded = gauge("overloaded", "1 while the load is over its limits, so that new calls are refused.")
         self.draining = gauge("draining", "1 while the worker takes no new calls.")
         self.sip_registered = gauge("sip_registered", "1 while the registrar has us.")
+        self.sip_registration_wanted = gauge(
+            "sip_registration_wanted", "1 where a registrar or a proxy is set that should have us."
+        )
+        self.redis_up = gauge("redis_up", "1 while the tools' Redis answers.")
         self.calls_total = counter("calls_total", "Calls that ended, by outcome.", "outcome")
         self.calls_refused_total = counter("calls_refused_total", "INVITEs turned away, by reason.", "reason")
+        # A series that begins with its first call hides that one from `increase`.
+        for outcome in OUTCOMES:
+            self.calls_total.labels(outcome)
+        for why in (*get_args(RefusedFor), "backlog"):
+            self.calls_refused_total.labels(why)
+        silence = "Nothing was heard in a call: for how long, and whom the caller waited for."
+        self.silence = histogram("silence", silence, SILENCE, "waiting_for")
         self.turn_latency = histogram("turn_latency", "Caller's end of turn to the agent's first audio.", LATENCY)
         self.barge_in = histogram("barge_in", "speech_started to the last of the agent's audio.", REACTION)
         self.tool_wait = histogram("tool_wait", "Tool call to its start.", TOOL, "tool")
@@ -57,14 +73,26 @@ class Metrics:
         self.call_backs_total = counter("call_backs_total", "Call backs, by how each try went.", "outcome")
         self.fillers_total = counter("fillers_total", "Fillers spoken.")
         self.realtime_lost_total = counter("realtime_lost_total", "Realtime connections lost in a call.")
-        tokens = "Tokens that responses took, by kind; cached: how many of the input were."
+        tokens = "Tokens that responses took, by kind; of the input were cached, of those cached_audio."
         self.realtime_tokens_total = counter("realtime_tokens_total", tokens, "kind")
+        self.transcription_tokens_total = counter(
+            "transcription_tokens_total", "Tokens that writing down the callers' words took, by kind.", "kind"
+        )
+        self.transcription_seconds_total = counter(
+            "transcription_seconds_total", "Audio whose writing down is billed by its length."
+        )
+        cost = "What responses and transcription cost, by the table of prices."
+        self.cost_total = counter("cost_total", cost, "currency", "model")
         self.rtp_foreign_packets_total = counter(
             "rtp_foreign_packets_total", "RTP and RTCP packets of strangers, dropped, in calls that have ended."
         )
         self.playout_underruns_total = counter("playout_underruns_total", "Playout ran dry within an item.")
         self.callback_lateness = histogram("callback_lateness", "Lateness of the media clock's callbacks.", SHORT)
         self.loop_lag = histogram("loop_lag", "Lateness of a timer on the event loop.", SHORT)
+
+    def silent(self, silence: Silence) -> None:
+        """A silence in a call is over."""
+        self.silence.labels(silence.waiting_for).observe(silence.lasted_ms / 1000)
 
     def count_from(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Export a count that another part keeps by itself; `read` is called at each scrape."""

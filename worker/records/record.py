@@ -100,6 +100,18 @@ class UsageRecord(BaseModel):
     cached_tokens: int = Field(default=0, description="how many of the input were cached")
     input_audio_tokens: int = Field(default=0, description="how many of the input were audio")
     output_audio_tokens: int = Field(default=0, description="how many of the output were audio")
+    cached_audio_tokens: int = Field(default=0, description="how many of the cached ones were audio")
+    seconds: float = Field(default=0.0, description="of audio, where that is billed in place of tokens")
+
+
+class CostRecord(BaseModel):
+    """What a call cost by the table of prices (`worker.records.prices`)."""
+
+    amount: float = Field(description="what of it has a price")
+    currency: str = Field(description="ISO 4217")
+    prices: str = Field(description="the day that the table is of, as YYYY-MM-DD")
+    models: dict[str, float] = Field(default={}, description="the amount by model")
+    unpriced: list[str] = Field(default=[], description="models that were used, too, and have no price in the table")
 
 
 class CallRecord(BaseModel):
@@ -119,8 +131,12 @@ class CallRecord(BaseModel):
     errors: list[str] = Field(default=[], description="what went wrong on the way, in order")
     unmet: list[UnmetRecord] = Field(default=[], description="what the provider owed, in order; the first 200")
     usage: UsageRecord | None = Field(default=None, description="of all responses; None: the provider does not say")
+    transcription: UsageRecord | None = Field(default=None, description="of writing down the caller's words, likewise")
+    cost: CostRecord | None = Field(default=None, description="None: nothing that was used has a price")
     caller: str = ""
     dialled: str = ""
+    display_name: str = Field(default="", description="the caller's, as the INVITE had it")
+    diverted_from: list[str] = Field(default=[], description="numbers that were dialled before, the last first")
     calls_back: str | None = Field(default=None, description="the call whose caller this one calls back")
     version: int = Field(default=1, description="of this form")
     started_at: str | None = Field(default=None, description="the INVITE, by the wall clock (RFC 3339)")

@@ -22,6 +22,7 @@ from worker.records.record import (
     BargeInRecord,
     CallOutcome,
     CallRecord,
+    CostRecord,
     Ended,
     Noted,
     Observer,
@@ -41,8 +42,12 @@ from worker.records.record import (
     Who,
     wall,
 )
+from worker.records.silences import Silences
 
 log = structlog.get_logger(__name__)
+
+COST_DIGITS = 6
+"""After the point: a single token of the cheapest kind is still there."""
 
 
 @dataclass(slots=True)
@@ -88,6 +93,8 @@ class Recorder:
     invited_ms: float
     caller: str = ""
     dialled: str = ""
+    display_name: str = ""
+    diverted_from: tuple[str, ...] = ()
     calls_back: str | None = None
     started_at: float = field(default_factory=time.time)
     """The INVITE, as a Unix time (s)."""
@@ -98,6 +105,7 @@ class Recorder:
     recording: str | None = None
     errors: list[str] = field(default_factory=list)
     heard_by_caller: list[str] = field(default_factory=list)
+    silences: Silences = field(default_factory=Silences)
     _answered_ms: float | None = None
     _turns: dict[str, _Turn] = field(default_factory=dict)
     _texts: dict[str, str] = field(default_factory=dict)
@@ -108,6 +116,10 @@ class Recorder:
     _barge_ins: list[BargeInRecord] = field(default_factory=list)
     _unmet: list[UnmetRecord] = field(default_factory=list)
     _usage: UsageRecord | None = None
+    _transcription: UsageRecord | None = None
+    _costs: dict[str, float] = field(default_factory=dict)
+    _unpriced: list[str] = field(default_factory=list)
+    _prices: tuple[str, str] = ("", "")
     _silence: SilenceMeter = field(default_factory=SilenceMeter)
     _observers: list[Observer] = field(default_factory=list)
     _record: CallRecord | None = None
@@ -119,6 +131,7 @@ class Recorder:
     def answered(self, now_ms: float) -> None:
         """The call was answered (200 sent): the record's zero."""
         self._answered_ms = now_ms
+        self.silences.begin(now_ms)
         self._tell(Answered(round(now_ms - self.invited_ms)))
 
     def turn_started(self, now_ms: float, who: Who, key: str) -> None:
@@ -158,6 +171,9 @@ class Recorder:
         if key not in self._turns and key not in self._sounds:
             self._tell(SoundStarted(self._at(now_ms), key))
         self._sounds.add(key)
+        turn = self._turns.get(key)
+        if turn is not None and turn.who != "filler":
+            self.silences.spoke(turn.who)
         self._measure(now_ms)
 
     def sound_ended(self, now_ms: float, key: str) -> None:
@@ -224,12 +240,22 @@ class Recorder:
         self._barge_ins.append(entry)
         self._tell(BargedIn(entry))
 
-    def used(self, **tokens: int) -> None:
-        """A response took so many tokens, by the names of `UsageRecord`."""
-        usage = self._usage = self._usage or UsageRecord()
-        usage.responses += 1
-        for name, count in tokens.items():
-            setattr(usage, name, getattr(usage, name) + count)
+    def used(self, took: UsageRecord, *, transcription: bool = False) -> None:
+        """A response took so much; or writing down the caller's words did."""
+        if transcription:
+            usage = self._transcription = self._transcription or UsageRecord()
+        else:
+            usage = self._usage = self._usage or UsageRecord()
+        for name in UsageRecord.model_fields:
+            setattr(usage, name, getattr(usage, name) + getattr(took, name))
+
+    def cost(self, model: str, amount: float | None, currency: str, prices: str) -> None:
+        """It cost so much by the table of a day; None: the table has no price for it."""
+        if amount is not None:
+            self._prices = (currency, prices)
+            self._costs[model] = self._costs.get(model, 0.0) + amount
+        elif model not in self._unpriced:
+            self._unpriced.append(model)
 
     def unmet(self, now_ms: float, expected: str, waited_ms: float, then: str, reason: str = "") -> None:
         """The provider did not do its part; `waited_ms` is a span. Past `MOST_UNMET` nothing more is kept."""
@@ -255,6 +281,7 @@ class Recorder:
             for key in list(self._turns):
                 self.turn_ended(now_ms, key)
             self._silence.update(now_ms, pending=False, audible=False)
+            self.silences.end(now_ms)
             self._record = self._build(now_ms, outcome, reason)
             self._tell(Ended(self._record))
         return self._record
@@ -291,8 +318,12 @@ class Recorder:
             errors=self.errors,
             unmet=self._unmet,
             usage=self._usage,
+            transcription=self._transcription,
+            cost=self._cost(),
             caller=self.caller,
             dialled=self.dialled,
+            display_name=self.display_name,
+            diverted_from=list(self.diverted_from),
             calls_back=self.calls_back,
             version=VERSION,
             started_at=wall(self.started_at),
@@ -304,6 +335,18 @@ class Recorder:
             model=self.about.model,
         )
 
+    def _cost(self) -> CostRecord | None:
+        if not self._costs:
+            return None
+        models = {model: round(amount, COST_DIGITS) for model, amount in self._costs.items()}
+        return CostRecord(
+            amount=round(sum(self._costs.values()), COST_DIGITS),
+            currency=self._prices[0],
+            prices=self._prices[1],
+            models=models,
+            unpriced=self._unpriced,
+        )
+
     def _said(self, key: str) -> str:
         return heard_words(self._texts.get(key, ""), self._cuts.get(key, 1.0))
 
@@ -311,7 +354,10 @@ class Recorder:
         return round(now_ms - (self.invited_ms if self._answered_ms is None else self._answered_ms))
 
     def _measure(self, now_ms: float) -> None:
-        self._silence.update(now_ms, pending=bool(self._pending), audible=bool(self._sounds))
+        pending, audible = bool(self._pending), bool(self._sounds)
+        self._silence.update(now_ms, pending=pending, audible=audible)
+        if self._answered_ms is not None and self._record is None:
+            self.silences.update(now_ms, pending=pending, audible=audible)
 
     def _tell(self, event: RecordEvent) -> None:
         for observer in self._observers:

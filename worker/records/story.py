@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from worker.records.edges import JournalFile
 from worker.records.line_quality import LineQuality, line_quality
 from worker.records.record import CallRecord
-from worker.records.silences import Silence, silences
+from worker.records.silence_reasons import Silence, silences
 
 __all__ = ["Story", "story_of"]
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import structlog
 
+from telephony.sip.facts import InviteFacts
 from telephony.sip.identity import ANONYMOUS
 from worker.records.journal import Journal
 from worker.records.metrics import Metrics
+from worker.records.prices import Tariff
 from worker.records.recorder import About, Recorder
 from worker.records.told import Told
 
@@ -24,6 +26,7 @@ class CallInfo:
 
     calls_back: the id of the call whose caller this one calls back; `caller` and `dialled` are that call's then.
     private: the caller was told to us in confidence, for routing, rules and tools; elsewhere `shown` stands for it.
+    facts: what else the INVITE said.
     """
 
     call_id: str
@@ -31,6 +34,7 @@ class CallInfo:
     dialled: str
     calls_back: str | None = None
     private: bool = False
+    facts: InviteFacts = field(default_factory=InviteFacts)
 
     @property
     def shown(self) -> str:
@@ -48,27 +52,40 @@ class Telemetry:
     clock: Callable[[], float] = time.monotonic
     """s."""
     log: Any = field(default_factory=structlog.get_logger)
+    tariff: Tariff | None = None
+    """By which it is priced; None: it costs nothing, or nobody asks."""
     journal: Journal = field(default_factory=lambda: Journal(on=False))
 
     @classmethod
     def of_call(
-        cls, info: CallInfo, metrics: Metrics, clock: Callable[[], float], told: Told, about: About
+        cls,
+        info: CallInfo,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        tariff: Tariff | None = None,
+        *,
+        told: Told | None = None,
+        about: About | None = None,
     ) -> Telemetry:
         """Begin the record of a call, and its journal. about: what it is answered with."""
+        told = told or Told()
         recorder = Recorder(
             info.call_id,
             clock() * 1000,
             info.shown,
             info.dialled,
+            display_name="" if info.private else info.facts.display_name,
+            diverted_from=info.facts.diverted_from,
             calls_back=info.calls_back,
-            about=about,
+            about=about or About(),
             words=told.words,
         )
+        recorder.silences.over = metrics.silent
         journal = Journal(clock, on=told.journal)
         if told.journal:
             recorder.subscribe(journal.recorded)
         log = structlog.get_logger("worker.call").bind(call_id=info.call_id)
-        return cls(info, recorder, metrics, clock, log, journal)
+        return cls(info, recorder, metrics, clock, log, tariff, journal)
 
     @property
     def now_ms(self) -> float:

@@ -105,7 +105,7 @@ class App:
             Step("services of our own", self._start_services, self._embedded.stop, undo_s=12.0),
             Step("provider", self._prepare_provider),
             Step("canned fillers", self._prepare_fillers),
-            Step("tools", self._open_tools, self._tooling.close, undo_s=8.0),
+            Step("tools", self._open_tools, self._tooling.close, undo_s=10.0),
             Step("background tasks", self._start_background, self._background.stop, undo_s=8.0),
             Step("OFFHOOK_HTTP", self._start_http, self._stop_http),
             Step("switchboard", self._make_board, self._end_calls, undo_s=RECORDS_S + 8.0),
@@ -227,6 +227,7 @@ class App:
         except SipStartError as error:
             raise sip_refused(error) from None
         self.metrics.calls_capacity.set(self.info.limit)
+        self.metrics.sip_registration_wanted.set(self._registers)
 
     async def _stop_endpoint(self) -> None:
         gc.unfreeze()  # the library's objects go on its own thread, cycles and all
@@ -242,9 +243,8 @@ class App:
         async def dial(uri: str, found: CallBack, observer: Observer) -> CallSession:
             return await board.dial(uri, self._sessions.for_call_back(found, observer))
 
-        agent_for = self._loaded.agents.agent_for
         self._call_backs = CallBacks(
-            queue, uri, agent_for, self.metrics, dial=dial, hang_up=board.hang_up, room=self._room
+            queue, uri, self._sessions.agent_of, self.metrics, dial=dial, hang_up=board.hang_up, room=self._room
         )
         self._background.run("call backs", self._call_backs.run())
 
@@ -345,9 +345,16 @@ class App:
             Part("draining", not self.draining, "yes" if self.draining else "no"),
             Part("children", not unready, f"starting again: {', '.join(unready)}" if unready else "up"),
         ]
-        if self.settings.sip_proxy is not None or self.settings.sip_registrar is not None:
+        if self._registers:
             parts.append(self._registration())
+        if mcp := self._tooling.mcp():
+            words = "; ".join(f"{label}: {how}" for label, (_up, how) in mcp.items())
+            parts.append(Part("mcp", all(up for up, _how in mcp.values()), words, needed=False))
         return parts
+
+    @property
+    def _registers(self) -> bool:
+        return self.settings.sip_proxy is not None or self.settings.sip_registrar is not None
 
     def _registration(self) -> Part:
         state = self._endpoint.registration if self._endpoint is not None else None

@@ -20,6 +20,7 @@ from tools.errors import QueueUnavailable
 from tools.queue.queued import QueuedRunner
 from tools.queue.store import call_backs as store
 from tools.queue.store.call_backs import CallBack
+from tools.queue.store.late import Orphan
 from worker.agent.agent_file import Agent, AgentLater
 from worker.call.session import CallSession
 from worker.call_tools.later import call_back_uri
@@ -72,7 +73,7 @@ class CallBacks:
         self,
         queue: QueuedRunner,
         uri: str,
-        agent_for: Callable[[str], Agent],
+        agent_for: Callable[[Orphan], Agent],
         metrics: Metrics,
         *,
         dial: Dial,
@@ -122,7 +123,7 @@ class CallBacks:
         await end_tasks(self._tasks)
 
     async def _see_through(self, found: CallBack) -> None:
-        attempt = _Attempt(found, self._agent_for(found.result.orphan.dialled).later)
+        attempt = _Attempt(found, self._agent_for(found.result.orphan).later)
         keeping = asyncio.create_task(self._keep(attempt))
         try:
             await self._settle(attempt, await self._call(attempt))

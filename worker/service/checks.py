@@ -33,6 +33,8 @@ log = structlog.get_logger(__name__)
 Level = Literal["ok", "note", "wrong"]
 Look = Callable[["Site"], Awaitable[list["Finding"]]]
 REACH_S = 8.0
+SHOWN = 8
+"""Tools of a server that a finding names."""
 PHONE_HZ = 8000
 NOT_YET = "ws://127.0.0.1/v1"
 """The local realtime server, before it runs."""
@@ -359,6 +361,31 @@ async def _reach(settings: Settings) -> list[Finding]:
     return []
 
 
+async def check_mcp(site: Site) -> list[Finding]:
+    """The MCP servers: which answer, and what they offer. A worker's own log tells of them once it is up."""
+    if site.agents is None or site.loaded is None or not site.sessions:
+        return []
+    from worker.agent.remote import ask_servers
+
+    found = []
+    for answer in await ask_servers(site.agents, site.loaded.secrets):
+        server = answer.server
+        where = f"{server.label} at {server.where}"
+        if answer.wrong:
+            found.append(Finding("wrong", "mcp", f"{where} {answer.wrong}", answer.mend))
+            continue
+        names = [spec.remote.tool for spec in answer.specs if spec.remote is not None]
+        shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+        inline = sum(spec.mode == "inline" for spec in answer.specs)
+        text = f"{where}: {len(names)} tools ({inline} inline), protocol {answer.protocol}: {shown or 'none'}"
+        found.append(Finding("ok", "mcp", text) if names else Finding("note", "mcp", text, "look at allowed_tools"))
+        found += [Finding("note", "mcp", f"{server.label}: {line}", "") for line in answer.left_out[:SHOWN]]
+    for server in site.agents.mcp_servers():
+        if server.run_by == "provider":
+            found.append(Finding("ok", "mcp", f"{server.label} at {server.where}: the provider speaks with it"))
+    return found
+
+
 FIRST: tuple[Callable[[Site], list[Finding]], ...] = (
     check_settings,
     check_agent,
@@ -369,4 +396,4 @@ FIRST: tuple[Callable[[Site], list[Finding]], ...] = (
     check_models,
 )
 START: tuple[Look, ...] = (check_fillers, check_sip, check_http)
-BESIDE: tuple[Look, ...] = (check_capacity, check_redis, check_realtime)
+BESIDE: tuple[Look, ...] = (check_capacity, check_redis, check_realtime, check_mcp)

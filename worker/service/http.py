@@ -28,14 +28,15 @@ CLOSE_S = 1.0
 class Part:
     """How one part of the worker stands.
 
-    name: start, redis, capacity, load, draining, children, registration. ok: new calls can be taken, as far as it is
-    concerned.
-    detail: a few words for the operator, without secrets.
+    name: start, redis, capacity, load, draining, children, registration, mcp. ok: new calls can be taken, as far as it
+    is concerned.
+    detail: a few words for the operator, without secrets. needed: False for a part without which calls are taken, too.
     """
 
     name: str
     ok: bool
     detail: str
+    needed: bool = True
 
 
 class Status(Protocol):
@@ -72,7 +73,7 @@ def make_app(status: Status, metrics: Metrics, pages: CallPages) -> web.Applicat
     async def readyz(_: web.Request) -> web.Response:
         parts = status.parts()
         body = {
-            "ready": all(part.ok for part in parts),
+            "ready": all(part.ok for part in parts if part.needed),
             "parts": {part.name: {"ok": part.ok, "detail": part.detail} for part in parts},
         }
         return web.json_response(body) if body["ready"] else _sick(body)

@@ -18,13 +18,22 @@ from tools.queue.queued import QueuedRunner
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
 from worker.agent.agent_file import AgentFile
+from worker.agent.remote import check_mcp_installed
 from worker.call.config import check_tools
 from worker.embedded.services import redis_program
 from worker.errors import HostError, SettingsError
 from worker.installed import remedy
 from worker.settings.settings import Settings
 
-__all__ = ["Catalogs", "Loaded", "ToolsKey", "check_programs", "check_recordings", "load_tools_of", "make_catalogs"]
+__all__ = [
+    "Catalogs",
+    "Loaded",
+    "ToolsKey",
+    "check_programs",
+    "check_recordings",
+    "load_tools_of",
+    "make_catalogs",
+]
 
 NO_REDIS = "redis://localhost"
 """A queue for a catalog that is only looked at: nothing connects to it."""
@@ -50,7 +59,7 @@ class Loaded:
 
 
 def make_catalogs(loaded: Loaded, inline: InlineRunner, queue: QueuedRunner) -> Catalogs:
-    """Return the catalog of each agent; agents with the same tools and bounds share one.
+    """Return the catalog of each agent; agents with the same tools and bounds share one. Remote tools come later.
 
     Raises `ToolDefinitionError` for two tools of one name, needs that can't be met, and a missing secret.
     """
@@ -67,8 +76,9 @@ def make_catalogs(loaded: Loaded, inline: InlineRunner, queue: QueuedRunner) -> 
 def load_tools_of(settings: Settings, agents: AgentFile) -> Loaded:
     """Load the tools with all that they need; where a tool worker is a child of ours, what it needs as well.
 
-    Raises AgentFileError, SettingsError or ToolDefinitionError.
+    Raises AgentFileError, SettingsError or ToolDefinitionError, HostError where MCP servers need what isn't installed.
     """
+    check_mcp_installed(agents)
     tools = {agent.tools.modules: load_tools(agent.tools.modules) for agent in agents.agents()}
     loaded = Loaded(agents, tools, settings.secrets_for_tools())
     check_tools(agents, tools)

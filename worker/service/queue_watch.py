@@ -49,8 +49,9 @@ class Queue(Protocol):
 class QueueWatch:
     """Keeps `judged` and the metrics up to date.
 
-    tools: those that may be queued; without any, nothing can wait. in_use: whether any of them would be queued now: as
-    long as all the `auto` ones run inline, a long queue or the want of a tool worker is no caller's matter.
+    tools: those that may be queued, read anew at each look; without any, nothing can wait. in_use: whether any of them
+    would be queued now: as long as all the `auto` ones run inline, a long queue or the want of a tool worker is no
+    caller's matter.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class QueueWatch:
         self.up = True
         self.judged = FINE
         self._queue = queue
-        self._tools = tuple(tools)
+        self._tools = tools
         self._backlog = backlog
         self._usual = usual
         self._metrics = metrics
@@ -82,7 +83,8 @@ class QueueWatch:
         """Look once."""
         up = await self._queue.healthy()
         try:
-            judged = await self._judge() if up and self._tools else FINE
+            tools = tuple(self._tools)
+            judged = await self._judge(tools) if up and tools else FINE
         except QueueUnavailable:
             up, judged = False, FINE  # calls go on without their queued tools: that is told where it matters
         if up != self.up:
@@ -91,17 +93,18 @@ class QueueWatch:
             tell = log.info if judged.answer == "ok" else log.warning
             tell("backlog", answer=judged.answer, wait_s=round(judged.wait_s, 1))
         self.up, self.judged = up, judged
+        self._metrics.redis_up.set(up)
         self._usual.queue_s = judged.wait_s
         self._metrics.tool_queue_wait.set(judged.wait_s)
 
-    async def _judge(self) -> Judged:
+    async def _judge(self, tools: tuple[str, ...]) -> Judged:
         depths, workers = await self._queue.depths(), await self._queue.workers()
-        for tool in self._tools:
+        for tool in tools:
             if (found := await self._queue.usual(tool)) is not None and found.runs >= FEWEST:
                 self._usual.heard(tool, found.run_ms / 1000)
-        for tool in self._tools:
+        for tool in tools:
             self._metrics.tool_queue_depth.labels(tool).set(depths.get(tool, 0))
-        others = sum(count for tool, count in depths.items() if tool not in self._tools)
+        others = sum(count for tool, count in depths.items() if tool not in tools)
         self._metrics.tool_queue_depth.labels(OTHER).set(others)
         self._metrics.tool_workers.set(workers)
         depth = sum(depths.values())

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from telephony.bridge import Bridge
+from telephony.sip.facts import InviteFacts
+from tools.define.context import invite_facts
 from tools.queue.backlog import Judged
 from tools.queue.store.call_backs import CallBack
-from tools.queue.store.late import LateResult
-from worker.agent.agent_file import AgentFile
+from tools.queue.store.late import LateResult, Orphan
+from worker.agent.agent_file import Agent, AgentFile, Route
 from worker.call.factory import make_session
 from worker.call.session import CallInfo, CallSession, PhoneLine, Services
 from worker.call_tools.durations import filled
@@ -42,9 +44,14 @@ class Sessions:
 
     def make(self, info: CallInfo, bridge: Bridge, hang_up: HangUp, brings: LateResult | None = None) -> CallSession:
         """Return a session for a call; brings: what the caller is called back for."""
-        agent, route = self._agents.agent_for(info.dialled), self._agents.route_for(info.dialled)
+        route = self._agents.route_for(info.dialled, info.caller, info.facts)
+        agent = self._agents.default if route is None else route.agent
         line, services = PhoneLine(bridge, hang_up, self._late), self._services[agent.tools_key]
-        return make_session(info, agent, line, services, brings, None if route is None else route.dialled)
+        return make_session(info, agent, line, services, brings, None if route is None else _named(route))
+
+    def agent_of(self, orphan: Orphan) -> Agent:
+        """Return the agent of the call that is called back."""
+        return self._agents.agent_for(orphan.dialled, orphan.caller, facts_of(orphan))
 
     def for_call(self, info: CallInfo, bridge: Bridge, hang_up: HangUp) -> CallSession:
         """Return the session of an ordinary call; a caller who would have to wait for tools is told so."""
@@ -61,9 +68,22 @@ class Sessions:
 
         def make(call: CallInfo, bridge: Bridge, hang_up: HangUp) -> CallSession:
             orphan = found.result.orphan
-            info = CallInfo(call.call_id, orphan.caller, orphan.dialled, calls_back=orphan.call_id)
+            info = CallInfo(
+                call.call_id, orphan.caller, orphan.dialled, calls_back=orphan.call_id, facts=facts_of(orphan)
+            )
             session = self.make(info, bridge, hang_up, found.result)
             session.recorder.subscribe(observer)
             return session
 
         return make
+
+
+def _named(route: Route) -> str:
+    """What a route is for, as the record has it."""
+    when = {"dialled": route.dialled, "caller": route.when.caller, "diverted_from": route.when.diverted_from}
+    return ", ".join(f"{name} {value}" for name, value in when.items() if value not in (None, "*")) or "*"
+
+
+def facts_of(orphan: Orphan) -> InviteFacts:
+    """What the INVITE said of the call that is called back."""
+    return InviteFacts(**invite_facts(orphan.facts))

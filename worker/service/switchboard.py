@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,7 +126,7 @@ class Switchboard:
     def _incoming(self, event: phone.IncomingCall) -> None:
         retry_after_s = self._refuse()
         if retry_after_s is None:
-            info = CallInfo(event.call_id, event.caller, event.dialled, private=event.private)
+            info = CallInfo(event.call_id, event.caller, event.dialled, private=event.private, facts=event.facts)
             self._begin(info, event.bridge, event.sip_call_id)
             return
         self._refused("backlog")
@@ -163,8 +163,8 @@ class Switchboard:
                 pass
 
     def _media(self, call: LiveCall) -> None:
-        if call.confirmed and call.media and call.session.start_media():
-            call.session.bridge.tap = call.recording
+        if call.confirmed and call.media and call.session.start_media() and call.recording is not None:
+            call.recording.begin()
 
     # --- one call -----------------------------------------------------------------------------------------------------
 
@@ -207,7 +207,7 @@ class Switchboard:
         session.recorder.sip_call_id = sip_call_id
         if self._recordings is not None:
             path = self._recordings / f"{call_id}.wav"
-            call.recording = StereoRecorder(path, bridge.rate_hz)
+            call.recording = StereoRecorder(path, bridge)
             session.recorder.recording = str(path)
         self._calls[call_id] = call
         self._idle.clear()
@@ -283,13 +283,7 @@ class Switchboard:
 
     @staticmethod
     async def _to_disk(call_id: str, write: Callable[[], None]) -> bool:
-        """Whether it was written: a disk that is full is the operator's matter, and no call's end."""
-        try:
-            await asyncio.to_thread(write)
-        except OSError as error:
-            log.error("recording_not_written", call_id=call_id, reason=str(error))
-            return False
-        return True
+        return await asyncio.to_thread(_written, call_id, write)
 
     def hang_up(self, call_id: str) -> None:
         """End a call, whatever its state; one that is over is left alone."""
@@ -333,9 +327,8 @@ class Switchboard:
         """Move recorded audio to disk until cancelled."""
         while True:
             await asyncio.sleep(DRAIN_RECORDINGS_S)
-            for call_id, call in tuple(self._calls.items()):
-                if call.recording is not None:
-                    await self._to_disk(call_id, call.recording.drain)
+            drains = [(id_, call.recording.drain) for id_, call in self._calls.items() if call.recording is not None]
+            await asyncio.to_thread(_all_written, drains)
 
     def status(self) -> Sequence[Mapping[str, object]]:
         """The calls in progress, for the operator."""
@@ -353,3 +346,18 @@ class Switchboard:
             }
             for call_id, call in self._calls.items()
         ]
+
+
+def _written(call_id: str, write: Callable[[], None]) -> bool:
+    """Whether it was written: a disk that is full is the operator's matter, and no call's end."""
+    try:
+        write()
+    except OSError as error:
+        log.error("recording_not_written", call_id=call_id, reason=str(error))
+        return False
+    return True
+
+
+def _all_written(writes: Iterable[tuple[str, Callable[[], None]]]) -> None:
+    for call_id, write in writes:
+        _written(call_id, write)

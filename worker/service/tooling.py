@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
+from tools.mcp.server import McpServer
 from tools.queue.backlog import Judged
 from tools.queue.queued import QueuedRunner
 from tools.run.inline import InlineRunner
@@ -15,7 +18,15 @@ from worker.service.loaded import Catalogs, Loaded, ToolsKey, make_catalogs
 from worker.service.queue_watch import FINE, QueueWatch
 from worker.settings.settings import Settings
 
+if TYPE_CHECKING:
+    from tools.mcp.servers import McpServers
+
 __all__ = ["Tooling"]
+
+MCP_S = 5.0
+"""So long a start waits for MCP servers: the first caller should find their tools, and no server holds it up."""
+WATCHED = 16
+"""Remote tools that have not run yet, and whose usual times are looked for all the same."""
 
 
 class Tooling:
@@ -31,6 +42,7 @@ class Tooling:
         self._inline = InlineRunner()
         self._usual = UsualTimes()
         self._catalogs: Catalogs = {}
+        self._mcp: McpServers | None = None
 
     async def open(self, redis_url: str | None) -> None:
         """Make the catalogs on a queue; redis_url: that of the embedded Redis."""
@@ -38,15 +50,45 @@ class Tooling:
         catalogs = self._catalogs = make_catalogs(self._loaded, self._inline, self.queue)
         self.watch = QueueWatch(
             self.queue,
-            dict.fromkeys(name for catalog in catalogs.values() for name in catalog.may_queue()),
+            _Watched(catalogs, self._usual),
             self._settings.backlog(),
             self._usual,
             self._metrics,
             in_use=lambda: any(catalog.queues() for catalog in catalogs.values()),
         )
+        await self._open_mcp()
+
+    async def _open_mcp(self) -> None:
+        """Begin to speak with MCP servers, where the agent file names any: nobody else pays for the SDK."""
+        agents = tuple(self._loaded.agents.agents())
+        servers = {server.label: server for agent in agents for server in agent.mcp_run_by("offhook")}
+        if not servers:
+            return
+        made = await asyncio.to_thread(_mcp_servers)  # 0.8 s of imports
+        direct = {s.label for a in agents if a.tools.exposure == "direct" for s in a.mcp_run_by("offhook")}
+
+        def is_direct(server: McpServer) -> bool:
+            return server.label in direct
+
+        self._mcp = made(servers.values(), self._loaded.secrets, self._offer_remote, is_direct)
+        await self._mcp.open(MCP_S)
+
+    def _offer_remote(self) -> None:
+        """Have every catalog offer what its agents' servers do."""
+        assert self._mcp is not None
+        for (modules, labels, _most_s), catalog in self._catalogs.items():
+            if labels:
+                remote = self._mcp.specs(labels)
+                catalog.replace([*self._loaded.tools[modules], *remote])
+
+    def mcp(self) -> Mapping[str, tuple[bool, str]]:
+        """Return by label whether an MCP server answers, and how it stands in a few words."""
+        return {} if self._mcp is None else self._mcp.standing()
 
     async def close(self) -> None:
         """Write down what outlived its call, and let go of the queue. Jobs go on."""
+        if self._mcp is not None:
+            await self._mcp.aclose()
         for catalog in self._catalogs.values():
             await catalog.aclose()
         if self.queue is not None:
@@ -55,9 +97,10 @@ class Tooling:
 
     def services(self, provider: Provider) -> Mapping[ToolsKey, Services]:
         """Return what calls share, by the tools of their agent."""
-        later, told = self._settings.later_ways(), self._settings.told()
+        settings = self._settings
+        later, told, prices = settings.later_ways(), settings.told(), settings.price_table()
         return {
-            key: Services(catalog, self._metrics, provider, usual=self._usual, later=later, told=told)
+            key: Services(catalog, self._metrics, provider, usual=self._usual, later=later, told=told, prices=prices)
             for key, catalog in self._catalogs.items()
         }
 
@@ -68,3 +111,23 @@ class Tooling:
     def redis_up(self) -> bool:
         """Whether Redis was there when it was looked at last."""
         return self.watch is None or self.watch.up
+
+
+class _Watched:
+    """The tools that may be queued, as they stand: of the remote ones those that have run here, and some more."""
+
+    def __init__(self, catalogs: Catalogs, usual: UsualTimes) -> None:
+        self._catalogs = catalogs
+        self._usual = usual
+
+    def __iter__(self) -> Iterator[str]:
+        found = {name: catalog.spec(name) for catalog in self._catalogs.values() for name in catalog.may_queue()}
+        remote = [name for name, spec in found.items() if spec is not None and spec.remote is not None]
+        left_out = set(remote[WATCHED:]) - set(self._usual.tools())
+        return (name for name in found if name not in left_out)
+
+
+def _mcp_servers() -> type[McpServers]:
+    from tools.mcp.servers import McpServers
+
+    return McpServers

@@ -23,6 +23,7 @@ from worker.settings.values import (
     CallBackUri,
     Directory,
     File,
+    HeaderNames,
     Headers,
     Hooks,
     HttpAddress,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from tools.queue.queued import QueueSettings
     from tools.worker.notify import NotifySettings
     from worker.realtime.provider import Provider
+    from worker.records.prices import Prices
 
 PREFIX = "OFFHOOK_"
 DEFAULT_MODEL = "gpt-realtime-2.1"
@@ -91,6 +93,9 @@ class Settings(BaseSettings):
     )
     sip_allow: Networks = Field(
         default=(), description="a list with commas of addresses, networks or host names, such as 192.0.2.0/24"
+    )
+    sip_headers: HeaderNames = Field(
+        default=(), description="a list with commas of headers of an INVITE that are read, such as X-Account, X-Shop-*"
     )
     srtp: Annotated[Literal["off", "optional", "required"], Lower] = Field(
         default="off", description="one of: off, optional, required"
@@ -182,6 +187,9 @@ class Settings(BaseSettings):
     transcripts: Annotated[Literal["on", "off"], Lower] = Field(
         default="on", description="one of: on, off (records and pages have who spoke when, and no words)"
     )
+    prices: File | None = Field(
+        default=None, description="the path of a table of prices (TOML) that exists (left out: the shipped one)"
+    )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Lower] = Field(
         default="info", description="one of: debug, info, warning, error"
     )
@@ -272,6 +280,17 @@ class Settings(BaseSettings):
         named = self.realtime in ("local", "gateway") and self.realtime_protocol == "gemini"
         return named or self.realtime in ("gemini", "vertex")
 
+    def price_table(self) -> Prices:
+        """Return what models cost. Raises `SettingsError` for a table of the operator's that can't be used."""
+        from worker.records.prices import PriceFileError, load_prices, shipped_prices
+
+        if self.prices is None:
+            return shipped_prices()
+        try:
+            return load_prices(self.prices)
+        except PriceFileError as error:
+            raise SettingsError(f"{variable_of('prices')}={self.prices}: {error}") from None
+
     def needs_embedded_redis(self) -> bool:
         """Tell whether an embedded Redis has to be started, since no REDIS_URL is set."""
         return self.redis_url is None
@@ -295,6 +314,7 @@ class Settings(BaseSettings):
             proxy=self.sip_proxy,
             proxy_password=reveal(self.sip_proxy_password),
             allow=self.sip_allow,
+            headers=self.sip_headers,
             srtp=self.srtp,
             rtp_source=self.rtp_source,
             rtp_ports=self.rtp_ports,
@@ -462,6 +482,7 @@ def load_settings() -> Settings:
         raise SettingsError(sorted(set(_lines(error)))) from None
     if missing := [*_missing_for_provider(settings), *_missing_for_registrar(settings), *_wrong_for_proxy(settings)]:
         raise SettingsError(missing)
+    settings.price_table()
     tell, refuse = settings.backlog_tell_seconds, settings.backlog_refuse_seconds
     if tell is not None and refuse is not None and refuse < tell:
         one, other = variable_of("backlog_refuse_seconds"), variable_of("backlog_tell_seconds")

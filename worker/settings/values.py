@@ -15,6 +15,8 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
 
+from telephony.sip.facts import may_be_read
+
 CALL_BACK_URI = re.compile(
     r"sip:[A-Za-z0-9+._-]*\{caller\}@([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(;[a-z-]+=[A-Za-z0-9.-]+)*"
 )
@@ -51,6 +53,12 @@ def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
     for name in value:
         if not HOST_NAME.fullmatch(name):
             ipaddress.ip_network(name, strict=False)
+    return value
+
+
+def _header_names(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(map(may_be_read, value)):
+        raise ValueError
     return value
 
 
@@ -195,6 +203,7 @@ Words = BeforeValidator(_words)
 Lower = BeforeValidator(_lower)
 """In lower case, without blanks around it."""
 Ip = Annotated[str, AfterValidator(_ip)]
+HeaderNames = Annotated[tuple[str, ...], NoDecode, Words, AfterValidator(_header_names)]
 Networks = Annotated[tuple[str, ...], NoDecode, Words, AfterValidator(_networks)]
 """IP addresses, networks (CIDR) and host names, with commas."""
 SipServer = Annotated[str, AfterValidator(_sip_server)]

@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from parts import sound
+from parts.caller import Call
 from parts.program import BOUND_S, ROOT, Program, environment, until
+from parts.provider import ANSWER_HZ, Provider
 from parts.services import Worker
 
 INNER, OUTER = "127.0.1.1", "127.0.0.1"
+CALLER_HZ = 700
 PASSWORD = "a-word-among-workers"
 NEEDED = ("kamailio", "kamcmd", "rtpengine")
 
@@ -106,10 +110,14 @@ class Front:
     def destinations(self) -> dict[str, tuple[str, int]]:
         """The workers that have announced themselves: state (AP is in rotation) and calls, by URI."""
         text = self.rpc("dispatcher.list")
-        found = re.findall(r"URI: (\S+)\s+FLAGS: (\w+).*?(?=URI:|\Z)", text, re.S)
-        parts = re.split(r"(?=URI: )", text)[1:]
-        loads = {part.split()[1]: int((re.search(r"DLGLOAD: (\d+)", part) or ["0", "0"])[1]) for part in parts}
-        return {uri: (flags, loads.get(uri, 0)) for uri, flags in found}
+        flags = dict(re.findall(r"URI: (\S+)\s+FLAGS: (\w+)", text))
+        through, before = self._table("load"), self._table("before")
+        return {uri: (flag, through.get(uri, 0) + before.get(uri, 0)) for uri, flag in flags.items()}
+
+    def _table(self, name: str) -> dict[str, int]:
+        """A table of the proxy's with numbers in it."""
+        text = self.rpc("htable.dump", name)
+        return {uri: int(count) for uri, count in re.findall(r"name: (\S+)\s+value: (\d+)", text)}
 
     def in_rotation(self, count: int, within: float = BOUND_S) -> None:
         """Wait until so many workers get calls."""
@@ -133,3 +141,29 @@ class Front:
 def log_of(worker: Worker) -> str:
     """A worker's log lines, for a failure's message."""
     return "\n".join(json.dumps(one) for one in worker.logs[-40:])
+
+
+def takes(*workers: Worker) -> list[int]:
+    return [len(worker.calls()) for worker in workers]
+
+
+def owner(*workers: Worker) -> tuple[Worker, Worker]:
+    """Who has the only call, and who has none."""
+    until(lambda: sum(takes(*workers)) == 1, lambda: f"one call; {takes(*workers)}")
+    one, other = workers
+    return (one, other) if takes(one) == [1] else (other, one)
+
+
+def heard_both_ways(call: Call, provider: Provider) -> None:
+    """Sound comes through in both directions from now on."""
+    session = next(one for one in provider.sessions if one.open)
+    call.waits(40)
+    since, before = call.now_ms, len(session.audio)
+    session.says(ANSWER_HZ, 600)
+    call.play(sound.tone(CALLER_HZ, 600, sound.RATE))
+    call.hears_tone(ANSWER_HZ, 400, after=since)
+    until(lambda: loud(bytes(session.audio[before:])), "the caller's tone reaches the session")
+
+
+def loud(pcm: bytes) -> bool:
+    return len(pcm) > 0 and sum(sound.levels(pcm[: len(pcm) // 2 * 2]) > -30) > 10

@@ -30,8 +30,11 @@ from worker.realtime.base import SERVER_VAD
 from worker.realtime.openai.codec import OpenAICodec
 from worker.realtime.provider import Provider
 from worker.records.metrics import Metrics
+from worker.records.prices import Prices, Tariff
 from worker.turns.filler_voice import Waiting
 from worker.turns.machine import END_CALL
+
+PRICES = Prices("2026-11-01", "USD")
 
 
 @tool(mode="queued", filler="Let me look.", grace=1.5)
@@ -328,3 +331,19 @@ async def test_a_call_back_opens_and_tells(own: dict[str, Any], opening: str) ->
     assert note["role"] == "system" and "order status" in note["content"][0]["text"] and opening in str(note)
     assert (call["type"], call["name"], call["call_id"]) == ("function_call", "order_status", "fc")
     assert session.recorder.ended(1.0, "completed").calls_back == "first"
+
+
+def test_a_call_is_priced_by_the_models_that_it_uses() -> None:
+    def tariff(name: str = "openai", options: dict[str, Any] | None = None, prices: Prices | None = PRICES) -> Any:
+        provider = Provider(name=name, url="ws://127.0.0.1:9/v1", model="voice-1", key="")
+        services = Services(catalog(current_time), Metrics(), provider, prices=prices)
+        line = PhoneLine(Bridge(8000), lambda reason: None)
+        session = make_session(CallInfo("c1", "alice", "desk"), Agent(provider=options or {}), line, services)
+        return session._call.tariff
+
+    assert tariff() == Tariff(PRICES, "voice-1", "gpt-transcribe")
+    own = {"audio": {"input": {"transcription": {"model": "ears-1"}}}}
+    assert tariff(options=own) == Tariff(PRICES, "voice-1", "ears-1")
+    assert tariff(options={"audio": "odd"}) == Tariff(PRICES, "voice-1", "gpt-transcribe")
+    assert tariff("local") is None, "the local server costs nothing"
+    assert tariff(prices=None) is None

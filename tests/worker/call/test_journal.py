@@ -7,7 +7,7 @@ import json
 from telephony.events import DigitReceived
 from tests.worker.call.rig import SPEECH, Rig
 from worker.records.edges import journal_of
-from worker.records.silences import Why
+from worker.records.silence_reasons import Why
 from worker.records.story import Story, story_of
 
 

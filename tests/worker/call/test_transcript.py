@@ -13,6 +13,7 @@ from worker.call.transcript import VOICE_LAG_MS, Transcript
 from worker.realtime import base
 from worker.realtime.history import History
 from worker.records.metrics import Metrics
+from worker.records.prices import SHIPPED, Tariff, load_prices
 from worker.records.recorder import Recorder
 from worker.records.telemetry import CallInfo, Telemetry
 
@@ -27,7 +28,8 @@ class Desk:
         self.history = History()
         self.playout = Playout(Bridge(8000), self.recorder)
         self.metrics = Metrics()
-        call = Telemetry(CallInfo("c1", "", ""), self.recorder, self.metrics, lambda: self.now)
+        self.tariff = Tariff(load_prices(SHIPPED), "gpt-realtime-2.1", "gpt-transcribe")
+        call = Telemetry(CallInfo("c1", "", ""), self.recorder, self.metrics, lambda: self.now, tariff=self.tariff)
         self.minutes = Transcript(call, self.history, self.playout)
 
     def note(self, *events: base.RealtimeEvent) -> None:
@@ -155,3 +157,38 @@ def test_events_of_no_interest_are_ignored(desk: Desk) -> None:
     uninteresting: list[Any] = [base.ResponseStarted("r", {}), base.ResponseDone("r", "completed"), object()]
     desk.note(*uninteresting)
     assert desk.turns() == [] and desk.said() == []
+
+
+def test_what_it_cost_is_in_the_record_and_in_the_metrics(desk: Desk) -> None:
+    """A million of each: text 4 and 24 dollars, audio 32 and 64; half of the audio that came in was cached (0.40)."""
+    million = 1_000_000
+    took = {"input_tokens": 2 * million, "input_audio_tokens": million, "output_tokens": 2 * million}
+    took |= {"output_audio_tokens": million, "cached_tokens": million // 2, "cached_audio_tokens": million // 2}
+    desk.note(base.Usage("r1", **took), base.CallerTranscript("i1", "hello", base.Usage("", 0, 0, seconds=60.0)))
+    record = desk.recorder.ended(200_000.0, "completed")
+    voice = 4 + 24 + 32 / 2 + 0.4 / 2 + 64
+    assert record.cost is not None and record.cost.amount == pytest.approx(voice + 0.0045)
+    assert record.cost.models == {"gpt-realtime-2.1": pytest.approx(voice), "gpt-transcribe": pytest.approx(0.0045)}
+    assert (record.cost.currency, record.cost.prices) == ("USD", desk.tariff.prices.date) and record.cost.unpriced == []
+    assert record.usage is not None and record.usage.responses == 1 and record.usage.cached_audio_tokens == million // 2
+    assert record.transcription is not None and record.transcription.seconds == 60
+    text = desk.metrics.exposition().decode()
+    assert f'offhook_cost_total{{currency="USD",model="gpt-realtime-2.1"}} {voice}' in text
+    assert 'offhook_realtime_tokens_total{kind="cached_audio"} 500000.0' in text
+    assert "offhook_transcription_seconds_total 60.0" in text
+
+
+def test_a_model_without_a_price_has_no_cost_and_one_line_in_the_log(desk: Desk) -> None:
+    object.__setattr__(desk.tariff, "model", "somebody-elses")
+    with capture_logs() as logs:
+        desk.note(base.Usage("r1", 10, 10), base.Usage("r2", 10, 10))
+    assert [(line["event"], line["model"]) for line in logs] == [("no_price", "somebody-elses")]
+    assert desk.recorder.ended(200_000.0, "completed").cost is None
+    assert "offhook_cost_total{" not in desk.metrics.exposition().decode()
+
+
+def test_what_has_a_price_is_told_beside_what_has_none(desk: Desk) -> None:
+    object.__setattr__(desk.tariff, "model", "somebody-elses")
+    desk.note(base.Usage("r1", 10, 10), base.CallerTranscript("i1", "hello", base.Usage("", 0, 0, seconds=120.0)))
+    cost = desk.recorder.ended(200_000.0, "completed").cost
+    assert cost is not None and cost.amount == pytest.approx(0.009) and cost.unpriced == ["somebody-elses"]

@@ -184,7 +184,7 @@ async def test_busy_is_tried_again_with_growing_pauses_then_given_up(desk: Desk)
 
 
 async def test_who_does_not_answer_is_not_rung_for_ever(desk: Desk) -> None:
-    desk.call_backs._agent_for = lambda dialled: Agent(later=AGENT.later.model_copy(update={"ring_seconds": 0.05}))
+    desk.call_backs._agent_for = lambda orphan: Agent(later=AGENT.later.model_copy(update={"ring_seconds": 0.05}))
     desk.wanted()
     await desk.ringing()
     await desk.done("unanswered")

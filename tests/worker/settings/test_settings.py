@@ -325,3 +325,15 @@ def test_hooks_go_to_the_tool_worker(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_call_back_needs_the_caller_in_its_uri(monkeypatch: pytest.MonkeyPatch) -> None:
     [line] = lines(monkeypatch, OFFHOOK_CALL_BACK_URI="sip:agent@trunk")
     assert "it takes a sip: URI with {caller} in its user part" in line
+
+
+def test_a_table_of_prices_of_the_operators_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert load_settings().price_table().currency == "USD"
+    path = tmp_path / "prices.toml"
+    path.write_text('date = 2026-11-02\ncurrency = "EUR"\n')
+    monkeypatch.setenv("OFFHOOK_PRICES", str(path))
+    assert load_settings().price_table().date == "2026-11-02"
+    path.write_text("currency = 3")
+    assert lines(monkeypatch) == [f"OFFHOOK_PRICES={path}: date: Field required"]
+    (missing,) = lines(monkeypatch, OFFHOOK_PRICES=str(tmp_path / "none.toml"))
+    assert missing.startswith(f"OFFHOOK_PRICES={tmp_path / 'none.toml'} is not allowed: it takes the path of a table")

@@ -17,14 +17,16 @@ if TYPE_CHECKING:
     from redis import Redis
 
 
-def key_of(spec: ToolSpec, arguments: Mapping[str, Any], caller: str, dialled: str) -> str:
+def key_of(
+    spec: ToolSpec, arguments: Mapping[str, Any], caller: str, dialled: str, facts: Mapping[str, Any] | None = None
+) -> str:
     """Return where an answer is kept. arguments: the model's, read; they have to fit the tool.
 
     A tool that knows who calls may answer each caller otherwise: its answers are kept for each apart. The tool's
     version is in the key, so that a new version starts with nothing.
     """
-    who = [caller, dialled] if spec.signature.context else []
-    text = json.dumps([spec.version, spec.signature.canonical(arguments), *who])
+    who: list[Any] = [caller, dialled, *([dict(facts)] if facts else [])] if spec.signature.context else []
+    text = json.dumps([spec.version, spec.signature.canonical(arguments), *who], sort_keys=True)
     return names.cache_key(spec.name, hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32])
 
 

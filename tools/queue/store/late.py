@@ -8,6 +8,7 @@ What follows may be done by both: it is made so that the second time changes not
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,8 @@ TTL_S = 7 * 24 * 3600
 class Orphan:
     """A tool call that goes on after its call. channel: where its end is told; None: nowhere. Times are Unix times.
 
-    arguments: what the model sent, as JSON text, where the end is to be told in another call; else "".
+    arguments: what the model sent, as JSON text, where the end is to be told in another call; else "". facts: the
+    same of what the INVITE said, since it chose the agent.
     """
 
     call_id: str
@@ -37,6 +39,14 @@ class Orphan:
     hung_up_at: float
     channel: str | None = None
     arguments: str = field(default="", repr=False)
+    facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What is kept of it. Without facts it is what workers of before they were known can read."""
+        found = asdict(self)
+        if not self.facts:
+            del found["facts"]
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +63,7 @@ class LateResult:
 def hung_up(redis: Redis, orphan: Orphan) -> Outcome | None:
     """Write down that the call is over; return how its tool ended if it has."""
     with redis.pipeline() as pipe:
-        pipe.set(names.orphan_key(orphan.job_id), json.dumps(asdict(orphan)), ex=TTL_S, nx=True)
+        pipe.set(names.orphan_key(orphan.job_id), json.dumps(orphan.as_dict()), ex=TTL_S, nx=True)
         pipe.get(names.ended_key(orphan.job_id))
         _, found = pipe.execute()
     return _outcome(found) if found else None
@@ -71,7 +81,7 @@ def ended(redis: Redis, job_id: str, outcome: Outcome) -> tuple[Orphan | None, O
 
 def keep(redis: Redis, orphan: Orphan, outcome: Outcome, now: float) -> None:
     """Keep a late result with its call; the first one stays."""
-    entry = {"orphan": asdict(orphan), "status": outcome.status, "output": outcome.output, "ended_at": now}
+    entry = {"orphan": orphan.as_dict(), "status": outcome.status, "output": outcome.output, "ended_at": now}
     with redis.pipeline() as pipe:
         pipe.hsetnx(names.late_key(orphan.call_id), orphan.tool_call_id, json.dumps(entry))
         pipe.expire(names.late_key(orphan.call_id), TTL_S)

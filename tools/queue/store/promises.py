@@ -8,7 +8,7 @@ its place. So a promise outlives whoever made it, and is not acted on before the
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tools.queue import names
@@ -23,7 +23,7 @@ AT_ONCE = 20
 def make(redis: Redis, orphan: Orphan, until: float) -> None:
     """Write a promise down; a later one for the same tool call takes its place. `until`: a Unix time in s."""
     with redis.pipeline() as pipe:
-        pipe.set(names.promise_key(orphan.job_id), json.dumps(asdict(orphan)), ex=TTL_S)
+        pipe.set(names.promise_key(orphan.job_id), json.dumps(orphan.as_dict()), ex=TTL_S)
         pipe.zadd(names.PROMISES, {orphan.job_id: until})
         pipe.expire(names.PROMISES, names.SHARED_TTL_S)
         pipe.execute()

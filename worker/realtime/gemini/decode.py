@@ -246,6 +246,7 @@ class Listener:
             cached_tokens=_count(message, "cachedContentTokenCount"),
             input_audio_tokens=_audio(message, "promptTokensDetails"),
             output_audio_tokens=_audio(message, made),
+            cached_audio_tokens=_audio(message, "cacheTokensDetails"),
         )
         return [usage]
 

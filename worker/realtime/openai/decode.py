@@ -114,6 +114,22 @@ def used(response: Json) -> Usage | None:
         cached_tokens=number(taken, "cached_tokens"),
         input_audio_tokens=number(taken, "audio_tokens"),
         output_audio_tokens=number(made, "audio_tokens"),
+        cached_audio_tokens=number(part(taken, "cached_tokens_details"), "audio_tokens"),
+    )
+
+
+def transcription_used(message: Json) -> Usage | None:
+    """Return what writing down the caller's words took: tokens or seconds; None where the service does not say."""
+    usage = message.get("usage")
+    if not isinstance(usage, dict):
+        return None
+    seconds = usage.get("seconds")
+    return Usage(
+        "",
+        input_tokens=number(usage, "input_tokens"),
+        output_tokens=number(usage, "output_tokens"),
+        input_audio_tokens=number(part(usage, "input_token_details"), "audio_tokens"),
+        seconds=max(0.0, float(seconds)) if isinstance(seconds, int | float) else 0.0,
     )
 
 
@@ -141,7 +157,9 @@ def _agent_transcript(message: Json) -> RealtimeEvent:
 
 
 def _caller_transcript(message: Json) -> RealtimeEvent:
-    return CallerTranscript(word(message, "item_id"), word(message, "transcript").strip())
+    return CallerTranscript(
+        word(message, "item_id"), word(message, "transcript").strip(), took=transcription_used(message)
+    )
 
 
 def _caller_transcript_failed(message: Json) -> RealtimeEvent:

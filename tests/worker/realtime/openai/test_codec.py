@@ -136,7 +136,7 @@ CASES: list[tuple[Any, list[object]]] = [
             transcript=" What is the status?\n",
             usage={"type": "duration", "seconds": 2},
         ),
-        [CallerTranscript("item_1", "What is the status?")],
+        [CallerTranscript("item_1", "What is the status?", base.Usage("", 0, 0, seconds=2.0))],
     ),
     (
         sdk.ConversationItemInputAudioTranscriptionFailedEvent.construct(
@@ -221,6 +221,38 @@ def test_what_a_response_took_comes_before_its_end():
     response = {"id": "r1", "status": "completed", "usage": USED}
     events = OpenAICodec().decode(json.dumps({"type": "response.done", "response": response}))
     assert events == [base.Usage("r1", 100, 40, 10, 60, 35), base.ResponseDone("r1", "completed")]
+
+
+def test_of_what_was_cached_some_was_audio():
+    taken = {**USED["input_token_details"], "cached_tokens_details": {"text_tokens": 4, "audio_tokens": 6}}
+    response = {"id": "r1", "status": "completed", "usage": {**USED, "input_token_details": taken}}
+    events = OpenAICodec().decode(json.dumps({"type": "response.done", "response": response}))
+    assert events[0] == base.Usage("r1", 100, 40, 10, 60, 35, cached_audio_tokens=6)
+
+
+@pytest.mark.parametrize(
+    ("usage", "took"),
+    [
+        ({"type": "duration", "seconds": 1.4}, base.Usage("", 0, 0, seconds=1.4)),
+        (
+            {
+                "type": "tokens",
+                "input_tokens": 14,
+                "output_tokens": 5,
+                "input_token_details": {"audio_tokens": 10, "text_tokens": 4},
+            },
+            base.Usage("", 14, 5, input_audio_tokens=10),
+        ),
+        ({"type": "duration", "seconds": "much"}, base.Usage("", 0, 0)),
+        ({"type": "duration", "seconds": -3}, base.Usage("", 0, 0)),
+        (None, None),
+        ("free", None),
+    ],
+)
+def test_what_writing_down_the_callers_words_took(usage, took):
+    kind = "conversation.item.input_audio_transcription.completed"
+    said = {"type": kind, "item_id": "i1", "transcript": "hello", "usage": usage}
+    assert OpenAICodec().decode(json.dumps(said)) == [CallerTranscript("i1", "hello", took)]
 
 
 def test_every_event_class_of_ours_comes_out_of_some_case():
