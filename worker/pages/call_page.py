@@ -89,7 +89,7 @@ def _summary(story: Story) -> Markup:
         return el("p", "There is no record of this call that can be read.")
     pairs = [
         ("Outcome", _outcome(record)),
-        ("Caller", record.caller),
+        ("Caller", " ".join(filter(None, (record.display_name, record.caller)))),
         ("Dialled", record.dialled),
         ("Began", record.started_at or ""),
         ("Lasted", f"{story.end_ms / 1000:.1f} s"),
@@ -97,8 +97,10 @@ def _summary(story: Story) -> Markup:
         ("Agent", record.agent + (f", route {record.route}" if record.route else "")),
         ("Model", " ".join(filter(None, (record.provider, record.model)))),
         ("SIP Call-ID", record.sip_call_id),
+        ("Diverted from", ", ".join(record.diverted_from)),
         ("Calls back", record.calls_back or ""),
         ("Tokens", _usage(record)),
+        ("Cost", "" if record.cost is None else f"{record.cost.amount:.4f} {record.cost.currency}"),
         ("Went wrong", "; ".join(record.errors)),
     ]
     return el("dl", [(el("dt", name), el("dd", value)) for name, value in pairs if value])

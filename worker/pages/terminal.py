@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 from rich.console import Console
 from rich.markup import escape
@@ -24,8 +25,10 @@ def print_story(story: Story, console: Console) -> None:
     table = Table(box=None, pad_edge=False, show_header=True, header_style="dim")
     for name, options in (("at", {"justify": "right"}), ("UTC", {}), ("", {}), ("", {})):
         table.add_column(name, **options)  # type: ignore[arg-type]
-    for ms, at, lane, text in sorted(_rows(story), key=lambda row: row[0]):
+    zero = _zero(story)
+    for ms, lane, text in sorted(_rows(story), key=lambda row: row[0]):
         style = STYLES.get(lane, "dim")
+        at = "" if zero is None else f"{zero + timedelta(milliseconds=ms):%H:%M:%S.%f}"[:12]
         table.add_row(f"{ms / 1000:.2f} s", at, f"[{style}]{lane}[/]", escape(_printable(text)))
     console.print(table)
     _line(story, console)
@@ -46,6 +49,7 @@ def _summary(story: Story, console: Console) -> None:
         "agent": record.agent + (f", route {record.route}" if record.route else ""),
         "model": " ".join(filter(None, (record.provider, record.model))),
         "SIP Call-ID": record.sip_call_id,
+        "cost": "" if record.cost is None else f"{record.cost.amount:.4f} {record.cost.currency}",
         "tokens": f"{record.usage.input_tokens} in, {record.usage.output_tokens} out" if record.usage else "",
     }
     for name, value in told.items():
@@ -53,19 +57,27 @@ def _summary(story: Story, console: Console) -> None:
             console.print(f"  {name:<12} {_printable(value)}", markup=False, highlight=False)
 
 
-def _rows(story: Story) -> Iterator[tuple[int, str, str, str]]:
-    """Everything worth a row: ms, wall clock, lane, words."""
+def _zero(story: Story) -> datetime | None:
+    """The wall clock at ms 0, where it is known."""
+    try:
+        return datetime.fromisoformat(story.journal.zero_at) if story.journal is not None else None
+    except ValueError:
+        return None
+
+
+def _rows(story: Story) -> Iterator[tuple[int, str, str]]:
+    """Everything worth a row: ms, lane, words."""
     record, edges = story.record, story.journal.edges if story.journal is not None else []
     for turn in record.turns if record is not None else ():
-        yield turn.start_ms, "", turn.who, turn.text or "…"
+        yield turn.start_ms, turn.who, turn.text or "…"
     for call in record.tool_calls if record is not None else ():
         took = f"waited {call.wait_ms} ms, ran {call.run_ms} ms" if call.run_ms is not None else "no run time"
-        yield call.start_ms, "", "tool", f"{call.tool} ({call.mode}): {call.status}, {took}, {call.fillers} fillers"
+        yield call.start_ms, "tool", f"{call.tool} ({call.mode}): {call.status}, {took}, {call.fillers} fillers"
     for one in story.silences:
-        yield one.start_ms, "", "silence", f"{(one.end_ms - one.start_ms) / 1000:.1f} s: {one.words}"
+        yield one.start_ms, "silence", f"{(one.end_ms - one.start_ms) / 1000:.1f} s: {one.words}"
     for edge in edges:
         if (words := _words(edge)) is not None:
-            yield edge.ms, edge.at[11:23], *words
+            yield edge.ms, *words
 
 
 def _words(edge: Edge) -> tuple[str, str] | None:

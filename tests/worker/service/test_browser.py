@@ -113,7 +113,8 @@ async def test_a_live_call_moves_and_becomes_a_past_one(sites: Sites, rig: Rig, 
     await site.book.finished(rig.session, rig.record())
     site.keep("c0ffee")
     board.all.clear()
-    await page.until("!document.querySelector('main').dataset.events && document.querySelector('h1') !== null")
+    await page.until("document.querySelector('main') && !document.querySelector('main').dataset.events")
+    await page.until("document.body.innerText.includes('completed')")
 
 
 async def test_the_token_is_asked_for_once(sites: Sites, page: Page) -> None:
