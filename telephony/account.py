@@ -95,4 +95,6 @@ def _media(media: pj.AccountMediaConfig, settings: SipSettings) -> None:
     if settings.proxy is None:
         media.transportConfig.publicAddress = settings.public_address or ""
     media.srtpUse = getattr(pj, SRTP[settings.srtp])
-    media.srtpSecureSignaling = 0  # keys may travel over UDP and TCP: there is no TLS transport here
+    # That keys travel over TLS alone is seen to at the door and where we dial: where SRTP is only possible, the library
+    # would refuse calls without it, too.
+    media.srtpSecureSignaling = 0

@@ -37,9 +37,9 @@ from telephony.settings import SipSettings
 from telephony.sip import own_headers
 from telephony.sip.facts import facts_of
 from telephony.sip.identity import caller_of, dialled_of
-from telephony.sip.message import body, cut, header, offered_codec
+from telephony.sip.message import body, cut, header, keys_in_clear, offered_codec
 from telephony.sip.requests import Answer
-from telephony.sip.uri import LONGEST
+from telephony.sip.uri import LONGEST, over_tls
 from telephony.trace import Trace
 
 log = structlog.get_logger(__name__)
@@ -50,7 +50,13 @@ SLOW_REFUSAL_S = 0.25
 """A refusal's delay on the wheel. It opens two sockets for each INVITE before asking us, gives a closed one's place
 free after 0.5 s, and aborts when all 64 are taken: a scanner's 30 INVITEs a second would end the process. With its
 four lines held this long the rest get the library's own 486, which opens none."""
-REASONS = {400: "Bad Request", 403: "Forbidden", 503: "Service Unavailable", 513: "Message Too Large"}
+REASONS = {
+    400: "Bad Request",
+    403: "Forbidden",
+    488: "Not Acceptable Here",
+    503: "Service Unavailable",
+    513: "Message Too Large",
+}
 """Reason phrases of our own refusals."""
 RECONNECT_S = 1.0
 """From the loss of a TCP connection to a new REGISTER over a new one."""
@@ -171,6 +177,8 @@ class Core:
     def invite(self, uri: str, headers: Mapping[str, str] | None) -> str:
         """Call `uri`; returns the call's id. Raises SipRequestError or pj.Error."""
         headers = own_headers.checked(headers or {})
+        if self.settings.srtp != "off" and self.settings.srtp_keys == "tls" and not over_tls(uri):
+            raise SipRequestError(f"{uri}: the keys of SRTP would be there for all to read: call with ;transport=tls")
         if self._full():
             raise SipRequestError(f"all {self.limit} calls are in use")
         call = self._new_call(None)
@@ -249,6 +257,8 @@ class Core:
             return _Refusal("stranger", 403)
         if status := cut(message):
             return _Refusal("malformed", status)  # taken as it is it would be a call with an offer of ours, and mute
+        if self.settings.srtp != "off" and self.settings.srtp_keys == "tls" and keys_in_clear(message):
+            return _Refusal("insecure", 488)
         if not self._accepting() or self._leaving is not None:
             return _Refusal("draining", retry_after_s=self.settings.retry_after_s)
         if self._full():

@@ -10,7 +10,7 @@ from telephony.dtmf import DigitVia
 from telephony.sip.facts import InviteFacts
 
 EndedBy = Literal["caller", "agent", "network", "error"]
-RefusedFor = Literal["full", "overload", "draining", "stranger", "malformed", "library"]
+RefusedFor = Literal["full", "overload", "draining", "stranger", "malformed", "insecure", "library"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,8 @@ class CallRefused:
     """An INVITE was turned away at the door and never became a call."""
 
     status: int
-    """503 with Retry-After full, overloaded or draining; 403 a stranger; 400 and 513 not all of it came; 486, 488, 400
-    and others the library's."""
+    """503 with Retry-After full, overloaded or draining; 403 a stranger; 400 and 513 not all of it came; 488 insecure:
+    SRTP's keys for all to read; 486, 488, 400 and others the library's."""
     reason: str
     source: str
     """"ip:port", or "" where the library doesn't say."""

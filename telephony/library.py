@@ -14,6 +14,7 @@ from telephony.binding import explain, guarded, pj
 from telephony.errors import SipStartError
 from telephony.port import PTIME_MS, RATE_HZ
 from telephony.settings import SipSettings
+from telephony.tls import check_files, trusted_file
 
 log = structlog.get_logger(__name__)
 
@@ -21,6 +22,12 @@ CODECS = {"PCMU/8000": 240, "PCMA/8000": 230, "G722/16000": 100}
 """What we speak and how gladly (0 is never; 254 and 255 mean something else). The order is for our own offers: in an
 answer the caller's order counts. Letting ours count there (PJMEDIA_SDP_NEG_PREFER_REMOTE_CODEC_ORDER 0) was tried,
 and one malformed payload type in an offer then ends the process."""
+
+KINDS = {"udp": "PJSIP_TRANSPORT_UDP", "tcp": "PJSIP_TRANSPORT_TCP", "tls": "PJSIP_TRANSPORT_TLS"}
+PLAIN_FIRST = ("udp", "tcp", "tls").index
+"""The order in which they are opened: the port is that of the first."""
+HANDSHAKE_MS = 5000
+"""A peer that connects and says nothing is let go."""
 
 SRTP = {"off": "PJMEDIA_SRTP_DISABLED", "optional": "PJMEDIA_SRTP_OPTIONAL", "required": "PJMEDIA_SRTP_MANDATORY"}
 
@@ -116,8 +123,18 @@ class LibraryEndpoint(pj.Endpoint):  # type: ignore[misc]
     @guarded
     def onTransportState(self, prm: pj.OnTransportStateParam) -> None:
         """A connection came or went."""
-        if prm.state == pj.PJSIP_TP_STATE_DISCONNECTED and prm.type == "TCP":
+        if prm.state != pj.PJSIP_TP_STATE_DISCONNECTED:
+            return
+        if prm.type.startswith("TLS") and (wrong := _untrusted(prm)):
+            log.warning("tls_not_verified", reason=wrong)
+        if prm.type.startswith(("TCP", "TLS")):
             self.on_connection_lost()
+
+
+def _untrusted(prm: pj.OnTransportStateParam) -> str:
+    """What was wrong with the certificate of a peer whose connection has ended; "" where nothing was."""
+    told = prm.tlsInfo
+    return "; ".join(told.verifyMsgs) if told.verifyStatus else ""
 
 
 class Library:
@@ -132,6 +149,11 @@ class Library:
 
     def start(self) -> EndpointInfo:
         """Bring it up, listening. Raises SipStartError."""
+        if "tls" in self.settings.transports:
+            if "OpenSSL 1.0" in binding.tls_library():  # as in the wheel: its handshakes end in a timeout
+                mend = "take tls out of the SIP transports, or build pjsua2 with docker/build-pjsua2"
+                raise SipStartError(f"this build of pjsua2 ({binding.tls_library()}) has no TLS to be used: {mend}")
+            check_files(self.settings.tls)
         try:
             self.endpoint.libCreate()
             self._created = True
@@ -207,10 +229,13 @@ class Library:
             opened: list[int] = []
             port = self.settings.port
             try:
-                for transport in self.settings.transports:
-                    opened.append(self._open(transport, port))
+                addresses = []
+                for transport in sorted(self.settings.transports, key=PLAIN_FIRST):
+                    wanted = self.settings.tls.port if transport == "tls" else port
+                    opened.append(self._open(transport, wanted))
                     port = port or self._port_of(opened[0])
-                return port, tuple(self._address(transport, port) for transport in self.settings.transports)
+                    addresses.append(self._address(transport, self._port_of(opened[-1])))
+                return port, tuple(addresses)
             except pj.Error as error:
                 for number in opened:
                     self.endpoint.transportClose(number)
@@ -222,8 +247,17 @@ class Library:
         config.port = port
         config.boundAddress = self.settings.host
         config.publicAddress = self.settings.public_address or ""
-        kind = pj.PJSIP_TRANSPORT_UDP if transport == "udp" else pj.PJSIP_TRANSPORT_TCP
-        return int(self.endpoint.transportCreate(kind, config))
+        if transport == "tls":
+            self._secure(config.tlsConfig)
+        return int(self.endpoint.transportCreate(getattr(pj, KINDS[transport]), config))
+
+    def _secure(self, config: pj.TlsConfig) -> None:
+        tls = self.settings.tls
+        config.certFile, config.privKeyFile = tls.certificate or "", tls.key or tls.certificate or ""
+        config.CaListFile = trusted_file(tls)
+        config.verifyServer, config.verifyClient, config.requireClientCert = tls.verify, tls.clients, tls.clients
+        config.proto = pj.PJ_SSL_SOCK_PROTO_TLS1_2 | getattr(pj, "PJ_SSL_SOCK_PROTO_TLS1_3", 0)
+        config.msecTimeout = HANDSHAKE_MS
 
     def _port_of(self, number: int) -> int:
         return int(self.endpoint.transportGetInfo(number).localAddress.rpartition(":")[2])

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from telephony.sip.facts import may_be_read
+from telephony.tls import TlsSettings
 
-Transport = Literal["udp", "tcp"]
+Transport = Literal["udp", "tcp", "tls"]
 Srtp = Literal["off", "optional", "required"]
+SrtpKeys = Literal["tls", "plain"]
 RtpSource = Literal["learn", "sdp", "follow"]
 
 
@@ -23,6 +25,8 @@ class SipSettings:
     """SIP port for every transport; 0 takes a free one."""
     transports: tuple[Transport, ...] = ("udp", "tcp")
     """SIP transports to listen on."""
+    tls: TlsSettings = TlsSettings()
+    """What goes for "tls" among them."""
     public_address: str | None = None
     """IPv4 address to tell others in Contact and SDP, when a NAT hides `host`."""
     registrar: str | None = None
@@ -44,7 +48,10 @@ class SipSettings:
     headers: tuple[str, ...] = ()
     """Names, or patterns such as "X-Shop-*", of further headers of an INVITE that are handed on (`InviteFacts`)."""
     srtp: Srtp = "off"
-    """Media encryption with SDES keys in the SDP."""
+    """Media encryption with SDES keys in the SDP (RFC 4568)."""
+    srtp_keys: SrtpKeys = "tls"
+    """How these keys may travel: "tls": over TLS alone, and an offer of SRTP that came otherwise is refused (RFC 4568
+    section 8.3: whoever reads the SDP hears the call); "plain": in any way, such as inside a VPN."""
     rtp_ports: tuple[int, int] = (10000, 10999)
     """First and last UDP port for RTP and RTCP, two to a call, taken in turn so that a closed call's ports rest
     as long as possible; (0, 0) takes free ones."""
@@ -79,8 +86,11 @@ class SipSettings:
     def __post_init__(self) -> None:
         """Refuse what can't work, with the field's name."""
         _check(0 <= self.port <= 65535, "port", self.port, "0 to 65535")
-        _check(bool(self.transports), "transports", self.transports, "udp, tcp or both")
-        _check(set(self.transports) <= {"udp", "tcp"}, "transports", self.transports, "udp, tcp or both")
+        _check(bool(self.transports), "transports", self.transports, "udp, tcp, tls or several")
+        _check(set(self.transports) <= {"udp", "tcp", "tls"}, "transports", self.transports, "udp, tcp, tls or several")
+        plain = self.srtp != "off" and self.srtp_keys == "tls" and "tls" not in self.transports
+        _check(not plain, "srtp", self.srtp, "off without TLS: its keys would go over the network for all to read")
+        _check(0 <= self.tls.port <= 65535, "tls.port", self.tls.port, "0 to 65535")
         _check(self.srtp in ("off", "optional", "required"), "srtp", self.srtp, "off, optional or required")
         _check(self.rtp_source in ("learn", "sdp", "follow"), "rtp_source", self.rtp_source, "learn, sdp or follow")
         for name in self.headers:

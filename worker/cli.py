@@ -35,11 +35,12 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     epilog="Settings are environment variables: see the README, and `offhook check` for how they stand.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 tools_app = typer.Typer(help="The agent's tools: list them, describe one, run one.", no_args_is_help=False)
 app.add_typer(tools_app, name="tools")
+agent_app = typer.Typer(help="The agent file.", no_args_is_help=True)
+app.add_typer(agent_app, name="agent")
 
 
 def main() -> None:
@@ -99,13 +100,25 @@ def demo(
     raise typer.Exit(run_demo(out, as_json, protocol))
 
 
+AgentOption = Annotated[Path | None, typer.Option(help="The agent file, in place of OFFHOOK_AGENT.", dir_okay=False)]
+
+
 @app.command()
-def serve() -> None:
+def serve(
+    agent: AgentOption = None,
+    port: Annotated[
+        int | None, typer.Option(help="The SIP port, in place of OFFHOOK_SIP_PORT; 0: any free one.")
+    ] = None,
+    reload: Annotated[
+        bool,
+        typer.Option("--reload", help="Read agent file and tools again when they change; for whoever writes them."),
+    ] = False,
+) -> None:
     """Answer phone calls, until SIGTERM or Ctrl-C: then no new ones, and those in progress may end."""
-    settings = _start("worker")
+    settings = _start("worker", agent=agent, sip_port=port)
     from worker.service.run import serve as run
 
-    run(settings)
+    run(settings, reload=reload)
 
 
 @app.command()
@@ -271,6 +284,19 @@ def dashboard(
         raise HostError(f"--port {port}: can't listen there ({error.strerror or error}); choose another") from None
 
 
+def _tool_names(begun: str) -> list[str]:
+    """The tools of the agent file that begin so; none where they can't be read: a shell that completes has no place
+    for that.
+    """
+    try:
+        return [spec.name for spec in _load_tools() if spec.name.startswith(begun)]
+    except Exception:
+        return []
+
+
+ToolName = Annotated[str, typer.Argument(help="The tool.", autocompletion=_tool_names)]
+
+
 @tools_app.callback(invoke_without_command=True)
 def tools_default(context: typer.Context) -> None:
     """List the tools when no command is given."""
@@ -291,7 +317,7 @@ def tools_list() -> None:
 
 
 @tools_app.command("describe")
-def tools_describe(name: Annotated[str, typer.Argument(help="The tool.")]) -> None:
+def tools_describe(name: ToolName) -> None:
     """Print what the model is told of a tool, as JSON."""
     catalog = _catalog(_load_tools())
     spec = catalog.spec(name)
@@ -306,7 +332,7 @@ def tools_describe(name: Annotated[str, typer.Argument(help="The tool.")]) -> No
 
 @tools_app.command("run")
 def tools_run(
-    name: Annotated[str, typer.Argument(help="The tool.")],
+    name: ToolName,
     arguments: Annotated[str, typer.Argument(metavar="JSON", help='Its arguments, such as {"order": "427"}.')] = "{}",
 ) -> None:
     """Run a tool as a call would, and print its outcome. Exit code 0 only if it is ok.
@@ -343,12 +369,20 @@ def tools_late(
         print(json.dumps({**fields.pop("orphan"), **fields}, ensure_ascii=False))
 
 
-def _start(process: str) -> Settings:
-    """Read the settings and send the logs where they say."""
+@agent_app.command("schema")
+def agent_schema() -> None:
+    """Print the JSON schema of the agent file, for editors: what is allowed, and what each key is for."""
+    from worker.agent.schema import schema_text
+
+    print(schema_text(), end="")
+
+
+def _start(process: str, **options: object) -> Settings:
+    """Read the settings and send the logs where they say. options: of the command line, None where it has none."""
     from worker.log import setup_logging
     from worker.settings.settings import load_settings, unknown_variables
 
-    settings = load_settings()
+    settings = load_settings(**options)
     setup_logging(settings.log_level, settings.log_format, secrets=settings.secret_values(), process=process)
     for line in unknown_variables():
         print(f"offhook: warning: {line}", file=sys.stderr)

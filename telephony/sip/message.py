@@ -95,6 +95,12 @@ def cut(message: str) -> int:
     return refusal if len(content) < int(length[:10]) else 0
 
 
+def keys_in_clear(message: str) -> bool:
+    """Whether an INVITE offers keys of SRTP (RFC 4568) and came over something else than TLS, by its topmost Via."""
+    over_tls = re.match(r"SIP\s*/\s*2\.0\s*/\s*TLS\b", header(message, "Via"), re.I) is not None
+    return not over_tls and re.search(r"^a=crypto:", body(message), re.M | re.I) is not None
+
+
 def offered_codec(sdp: str) -> str:
     """The codec that an answer of ours to this offer begins with: the first in its order that we speak; "" for none.
 

@@ -130,6 +130,12 @@ def host_of(text: str) -> str:
     return uri.host if uri else ""
 
 
+def over_tls(text: str) -> bool:
+    """Whether a request to this URI goes over TLS: sips, or transport=tls (RFC 3261 section 26.2.2, RFC 3263)."""
+    uri = parse(text)
+    return uri is not None and (uri.scheme == "sips" or uri.parameters.get("transport", "").lower() == "tls")
+
+
 def registrar_uri(registrar: str) -> str:
     """A registrar as the library wants it: "sip:" in front of a bare host."""
     return registrar if registrar.lower().startswith(("sip:", "sips:")) else f"sip:{registrar}"

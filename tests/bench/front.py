@@ -195,7 +195,8 @@ class Sipp:
         )
         reasons = {"".join(one) for one in found}
         text = f"{len(answered)} of {self.total} calls answered, {self.total - len(answered)} new calls lost"
-        text += f"; the latest answer after {max(answered):.0f} ms, {sum(ms > 1000 for ms in answered)} after more than a second"
+        late = sum(ms > 1000 for ms in answered)
+        text += f"; the latest answer after {max(answered):.0f} ms, {late} after more than a second"
         return f"{text}; {good} ended as they should, {len(answered) - (self.total - bad)} cut {sorted(reasons) or ''}"
 
     def answered_ms(self) -> list[float]:

@@ -13,8 +13,8 @@ import pytest
 sys.path.append(str(Path(__file__).parent))  # for `parts`, which is no installed package
 
 from parts.caller import Call, Phone
-from parts.front import Front
-from parts.program import run, until
+from parts.front import INNER, PASSWORD, Front
+from parts.program import OFFHOOK, Program, environment, run, until
 from parts.provider import Provider, Session
 from parts.services import OwnDesk, RedisServer, ToolWorker, Worker
 from parts.wire import Rtp, Sipp
@@ -339,3 +339,31 @@ def pair(front: Front, start_behind: Callable[..., Worker]) -> tuple[Worker, Wor
     one.ready(), other.ready()
     front.in_rotation(2)
     return one, other
+
+
+@pytest.fixture
+def dial_out(redis: RedisServer, provider: Provider, scripted_agent: Path) -> Iterator[Callable[..., Program]]:
+    """`offhook dial`, through a front."""
+    programs: list[Program] = []
+
+    def dial(front: Front, number: str) -> Program:
+        settings = {
+            "REDIS_URL": redis.url,
+            "OFFHOOK_AGENT": scripted_agent,
+            "OFFHOOK_REALTIME": "gateway",
+            "OFFHOOK_REALTIME_URL": provider.url,
+            "OFFHOOK_SIP_HOST": "127.0.2.1",
+            "OFFHOOK_SIP_PORT": 0,
+            "OFFHOOK_RTP_PORTS": "0-0",
+            "OFFHOOK_HTTP": "off",
+            "OFFHOOK_DRAIN_SECONDS": 0,
+            "OFFHOOK_SIP_PROXY": f"sip:{INNER}:{front.inner_port};transport=tcp",
+            "OFFHOOK_SIP_PROXY_PASSWORD": PASSWORD,
+        }
+        uri = f"sip:{number}@{INNER}:{front.inner_port}"
+        programs.append(Program([*OFFHOOK, "dial", uri], environment(**settings)))
+        return programs[-1]
+
+    yield dial
+    for program in programs:
+        program.kill()

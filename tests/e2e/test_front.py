@@ -129,7 +129,7 @@ def test_a_caller_on_hold_hears_the_rest_through_the_relay(
 def test_srtp_outside_is_rtp_inside(
     front: Front, pair: tuple[Worker, Worker], provider: Provider, own_folder: Path
 ) -> None:
-    phone = Phone(own_folder, srtp="required").ready()
+    phone = Phone(own_folder, srtp="required", srtp_keys="plain").ready()
     try:
         heard_both_ways(phone.dial(front.uri), provider)
     finally:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,10 +12,12 @@ from typing import Any
 
 import pytest
 from parts.caller import Call, Phone
-from parts.front import Front, free_port, heard_both_ways, owner, takes
-from parts.program import until
+from parts.front import INNER, Front, free_port, heard_both_ways, owner, takes
+from parts.program import ROOT, Program, environment, until
 from parts.provider import Opening, Provider
 from parts.services import RedisServer, Worker
+
+from worker.embedded.services import redis_program
 
 
 def test_a_worker_that_dies_is_out_its_caller_hears_bye_and_the_next_one_is_answered(
@@ -143,6 +147,58 @@ def test_without_a_media_relay_callers_hear_503_and_with_it_they_are_answered(
     assert not any(count for _, count in front.destinations().values())
     front.start_media()
     time.sleep(1.1)  # so long does the proxy leave alone a relay that said nothing
+    heard_both_ways(dial(front.uri), provider)
+
+
+@pytest.fixture
+def relay_state(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A Redis on a port of its own, its last argument."""
+    port = free_port(INNER, socket.SOCK_STREAM)
+    command = [str(redis_program()), "--bind", INNER, "--save", "", "--dir", str(tmp_path), "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        yield process
+        process.kill()
+
+
+def test_sound_is_back_after_the_relays_restart_and_calls_need_not_its_redis(
+    relay_state: subprocess.Popen[bytes],
+    redis: RedisServer,
+    provider: Provider,
+    scripted_agent: Path,
+    tmp_path: Path,
+    dial: Callable[[str], Call],
+) -> None:
+    front = Front(tmp_path, MEDIA_REDIS=f"{INNER}:{relay_state.args[-1]}/0")  # type: ignore[index]
+    settings = {"OFFHOOK_AGENT": scripted_agent, "OFFHOOK_REALTIME": "gateway", "OFFHOOK_REALTIME_URL": provider.url}
+    worker = front.worker(tmp_path / "calls", "127.0.2.9", REDIS_URL=redis.url, SHOP_FOLDER=tmp_path, **settings)
+    try:
+        worker.ready()
+        front.in_rotation(1)
+        call = dial(front.uri)
+        heard_both_ways(call, provider)
+        assert front.media is not None
+        front.media.kill()
+        front.start_media()
+        heard_both_ways(call, provider)
+        call.hang_up()
+        relay_state.kill()
+        until(lambda: not any(session.open for session in provider.sessions), "the first session is over")
+        heard_both_ways(dial(front.uri), provider)
+    finally:
+        worker.kill()
+        front.stop()
+
+
+def test_a_second_proxy_at_its_addresses_ends_and_the_first_goes_on(
+    front: Front, pair: tuple[Worker, Worker], provider: Provider, dial: Callable[[str], Call], tmp_path: Path
+) -> None:
+    command = [ROOT / "docker" / "proxy" / "start"]
+    second = Program(command, environment(**{**front.settings, "PROXY_RUN": tmp_path / "second"}))
+    try:
+        assert second.wait() != 0
+        assert "Address already in use" in second.text(), second.text()
+    finally:
+        second.kill()
     heard_both_ways(dial(front.uri), provider)
 
 

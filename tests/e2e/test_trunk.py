@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 from parts.caller import Phone
-from parts.front import INNER, OUTER, PASSWORD, Front, free_port
-from parts.program import OFFHOOK, Program, environment, until
+from parts.front import OUTER, Front, free_port
+from parts.program import Program, until
 from parts.provider import ANSWER_HZ, Provider
-from parts.services import RedisServer
 
 ACCOUNT = {"OFFHOOK_SIP_USERNAME": "line7", "OFFHOOK_SIP_PASSWORD": "sesame"}
 
@@ -30,34 +29,6 @@ def start_front(tmp_path: Path) -> Iterator[Callable[..., Front]]:
     yield start
     for front in fronts:
         front.stop()
-
-
-@pytest.fixture
-def dial_out(redis: RedisServer, provider: Provider, scripted_agent: Path) -> Iterator[Callable[..., Program]]:
-    """`offhook dial`, through a front."""
-    programs: list[Program] = []
-
-    def dial(front: Front, number: str) -> Program:
-        settings = {
-            "REDIS_URL": redis.url,
-            "OFFHOOK_AGENT": scripted_agent,
-            "OFFHOOK_REALTIME": "gateway",
-            "OFFHOOK_REALTIME_URL": provider.url,
-            "OFFHOOK_SIP_HOST": "127.0.2.1",
-            "OFFHOOK_SIP_PORT": 0,
-            "OFFHOOK_RTP_PORTS": "0-0",
-            "OFFHOOK_HTTP": "off",
-            "OFFHOOK_DRAIN_SECONDS": 0,
-            "OFFHOOK_SIP_PROXY": f"sip:{INNER}:{front.inner_port};transport=tcp",
-            "OFFHOOK_SIP_PROXY_PASSWORD": PASSWORD,
-        }
-        uri = f"sip:{number}@{INNER}:{front.inner_port}"
-        programs.append(Program([*OFFHOOK, "dial", uri], environment(**settings)))
-        return programs[-1]
-
-    yield dial
-    for program in programs:
-        program.kill()
 
 
 def test_the_proxy_registers_with_the_carrier(start_front: Callable[..., Front], sipp: Any) -> None:

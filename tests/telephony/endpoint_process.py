@@ -22,6 +22,7 @@ from telephony.errors import TelephonyError
 from telephony.events import CallEnded, IncomingCall
 from telephony.settings import SipSettings
 from telephony.sip.facts import InviteFacts
+from telephony.tls import TlsSettings
 
 RATE = 8000
 KEPT = 2 * RATE * 2
@@ -31,6 +32,8 @@ class Process:
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
         settings = {k: tuple(v) if isinstance(v, list) else v for k, v in options["settings"].items()}
+        if isinstance(tls := settings.get("tls"), dict):
+            settings["tls"] = TlsSettings(**tls)
         self.endpoint = Endpoint(SipSettings(**settings), self.on_event)
         self.lock = threading.Lock()
         self.bridges: dict[str, Bridge] = {}

@@ -42,7 +42,7 @@ def test_with_a_registrar() -> None:
 
 
 def test_media() -> None:
-    config = made(rtp_ports=(20000, 20099), public_address="203.0.113.5", srtp="required")
+    config = made(rtp_ports=(20000, 20099), public_address="203.0.113.5", srtp="required", srtp_keys="plain")
     media = config.mediaConfig
     rtp = media.transportConfig
     assert (rtp.port, rtp.portRange, rtp.boundAddress, rtp.publicAddress) == (20000, 98, "127.0.0.1", "203.0.113.5")

@@ -89,9 +89,13 @@ def test_audio_with_another_codec(start_endpoint: Any, codec: str) -> None:
     caller.until(lambda: caller.do("heard", call_id=out)["hz"] == 700, "the caller hears the agent")
 
 
+PLAIN = {"srtp_keys": "plain"}
+"""Keys of SRTP over UDP."""
+
+
 @pytest.mark.parametrize("srtp", ["optional", "required"])
 def test_encrypted_media(start_endpoint: Any, srtp: str) -> None:
-    agent, caller = start_endpoint(srtp=srtp), start_endpoint(answer=None, srtp="required")
+    agent, caller = start_endpoint(srtp=srtp, **PLAIN), start_endpoint(answer=None, srtp="required", **PLAIN)
     port = agent.next("Started")["port"]
     caller.next("Started")
     out = caller.do("invite", uri=f"sip:427@127.0.0.1:{port}")
@@ -101,7 +105,7 @@ def test_encrypted_media(start_endpoint: Any, srtp: str) -> None:
 
 
 def test_unencrypted_media_where_it_must_be(start_endpoint: Any) -> None:
-    agent, caller = start_endpoint(srtp="required"), start_endpoint(answer=None)
+    agent, caller = start_endpoint(srtp="required", **PLAIN), start_endpoint(answer=None)
     port = agent.next("Started")["port"]
     caller.next("Started")
     caller.do("invite", uri=f"sip:427@127.0.0.1:{port}")

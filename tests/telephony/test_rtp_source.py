@@ -217,9 +217,9 @@ def test_a_new_offer_moves_the_source(start_endpoint: Any, raw: Any, rtp: Any) -
 @own
 def test_encrypted_media(start_endpoint: Any, rtp: Any) -> None:
     """The source is that of packets whose authentication holds; audio flows through filter and cipher."""
-    agent = start_endpoint(srtp="required")
+    agent = start_endpoint(srtp="required", srtp_keys="plain")
     port = agent.next("Started")["port"]
-    caller = start_endpoint(srtp="required", answer=None)
+    caller = start_endpoint(srtp="required", srtp_keys="plain", answer=None)
     caller.next("Started")
     dialled = caller.do("invite", uri=f"sip:427@127.0.0.1:{port}")
     call_id = agent.next("CallConfirmed")["call_id"]

@@ -20,7 +20,7 @@ def test_defaults_are_local_and_open() -> None:
         ("port", 65536),
         ("port", -1),
         ("transports", ()),
-        ("transports", ("tls",)),
+        ("transports", ("ws",)),
         ("srtp", "maybe"),
         ("rtp_ports", (20000, 10000)),
         ("rtp_ports", (80, 200)),

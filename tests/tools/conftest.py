@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,6 +17,7 @@ import pytest
 from redis import Redis
 
 from tools import rig
+from tools.mcp.server import McpServer
 from tools.queue.queued import QueuedRunner, QueueSettings
 from tools.tool_call.request import ToolRequest
 from tools.worker.notify import NotifySettings
@@ -80,7 +81,13 @@ class ToolWorkers:
         return path.read_text() if path.exists() else ""
 
     def start(
-        self, *tools: str, wait: bool = True, notify: NotifySettings | None = None, simple: bool = False
+        self,
+        *tools: str,
+        wait: bool = True,
+        notify: NotifySettings | None = None,
+        simple: bool = False,
+        servers: Sequence[McpServer] = (),
+        secrets: Mapping[str, str] | None = None,
     ) -> Child:
         ready = self.folder / f"ready{len(self.processes)}"
         references = tools or (str(SHOP),)
@@ -91,9 +98,10 @@ class ToolWorkers:
             *references,
             log=log,
             folder=str(self.folder),
-            secrets={"SHOP_KEY": "sk-shop-77", "OTHER_KEY": "not for shops"},
+            secrets={"SHOP_KEY": "sk-shop-77", "OTHER_KEY": "not for shops", **(secrets or {})},
             notify=notify,
             simple=simple,
+            servers=servers,
         )
         self.processes.append(process)
         if wait:

@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ from worker import cli
 from worker.agent.agent_file import AgentFileError
 from worker.errors import HostError, SettingsError
 
-COMMANDS = ("demo", "serve", "dial", "tool-worker", "realtime-server", "check", "dashboard", "tools")
+COMMANDS = ("demo", "serve", "dial", "tool-worker", "realtime-server", "check", "dashboard", "tools", "agent")
 
 TOOLS = '''
 from tools import tool
@@ -73,6 +74,58 @@ def test_the_version_is_told(run) -> None:
 
     code, out, errors = run("--version")
     assert (code, errors) == (0, "") and out.startswith(f"offhook {version('offhook')} (Python 3.")
+
+
+@pytest.mark.parametrize(("typed", "offered"), [("ser", "serve"), ("tools d", "describe"), ("serve --a", "--agent")])
+def test_a_shell_completes_commands_and_options(typed: str, offered: str) -> None:
+    assert offered in completed(typed, {})
+
+
+def test_a_shell_completes_the_tools_of_the_agent_file(bare_environment: Path) -> None:
+    assert completed("tools run a", {"OFFHOOK_AGENT": str(bare_environment)}) == ["add"]
+    bare_environment.write_text("greting = 1")
+    assert completed("tools run a", {"OFFHOOK_AGENT": str(bare_environment)}) == []
+
+
+def completed(typed: str, own: dict[str, str]) -> list[str]:
+    """What bash is offered, by the protocol of its completion."""
+    words = ["offhook", *typed.split(" ")]
+    asked = {"COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1), "_OFFHOOK_COMPLETE": "complete_bash"}
+    code = "import sys; sys.argv = ['offhook']; from worker.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **own, **asked},
+        cwd=Path(cli.__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=40,
+    )
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def test_the_schema_of_the_agent_file_is_printed(run) -> None:
+    code, out, errors = run("agent", "schema")
+    assert (code, errors) == (0, "") and json.loads(out)["properties"]["greeting"]["type"] == "string"
+
+
+def test_options_stand_in_place_of_settings_and_are_named_where_they_are_wrong(run, monkeypatch) -> None:
+    monkeypatch.setenv("OFFHOOK_SIP_PORT", "5099")
+    monkeypatch.setenv("OFFHOOK_AGENT", "/nowhere/else.toml")
+    code, _, errors = run("serve", "--port", "70000", "--agent", "/nowhere/agent.toml")
+    assert code == 2 and errors.splitlines() == [
+        "offhook: --agent /nowhere/agent.toml is not allowed: it takes the path of an agent file (TOML) that exists",
+        "offhook: --port 70000 is not allowed: it takes a port from 0 to 65535 (0: any free one)",
+    ]
+
+
+def test_options_go_over_the_environment(monkeypatch, bare_environment: Path) -> None:
+    from worker.settings.settings import load_settings
+
+    monkeypatch.setenv("OFFHOOK_SIP_PORT", "5099")
+    settings = load_settings(agent=bare_environment, sip_port=0)
+    assert (settings.sip_port, settings.agent) == (0, bare_environment)
+    assert load_settings(agent=None, sip_port=None).sip_port == 5099
 
 
 def test_an_unknown_command_is_refused(run) -> None:
@@ -153,6 +206,59 @@ def test_tools_lists_names_modes_and_first_lines(run, monkeypatch, bare_environm
     code, out, _ = run("tools")
     assert code == 0
     assert out.splitlines() == ["add   auto    Add two numbers.", "fail  queued  Always break."]
+
+
+REMOTE = """
+[[mcp]]
+label = "shop"
+command = "{python}"
+args = ["{server}", "stdio", "{folder}"]
+[mcp.tools.pay]
+approval = "caller"
+[mcp.tools.count]
+mode = "inline"
+[[mcp]]
+label = "away"
+url = "http://127.0.0.1:1/mcp"
+[[mcp]]
+label = "mail"
+run_by = "provider"
+connector_id = "connector_gmail"
+allowed_tools = ["send"]
+tools.send.approval = "key"
+"""
+
+
+def test_tools_lists_remote_ones_with_server_and_approval_and_runs_them(
+    run, monkeypatch, bare_environment: Path, tmp_path: Path
+) -> None:
+    from tests.tools.mcp.rig import PROGRAM
+
+    remote = REMOTE.format(python=sys.executable, server=PROGRAM, folder=tmp_path)
+    bare_environment.write_text(bare_environment.read_text() + remote)
+    monkeypatch.setenv("OFFHOOK_AGENT", str(bare_environment))
+    code, out, err = run("tools", "list")
+    lines = [line.split(maxsplit=4) for line in out.splitlines()]
+    assert code == 0 and ["add", "auto", "-", "never", "Add two numbers."] in lines
+    assert ["shop__pay", "queued", "shop", "caller", "Pay."] in lines
+    assert ["shop__count", "inline", "shop", "never", "Count."] in lines
+    assert ["mail__send", "provider", "mail", "key", "by the provider, at connector_gmail"] in lines
+    assert "offhook: mcp away at http://127.0.0.1:1/mcp can't be reached" in err
+    code, out, _ = run("tools", "run", "shop__count", '{"of": "4"}')
+    assert (code, json.loads(out)) == (0, {"result": 5})
+    code, out, _ = run("tools", "describe", "shop__pay")
+    assert json.loads(out)["source"] == "mcp shop:pay" and json.loads(out)["effects"] == "once"
+
+
+def test_an_mcp_server_without_the_sdk_says_what_to_install(run, monkeypatch, bare_environment: Path) -> None:
+    bare_environment.write_text('[[mcp]]\nlabel = "shop"\nurl = "http://127.0.0.1:1/mcp"\n')
+    monkeypatch.setenv("OFFHOOK_AGENT", str(bare_environment))
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "mcp" else found(name))
+    line = "offhook: mcp shop needs the MCP SDK: install it with `uv sync --group mcp`\n"
+    assert run("tools", "list") == (1, "", line)
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
+    assert run("tool-worker") == (1, "", line)
 
 
 def test_tools_late_needs_the_redis_of_the_workers(run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,11 +6,14 @@ work in between, so that what the SDK's own tasks raise is not mistaken for the 
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
+import os
 import ssl
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import anyio
 import httpx2
@@ -18,7 +21,7 @@ import mcp_types as types
 import orjson
 from mcp.client import Client
 from mcp.client.session import MessageHandlerFnT
-from mcp.client.stdio import StdioServerParameters
+from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import ListenNotSupportedError
 from mcp.shared.exceptions import MCPError
@@ -54,6 +57,13 @@ _ANSWER: TypeAdapter[types.CallToolResult | types.InputRequiredResult] = TypeAda
 def tls() -> ssl.SSLContext:
     """The TLS settings of all sessions of this process: making them takes some 20 ms, so forks inherit them."""
     return httpx2.create_ssl_context()
+
+
+def warm() -> None:
+    """Load now what a first call would: a fork that does it for itself does it for each call."""
+    tls()
+    asyncio.run(anyio.sleep(0))  # anyio's way to asyncio, and what that needs
+    _ = anyio.connect_tcp
 
 
 class Session:
@@ -247,10 +257,17 @@ def _listed(tool: types.Tool) -> Listed:
 
 def _transport(server: McpServer, secrets: Mapping[str, str], http: httpx2.AsyncClient) -> Any:
     if server.command is not None:
-        return StdioServerParameters(
+        program = StdioServerParameters(
             command=server.command, args=list(server.args), env=server.variables(secrets), cwd=server.cwd
         )
+        return stdio_client(program, errlog=_errors())
     return streamable_http_client(server.url or "", http_client=http, max_sse_event_size=MOST_BYTES)
+
+
+@functools.cache
+def _errors() -> TextIO:
+    """Where what a program says on stderr goes: to our own, as the system has it."""
+    return sys.__stderr__ or open(os.devnull, "w")
 
 
 def _http(server: McpServer, secrets: Mapping[str, str], refusals: _Refusals) -> httpx2.AsyncClient:

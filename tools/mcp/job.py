@@ -92,9 +92,9 @@ def prepare(servers: Iterable[McpServer], secrets: Mapping[str, str]) -> None:
                     f"mcp {server.label} wants the secret {secret}: set it, and name it in OFFHOOK_TOOL_SECRETS"
                 )
     if found:
-        from tools.mcp.client import tls
+        from tools.mcp.client import warm
 
-        tls()
+        warm()
 
 
 def alone(secrets: Mapping[str, str]) -> Run:

@@ -162,6 +162,9 @@ class McpServer(_Table):
     )
     url: str | None = Field(default=None, description="where it listens (streamable HTTP)")
     connector_id: str | None = Field(default=None, min_length=1, description="one of the provider's own connectors")
+    tunnel_id: str | None = Field(
+        default=None, min_length=1, description="a private server that the provider reaches through its tunnel"
+    )
     command: str | None = Field(default=None, min_length=1, description="a program that speaks MCP on stdin and stdout")
     args: tuple[str, ...] = Field(default=(), description="its arguments")
     env: dict[str, McpValue] = Field(default_factory=dict, description="variables that it gets beside PATH and HOME")
@@ -245,16 +248,17 @@ class McpServer(_Table):
         return self
 
     def _check_place(self) -> None:
-        given = [name for name in ("url", "connector_id", "command") if getattr(self, name) is not None]
+        given = [name for name in ("url", "connector_id", "tunnel_id", "command") if getattr(self, name) is not None]
         if len(given) != 1:
             both = " and ".join(given) or "none"
-            raise ValueError(f"write one of url, connector_id and command: there is {both}")
+            raise ValueError(f"write one of url, connector_id, tunnel_id and command: there is {both}")
         if self.command is None and (self.args or self.env or "cwd" in self.model_fields_set):
             raise ValueError("args, env and cwd go with command")
         if self.command is not None and (self.headers or self.authorization is not None):
             raise ValueError("a command takes no headers and no authorization: give it its secrets in env")
-        if self.connector_id is not None and self.run_by != "provider":
-            raise ValueError('connector_id goes with run_by = "provider"')
+        for name in ("connector_id", "tunnel_id"):
+            if getattr(self, name) is not None and self.run_by != "provider":
+                raise ValueError(f'{name} goes with run_by = "provider"')
         if self.connector_id is not None and self.headers:
             raise ValueError("a connector takes no headers: name its token's secret with authorization")
 
@@ -271,7 +275,7 @@ class McpServer(_Table):
     @property
     def where(self) -> str:
         """Its address in a line for the operator: no secrets."""
-        return self.url or self.connector_id or " ".join((self.command or "", *self.args))
+        return self.url or self.connector_id or self.tunnel_id or " ".join((self.command or "", *self.args))
 
     @property
     def prefix(self) -> str:

@@ -251,10 +251,12 @@ def _payload(step: Step, call: ToolRequest, now: float, deadline: float) -> dict
     been told by then that it took too long. The others may, since they are to be finished anyway.
     """
     remote = payload_of(step.spec)
+    # Of a remote tool as they were understood here, by its schema: the tool worker does not know that.
+    arguments = dict(step.given) if remote is None else step.spec.signature.bind_values(step.given)["arguments"]
     return {
         **({PAYLOAD: remote} if remote is not None else {}),
         "tool": step.spec.name,
-        "arguments": dict(step.given),
+        "arguments": arguments,
         "step": step.key,
         "call_id": call.call_id,
         "tool_call_id": call.tool_call_id,

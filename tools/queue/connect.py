@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
-from redis.sentinel import Sentinel
+from redis.sentinel import Sentinel, SentinelManagedConnection, SentinelManagedSSLConnection
 
 __all__ = ["SentinelUrl", "aclose", "close", "connect", "connect_async", "parsed"]
 
@@ -79,13 +79,35 @@ def _host(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+class MasterConnection(SentinelManagedConnection):
+    """A connection to whoever is master.
+
+    redis-py asks the Sentinels only for a connection out of the pool. One that breaks under a command dials the address
+    that it had, the dead master's, for as long as its retries go on: two minutes for an idle tool worker.
+    """
+
+    def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:
+        """Connect, if it isn't. `connect` asks the Sentinels, and comes back here with no retries."""
+        if retry_socket_connect:
+            self.connect()  # type: ignore[no-untyped-call]
+        else:
+            super().connect_check_health(check_health, retry_socket_connect)
+
+
+class MasterSSLConnection(MasterConnection, SentinelManagedSSLConnection):
+    """The same over TLS."""
+
+
 def connect(url: str, **options: Any) -> Redis:
     """A client of that server or master; connects to nothing yet. options: redis-py's of a connection."""
     found = parsed(url)
     if found is None:
         return Redis.from_url(url, **options)
     sentinel = Sentinel(found.sentinels, sentinel_kwargs=_sentinel(found, options))  # type: ignore[no-untyped-call]
-    client: Redis = sentinel.master_for(found.master, **_master(found), **options)  # type: ignore[no-untyped-call]
+    kind = MasterSSLConnection if found.tls else MasterConnection
+    client: Redis = sentinel.master_for(  # type: ignore[no-untyped-call]
+        found.master, connection_class=kind, **_master(found), **options
+    )
     return client
 
 

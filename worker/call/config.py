@@ -11,6 +11,7 @@ from tools.errors import ToolDefinitionError
 from tools.run.catalog import Catalog
 from worker.agent.agent_file import Agent, AgentFile
 from worker.call.canned import FillerMode, canned_voice, filler_mode
+from worker.call.remote_servers import named_tools, time_limit
 from worker.call_tools.durations import ABOUT, UsualTimes, filled, time_left
 from worker.call_tools.exposure import DESCRIBE_TOOL, LIST_TOOLS, RUN_TOOL, ToolView
 from worker.call_tools.functions import CALL_FUNCTIONS, TELL_LATER, tell_later_function
@@ -18,6 +19,7 @@ from worker.call_tools.hook import load_hook
 from worker.call_tools.later import LaterWays, Way, offer_words
 from worker.call_tools.policy import ToolPolicy
 from worker.realtime.base import Capabilities, Codec, SessionConfig
+from worker.realtime.remote import RemoteServer
 from worker.turns.filler_voice import Fill, FillerConfig, Offer, Waiting
 from worker.turns.machine import END_CALL, TurnConfig
 from worker.turns.silence import SilenceConfig
@@ -93,11 +95,13 @@ def session_config(
     transcriber: str | None = None,
     *,
     told: str = "",
+    remote: tuple[RemoteServer, ...] = (),
 ) -> SessionConfig:
     """Return what the provider is told of the agent, and of the tools that the call is offered at the moment.
 
     later: the ways by which this caller may hear of a tool after the call. transcriber: the model that writes down the
-    caller's words, where the agent file names no other. told: what the model is told of the call.
+    caller's words, where the agent file names no other. told: what the model is told of the call. remote: the MCP
+    servers that the provider runs.
     """
     functions: list[Mapping[str, Any]] = list(view.functions)
     if any(spec.queued for spec in view.specs.values()):
@@ -110,6 +114,7 @@ def session_config(
         instructions=view.instructions("\n\n".join(filter(None, (agent.instructions, told)))),
         voice=agent.voice,
         tools=tuple(functions),
+        remote=remote,
         language=agent.language.partition("-")[0].lower() or None,
         transcription_model=transcriber,
         extra=agent.provider,
@@ -127,14 +132,22 @@ def filler_config(
     fill: puts into a text what is known of a tool. mode: where it is another one than the agent file's.
     """
     own, found = agent.fillers, tuple(specs)
+    remote = {name: server.options(tool) for name, (server, tool) in named_tools(agent).items()}
     mode = mode or own.mode
     return FillerConfig(
         texts=own.texts_for(agent.language),
         grace_s=own.grace_ms / 1000,
         interval_s=own.interval_ms / 1000,
         tone=own.tone or mode == "tone",
-        tool_texts={**{spec.name: spec.filler for spec in found if spec.filler}, **own.tools_for(agent.language)},
-        tool_grace_s={spec.name: spec.grace_s for spec in found if spec.grace_s is not None},
+        tool_texts={
+            **{name: options.filler for name, options in remote.items() if options.filler},
+            **{spec.name: spec.filler for spec in found if spec.filler},
+            **own.tools_for(agent.language),
+        },
+        tool_grace_s={
+            **{name: options.grace for name, options in remote.items() if options.grace is not None},
+            **{spec.name: spec.grace_s for spec in found if spec.grace_s is not None},
+        },
         spoken=mode != "tone",
         fill=fill,
     )
@@ -178,6 +191,8 @@ def turn_config(
         server_interrupts=taking.interrupts,
         acknowledges=can.acknowledges,
         talks_while_call_pending=can.talks_while_call_pending,
+        remote=tuple(server.label for server in agent.mcp_run_by("provider")) if can.remote_tools else (),
+        remote_s=lambda tool: time_limit(agent, tool),
         silence=SilenceConfig(seconds=agent.limits.silence_seconds, prompts=agent.limits.silence_prompts),
     )
 

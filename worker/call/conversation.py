@@ -89,6 +89,15 @@ class Conversation:
         if asked is not None:
             self.history.tool_answered(tool_call_id, asked.name, asked.arguments, output)
 
+    def approve(self, command: turn.AnswerApproval) -> None:
+        """Answer a request of the provider's for an approval."""
+        self._link.send(self._codec.approve(command.approval_id, command.approve, command.reason))
+
+    def tell_model(self, command: turn.TellModel) -> None:
+        """Tell the model something, and the sessions that follow."""
+        self.history.noted(command.key, command.text)
+        self._send(self._codec.message("system", command.text))
+
     # --- what was said ------------------------------------------------------------------------------------------------
 
     def typed(self, digits: str) -> None:

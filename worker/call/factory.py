@@ -10,6 +10,7 @@ from worker.agent.agent_file import Agent
 from worker.call.audio import session_format
 from worker.call.config import session_config, tool_policy, turn_config
 from worker.call.info import PhoneLine, Services
+from worker.call.remote_servers import servers_of
 from worker.call.session import CallSession, SessionTools
 from worker.call.told import of_the_call
 from worker.call_tools.hook import load_hook
@@ -51,9 +52,11 @@ def make_session(
     tools = CallTools(services.catalog, CallView(services.catalog, tool_policy(agent)), services.usual, later)
 
     told = of_the_call(agent.tell, info)
+    remote = servers_of(agent, services.remote)
 
     def configured() -> SessionConfig:
-        return session_config(agent, tools.view.now, later, services.provider.dialect.transcriber, told=told)
+        transcriber = services.provider.dialect.transcriber
+        return session_config(agent, tools.view.now, later, transcriber, told=told, remote=remote)
 
     link = _link(call, configured(), line.bridge.codec, services)
     offer = ToolOffer(tools.view, link, configured, call.log, _question(agent, info))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from telephony.bridge import Bridge
@@ -12,6 +12,7 @@ from worker.call_tools.durations import UsualTimes
 from worker.call_tools.later import LaterWays
 from worker.realtime.choose import Connect, connection_for
 from worker.realtime.provider import Provider
+from worker.realtime.remote import RemoteServer
 from worker.records.metrics import Metrics
 from worker.records.prices import Prices
 from worker.records.telemetry import CallInfo, Told
@@ -40,6 +41,8 @@ class Services:
     clock: Callable[[], float] = time.monotonic
     usual: UsualTimes = field(default_factory=UsualTimes)
     later: LaterWays = LaterWays()
+    remote: Mapping[str, RemoteServer] = field(default_factory=dict)
+    """The MCP servers that the provider runs, by label."""
     prices: Prices | None = None
     """What models cost; None: nobody asks."""
     told: Told = Told()

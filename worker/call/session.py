@@ -21,6 +21,8 @@ from worker.call.ears import Ears
 from worker.call.hangup import HangUp
 from worker.call.info import CallInfo, PhoneLine, Services
 from worker.call.media import CallMedia
+from worker.call.remote import RemoteTools
+from worker.call.remote_servers import asks_nobody
 from worker.call.sounds import APOLOGY, OWN_WORDS, load_prompt
 from worker.call.transcript import Transcript
 from worker.call_tools.offer import ToolOffer
@@ -72,6 +74,13 @@ class CallSession:
         self._transcript = Transcript(call, self._conversation.history, self._media.playout)
         self._voice = AgentVoice(call, machine, self._media, self._conversation, self._transcript, self._feed)
         self._tools = ToolCalls(call, tools.tools, machine.pending, self._feed)
+        self._remote = RemoteTools(
+            call,
+            self._conversation,
+            tools.tools.usual,
+            self._feed,
+            unasked=lambda label, name: asks_nobody(agent, label, name),
+        )
         self._canned = self._canned_fillers()
         self._answered: float | None = None
         self._flows = False
@@ -99,7 +108,11 @@ class CallSession:
             turn.RequestResponse: self._conversation.request_response,
             turn.SpeakFiller: self._speak_filler,
             turn.OfferSpoken: self._conversation.offered,
-            turn.ResultsTold: self._tools.told,
+            turn.ResultsTold: self._told,
+            turn.AskApproval: self._remote.ask,
+            turn.AnswerApproval: self._remote.answer,
+            turn.RemoteGivenUp: self._remote.given_up,
+            turn.TellModel: self._conversation.tell_model,
             turn.PlayTone: lambda command: self._media.playout.play_tone(),
             turn.OwnWords: self._speak_own,
             turn.NewSession: lambda command: self._link.recycle(command.reason),
@@ -229,7 +242,7 @@ class CallSession:
         elif not self._warned and seconds > limits.max_call_seconds - limits.warn_seconds > 0:
             self._warned = True
             self.notice(limits.warning)
-        quiet = self.machine.quiet and self.machine.slot.free
+        quiet = self.machine.quiet and self.machine.slot.free and not self.machine.pending.remote
         if self._link.outlived(idle=self.machine.idle, quiet=quiet):
             self._link.recycle()
 
@@ -248,6 +261,7 @@ class CallSession:
             self._voice.take(event)
             return
         self._transcript.note(event)
+        self._remote.note(event)
         if isinstance(event, base.AudioDone):
             self._media.playout.end_item(event.item_id)
         elif isinstance(event, base.SessionReady):
@@ -309,6 +323,13 @@ class CallSession:
         self._hangup.reason = command.reason
         self.fail(command.reason)
 
+    def _told(self, command: turn.ResultsTold) -> None:
+        """The caller begins to hear of these: of ours nothing is owed any more."""
+        ours = tuple(one for one in command.tool_call_ids if one not in self._remote)
+        for tool_call_id in set(command.tool_call_ids) - set(ours):
+            self.recorder.result_told(self._call.now_ms, tool_call_id)
+        self._tools.told(turn.ResultsTold(ours))
+
     def _start_tool(self, command: turn.StartTool) -> None:
         self._conversation.tool_asked(command)
         self._tools.start(command)
@@ -334,7 +355,7 @@ class CallSession:
 
     def status(self) -> dict[str, object]:
         """How the call stands, for the operator: who speaks, and what is open."""
-        pending = [tool.name for tool in self.machine.pending.unanswered()]
+        pending = self.machine.pending.names
         return {"floor": self.machine.floor.value, "response": self.machine.slot.state.value, "tools_pending": pending}
 
     async def end_tools(self) -> None:

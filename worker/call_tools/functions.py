@@ -132,7 +132,7 @@ class CallFunctions:
         return {"status": "not_found", "error": "Nothing of that id or name is at work.", "pending": known}
 
     def _at_work(self) -> list[PendingTool]:
-        return [tool for tool in self._pending.running() if tool.name not in self]
+        return [tool for tool in self._pending.ours() if tool.name not in self]
 
     def _described(self, tool: PendingTool) -> dict[str, Any]:
         return {

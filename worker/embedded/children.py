@@ -113,6 +113,11 @@ class Child:
         """Use another command from the next restart on, such as one with the port that was found."""
         self.spec = replace(self.spec, command=command)
 
+    def renew(self) -> None:
+        """Ask the child to end (SIGTERM) as soon as it has done what it is at; it is started again then."""
+        if self._process is not None and self._process.returncode is None:
+            _signal(self._process, signal.SIGTERM)
+
     async def stop(self) -> None:
         """End the child: SIGTERM, and SIGKILL when `stop_s` has passed. May be called at any time."""
         if self._watch is not None:

@@ -188,6 +188,13 @@ class Embedded:
             finally:
                 os.close(self._lock)
 
+    def renew_tool_worker(self) -> bool:
+        """Have the tool worker load its tools again, once its job in hand is done; returns whether it is ours."""
+        child = self.children.get("tool-worker")
+        if child is not None:
+            child.renew()
+        return child is not None
+
     def unready(self) -> list[str]:
         """Return the names of the children that are not up at the moment."""
         return [name for name, child in self.children.items() if not child.ready]

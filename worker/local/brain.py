@@ -42,6 +42,8 @@ class Call:
 
     name: str
     arguments: str
+    approval: Item | None = None
+    """The request by which a call of an MCP tool was approved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +56,9 @@ class Faults:
     response. silent: responses start and never end. duplicate_arguments: function_call_arguments.done comes twice.
     refuse_open_calls: a response is refused while a function call has no output. error: an error event with this
     code before each response. fail: each response ends as failed with this code. stall: how the conversation's
-    responses go wrong (`STALLS`), the first `stall_first` of each session, or all.
+    responses go wrong (`STALLS`), the first `stall_first` of each session, or all. remote_done_first: a response ends
+    while the MCP tool that it has called runs, and nothing follows the outcome until it is asked for.
+    approval_waits: an approved call begins with the next response that is asked for.
     """
 
     close_after_s: float | None = None
@@ -70,6 +74,8 @@ class Faults:
     fail: str | None = None
     stall: str | None = None
     stall_first: int | None = None
+    remote_done_first: bool = False
+    approval_waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,20 @@ from typing import Any, Protocol
 
 from worker.local.errors import RequestError
 
-__all__ = ["Anything", "ByType", "Choice", "Flag", "Listing", "Number", "Rule", "Shape", "Table", "Text", "whole"]
+__all__ = [
+    "Anything",
+    "ByType",
+    "Choice",
+    "Flag",
+    "Listing",
+    "Number",
+    "OneOf",
+    "Rule",
+    "Shape",
+    "Table",
+    "Text",
+    "whole",
+]
 
 
 class Rule(Protocol):
@@ -210,6 +223,18 @@ class Shape:
                 where = prefix + name
                 raise RequestError(f"Unknown parameter: '{where}'.", code="unknown_parameter", param=where)
             rule.check(one, prefix + name)
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """A value by one rule where it is no object, and by another where it is one; null is neither."""
+
+    plain: Rule
+    table: Rule
+
+    def check(self, value: Any, path: str) -> None:
+        """Raise unless it fits the one that is meant."""
+        (self.table if isinstance(value, dict) else self.plain).check(value, path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worker.local.errors import RequestError
+from worker.local.remote import shown
 from worker.local.wire import VOICES
 
 __all__ = ["Config", "VadSettings"]
@@ -122,7 +123,7 @@ class Config:
     def wire(self) -> dict[str, Any]:
         """The session object of session.created and session.updated."""
         head = {"type": "realtime", "object": "realtime.session", "id": self.session_id, "model": self.model}
-        return {**head, **deepcopy(self.values)}
+        return {**head, **deepcopy(self.values), "tools": shown(self.values["tools"])}
 
     @property
     def voice(self) -> str:
@@ -164,7 +165,7 @@ class Config:
     @property
     def tool_names(self) -> tuple[str, ...]:
         """The names of the functions that may be called."""
-        return tuple(tool["name"] for tool in self.values["tools"])
+        return tuple(tool["name"] for tool in self.values["tools"] if tool["type"] == "function")
 
 
 def _format(given: Mapping[str, Any]) -> dict[str, Any]:

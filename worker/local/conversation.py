@@ -18,7 +18,8 @@ __all__ = ["Conversation", "Item"]
 class Item:
     """One item of a conversation.
 
-    kind: message, function_call or function_call_output. audio_ms: the length of an assistant's audio, as far as it
+    kind: message, function_call, function_call_output, or MCP's: mcp_list_tools, mcp_call, mcp_approval_request and
+    mcp_approval_response. audio_ms: the length of an assistant's audio, as far as it
     was sent; after a truncation, as far as it was kept. answered: whether the brain has dealt with it.
     """
 
@@ -35,6 +36,16 @@ class Item:
     answered: bool = False
     heard: bool = True
     """False while what was said is still being recognised."""
+    label: str = ""
+    """The MCP server of an item of MCP's."""
+    tools: list[dict[str, Any]] = field(default_factory=list)
+    error: dict[str, Any] | None = None
+    ran: bool = False
+    """An MCP call has its outcome."""
+    approval_request_id: str = ""
+    approve: bool | None = None
+    """The answer to a request for an approval; None where there is none yet."""
+    reason: str | None = None
 
     @classmethod
     def of_client(cls, item: Mapping[str, Any], new_id: str, new_call_id: str) -> Item:
@@ -45,18 +56,37 @@ class Item:
             part.pop("audio", None)
         made.name, made.arguments = item.get("name", ""), item.get("arguments", "")
         made.output = item.get("output", "")
-        if made.kind != "message":
+        if made.kind == "mcp_approval_response":
+            made.approval_request_id, made.approve = item["approval_request_id"], item["approve"]
+            made.reason = item.get("reason")
+        elif made.kind != "message":
             made.call_id = item.get("call_id") or new_call_id
         return made
 
     def wire(self) -> dict[str, Any]:
         """The item as the client sees it."""
+        if self.kind.startswith("mcp_"):
+            return self._mcp_wire()
         head: dict[str, Any] = {"id": self.id, "object": "realtime.item", "type": self.kind, "status": self.status}
         if self.kind == "message":
             return {**head, "role": self.role, "content": [dict(part) for part in self.content]}
         if self.kind == "function_call":
             return {**head, "name": self.name, "call_id": self.call_id, "arguments": self.arguments}
         return {**head, "call_id": self.call_id, "output": self.output}
+
+    def _mcp_wire(self) -> dict[str, Any]:
+        head: dict[str, Any] = {"id": self.id, "type": self.kind}
+        if self.kind == "mcp_list_tools":
+            return {**head, "server_label": self.label, "tools": list(self.tools)}
+        if self.kind == "mcp_approval_response":
+            answer = {"approval_request_id": self.approval_request_id, "approve": self.approve}
+            return {**head, **answer, "reason": self.reason}
+        head |= {"server_label": self.label, "name": self.name, "arguments": self.arguments}
+        if self.kind == "mcp_approval_request":
+            return head
+        approval = self.approval_request_id or None
+        output = self.output if self.ran and self.error is None else None
+        return {**head, "approval_request_id": approval, "output": output, "error": self.error}
 
     @property
     def text(self) -> str:

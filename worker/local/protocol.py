@@ -22,11 +22,12 @@ from worker.local.config import Config
 from worker.local.conversation import Conversation, Item
 from worker.local.errors import RequestError
 from worker.local.hearing import InputBuffer, Turn
+from worker.local.remote import Fault, Import, RemoteTools, RunTool, check_tools
 from worker.local.responding import Responder, Speak
 from worker.local.response import Pace
 from worker.local.wire import check_event
 
-__all__ = ["Session", "Speak", "Transcribe"]
+__all__ = ["Job", "Session", "Speak", "Transcribe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,9 @@ class Transcribe:
     item_id: str
     pcm: bytes
     rate_hz: int
+
+
+Job = Transcribe | Speak | Import | RunTool
 
 
 class Session:
@@ -58,14 +62,16 @@ class Session:
         self.faults = faults or Faults()
         self.closing: tuple[int, str] | None = None
         self._events: list[dict[str, Any]] = []
-        self._jobs: list[Transcribe | Speak] = []
+        self._jobs: list[Job] = []
         self.config = Config(self._id("sess"), model)
         self.conversation = Conversation()
         self.input = InputBuffer(self.config.input_format, self.config.vad)
+        self.remote = RemoteTools(self.conversation, self._emit, self._id, self._jobs_add)
         self.responder = Responder(
             brain,
             self.config,
             self.conversation,
+            self.remote,
             conversation_id=self._id("conv"),
             emit=self._emit,
             new_id=self._id,
@@ -122,6 +128,16 @@ class Session:
         """The mouth's result, in the wire's format; None when it failed."""
         self.responder.spoken(job, audio, now)
 
+    def imported(self, item_id: str, result: list[dict[str, Any]] | Fault, now: float) -> None:
+        """The MCP client's result of an `Import`: the server's tools, or why there are none."""
+        self.remote.imported(item_id, result)
+        self.responder.understood(now)
+
+    def ran(self, item_id: str, result: str | Fault, now: float) -> None:
+        """The MCP client's result of a `RunTool`: the tool's output, or why there is none."""
+        self.remote.ran(item_id, result)
+        self.responder.ran(item_id, now)
+
     def tick(self, now: float) -> None:
         """Do what is due."""
         if self._close_at is not None and now >= self._close_at:
@@ -147,7 +163,7 @@ class Session:
         events, self._events = self._events, []
         return events
 
-    def take_jobs(self) -> list[Transcribe | Speak]:
+    def take_jobs(self) -> list[Job]:
         """The jobs to run off the loop."""
         jobs, self._jobs = self._jobs, []
         return jobs
@@ -160,7 +176,7 @@ class Session:
 
     # inside
 
-    def _jobs_add(self, job: Transcribe | Speak) -> None:
+    def _jobs_add(self, job: Job) -> None:
         self._jobs.append(job)
 
     def _id(self, prefix: str) -> str:
@@ -188,6 +204,8 @@ class Session:
 
     def _session_update(self, event: dict[str, Any], now: float) -> None:
         before = (self.config.input_format, self.config.vad)
+        tools = event["session"].get("tools", ())
+        check_tools(tools, "session.tools", self.remote.servers)
         self.config.update(event["session"], audio_was_out=self.responder.audio_was_out)
         if (self.config.input_format, self.config.vad) != before:
             self.input.configure(self.config.input_format, self.config.vad)
@@ -196,6 +214,7 @@ class Session:
         if self.faults.output_format is not None:
             shown["audio"]["output"]["format"] = {"type": self.faults.output_format}
         self._emit("session.updated", {"session": shown})
+        self.remote.define(tools)
 
     def _append(self, event: dict[str, Any], now: float) -> None:
         for edge in self.input.append(event["audio"]):
@@ -247,8 +266,12 @@ class Session:
 
     def _item_create(self, event: dict[str, Any], now: float) -> None:
         item = Item.of_client(event["item"], self._id("item"), self._id("call"))
+        request = self.remote.request_of(item) if item.kind == "mcp_approval_response" else None
         previous = self.conversation.add(item, event.get("previous_item_id"))
         self._added(item, previous)
+        if request is not None:
+            request.approve = item.approve
+            self.responder.decided(now)
 
     def _item_retrieve(self, event: dict[str, Any], now: float) -> None:
         item = self.conversation.find(event["item_id"], "retrieve")
@@ -269,7 +292,10 @@ class Session:
         if self.responder.stalls("spurious"):
             spurious = RequestError("A scripted error.", code="server_error", kind="server_error")
             self._refuse(spurious, event.get("event_id"))
-        self.responder.respond(event.get("response") or {}, now)
+        options = event.get("response") or {}
+        tools = options.get("tools") or ()
+        check_tools(tools, "response.tools", self.remote.servers)
+        self.responder.respond(options, now)
 
     def _response_cancel(self, event: dict[str, Any], now: float) -> None:
         wanted = event.get("response_id")

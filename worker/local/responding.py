@@ -7,18 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
-from worker.local.brain import STALLS, Ask, Brain, Faults, Say
+from worker.local.brain import STALLS, Ask, Brain, Call, Faults, Plan, Say
 from worker.local.config import Config
 from worker.local.conversation import Conversation, Item
 from worker.local.errors import RequestError
-from worker.local.response import Emit, Pace, Response
+from worker.local.remote import RemoteTools
+from worker.local.response import Emit, Pace, RemoteCalls, Response
 
 __all__ = ["Responder", "Speak"]
 
 HALF_MS = 600
 """Of audio, and a response that is to stop in the middle stops."""
+MOST_ROUNDS = 5
+"""So often one response goes on after calls of MCP tools."""
 MOST_RESPONSES = 16
 """At one time; more are refused."""
 
@@ -46,6 +50,7 @@ class Responder:
         brain: Brain,
         config: Config,
         conversation: Conversation,
+        remote: RemoteTools,
         *,
         conversation_id: str,
         emit: Emit,
@@ -58,6 +63,7 @@ class Responder:
         self.brain = brain
         self.config = config
         self.conversation = conversation
+        self.remote = remote
         self.conversation_id = conversation_id
         self.faults = faults
         self.pace = replace(pace, first_audio_ms=pace.first_audio_ms + faults.first_audio_delay_ms)
@@ -80,7 +86,8 @@ class Responder:
     @property
     def wake(self) -> float | None:
         """When the next piece of a response is due."""
-        return min((response.due for response in self.responses if response.run is not None), default=None)
+        due = (response.due for response in self.responses if response.run is not None)
+        return min((time for time in due if time < inf), default=None)
 
     def respond(self, options: Mapping[str, Any], now: float, *, idle: bool = False) -> None:
         """Begin a response with the options of a checked response.create; raises RequestError when it may not begin."""
@@ -110,6 +117,7 @@ class Responder:
         self.responses.append(response)
         self._emit("response.created", {"response": response.wire()})
         self._emit("rate_limits.updated", {"rate_limits": []})
+        self.remote.define(options.get("tools") or ())
         self._think(response, now)
 
     def _check_free(self, in_band: bool) -> None:
@@ -144,10 +152,11 @@ class Responder:
             self._think(response, now)
 
     def _think(self, response: Response, now: float) -> None:
-        """Ask the brain, once everything that was said is understood."""
-        if response.plan is not None or any(not item.heard for item in response.context):
+        """Ask the brain, once everything that was said is understood, and this response's own servers are there."""
+        own = [tool["server_label"] for tool in response.options.get("tools") or () if tool["type"] == "mcp"]
+        if response.plan is not None or any(not item.heard for item in response.context) or self.remote.pending(own):
             return
-        plan = self.brain.answer(self._ask(response))
+        plan = self._approved(response) or self.brain.answer(self._ask(response))
         response.plan = plan
         if plan.close is not None:
             self._close(plan.close)
@@ -158,6 +167,39 @@ class Responder:
         elif not (plan.silent or self.faults.silent):
             self._order_speech(response)
             self._start(response, now)
+
+    # --- tools of MCP servers
+
+    def _approved(self, response: Response) -> Plan | None:
+        """The call that was approved comes before all else."""
+        request = self.remote.approved() if response.in_band else None
+        if request is None:
+            return None
+        request.answered = True
+        return Plan((Call(request.name, request.arguments, approval=request),))
+
+    def decided(self, now: float) -> None:
+        """A request for an approval has its answer: the model goes on by itself, unless it speaks, or is not to."""
+        if self.active is None and not self.faults.approval_waits:
+            self.respond({}, now)
+
+    def ran(self, item_id: str, now: float) -> None:
+        """A call has its outcome: its response goes on, if it still waits for it."""
+        for response in list(self.responses):
+            if response.waits_for == item_id:
+                response.waits_for, response.due = None, now
+                self._advance(response, now)
+
+    def _goes_on(self, response: Response, now: float) -> bool:
+        """Whether a response whose calls have run goes on with words, or with more calls."""
+        new = [item for item in response.items if item.kind == "mcp_call" and item.ran and not item.answered]
+        if not (new and response.in_band and response.rounds < MOST_ROUNDS) or self.faults.remote_done_first:
+            return False
+        response.rounds += 1
+        response.plan, response.run = None, None
+        response.context = list(self.conversation.items)
+        self._think(response, now)
+        return True
 
     def _goes_wrong(self, response: Response, now: float) -> bool:
         """Begin one of `STALLS`, if that is its turn. True: nothing else is to be done with the response."""
@@ -184,26 +226,37 @@ class Responder:
 
     def _ask(self, response: Response) -> Ask:
         options = response.options
-        tools = self.config.tool_names if response.in_band else ()
-        if options.get("tools") is not None:
-            tools = tuple(tool["name"] for tool in options["tools"])
+        offered = options.get("tools")
+        if offered is None:
+            offered = self.config.values["tools"] if response.in_band else ()
+        response.remote = self.remote.offered(offered) if response.in_band else {}
+        functions = tuple(tool["name"] for tool in offered if tool["type"] == "function")
+        tools = (*functions, *(name for name in response.remote if name not in functions))
+        response.functions = functions
         choice = options.get("tool_choice", self.config.values["tool_choice"])
         if isinstance(choice, dict):
-            tools = tuple(name for name in tools if name == choice["name"])
+            tools = tuple(name for name in tools if self._chosen(choice, name, response.remote))
         return Ask(
             items=response.context,
             instructions=options.get("instructions"),
             in_band=response.in_band,
-            open_calls=self.conversation.open_calls(),
+            open_calls=[*self.conversation.open_calls(), *self.remote.running()],
             tools=() if choice == "none" else tools,
             idle=response.idle,
         )
+
+    @staticmethod
+    def _chosen(choice: Mapping[str, Any], name: str, remote: Mapping[str, str]) -> bool:
+        """Whether a tool_choice means this tool."""
+        if choice["type"] == "function":
+            return bool(name == choice["name"])
+        return remote.get(name) == choice["server_label"] and choice.get("name") in (None, name)
 
     def _order_speech(self, response: Response) -> None:
         assert response.plan is not None
         if response.modality == "text":
             return
-        for index, part in enumerate(response.plan.output):
+        for index, part in enumerate(response.plan.output, len(response.items)):
             if isinstance(part, Say):
                 speed = self.config.speed
                 self._order(Speak(response.id, index, part.text, response.voice, speed, response.format))
@@ -224,7 +277,8 @@ class Responder:
         assert response.plan is not None
         said = sum(isinstance(part, Say) for part in response.plan.output)
         if response.run is None and (response.modality == "text" or len(response.sounds) == said):
-            response.run = response.stream(self.pace, twice=self.faults.duplicate_arguments)
+            calls = RemoteCalls(self.remote, late=self.faults.remote_done_first)
+            response.run = response.stream(self.pace, calls, twice=self.faults.duplicate_arguments)
             response.due = now
             self._advance(response, now)
 
@@ -246,6 +300,8 @@ class Responder:
                 response.run = None
             elif response.stall == "cut" and half:
                 self.finish(response, now, "incomplete", reason="max_output_tokens")
+            elif pause_ms is None and self._goes_on(response, now):
+                return
             elif pause_ms is None and response.stall == "never_ends":
                 response.run = None
             elif pause_ms is None:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from worker.local.brain import Call, Plan, Say
 from worker.local.conversation import Conversation, Item
+from worker.local.remote import RemoteTools
 from worker.local.sound import bytes_per_ms
 
-__all__ = ["Pace", "Response"]
+__all__ = ["Pace", "RemoteCalls", "Response"]
 
 Emit = Callable[[str, Mapping[str, Any]], None]
 ARGUMENT_PIECE = 12
@@ -34,6 +36,14 @@ class Pace:
     speed: float = 8.0
     first_audio_ms: int = 0
     piece_ms: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteCalls:
+    """Where a response has its MCP calls run. late: it does not wait for their outcome."""
+
+    tools: RemoteTools
+    late: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -56,6 +66,14 @@ class Response:
     items: list[Item] = field(default_factory=list)
     sounds: dict[int, bytes] = field(default_factory=dict)
     idle: bool = False
+    functions: tuple[str, ...] = ()
+    """The functions that may be called."""
+    remote: Mapping[str, str] = field(default_factory=dict)
+    """The tools of MCP servers that may be called, each with its server's label."""
+    waits_for: str | None = None
+    """The item of the MCP call that it waits for."""
+    rounds: int = 0
+    """How often it has gone on after such calls."""
     stall: str | None = None
     """How it goes wrong on purpose (`brain.STALLS`)."""
     run: Iterator[float] | None = None
@@ -114,13 +132,15 @@ class Response:
             "output_token_details": {"text_tokens": words, "audio_tokens": audio},
         }
 
-    def stream(self, pace: Pace, *, twice: bool = False) -> Iterator[float]:
+    def stream(self, pace: Pace, calls: RemoteCalls | None = None, *, twice: bool = False) -> Iterator[float]:
         """Emit the whole output; yields the pause (ms) after each step. twice: arguments.done is sent two times."""
         assert self.plan is not None
         if pace.first_audio_ms and any(isinstance(part, Say) for part in self.plan.output):
             yield pace.first_audio_ms
-        for index, part in enumerate(self.plan.output):
-            if isinstance(part, Call):
+        for index, part in enumerate(self.plan.output, len(self.items)):
+            if isinstance(part, Call) and calls is not None and self._is_remote(part):
+                yield from self._calls_remotely(index, part, pace, calls)
+            elif isinstance(part, Call):
                 yield from self._calls(index, part, pace, twice)
             elif self.modality == "text":
                 yield from self._writes(index, part, pace)
@@ -215,6 +235,33 @@ class Response:
             self._arguments_done(index, item)
         self._end(item, "completed")
 
+    def _is_remote(self, call: Call) -> bool:
+        return call.approval is not None or (call.name in self.remote and call.name not in self.functions)
+
+    def _calls_remotely(self, index: int, call: Call, pace: Pace, calls: RemoteCalls) -> Iterator[float]:
+        """A call of an MCP tool: a request for an approval, or the call itself, which ends when it has its outcome."""
+        label = call.approval.label if call.approval is not None else self.remote[call.name]
+        if call.approval is None and calls.tools.asks(label, call.name):
+            wanted = Item(self.new_id("mcpr"), "mcp_approval_request", name=call.name, arguments=call.arguments)
+            wanted.label = label
+            self._end(self._begin(index, wanted), "completed")
+            return
+        item = Item(self.new_id("mcp"), "mcp_call", name=call.name, label=label)
+        item.approval_request_id = "" if call.approval is None else call.approval.id
+        self._begin(index, item)
+        where = self._at(index, item_id=item.id)
+        for at in range(0, len(call.arguments), ARGUMENT_PIECE):
+            piece = call.arguments[at : at + ARGUMENT_PIECE]
+            item.arguments += piece
+            self.emit("response.mcp_call_arguments.delta", {**where, "delta": piece})
+            yield pace.piece_ms
+        self.emit("response.mcp_call_arguments.done", {**where, "arguments": item.arguments})
+        self._open = None  # it runs on, whatever becomes of its response
+        calls.tools.run(item, self.id, index)
+        if not calls.late:
+            self.waits_for = item.id
+            yield inf
+
     def _arguments_done(self, index: int, item: Item) -> None:
         done = self._at(index, item_id=item.id, call_id=item.call_id, name=item.name, arguments=item.arguments)
         self.emit("response.function_call_arguments.done", done)
@@ -225,7 +272,7 @@ class Response:
             item, index = self._open, self.items.index(self._open)
             if item.kind == "message":
                 self._close_part(index, item)
-            else:
+            elif item.kind == "function_call":
                 self._arguments_done(index, item)
             self._end(item, "incomplete")
         self.status, self.run = status, None

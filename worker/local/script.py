@@ -61,7 +61,7 @@ class Script:
             return Plan((Say(exact),))
         if ask.idle:
             return Plan((self._pick("idle", self.dialogue.idle),))
-        outputs = [item for item in ask.items if item.kind == "function_call_output" and not item.answered]
+        outputs = [item for item in ask.items if _is_outcome(item) and not item.answered]
         users = [item for item in _since_agent(ask.items) if item.role == "user" and not item.answered]
         if users and self.dialogue.results_alone:
             outputs = []
@@ -135,9 +135,12 @@ class Script:
 
     def _word(self, output: Item, items: Sequence[Item]) -> Say:
         """Word a result by the rule of its call; if that has no answers, by the first rule of that function."""
-        call = next((item for item in items if item.kind == "function_call" and item.call_id == output.call_id), None)
+        call: Item | None = output
+        if output.kind == "function_call_output":
+            calls = (item for item in items if item.kind == "function_call")
+            call = next((item for item in calls if item.call_id == output.call_id), None)
         name, arguments = (call.name, call.arguments) if call else ("", "")
-        result = _object(output.output)
+        result = _result(output)
         asked = self._asked.get((name, arguments))
         values = {**(asked.slots if asked else {}), **_object(arguments), **result}
         for answer in (asked and asked.rule.answers) or self._answers(name):
@@ -155,8 +158,24 @@ class Script:
 
 def _since_agent(items: Sequence[Item]) -> Sequence[Item]:
     """What came after the last thing that the agent said: a history that was replayed is not answered again."""
-    spoken = [place for place, item in enumerate(items) if item.role == "assistant" or item.kind == "function_call"]
+    calls = ("function_call", "mcp_call", "mcp_approval_request")
+    spoken = [place for place, item in enumerate(items) if item.role == "assistant" or item.kind in calls]
     return items[spoken[-1] + 1 :] if spoken else items
+
+
+def _is_outcome(item: Item) -> bool:
+    """Whether an item says what came of a call: an output, an MCP call that has run, one that was declined."""
+    declined = item.kind == "mcp_approval_request" and item.approve is False
+    return item.kind == "function_call_output" or item.ran or declined
+
+
+def _result(outcome: Item) -> dict[str, Any]:
+    """What came of a call, as an object."""
+    if outcome.kind == "mcp_approval_request":
+        return {"status": "declined"}
+    if outcome.error is not None:
+        return {"status": "failed", "error": outcome.error["message"]}
+    return _object(outcome.output)
 
 
 def _object(text: str) -> dict[str, Any]:

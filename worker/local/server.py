@@ -35,8 +35,10 @@ from worker.local.dialogue import Dialogue, load_dialogue
 from worker.local.engines import Engines, Hear
 from worker.local.errors import DialogueError, SpeechUnavailable
 from worker.local.gemini.session import GeminiSession, Memory
+from worker.local.mcp_client import import_tools, run_tool
 from worker.local.patterns import jsgf
-from worker.local.protocol import Session, Speak, Transcribe
+from worker.local.protocol import Job, Session, Speak, Transcribe
+from worker.local.remote import Import, RunTool
 from worker.local.response import Pace
 from worker.local.script import Script
 from worker.local.tls import context
@@ -288,10 +290,28 @@ class _Link:
 
     def _run_jobs(self) -> None:
         for job in self.session.take_jobs():
-            work = self._hear(job) if isinstance(job, Transcribe) else self._speak(job)
-            task = self.loop.create_task(work)
+            task = self.loop.create_task(self._work(job))
             self._jobs.add(task)
             task.add_done_callback(self._jobs.discard)
+
+    async def _work(self, job: Job) -> None:
+        match job:
+            case Transcribe():
+                await self._hear(job)
+            case Speak():
+                await self._speak(job)
+            case Import() | RunTool():
+                await self._remote(job)
+
+    async def _remote(self, job: Import | RunTool) -> None:
+        assert isinstance(self.session, Session)
+        if isinstance(job, Import):
+            tools = await import_tools(job)
+            self.session.imported(job.item_id, tools, self.loop.time())
+        else:
+            output = await run_tool(job)
+            self.session.ran(job.item_id, output, self.loop.time())
+        self._changed.set()
 
     async def _hear(self, job: Transcribe) -> None:
         text = await self.server.engines.hear(job)

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worker.local.checks import Anything, ByType, Choice, Flag, Listing, Number, Rule, Shape, Table, Text, whole
+from worker.local.checks import Anything, ByType, Choice, Flag, Listing, Number, OneOf, Rule, Shape, Table, Text, whole
 
 __all__ = ["AUDIO_TYPES", "CLIENT_EVENTS", "VOICES", "check_event"]
 
 AUDIO_TYPES = ("audio/pcm", "audio/pcmu", "audio/pcma")
 VOICES = ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar")
 NAME = r"^[a-zA-Z0-9_-]+$"
+CONNECTORS = tuple(
+    f"connector_{name}"
+    for name in (
+        *("dropbox", "gmail", "googlecalendar", "googledrive", "microsoftteams"),
+        *("outlookcalendar", "outlookemail", "sharepoint"),
+    )
+)
 ITEM_ID = Text(longest=32)
 CALL_ID = Text(longest=32, pattern=NAME)
 
@@ -82,9 +89,32 @@ _FUNCTION = Shape(
     },
     required=("name",),
 )
-_TOOLS = Listing(ByType({"function": _FUNCTION}))
+_FILTER = Shape({"tool_names": Listing(Text()), "read_only": Flag()})
+_MCP = Shape(
+    {
+        "type": _TYPE,
+        "server_label": Text(longest=64, pattern=NAME),
+        "server_url": Text(),
+        "connector_id": Choice(CONNECTORS),
+        "tunnel_id": Text(),
+        "authorization": Text(),
+        "headers": Table(Text(), nullable=True),
+        "allowed_tools": OneOf(Listing(Text()), _FILTER),
+        "require_approval": OneOf(Choice(("always", "never")), Shape({"always": _FILTER, "never": _FILTER})),
+        "server_description": Text(),
+        "defer_loading": Flag(),
+        "allowed_callers": Listing(Choice(("direct", "programmatic")), nullable=True),
+    },
+    required=("server_label",),
+)
+_TOOLS = Listing(ByType({"function": _FUNCTION, "mcp": _MCP}))
 _TOOL_CHOICE = ByType(
-    {"function": Shape({"type": _TYPE, "name": Text(longest=64)}, required=("name",))},
+    {
+        "function": Shape({"type": _TYPE, "name": Text(longest=64)}, required=("name",)),
+        "mcp": Shape(
+            {"type": _TYPE, "server_label": Text(longest=64), "name": Text(nullable=True)}, required=("server_label",)
+        ),
+    },
     or_else=Choice(("none", "auto", "required")),
 )
 _TRUNCATION = ByType(
@@ -155,6 +185,16 @@ _ITEMS: Mapping[str, Rule] = {
         required=("name", "arguments"),
     ),
     "function_call_output": Shape({**_ITEM, "call_id": CALL_ID, "output": Text()}, required=("call_id", "output")),
+    "mcp_approval_response": Shape(
+        {
+            "type": _TYPE,
+            "id": ITEM_ID,
+            "approval_request_id": Text(),
+            "approve": Flag(),
+            "reason": Text(nullable=True),
+        },
+        required=("id", "approval_request_id", "approve"),
+    ),
 }
 _REFERENCE = Shape({"type": _TYPE, "id": ITEM_ID}, required=("id",))
 _RESPONSE = Shape(

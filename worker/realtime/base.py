@@ -13,6 +13,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from worker.errors import ProviderFault
+from worker.realtime.remote import (
+    ApprovalWanted,
+    RemoteServer,
+    RemoteToolEnded,
+    RemoteToolOutput,
+    RemoteToolsFailed,
+    RemoteToolsListed,
+    RemoteToolStarted,
+)
 
 AudioFormat: TypeAlias = Literal["pcm24k", "pcm16k", "pcmu", "pcma"]
 """`pcm24k`/`pcm16k`: 16-bit little-endian mono PCM; `pcmu`/`pcma`: G.711 at 8 kHz, one byte a sample."""
@@ -48,6 +57,7 @@ Request: TypeAlias = Literal[
     "cancel_response",
     "truncate",
     "delete_item",
+    "approval",
 ]
 """The codec method whose frame an error answers."""
 
@@ -244,7 +254,8 @@ class ProviderError:
     request: Request | None = None
     """Which of our requests it answers, if known. `create_response`: that response won't come."""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """The metadata of the refused `ResponseRequest`; of a refused tool output its `tool_call_id`."""
+    """The metadata of the refused `ResponseRequest`; of a refused tool output its `tool_call_id`, of a refused approval
+    its `approval_id`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +334,12 @@ RealtimeEvent: TypeAlias = (
     | ConnectionLost
     | GoingAway
     | ToolCallsWithdrawn
+    | RemoteToolsListed
+    | RemoteToolsFailed
+    | RemoteToolStarted
+    | RemoteToolEnded
+    | RemoteToolOutput
+    | ApprovalWanted
     | Usage
     | Unknown
 )
@@ -341,6 +358,8 @@ class SessionConfig:
     """The provider's name of a voice; None: its default. Frozen after the first audio."""
     tools: tuple[Mapping[str, Any], ...] = ()
     """Function tools: {"type": "function", "name", "description", "parameters"}."""
+    remote: tuple[RemoteServer, ...] = ()
+    """MCP servers whose tools the provider runs."""
     tool_choice: str = "auto"
     """auto, none, required, or the name of the one tool that must be called."""
     language: str | None = None
@@ -354,7 +373,7 @@ class SessionConfig:
     output_format: AudioFormat = "pcm24k"
     """What we want to receive; the same holds."""
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """The provider's further options, merged deeply over the rest: an entry here wins."""
+    """The provider's further options, merged deeply over the rest: an entry here wins. Its tools come beside ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -382,6 +401,8 @@ class ResponseRequest:
     values of up to 512 characters)."""
     tools: tuple[Mapping[str, Any], ...] | None = None
     """Replaces the session's tools; () means no tools."""
+    remote: tuple[RemoteServer | str, ...] | None = None
+    """The MCP servers of this response alone, in place of the session's; a str: the label of one that it knows."""
     tool_choice: str | None = None
     """As in `SessionConfig`."""
 
@@ -408,6 +429,8 @@ class Capabilities:
     """It says which outputs are in the conversation (`ItemCreated`)."""
     updates: bool = True
     """Instructions and tools may change within a session. False: it takes a new one."""
+    remote_tools: bool = False
+    """It runs the tools of MCP servers itself (`SessionConfig.remote`)."""
 
 
 # --- the codec --------------------------------------------------------------------------------------------
@@ -490,6 +513,10 @@ class Codec(Protocol):
 
         told: a response that tells it will be asked for; False: nothing is to be said of it.
         """
+        ...
+
+    def approve(self, approval_id: str, approve: bool, reason: str = "") -> list[Frame]:
+        """The answer to an `ApprovalWanted` of this session, once. reason: for the model, where it is declined."""
         ...
 
     def history(self, said: Iterable[Entry], open_calls: Iterable[OpenCall]) -> list[Frame]:

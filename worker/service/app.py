@@ -29,6 +29,7 @@ from worker.records.record import CallRecord, Observer
 from worker.service.background import Background
 from worker.service.call_backs import CallBacks
 from worker.service.call_book import CallBook
+from worker.service.certificate import certificate_part, watch_certificate
 from worker.service.checks import sip_refused, tell_beside
 from worker.service.governor import Governor
 from worker.service.http import HttpEndpoint, Part, start_http
@@ -37,6 +38,7 @@ from worker.service.load_watch import LoadWatch
 from worker.service.loaded import Loaded
 from worker.service.pacer import Pacer
 from worker.service.presence import Presence, reached_at
+from worker.service.reload import Reloader
 from worker.service.sessions import Sessions
 from worker.service.switchboard import Observe, Switchboard
 from worker.service.tooling import Tooling
@@ -70,14 +72,16 @@ class App:
         embedded: Embedded | None = None,
         calls_back: bool = False,
         takes_calls: bool = True,
+        reload: bool = False,
     ) -> None:
         """`observe` is called for every new call; what it returns is told the call's edges.
 
         calls_back: whether this worker calls back those whom any worker has promised it. takes_calls: False where
-        the proxy in front of the workers is to send it none.
+        the proxy in front of the workers is to send it none. reload: whether agents and tools are read again when
+        their files change.
         """
         self.settings, self._loaded, self._observe, self._calls_back = settings, loaded, observe, calls_back
-        self._takes_calls = takes_calls
+        self._takes_calls, self._reload = takes_calls, reload
         self.metrics = Metrics()
         self.info: EndpointInfo | None = None
         self.http: HttpEndpoint | None = None
@@ -141,8 +145,10 @@ class App:
             audio.cancel()
 
     async def _prepare_fillers(self) -> None:
-        loaded, later = self._loaded, self.settings.later_ways()
-        can = codec_for(self._provider).capabilities
+        await self._prepare_fillers_of(self._loaded)
+
+    async def _prepare_fillers_of(self, loaded: Loaded) -> None:
+        later, can = self.settings.later_ways(), codec_for(self._provider).capabilities
         await asyncio.to_thread(prepare_canned, loaded.agents, loaded.tools, PHONE_HZ, later, can)
 
     async def _prepare_provider(self) -> None:
@@ -255,6 +261,18 @@ class App:
     async def _begin_load(self) -> None:
         self._load.begin()
         self._background.run("load watch", self._load.run())
+        self._background.run("certificate", watch_certificate(self.settings.tls_settings()))
+        if self._reload:
+            self._background.run("reload", Reloader(self.settings, self._loaded, self._use).run())
+
+    async def _use(self, loaded: Loaded) -> None:
+        """Take agents and tools that were read again, for the calls to come."""
+        await self._prepare_fillers_of(loaded)
+        await self._tooling.use(loaded)
+        self._sessions.use(loaded.agents, self._tooling.services(self._provider))
+        self._loaded = loaded
+        if not self._embedded.renew_tool_worker():
+            log.info("tool_workers_not_reloaded", mend="start them again: they are not this worker's")
 
     async def _look_beside(self) -> None:
         async def look(capacity: int) -> None:
@@ -347,6 +365,8 @@ class App:
         ]
         if self._registers:
             parts.append(self._registration())
+        if (certificate := certificate_part(self.settings.tls_settings())) is not None:
+            parts.append(certificate)
         if mcp := self._tooling.mcp():
             words = "; ".join(f"{label}: {how}" for label, (_up, how) in mcp.items())
             parts.append(Part("mcp", all(up for up, _how in mcp.values()), words, needed=False))

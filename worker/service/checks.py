@@ -23,7 +23,7 @@ from tools.errors import QueueUnavailable, ToolDefinitionError
 from worker.agent.agent_file import AgentFile, load_agent_file
 from worker.embedded.services import redis_program, try_redis
 from worker.errors import HostError, OffhookError, OperatorError
-from worker.service.loaded import Loaded, check_programs, check_recordings, load_tools_of
+from worker.service.loaded import NOT_YET, Loaded, check_programs, check_recordings, load_tools_of
 from worker.settings.settings import Settings, reveal, unknown_variables, without_password
 
 __all__ = ["BESIDE", "FIRST", "START", "Finding", "Site", "find", "load", "sip_refused", "tell_beside"]
@@ -36,8 +36,6 @@ REACH_S = 8.0
 SHOWN = 8
 """Tools of a server that a finding names."""
 PHONE_HZ = 8000
-NOT_YET = "ws://127.0.0.1/v1"
-"""The local realtime server, before it runs."""
 MEND_REALTIME = "correct OFFHOOK_REALTIME, OFFHOOK_REALTIME_URL, OFFHOOK_REALTIME_MODEL or the key"
 
 
@@ -188,6 +186,14 @@ def check_models(site: Site) -> list[Finding]:
     }
     found = [(variable, ending(model, datetime.date.today())) for variable, model in named.items()]
     return [Finding("note", "model", told[0], f"set {variable}={told[1]}") for variable, told in found if told]
+
+
+def check_connectors(site: Site) -> list[Finding]:
+    """Connectors of the provider's own, which its newer models take no more."""
+    servers = site.agents.mcp_servers() if site.agents is not None else ()
+    text = "mcp {}: models released after 2026-09-01 take no connector_id"
+    mend = "write url or tunnel_id"
+    return [Finding("note", "mcp", text.format(one.label), mend) for one in servers if one.connector_id is not None]
 
 
 # --- start
@@ -394,6 +400,7 @@ FIRST: tuple[Callable[[Site], list[Finding]], ...] = (
     check_children,
     check_later,
     check_models,
+    check_connectors,
 )
 START: tuple[Look, ...] = (check_fillers, check_sip, check_http)
 BESIDE: tuple[Look, ...] = (check_capacity, check_redis, check_realtime, check_mcp)

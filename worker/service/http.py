@@ -28,8 +28,8 @@ CLOSE_S = 1.0
 class Part:
     """How one part of the worker stands.
 
-    name: start, redis, capacity, load, draining, children, registration, mcp. ok: new calls can be taken, as far as it
-    is concerned.
+    name: start, redis, capacity, load, draining, children, registration, certificate, mcp. ok: new calls can be taken,
+    as far as it is concerned.
     detail: a few words for the operator, without secrets. needed: False for a part without which calls are taken, too.
     """
 

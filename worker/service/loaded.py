@@ -20,12 +20,14 @@ from tools.run.inline import InlineRunner
 from worker.agent.agent_file import AgentFile
 from worker.agent.remote import check_mcp_installed
 from worker.call.config import check_tools
+from worker.call.remote_servers import check_remote
 from worker.embedded.services import redis_program
 from worker.errors import HostError, SettingsError
 from worker.installed import remedy
 from worker.settings.settings import Settings
 
 __all__ = [
+    "NOT_YET",
     "Catalogs",
     "Loaded",
     "ToolsKey",
@@ -37,6 +39,8 @@ __all__ = [
 
 NO_REDIS = "redis://localhost"
 """A queue for a catalog that is only looked at: nothing connects to it."""
+NOT_YET = "ws://127.0.0.1/v1"
+"""The local realtime server, before it runs."""
 SPEECH = ("pocketsphinx", "espeakng_loader")
 """What the local realtime server hears and speaks with."""
 
@@ -84,11 +88,21 @@ def load_tools_of(settings: Settings, agents: AgentFile) -> Loaded:
     check_tools(agents, tools)
     for agent in agents.agents():
         check_servers(agent.mcp, tools[agent.tools.modules], loaded.secrets)
+    _check_remote(settings, agents)
     make_catalogs(loaded, InlineRunner(), QueuedRunner(settings.queue_settings(NO_REDIS)))
     if settings.needs_embedded_redis():
         for spec in loaded.specs():
             spec.secrets_from(loaded.secrets)
     return loaded
+
+
+def _check_remote(settings: Settings, agents: AgentFile) -> None:
+    """Whether the provider runs the MCP servers that it is to run. Raises AgentFileError."""
+    if any(agent.mcp_run_by("provider") for agent in agents.agents()):
+        from worker.realtime.choose import codec_for
+
+        provider = settings.provider(NOT_YET)
+        check_remote(agents, provider.name, codec_for(provider).capabilities)
 
 
 def check_recordings(settings: Settings) -> None:

@@ -50,14 +50,17 @@ async def _end_of(task: asyncio.Task[Any]) -> Any:
     return await task
 
 
-def serve(settings: Settings) -> None:
-    """Answer calls until SIGTERM or SIGINT. Raises OffhookError or TelephonyError when it can't start."""
+def serve(settings: Settings, *, reload: bool = False) -> None:
+    """Answer calls until SIGTERM or SIGINT. Raises OffhookError or TelephonyError when it can't start.
+
+    reload: agents and tools are read again when their files change.
+    """
 
     async def work(app: App) -> None:
         _say_address(app)
         await asyncio.Event().wait()
 
-    _run(settings, work, calls_back=True)
+    _run(settings, work, calls_back=True, reload=reload)
 
 
 def dial(settings: Settings, uri: str) -> None:
@@ -72,14 +75,19 @@ def dial(settings: Settings, uri: str) -> None:
 
 
 def _run(
-    settings: Settings, work: Callable[[App], Awaitable[None]], *, calls_back: bool = False, takes_calls: bool = True
+    settings: Settings,
+    work: Callable[[App], Awaitable[None]],
+    *,
+    calls_back: bool = False,
+    takes_calls: bool = True,
+    reload: bool = False,
 ) -> None:
     end_at_once_on_sigterm()
     agents = load_agent_file(settings.agent)
     from worker.service.app import App
     from worker.service.checks import load
 
-    app = App(settings, load(settings, agents), calls_back=calls_back, takes_calls=takes_calls)
+    app = App(settings, load(settings, agents), calls_back=calls_back, takes_calls=takes_calls, reload=reload)
     run_loop(until_stopped(app, work))
 
 

@@ -42,6 +42,10 @@ class Sessions:
         self._services = services
         self._judged = judged
 
+    def use(self, agents: AgentFile, services: Mapping[ToolsKey, Services]) -> None:
+        """Take others, for the calls to come."""
+        self._agents, self._services = agents, services
+
     def make(self, info: CallInfo, bridge: Bridge, hang_up: HangUp, brings: LateResult | None = None) -> CallSession:
         """Return a session for a call; brings: what the caller is called back for."""
         route = self._agents.route_for(info.dialled, info.caller, info.facts)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from tools.mcp.server import McpServer
 from tools.queue.backlog import Judged
 from tools.queue.queued import QueuedRunner
+from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
+from worker.call.remote_servers import remote_servers
 from worker.call.session import Services
 from worker.call_tools.durations import UsualTimes
 from worker.realtime.provider import Provider
@@ -42,6 +44,8 @@ class Tooling:
         self._inline = InlineRunner()
         self._usual = UsualTimes()
         self._catalogs: Catalogs = {}
+        self._replaced: list[Catalog] = []
+        """Of tools that were read again since: calls in progress have them."""
         self._mcp: McpServers | None = None
 
     async def open(self, redis_url: str | None) -> None:
@@ -60,12 +64,10 @@ class Tooling:
 
     async def _open_mcp(self) -> None:
         """Begin to speak with MCP servers, where the agent file names any: nobody else pays for the SDK."""
-        agents = tuple(self._loaded.agents.agents())
-        servers = {server.label: server for agent in agents for server in agent.mcp_run_by("offhook")}
+        servers, direct = _servers_of(self._loaded)
         if not servers:
             return
         made = await asyncio.to_thread(_mcp_servers)  # 0.8 s of imports
-        direct = {s.label for a in agents if a.tools.exposure == "direct" for s in a.mcp_run_by("offhook")}
 
         def is_direct(server: McpServer) -> bool:
             return server.label in direct
@@ -81,6 +83,22 @@ class Tooling:
                 remote = self._mcp.specs(labels)
                 catalog.replace([*self._loaded.tools[modules], *remote])
 
+    async def use(self, loaded: Loaded) -> None:
+        """Take other tools, for the calls to come. Raises what `make_catalogs` raises; then nothing is changed."""
+        assert self.queue is not None
+        catalogs = make_catalogs(loaded, self._inline, self.queue)
+        self._replaced += self._catalogs.values()
+        before, self._loaded = self._loaded, loaded
+        self._catalogs.clear()
+        self._catalogs.update(catalogs)
+        if _servers_of(before) != _servers_of(loaded):
+            mcp, self._mcp = self._mcp, None
+            if mcp is not None:
+                await mcp.aclose()
+            await self._open_mcp()
+        elif self._mcp is not None:
+            self._offer_remote()
+
     def mcp(self) -> Mapping[str, tuple[bool, str]]:
         """Return by label whether an MCP server answers, and how it stands in a few words."""
         return {} if self._mcp is None else self._mcp.standing()
@@ -89,7 +107,7 @@ class Tooling:
         """Write down what outlived its call, and let go of the queue. Jobs go on."""
         if self._mcp is not None:
             await self._mcp.aclose()
-        for catalog in self._catalogs.values():
+        for catalog in (*self._replaced, *self._catalogs.values()):
             await catalog.aclose()
         if self.queue is not None:
             await self.queue.aclose()
@@ -99,8 +117,18 @@ class Tooling:
         """Return what calls share, by the tools of their agent."""
         settings = self._settings
         later, told, prices = settings.later_ways(), settings.told(), settings.price_table()
+        remote = remote_servers(self._loaded.agents.mcp_servers(), self._loaded.secrets)
         return {
-            key: Services(catalog, self._metrics, provider, usual=self._usual, later=later, told=told, prices=prices)
+            key: Services(
+                catalog,
+                self._metrics,
+                provider,
+                usual=self._usual,
+                later=later,
+                told=told,
+                prices=prices,
+                remote=remote,
+            )
             for key, catalog in self._catalogs.items()
         }
 
@@ -125,6 +153,13 @@ class _Watched:
         remote = [name for name, spec in found.items() if spec is not None and spec.remote is not None]
         left_out = set(remote[WATCHED:]) - set(self._usual.tools())
         return (name for name in found if name not in left_out)
+
+
+def _servers_of(loaded: Loaded) -> tuple[dict[str, McpServer], set[str]]:
+    """The MCP servers whose tools we run, by label, and the labels of those whose tools are functions of their own."""
+    agents = tuple(loaded.agents.agents())
+    servers = {server.label: server for agent in agents for server in agent.mcp_run_by("offhook")}
+    return servers, {s.label for a in agents if a.tools.exposure == "direct" for s in a.mcp_run_by("offhook")}
 
 
 def _mcp_servers() -> type[McpServers]:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -47,6 +47,7 @@ from worker.settings.values import (
 
 if TYPE_CHECKING:
     from telephony.settings import SipSettings
+    from telephony.tls import TlsSettings
     from tools.queue.backlog import Backlog
     from tools.queue.queued import QueueSettings
     from tools.worker.notify import NotifySettings
@@ -59,6 +60,9 @@ DEFAULT_GEMINI = "gemini-3.8-live"
 XAI_URL = "wss://api.x.ai/v1"
 GEMINI_URL = "wss://generativelanguage.googleapis.com"
 LOCAL_MODEL = "local"
+
+OPTIONS = {"agent": "--agent", "sip_port": "--port"}
+"""What the command line calls the fields that it can set."""
 
 RealtimeName = Literal["local", "openai", "azure", "gateway", "xai", "gemini", "vertex"]
 
@@ -73,8 +77,19 @@ class Settings(BaseSettings):
 
     sip_host: Ip = Field(default="127.0.0.1", description="an IP address of this machine, or 0.0.0.0 for all")
     sip_port: int = Field(default=5060, ge=0, le=65535, description="a port from 0 to 65535 (0: any free one)")
-    sip_transports: Annotated[tuple[Literal["udp", "tcp"], ...], NoDecode, Words] = Field(
-        default=("udp", "tcp"), min_length=1, description="a list with commas of: udp, tcp"
+    sip_transports: Annotated[tuple[Literal["udp", "tcp", "tls"], ...], NoDecode, Words] = Field(
+        default=("udp", "tcp"), min_length=1, description="a list with commas of: udp, tcp, tls"
+    )
+    sip_tls_port: int = Field(default=5061, ge=0, le=65535, description="a port from 0 to 65535 (0: any free one)")
+    sip_tls_cert: File | None = Field(default=None, description="a file (PEM): our certificate, and the chain below it")
+    sip_tls_key: File | None = Field(
+        default=None, description="a file (PEM): its private key (left out: it is in the certificate's file)"
+    )
+    sip_tls_ca: File | None = Field(
+        default=None, description="a file (PEM) of those whose certificates are believed (left out: the machine's)"
+    )
+    sip_tls_verify: Annotated[Literal["off", "servers", "all"], Lower] = Field(
+        default="servers", description="one of: servers (whom we connect to), all (callers too), off"
     )
     sip_public_address: Ip | None = Field(
         default=None, description="the IP address that callers reach this machine by, where it is not SIP_HOST"
@@ -99,6 +114,9 @@ class Settings(BaseSettings):
     )
     srtp: Annotated[Literal["off", "optional", "required"], Lower] = Field(
         default="off", description="one of: off, optional, required"
+    )
+    srtp_keys: Annotated[Literal["tls", "plain"], Lower] = Field(
+        default="tls", description="one of: tls (its keys travel over TLS alone), plain (in any way, as in a VPN)"
     )
     rtp_source: Annotated[Literal["learn", "sdp", "follow"], Lower] = Field(
         default="learn",
@@ -307,6 +325,7 @@ class Settings(BaseSettings):
             host=self.sip_host,
             port=self.sip_port,
             transports=self.sip_transports,
+            tls=self.tls_settings(),
             public_address=self.sip_public_address,
             registrar=self.sip_registrar,
             username=self.sip_username,
@@ -316,6 +335,7 @@ class Settings(BaseSettings):
             allow=self.sip_allow,
             headers=self.sip_headers,
             srtp=self.srtp,
+            srtp_keys=self.srtp_keys,
             rtp_source=self.rtp_source,
             rtp_ports=self.rtp_ports,
             max_calls=self.max_calls,
@@ -342,6 +362,21 @@ class Settings(BaseSettings):
     def records_folder(self) -> Path | None:
         """Return where records are kept: beside the recordings, else beside the journals; None: nowhere."""
         return self.recordings or self.journal_folder()
+
+    def tls_settings(self) -> TlsSettings:
+        """Return what SIP over TLS is configured with."""
+        from telephony.tls import TlsSettings
+
+        files = (self.sip_tls_cert, self.sip_tls_key, self.sip_tls_ca)
+        certificate, key, authorities = (None if file is None else str(file) for file in files)
+        return TlsSettings(
+            certificate=certificate,
+            key=key,
+            authorities=authorities,
+            port=self.sip_tls_port,
+            verify=self.sip_tls_verify != "off",
+            clients=self.sip_tls_verify == "all",
+        )
 
     def queue_settings(self, url: str | None = None) -> QueueSettings:
         """Return what `tools` needs to reach the queue; `url` is that of the embedded Redis."""
@@ -471,16 +506,18 @@ def variable_of(field: str) -> str:
     return alias if isinstance(alias, str) else PREFIX + field.upper()
 
 
-def load_settings() -> Settings:
-    """Read the environment.
+def load_settings(**options: object) -> Settings:
+    """Read the environment. options: fields that the command line sets in its place; None: it does not.
 
-    Raises `SettingsError` with one line for each variable that is wrong or missing.
+    Raises `SettingsError` with one line for each variable or option that is wrong or missing.
     """
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     try:
-        settings = Settings()
+        settings = Settings(**given)
     except ValidationError as error:
-        raise SettingsError(sorted(set(_lines(error)))) from None
-    if missing := [*_missing_for_provider(settings), *_missing_for_registrar(settings), *_wrong_for_proxy(settings)]:
+        raise SettingsError(sorted(set(_lines(error, given)))) from None
+    checks = (_missing_for_provider, _missing_for_registrar, _wrong_for_tls, _wrong_for_proxy)
+    if missing := [line for check in checks for line in check(settings)]:
         raise SettingsError(missing)
     settings.price_table()
     tell, refuse = settings.backlog_tell_seconds, settings.backlog_refuse_seconds
@@ -536,7 +573,7 @@ def _is_secret(field: str) -> bool:
     return "SecretStr" in str(Settings.model_fields[field].annotation)
 
 
-def _lines(error: ValidationError) -> list[str]:
+def _lines(error: ValidationError, given: Mapping[str, object]) -> list[str]:
     lines = []
     for detail in error.errors(include_url=False):
         name = str(detail["loc"][0])
@@ -544,6 +581,8 @@ def _lines(error: ValidationError) -> list[str]:
         variable, info = variable_of(field), Settings.model_fields[field]
         value = os.environ.get(variable, os.environ.get(variable.lower(), ""))
         shown = variable if _is_secret(field) else f"{variable}={value}"
+        if field in given:
+            shown = f"{OPTIONS[field]} {given[field]}"
         lines.append(f"{shown} is not allowed: it takes {info.description}")
     return lines
 
@@ -585,6 +624,30 @@ def _missing_for_registrar(settings: Settings) -> list[str]:
         for field, value in pairs
         if value is None
     ]
+
+
+def _wrong_for_tls(settings: Settings) -> list[str]:
+    transports, srtp = variable_of("sip_transports"), variable_of("srtp")
+    if "tls" in settings.sip_transports:
+        wants = settings.sip_tls_verify == "all" and settings.sip_tls_ca is None
+        ca, verify = variable_of("sip_tls_ca"), variable_of("sip_tls_verify")
+        text = f"{ca} is not set: {verify}=all needs it; set it to the file of those who sign callers' certificates"
+        return [text] if wants else []
+    lines = [
+        f"{variable_of(name)} is set, but {transports} has no tls: add it, as in udp,tcp,tls"
+        for name in ("sip_tls_cert", "sip_tls_key")
+        if getattr(settings, name) is not None
+    ]
+    if settings.srtp != "off" and settings.srtp_keys == "tls":
+        lines.append(
+            f"{srtp}={settings.srtp}, but {transports} has no tls: the keys would go over the network for all to read; "
+            f"add tls, or set {variable_of('srtp_keys')}=plain where nobody can listen"
+        )
+    for name in ("sip_registrar", "sip_proxy"):
+        found = getattr(settings, name) or ""
+        if found.lower().startswith("sips:") or "transport=tls" in found.lower():
+            lines.append(f"{transports} has no tls: {variable_of(name)}={found} needs it; add tls")
+    return lines
 
 
 def _wrong_for_proxy(settings: Settings) -> list[str]:

@@ -24,7 +24,7 @@ SENTINEL_SCHEMES = ("redis+sentinel", "rediss+sentinel")
 HOOK = re.compile(r"(?P<channel>[a-z][a-z0-9_]*)=(?P<function>[A-Za-z_][\w.]*:[A-Za-z_]\w*)")
 HEADER = re.compile(r"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+):(?P<value>[^\r\n]+)")  # RFC 9110, 5.1
 HOST_NAME = re.compile(r"(?=.{1,253}$)(?!\d+(\.\d+)*$)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
-SIP_SERVER = re.compile(r"(sip:)?(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(;[a-z]+=[a-z]+)*")
+SIP_SERVER = re.compile(r"(sips?:)?(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(;[a-z]+=[a-z]+)*")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,10 @@ HEARD_BOUND_S = 60.0
 """One that is generated is heard to its end, unless playout stands still (a held call) or the caller talks on."""
 
 
+REMOTE_S = 8.0
+"""A call that the provider runs ends with its session: the hang-up waits for it, as long as nobody wonders."""
+
+
 @dataclass(slots=True)
 class Ending:
     """A call that is about to end, after the goodbye in `response_id` was heard."""
@@ -30,6 +34,11 @@ class Ending:
     """The goodbye is generated to its end; what is left is to hear it."""
     quiet_since: float | None = None
     """Since when all of it has been sent to the caller (s)."""
+
+    @property
+    def remote_until(self) -> float:
+        """Until when the hang-up waits for what the provider runs (s)."""
+        return self.since + REMOTE_S
 
     def settle(self, quiet: bool, now: float) -> None:
         """Note whether the playout is quiet."""

@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 __all__ = [
+    "AnswerApproval",
     "Apologise",
+    "ApprovalGiven",
+    "AskApproval",
     "AudioStarted",
     "CallerSounds",
     "CallerTyped",
@@ -27,6 +30,7 @@ __all__ = [
     "PlayTone",
     "PlayoutChanged",
     "Purpose",
+    "RemoteGivenUp",
     "RequestResponse",
     "ResultsTold",
     "SendOutput",
@@ -34,6 +38,7 @@ __all__ = [
     "SpeakFiller",
     "StartTool",
     "StopPlayout",
+    "TellModel",
     "Tick",
     "ToolFinished",
     "ToolProgress",
@@ -133,6 +138,16 @@ class GoodbyeWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovalGiven:
+    """Somebody who may has decided on a call that the provider wants to make (`AskApproval`)."""
+
+    approval_id: str
+    approve: bool
+    reason: str = ""
+    """For the model, where it is declined."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """The time that `TurnMachine.wake` named has come."""
 
@@ -147,6 +162,7 @@ TurnEvent = (
     | CallerTyped
     | NoticeWanted
     | GoodbyeWanted
+    | ApprovalGiven
     | Tick
 )
 
@@ -190,6 +206,44 @@ class SendResult:
     output: str
     also: tuple[tuple[str, str, str], ...] = ()
     """Further results that are due (tool call id, name, output): new ones, and those that are not told yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskApproval:
+    """Ask whoever may approve it: the provider wants to run this tool. The answer comes back as `ApprovalGiven`."""
+
+    approval_id: str
+    label: str
+    """The MCP server."""
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerApproval:
+    """Answer the provider's request. Given exactly once for each; by the bound with a no."""
+
+    approval_id: str
+    approve: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteGivenUp:
+    """A call that the provider ran, or an approval that it asked for, is waited for no longer."""
+
+    tool_call_id: str
+    reason: str
+    """timeout, or session lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class TellModel:
+    """Tell the model something, also in the sessions that follow; asks for no response."""
+
+    key: str
+    """A later text of the same key takes its place."""
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +342,10 @@ Command = (
     | CancelTool
     | SendOutput
     | SendResult
+    | AskApproval
+    | AnswerApproval
+    | RemoteGivenUp
+    | TellModel
     | RequestResponse
     | SpeakFiller
     | OfferSpoken

@@ -37,6 +37,10 @@ class Expect(StrEnum):
     TRANSCRIPT = "transcript"
     FILLER_BEGUN = "filler begun"
     FILLER_ENDED = "filler ended"
+    TOOLS_LISTED = "provider's tools listed"
+    GREETING_TOOLS = "tools for the greeting"
+    REMOTE_CALL = "end of the provider's tool call"
+    APPROVAL = "approval"
     TURN = "something due"
     ANSWER = "answer"
     # Not of time: what came was not what was expected.
@@ -57,6 +61,7 @@ class Then(StrEnum):
     WAIT = "waits as told"
     PLACEHOLDERS = "placeholders from now on"
     MESSAGE = "sent as a message"
+    DECLINED = "declined"
     GO_ON = "goes on without"
 
 
@@ -89,6 +94,10 @@ TABLE: Mapping[Expect, Bound] = {
     Expect.TRANSCRIPT: Bound(3.0, Then.GO_ON, "comes within a second or two of the end of the speech"),
     Expect.FILLER_BEGUN: Bound(3.0, Then.OWN_WORDS, "with its grace of half a second: words within 4 s"),
     Expect.FILLER_ENDED: Bound(20.0, Then.GO_ON, "it would keep all later ones from being said"),
+    Expect.TOOLS_LISTED: Bound(10.0, Then.GO_ON, "an MCP server answers in seconds; the model is told"),
+    Expect.GREETING_TOOLS: Bound(1.0, Then.GO_ON, "nobody minds a second before the first word"),
+    Expect.REMOTE_CALL: Bound(30.0, Then.GO_ON, "with words meanwhile; the caller's patience is longer"),
+    Expect.APPROVAL: Bound(20.0, Then.DECLINED, "a question, and time for an answer: none is a no"),
     Expect.TURN: Bound(2.0, None, "the caller's turn is over, nobody speaks and nothing is due: nobody may stay there"),
     Expect.ANSWER: Bound(13.0, Then.APOLOGY, "of waiting in all; the apology ends within 20 s"),
 }

@@ -6,6 +6,7 @@ from worker.realtime import base
 from worker.turns.events import CancelResponse, Command, OfferSpoken, PlayTone, Purpose, SpeakFiller, Unmet
 from worker.turns.expectations import Expect, Then
 from worker.turns.filler_voice import Filler, Waiting
+from worker.turns.floor import Slot
 from worker.turns.pending import PendingTool
 from worker.turns.state import TONE, TurnState
 
@@ -99,8 +100,9 @@ class FillerTurns:
 
     def _may_speak(self) -> bool:
         state = self._state
-        free = state.slot.free and not state.owed and not state.unplaced and state.fillers.current is None
-        free = free and not state.fill_in
+        # While the provider runs a tool its response stands still: a filler is beside it, not over it.
+        free = state.slot.free or (state.slot.state is Slot.ACTIVE and state.pending.remote_of(state.slot.response_id))
+        free = free and not state.owed and not state.unplaced and state.fillers.current is None and not state.fill_in
         return state.config.fillers.spoken and state.connected and free and bool(state.pending.running())
 
     def _sentence_due(self) -> float:

@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from worker.realtime import base
+from worker.realtime import base, remote
 from worker.turns.ending import Ending
 from worker.turns.events import (
+    ApprovalGiven,
     AudioStarted,
     CallerSounds,
     CallerTyped,
@@ -40,6 +41,7 @@ from worker.turns.floor import Floor, FloorEdge, Slot, SlotEdge
 from worker.turns.interruptions import Interruptions
 from worker.turns.pending import PendingTools
 from worker.turns.remedies import Remedies
+from worker.turns.remote import RemoteTurns
 from worker.turns.responses import ResponseTurns
 from worker.turns.sessions import SessionTurns
 from worker.turns.slot import ResponseSlot
@@ -59,9 +61,10 @@ class TurnMachine:
         self._fillers = FillerTurns(self.state)
         self._tools = ToolTurns(self.state)
         self._interruptions = Interruptions(self.state)
-        self._sessions = SessionTurns(self.state, self._tools, self._interruptions)
+        self._remote = RemoteTurns(self.state, self._tools, self._fillers)
+        self._sessions = SessionTurns(self.state, self._tools, self._remote, self._interruptions)
         remedies = Remedies(self.state, self._sessions)
-        self._responses = ResponseTurns(self.state, self._fillers, self._tools, remedies)
+        self._responses = ResponseTurns(self.state, self._fillers, self._tools, self._remote, remedies)
         self._watch = Watch(self.state, self._responses, self._tools, remedies)
         self._handlers: dict[type[Any], Callable[[Any, float], list[Command]]] = {
             MediaReady: self._media_ready,
@@ -87,6 +90,12 @@ class TurnMachine:
             base.ItemCreated: self._tools.item_created,
             base.ToolCallsWithdrawn: self._interruptions.withdrawn,
             base.ProviderError: self._responses.provider_error,
+            remote.RemoteToolsListed: self._remote.listed,
+            remote.RemoteToolsFailed: self._remote.failed,
+            remote.RemoteToolStarted: self._remote_started,
+            remote.RemoteToolEnded: self._remote.ended,
+            remote.ApprovalWanted: self._approval_wanted,
+            ApprovalGiven: self._remote.approval_given,
         }
 
     def handle(self, event: object, now: float) -> list[Command]:
@@ -156,6 +165,8 @@ class TurnMachine:
     # --- call and session ---------------------------------------------------------------------------------------------
 
     def _media_ready(self, event: MediaReady, now: float) -> list[Command]:
+        if not self.state.media:
+            self._remote.media_ready(now)
         self.state.media = True
         self.state.fillers.sound_ended(now, words=True)
         return []
@@ -269,6 +280,14 @@ class TurnMachine:
             self._responses.of_use(now)
         return commands
 
+    def _remote_started(self, event: remote.RemoteToolStarted, now: float) -> list[Command]:
+        self._responses.of_use(now)
+        return self._remote.started(event, now)
+
+    def _approval_wanted(self, event: remote.ApprovalWanted, now: float) -> list[Command]:
+        self._responses.of_use(now)
+        return self._remote.approval_wanted(event, now)
+
     # --- what is due --------------------------------------------------------------------------------------------------
 
     def _advance(self, now: float) -> list[Command]:
@@ -276,11 +295,13 @@ class TurnMachine:
         if state.over:
             return []
         self._watch.arm(now)
-        commands = self._watch.expire(now) + self._fillers.expire(now)
+        commands = self._remote.expire(now, self._responses.give_up)
+        commands += self._watch.expire(now) + self._fillers.expire(now)
         if state.over:
             return commands
         if state.ending is not None:
-            state.ending.settle(state.quiet, now)
+            waits = state.pending.remote and now < state.ending.remote_until
+            state.ending.settle(state.quiet and not waits, now)
             if state.ending.due() <= now:
                 state.over = True
                 return [*commands, HangUp(state.ending.reason)]
@@ -312,9 +333,12 @@ class TurnMachine:
             self._fillers.wakes(now),
             self._tools.wakes(),
             self._interruptions.wakes(),
+            self._remote.wakes(now),
             self._watch.wakes(now),
         )
         times = [*(time for part in parts for time in part), self._prompt_due()]
-        if self.state.ending is not None:
-            times.append(self.state.ending.due())
+        if (ending := self.state.ending) is not None:
+            times.append(ending.due())
+            if self.state.pending.remote and ending.remote_until > now:
+                times.append(ending.remote_until)
         return min((time for time in times if time is not None), default=None)

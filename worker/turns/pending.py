@@ -35,6 +35,10 @@ class PendingTool:
     """What of that was not spoken yet."""
     offered: bool = False
     """The caller was offered, or promised, to hear of it after the call."""
+    remote: bool = False
+    """The provider runs it: no output is sent for it, and it can't be cancelled by us."""
+    approval: bool = False
+    """It waits for an approval. With it, `started_at` is when that was given."""
 
 
 @dataclass(slots=True)
@@ -50,8 +54,11 @@ class PendingTools:
     def __bool__(self) -> bool:
         return bool(self._open)
 
-    def add(self, tool: PendingTool) -> bool:
-        """Take a call in; False if this tool call id was taken before (a duplicate event never runs a tool twice)."""
+    def add(self, tool: PendingTool, *, generating: bool = True) -> bool:
+        """Take a call in; False if this tool call id was taken before (a duplicate event never runs a tool twice).
+
+        generating: its response may make more of them.
+        """
         if tool.tool_call_id in self._seen or tool.tool_call_id in self._refused:
             return False
         if len(self._seen) < MOST_CALLS:
@@ -59,7 +66,8 @@ class PendingTools:
         else:
             self._refused.append(tool.tool_call_id)
         self._open[tool.tool_call_id] = tool
-        self._generating.add(tool.response_id)
+        if generating:
+            self._generating.add(tool.response_id)
         return True
 
     def refused(self, tool_call_id: str) -> bool:
@@ -106,5 +114,23 @@ class PendingTools:
         return [tool for tool in self._open.values() if tool.output is not None]
 
     def unanswered(self) -> list[PendingTool]:
-        """Every open call, the oldest first: what a new session has to be told of."""
-        return list(self._open.values())
+        """Every open call that is ours to answer, the oldest first: what a new session has to be told of."""
+        return [tool for tool in self._open.values() if not tool.remote]
+
+    def ours(self) -> list[PendingTool]:
+        """Of the running calls those that we run."""
+        return [tool for tool in self.running() if not tool.remote]
+
+    def remote_of(self, response_id: str | None) -> bool:
+        """Whether the provider runs a call that this response made."""
+        return any(tool.remote and tool.response_id == response_id for tool in self._open.values())
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the open calls' tools."""
+        return [tool.name for tool in self._open.values()]
+
+    @property
+    def remote(self) -> bool:
+        """Whether the provider runs a call."""
+        return any(tool.remote for tool in self._open.values())

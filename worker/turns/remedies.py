@@ -48,7 +48,7 @@ class Remedies:
         commands = [self.told(expect, then, waited_s, detail)]
         if then is Then.NEW_SESSION:
             commands.append(NewSession(f"given up by us: no {expect.value}"))
-            self._sessions.lost(now)
+            commands += self._sessions.lost(now)
         return commands
 
     def apologise(self, expect: Expect, waited_s: float = 0.0, detail: str = "") -> list[Command]:

@@ -9,6 +9,7 @@ from worker.turns.fillers import FillerTurns
 from worker.turns.floor import Floor, Slot, SlotEdge
 from worker.turns.refusals import Remedy, sort
 from worker.turns.remedies import Remedies
+from worker.turns.remote import RemoteTurns
 from worker.turns.state import TurnState
 from worker.turns.tools import WORDS_GIVEN, ToolTurns
 
@@ -26,8 +27,11 @@ LONGEST_WAIT_S = 20.0
 class ResponseTurns:
     """Asks for the responses that are owed and follows the provider's through the slot."""
 
-    def __init__(self, state: TurnState, fillers: FillerTurns, tools: ToolTurns, remedies: Remedies) -> None:
+    def __init__(
+        self, state: TurnState, fillers: FillerTurns, tools: ToolTurns, remote: RemoteTurns, remedies: Remedies
+    ) -> None:
         self._state = state
+        self._remote = remote
         self._fillers = fillers
         self._tools = tools
         self._remedies = remedies
@@ -48,7 +52,7 @@ class ResponseTurns:
         if response_id == state.slot.response_id:
             state.all_sent = False
         self._remedies.of_use(now)
-        return self._tools.heard(response_id)
+        return self._fillers.give_up_unheard() + self._tools.heard(response_id)
 
     def of_use(self, now: float) -> None:
         """The model has called a tool."""
@@ -82,6 +86,7 @@ class ResponseTurns:
         self._refused = 0
         if purpose is not None and not asked:
             state.owed.came(purpose)
+        self._remote.response_started(event.response_id, own=purpose is None and not asked)
         if purpose == Purpose.TOOL_RESULT:
             self._tools.response_started(event.response_id)
         elif purpose not in WORDS_GIVEN:
@@ -154,11 +159,23 @@ class ResponseTurns:
         state.owed.want_again()
         return commands + self._remedies.strike(expect, now, waited_s)
 
+    def give_up(self, response_id: str, now: float) -> list[Command]:
+        """Give up a response that is stuck in the slot; another one in it goes on."""
+        state = self._state
+        if state.slot.state is not Slot.ACTIVE or state.slot.response_id != response_id or not state.silent:
+            return []
+        state.slot.cancel(now)
+        self._tools.response_done(response_id, given_up=True)
+        self._goodbye_lost(response_id)
+        return self._cancel(response_id, now)
+
     def request(self, now: float) -> list[Command]:
         """Ask for what is owed, where it may be said now."""
         state = self._state
         able = state.connected and state.media and not state.unplaced
         if not (able and state.slot.free) or state.floor is Floor.CALLER or state.requests.free_at(now) > now:
+            return []
+        if Purpose.GREETING in state.owed and now < state.greets_from:
             return []
         request = state.owed.take(now, only=None if state.ending is None else Purpose.GOODBYE)
         if request is None:
@@ -211,7 +228,7 @@ class ResponseTurns:
 
     def _failed(self, code: str, message: str, now: float) -> list[Command]:
         state = self._state
-        refusal = sort(code, message, calls_open=state.talks and bool(state.pending.running()))
+        refusal = sort(code, message, calls_open=state.talks and bool(state.pending.ours()))
         detail = f"{code}: {message}" if message and message != code else code
         if refusal.remedy is Remedy.PLACEHOLDERS and state.talks:
             state.talks = False

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from worker.realtime import base
 from worker.turns.events import Command, Purpose
-from worker.turns.floor import Floor, FloorEdge
+from worker.turns.floor import Floor, FloorEdge, Slot
 from worker.turns.interruptions import Interruptions
+from worker.turns.remote import RemoteTurns
 from worker.turns.state import TurnState
 from worker.turns.tools import ToolTurns
 
@@ -15,9 +16,10 @@ __all__ = ["SessionTurns"]
 class SessionTurns:
     """What begins and ends with a session."""
 
-    def __init__(self, state: TurnState, tools: ToolTurns, interruptions: Interruptions) -> None:
+    def __init__(self, state: TurnState, tools: ToolTurns, remote: RemoteTurns, interruptions: Interruptions) -> None:
         self._state = state
         self._tools = tools
+        self._remote = remote
         self._interruptions = interruptions
         self._greeted = False
 
@@ -26,6 +28,7 @@ class SessionTurns:
         state = self._state
         state.connected = True
         state.waiting.reset(now)
+        self._remote.session_ready(now, resumed=event.resumed)
         if not self._greeted and state.config.greeting:
             state.owed.want_first(Purpose.GREETING, state.config.greeting)
         self._greeted = True
@@ -33,15 +36,16 @@ class SessionTurns:
 
     def connection_lost(self, event: base.ConnectionLost, now: float) -> list[Command]:
         """There is none any more."""
-        self.lost(now)
-        return []
+        return self.lost(now)
 
-    def lost(self, now: float) -> None:
+    def lost(self, now: float) -> list[Command]:
         """Nothing of the session's comes any more; what it owed is owed by the next one."""
         state = self._state
         state.connected = False
-        if state.slot.lost(now):
+        stood = state.slot.state is Slot.ACTIVE and state.pending.remote_of(state.slot.response_id)
+        if state.slot.lost(now) and not stood:  # else what became of its call is owed, and nothing more
             state.owed.want_again()
+        commands = self._remote.session_lost()
         self._tools.session_lost()
         self._interruptions.session_lost()
         state.fillers.drop()
@@ -49,3 +53,4 @@ class SessionTurns:
             # No speech_stopped will come for what was said into the lost session.
             state.move_floor(FloorEdge.CALLER_STOPPED)
             state.owed.want(Purpose.RESUME)
+        return commands

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from worker.turns.budget import Budget
 from worker.turns.ending import Ending
-from worker.turns.expectations import StopWatch
+from worker.turns.expectations import TABLE, Expect, StopWatch
 from worker.turns.filler_voice import FillerConfig, FillerVoice
 from worker.turns.floor import FLOOR, Floor, FloorEdge, Slot
 from worker.turns.owed import Owed
@@ -48,6 +49,12 @@ class TurnConfig:
     """Tools that are stopped when the caller says something while they run."""
     acknowledges: bool = True
     """The provider says which outputs are in the conversation."""
+    remote: tuple[str, ...] = ()
+    """Labels of the MCP servers whose tools the provider runs: each session lists them anew."""
+    remote_s: Callable[[str], float] = lambda tool: TABLE[Expect.REMOTE_CALL].seconds
+    """So long a call that the provider runs is waited for, by its tool's name (s)."""
+    approval_s: float = TABLE[Expect.APPROVAL].seconds
+    """So long an approval of one is waited for; none is a no."""
     talks_while_call_pending: bool = True
     """The model may respond while a tool call is open. False: a call that takes long is answered with a placeholder."""
 
@@ -95,6 +102,10 @@ class TurnState:
     """How often nothing came since a whole response was heard."""
     told_until: float = 0.0
     """The provider has said how long to wait: until then (s)."""
+    greets_from: float = 0.0
+    """The greeting waits for the provider's lists of tools until then (s)."""
+    model_goes_on: bool = False
+    """A call that the provider ran has ended: the model may go on by itself, or will be asked to."""
     fill_in: bool = False
     """The provider owes us a filler: words of ours are due."""
     requests: Budget = field(default_factory=lambda: Budget(REQUESTS, REQUESTS_S))
@@ -115,7 +126,7 @@ class TurnState:
     @property
     def idle(self) -> bool:
         """Whether nobody speaks, nothing is being generated and nothing is owed: a moment between turns."""
-        nothing_owed = not self.pending and not self.owed and self.ending is None
+        nothing_owed = not (self.pending or self.owed or self.model_goes_on) and self.ending is None
         return self.quiet and self.slot.free and self.connected and nothing_owed
 
     @property
@@ -123,7 +134,7 @@ class TurnState:
         """Calls of tools that run, which bar the provider's mouth until they have a placeholder."""
         if self.talks or not self.connected:
             return []
-        return [tool for tool in self.pending.running() if not tool.placeholder]
+        return [tool for tool in self.pending.ours() if not tool.placeholder]
 
     @property
     def server_answers(self) -> bool:

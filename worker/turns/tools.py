@@ -116,6 +116,20 @@ class ToolTurns:
         pending.add(PendingTool(tool_call_id, name, arguments, response_id, 0.0, output=output, offered=True))
         pending.response_done(response_id)
 
+    # --- of tools that the provider runs ------------------------------------------------------------------------------
+
+    def untold(self, tool_call_id: str, response_id: str) -> None:
+        """The provider has an outcome that the caller has not heard of."""
+        self._untold[tool_call_id] = response_id
+
+    def telling(self, tool_call_id: str, response_id: str) -> None:
+        """This response, which is in progress, tells it."""
+        self._telling.setdefault(response_id, {})[tool_call_id] = self._untold.pop(tool_call_id, response_id)
+
+    def ask_to_tell(self) -> None:
+        """The model is to go on: what it does is told in a response that is asked for."""
+        self._state.owed.want(Purpose.TOOL_RESULT)
+
     # --- told ---------------------------------------------------------------------------------------------------------
 
     def asked(self) -> None:
@@ -125,7 +139,8 @@ class ToolTurns:
     def response_started(self, response_id: str) -> None:
         """That response began."""
         told = [tool_call_id for tool_call_id in self._asked if tool_call_id in self._untold]
-        self._telling[response_id] = {tool_call_id: self._untold.pop(tool_call_id) for tool_call_id in told}
+        for tool_call_id in told:
+            self.telling(tool_call_id, response_id)
         self._asked = []
 
     def not_told(self, response_id: str) -> None:

@@ -104,6 +104,7 @@ class Watch:
         if not state.connected:
             return True
         busy = not state.slot.free or bool(state.owed) or state.turn_over or bool(state.pending.held())
+        busy = busy or state.model_goes_on
         return busy and state.silent and not state.pending.running()
 
     def _words_due(self) -> float | None:
@@ -148,6 +149,8 @@ class Watch:
         key = (response_id, state.progress)
         if response_id is None:
             return {Expect.SLOT_FREED: state.slot.since}
+        if state.pending.remote_of(response_id):
+            return {}  # it waits for a tool, which has a bound of its own
         if response_id not in state.spoke:
             return {Expect.AUDIO_BEGUN: key}
         if not state.silent:

@@ -104,7 +104,10 @@ class Front:
     def rpc(self, *words: str) -> str:
         """What a command answers; "" where it fails."""
         command = ["kamcmd", "-s", f"unix:{self.folder}/proxy/ctl", *words]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=BOUND_S)
+        try:  # asked while the proxy starts, it may wait for an answer for ever
+            done = subprocess.run(command, capture_output=True, text=True, timeout=3.0)
+        except subprocess.TimeoutExpired:
+            return ""
         return done.stdout if done.returncode == 0 and "error" not in done.stdout[:8] else ""
 
     def destinations(self) -> dict[str, tuple[str, int]]:

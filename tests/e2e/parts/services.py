@@ -81,7 +81,7 @@ class ToolWorker(Program):
 class Worker(Program):
     """`offhook serve`, with its log as objects."""
 
-    def __init__(self, recordings: Path, **settings: Any) -> None:
+    def __init__(self, recordings: Path, *options: str | Path, **settings: Any) -> None:
         own = {
             "OFFHOOK_SIP_PORT": 0,
             "OFFHOOK_RTP_PORTS": "0-0",
@@ -91,7 +91,7 @@ class Worker(Program):
             "OFFHOOK_OVERLOAD": "accept",  # a scene is not about how busy the machine is
             **settings,
         }
-        super().__init__([*OFFHOOK, "serve"], environment(**own))
+        super().__init__([*OFFHOOK, "serve", *options], environment(**own))
         self.recordings = recordings
         self._parsed: list[dict[str, Any]] = []
         self._read_lines = 0

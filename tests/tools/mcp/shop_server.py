@@ -1,8 +1,9 @@
 """A real MCP server of the SDK: a shop. `shop_server.py http PORT FOLDER` or `shop_server.py stdio FOLDER`.
 
 What it is to do otherwise stands, word by word, in the file FOLDER/mode, which is read at each request:
-401, 500, hang (nothing is answered), no-answer (a tool's answer is kept back), legacy (as before 2026), odd (tools that
-are wrong), many (500 tools), broken-list. FOLDER/effects gets a line for each payment, FOLDER/told for each event.
+401, 500, hang (nothing is answered), no-answer (a tool's answer is kept back), legacy (as before 2026), json (in
+one piece), token (one has to be brought), odd (tools that are wrong), many (500 tools), broken-list, late (order_status
+takes 4 s). FOLDER/effects gets a line for each payment, FOLDER/told for each event.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +66,9 @@ shop = Shop("shop", log_level="CRITICAL")
 def order_status(order: str) -> dict[str, str]:
     """Look up an order by its number."""
     tell(f"order_status {order}")
-    return {"order": order, "status": "shipped"}
+    if "late" in mode():
+        time.sleep(4)
+    return {"order": order, "status": "shipped", "carrier": "DHL"}
 
 
 @shop.tool()

@@ -48,7 +48,7 @@ async def test_it_lists_tools_with_their_hints_and_runs_them(server: McpServer) 
     listed, status, counted = await with_session(server, {}, work)
     assert listed["order_status"].read_only and not listed["pay"].read_only
     assert listed["order_status"].description == "Look up an order by its number."
-    assert status == {"order": "427", "status": "shipped"} and counted == {"result": 5}
+    assert status == {"order": "427", "status": "shipped", "carrier": "DHL"} and counted == {"result": 5}
 
 
 async def test_a_tools_own_failure_is_told_in_its_words_and_cut(server: McpServer) -> None:

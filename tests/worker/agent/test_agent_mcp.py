@@ -81,10 +81,10 @@ URL = 'url = "https://crm.example.com/mcp"\n'
     ("table", "line"),
     [
         (URL, "mcp[1].label: field required"),
-        ('label = "crm"', "mcp[1]: write one of url, connector_id and command: there is none"),
+        ('label = "crm"', "mcp[1]: write one of url, connector_id, tunnel_id and command: there is none"),
         (
             'label = "crm"\nrun_by = "provider"\nconnector_id = "c"\n' + URL,
-            "mcp[1]: write one of url, connector_id and command: there is url and connector_id",
+            "mcp[1]: write one of url, connector_id, tunnel_id and command: there is url and connector_id",
         ),
         ('label = "crm"\nurl = "crm.example.com"', "mcp[1].url: write https://HOST/PATH or http://HOST/PATH, not"),
         ('label = "crm"\nurl = "https://u:p@host/mcp"', "mcp[1].url: no user and password in the address"),

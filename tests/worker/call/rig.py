@@ -15,6 +15,7 @@ from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
 from worker.agent.agent_file import Agent
 from worker.call.factory import make_session
+from worker.call.remote_servers import remote_servers
 from worker.call.session import CallInfo, CallSession, PhoneLine, Services
 from worker.realtime import base
 from worker.records.metrics import Metrics
@@ -23,6 +24,7 @@ Until = Callable[..., Awaitable[None]]
 SILENCE = bytes(320)
 SPEECH = b"\x00\x20\x00\xe0" * 80
 
+SECRETS = {"CRM_TOKEN": "t0ken-4711"}
 AGENT = Agent(
     greeting="",
     goodbye="We close now.",
@@ -101,7 +103,8 @@ class Rig:
         self.faults: list[Exception] = []
         catalog = Catalog(self.shop.specs(), inline=self.inline)
         provider = replace(service.peer.provider, tool_calls=tool_calls)
-        self.services = Services(catalog, self.metrics, provider, clock=lambda: self.now)
+        remote = remote_servers(agent.mcp, SECRETS)
+        self.services = Services(catalog, self.metrics, provider, clock=lambda: self.now, remote=remote)
         info = CallInfo("c0ffee", "alice", "427")
         line = PhoneLine(self.bridge, self.hang_ups.append)
         self.session: CallSession = make_session(info, agent, line, self.services)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -175,3 +176,10 @@ class TestRun:
 def test_the_model_is_told_of_a_change_that_its_functions_do_not_show() -> None:
     announced = registry(version=4).announcement
     assert announced is not None and "version 4" in announced and "list_tools" in announced
+
+
+def test_more_tools_than_a_provider_takes_stand_behind_the_registry() -> None:
+    spec: ToolSpec = order_status.__tool__  # type: ignore[attr-defined]
+    many = [replace(spec, name=f"tool_{number}") for number in range(121)]
+    assert not view_of(many[:120], "direct", most_tokens=3000).registry
+    assert view_of(many, "direct", most_tokens=3000).functions == REGISTRY

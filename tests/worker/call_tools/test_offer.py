@@ -120,6 +120,31 @@ async def test_a_change_in_mid_call_is_told_to_the_session(desk: Any, service: A
         assert updates(service) == [["look", "pay"], ["look"]]
 
 
+@tool
+def pay_later() -> str:
+    """Pay later."""
+    return ""
+
+
+async def test_tools_that_come_and_go_in_the_catalog_change_the_offer(desk: Any, service: Any, until: Until) -> None:
+    both = [function.__tool__ for function in (look, pay)]  # type: ignore[attr-defined]
+    more = [*both, pay_later.__tool__]  # type: ignore[attr-defined]
+    async with desk() as one:
+        await one.offer.begin()
+        await one.link.open()
+        one.catalog.catalog.replace(more)
+        one.catalog.catalog.replace(more)  # no change, nothing to tell
+        await until(lambda: len(updates(service)) == 2, "the session is told")
+        assert updates(service)[-1] == ["look", "pay", "pay_later"]
+        one.offer.change(["look", "pay_later"])  # what a hook has said holds for what comes and goes, too
+        one.catalog.catalog.replace(both)
+        await until(lambda: len(updates(service)) == 4, "the session is told")
+        assert updates(service)[-2:] == [["look", "pay_later"], ["look"]]
+        one.offer.end()
+        one.catalog.catalog.replace(more)
+        assert list(one.catalog.now.specs) == ["look"]
+
+
 async def test_a_change_behind_the_registry_is_told_to_the_model(desk: Any, service: Any) -> None:
     async with desk(exposure="registry") as one:
         await one.offer.begin()

@@ -12,7 +12,8 @@ import pytest
 
 from worker.local.brain import Faults
 from worker.local.dialogue import read_dialogue
-from worker.local.protocol import Session, Speak, Transcribe
+from worker.local.protocol import Job, Session, Transcribe
+from worker.local.remote import Fault, Import, RunTool
 from worker.local.response import Pace
 from worker.local.script import Script
 from worker.local.sound import bytes_per_ms, encode
@@ -120,7 +121,11 @@ class Scene:
         read = read_dialogue(dialogue)
         self.now = 100.0
         self.said: list[str | None] = []
-        self.held: list[Transcribe | Speak] = []
+        self.held: list[Job] = []
+        self.shelf: list[dict[str, Any]] | Fault = []
+        """The tools of every MCP server."""
+        self.runs: list[RunTool] = []
+        """MCP tools that run: `ran` says how one ends."""
         self.hold = False
         self.events = Events()
         self.session = Session(Script(read), now=self.now, nonce="n", pace=pace or Pace(), faults=faults or read.faults)
@@ -182,8 +187,19 @@ class Scene:
                     self._do(job)
         self._collect()
 
-    def _do(self, job: Transcribe | Speak) -> None:
-        if isinstance(job, Transcribe):
+    def ran(self, result: str | Fault) -> Events:
+        """The oldest MCP tool that runs ends."""
+        before = len(self.events)
+        self.session.ran(self.runs.pop(0).item_id, result, self.now)
+        self._work()
+        return Events(self.events[before:])
+
+    def _do(self, job: Job) -> None:
+        if isinstance(job, Import):
+            self.session.imported(job.item_id, self.shelf, self.now)
+        elif isinstance(job, RunTool):
+            self.runs.append(job)
+        elif isinstance(job, Transcribe):
             self.session.heard(job.item_id, self.said.pop(0), self.now)
         else:
             ms = MS_PER_WORD * len(job.text.split())

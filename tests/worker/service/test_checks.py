@@ -1,6 +1,7 @@
 import asyncio
 import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -331,3 +332,44 @@ def test_the_exit_code_says_whether_something_is_wrong(
     assert run_check(settings()) == code
     out = capsys.readouterr().out
     assert out.splitlines()[-1] == last and "-> do this" in out
+
+
+MCP = """
+[[mcp]]
+label = "shop"
+command = "{python}"
+args = ["{server}", "stdio", "{folder}"]
+[[mcp]]
+label = "away"
+url = "http://127.0.0.1:{port}/mcp"
+[[mcp]]
+label = "mail"
+run_by = "provider"
+connector_id = "connector_gmail"
+"""
+
+
+async def test_which_mcp_servers_answer_and_what_they_offer(settings, tmp_path: Path, free_port: int) -> None:
+    from tests.tools.mcp.rig import PROGRAM
+    from worker.service.checks import check_mcp, check_tools
+
+    (tmp_path / "mode").write_text("odd")
+    path = tmp_path / "agent.toml"
+    path.write_text(MCP.format(python=sys.executable, server=PROGRAM, folder=tmp_path, port=free_port))
+    site = Site(settings(OFFHOOK_AGENT=str(path)), load_agent_file(path))
+    check_tools(site)
+    found = await check_mcp(site)
+    assert levels(found) == [("ok", "mcp"), *[("note", "mcp")] * 3, ("wrong", "mcp"), ("ok", "mcp")]
+    assert ": 9 tools (0 inline), protocol 2026-07-28: order_status, pay, slow, " in found[0].text
+    assert "shop: 'broken': its schema is wrong at properties/a/type" in found[2].text
+    assert found[4].text == f"away at http://127.0.0.1:{free_port}/mcp can't be reached"
+    assert found[4].mend == "start it, or correct its address" and "the provider speaks with it" in found[5].text
+
+
+def test_a_secret_that_an_mcp_server_wants_is_told_by_both(settings, tmp_path: Path) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text('[[mcp]]\nlabel = "shop"\nurl = "http://127.0.0.1:1/mcp"\nauthorization = "SHOP_KEY"\n')
+    with pytest.raises(
+        ToolDefinitionError, match="mcp shop wants the secret SHOP_KEY: set it, and name it in OFFHOOK_"
+    ):
+        load(settings(OFFHOOK_AGENT=str(path)), load_agent_file(path))

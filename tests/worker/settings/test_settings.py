@@ -48,6 +48,7 @@ def test_values_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch, t
         "OFFHOOK_SIP_TRANSPORTS": " tcp ",
         "OFFHOOK_SIP_ALLOW": "192.0.2.7, 198.51.100.0/24,trunk.example.com",
         "OFFHOOK_SRTP": "Required",
+        "OFFHOOK_SRTP_KEYS": "plain",
         "OFFHOOK_RTP_PORTS": "20000-20100",
         "OFFHOOK_MAX_CALLS": "3",
         "OFFHOOK_HTTP": "[::1]:0",
@@ -337,3 +338,25 @@ def test_a_table_of_prices_of_the_operators_own(monkeypatch: pytest.MonkeyPatch,
     assert lines(monkeypatch) == [f"OFFHOOK_PRICES={path}: date: Field required"]
     (missing,) = lines(monkeypatch, OFFHOOK_PRICES=str(tmp_path / "none.toml"))
     assert missing.startswith(f"OFFHOOK_PRICES={tmp_path / 'none.toml'} is not allowed: it takes the path of a table")
+
+
+def test_keys_of_srtp_need_tls(monkeypatch) -> None:
+    [line] = lines(monkeypatch, OFFHOOK_SRTP="required")
+    assert "the keys would go over the network for all to read; add tls" in line and "OFFHOOK_SRTP_KEYS=plain" in line
+    monkeypatch.setenv("OFFHOOK_SRTP_KEYS", "plain")
+    assert load_settings().sip_settings().srtp == "required"
+    monkeypatch.delenv("OFFHOOK_SRTP_KEYS")
+    monkeypatch.setenv("OFFHOOK_SIP_TRANSPORTS", "udp,tls")
+    assert load_settings().sip_settings().srtp_keys == "tls"
+
+
+def test_what_tls_needs(monkeypatch, tmp_path) -> None:
+    (file := tmp_path / "desk.pem").write_text("")
+    registrar = {"OFFHOOK_SIP_USERNAME": "line7", "OFFHOOK_SIP_PASSWORD": "sesame"}
+    registrar["OFFHOOK_SIP_REGISTRAR"] = "sips:pbx.example.com"
+    assert lines(monkeypatch, OFFHOOK_SIP_TLS_CERT=str(file), **registrar) == [
+        "OFFHOOK_SIP_TLS_CERT is set, but OFFHOOK_SIP_TRANSPORTS has no tls: add it, as in udp,tcp,tls",
+        "OFFHOOK_SIP_TRANSPORTS has no tls: OFFHOOK_SIP_REGISTRAR=sips:pbx.example.com needs it; add tls",
+    ]
+    [line] = lines(monkeypatch, OFFHOOK_SIP_TRANSPORTS="tls", OFFHOOK_SIP_TLS_VERIFY="all")
+    assert line.startswith("OFFHOOK_SIP_TLS_CA is not set: OFFHOOK_SIP_TLS_VERIFY=all needs it")

@@ -35,7 +35,7 @@ def test_what_is_read(kind: object, text: str, value: object) -> None:
         (values.Ip, "localhost"),
         (values.Networks, "1.2.3"),
         (values.Networks, "host_name!"),
-        (values.SipServer, "sips:host"),
+        (values.SipServer, "http://host"),
         (values.CallBackUri, "sip:agent@trunk"),
         (values.CallBackUri, "sip:{caller}@trunk?Replaces=1"),
         (values.CallBackUri, "sip:{caller}@{caller}"),

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from worker.realtime import base
+from worker.realtime import base, remote
 from worker.turns import events as turn
 from worker.turns.filler_voice import FillerConfig
 from worker.turns.floor import Slot
@@ -20,7 +20,7 @@ from worker.turns.tools import PLACEHOLDER
 
 
 class Calls(RuleBasedStateMachine):
-    config = TurnConfig(greeting="Hello.", fillers=FillerConfig(), goodbye="Bye.")
+    config = TurnConfig(greeting="Hello.", fillers=FillerConfig(), goodbye="Bye.", remote=("crm", "shop"))
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,9 +38,13 @@ class Calls(RuleBasedStateMachine):
         self.answered: list[str] = []
         self.asked: set[str] = set()
         self.queue: list[str] = []  # items queued for playout
+        self.remote: dict[str, str] = {}  # what the provider runs, and the response that made the call
+        self.approvals: dict[str, str] = {}  # what it wants approved
         self.speaking = False
         self.hung_up = 0
         self.filler_over_voice = False
+        self.later: list[object] = []
+        """What the provider does at once, after what is being done."""
 
     def feed(self, event: object) -> None:
         slot_before = self.machine.slot.state
@@ -67,6 +71,8 @@ class Calls(RuleBasedStateMachine):
                     self.speaking = False  # by our own ears
             case turn.NewSession():
                 self.drop_session()
+            case turn.AskApproval() | turn.AnswerApproval() | turn.RemoteGivenUp():
+                self.take_remote(command)
             case _:
                 self.speak(command)
 
@@ -105,6 +111,23 @@ class Calls(RuleBasedStateMachine):
         assert command.tool_call_id in set(self.started) - set(self.answered), "nothing to cancel"
         assert command.tool_call_id not in self.stopped, "a tool was cancelled twice"
         self.stopped.add(command.tool_call_id)
+
+    def take_remote(self, command: turn.Command) -> None:
+        match command:
+            case turn.AskApproval():
+                assert command.approval_id in self.approvals
+            case turn.AnswerApproval():
+                assert self.connected, "an approval was answered in another session"
+                assert command.approval_id in self.approvals, "an approval was answered twice"
+                del self.approvals[command.approval_id]
+                if command.approve and self.goes_on:
+                    self.remote_begins("", command.approval_id)
+            case turn.RemoteGivenUp():
+                self.remote.pop(command.tool_call_id, None)
+                self.approvals.pop(command.tool_call_id, None)
+
+    goes_on = True
+    """An approved call begins."""
 
     def take_output(self, command: turn.SendOutput) -> None:
         assert self.connected, "an output was sent without a session"
@@ -150,6 +173,9 @@ class Calls(RuleBasedStateMachine):
         self.placeholders.clear()
         self.requested.clear()
         self.active.clear()
+        self.remote.clear()
+        self.approvals.clear()
+        self.later.clear()
 
     @precondition(lambda self: self.requested)
     @rule(which=st.integers(0, 3))
@@ -201,6 +227,53 @@ class Calls(RuleBasedStateMachine):
         self.asked.add(tool_call_id)
         for _ in range(2):  # arguments.done and output_item.done, as it were
             self.feed(base.ToolCallRequested(response_id, "fc", tool_call_id, name, "{}"))
+
+    @precondition(lambda self: self.active)
+    @rule(which=st.integers(0, 3), approval=st.sampled_from([False, False, True]))
+    def call_remotely(self, which: int, approval: bool) -> None:
+        response_id = sorted(self.active)[which % len(self.active)]
+        if self.active[response_id].get("purpose") == "filler":
+            return
+        if not approval:
+            self.remote_begins(response_id)
+            self.go_through()
+            return
+        approval_id = self.new("a")
+        self.approvals[approval_id] = response_id
+        for _ in range(2):
+            self.feed(remote.ApprovalWanted(response_id, approval_id, "crm", "find", "{}"))
+
+    def remote_begins(self, response_id: str, approval_id: str = "") -> None:
+        tool_call_id = self.new("m")
+        self.remote[tool_call_id] = response_id
+        self.later.append(remote.RemoteToolStarted(response_id, tool_call_id, "crm", "find", "{}", approval_id))
+
+    def go_through(self) -> None:
+        while self.later:
+            self.feed(self.later.pop(0))
+
+    @precondition(lambda self: self.remote)
+    @rule(which=st.integers(0, 3), ok=st.booleans(), twice=st.booleans())
+    def remote_ends(self, which: int, ok: bool, twice: bool) -> None:
+        self.go_through()
+        if not self.remote:
+            return
+        tool_call_id = sorted(self.remote)[which % len(self.remote)]
+        self.remote.pop(tool_call_id, None)
+        for _ in range(1 + twice):
+            self.feed(remote.RemoteToolEnded(tool_call_id, ok))
+
+    @precondition(lambda self: self.approvals)
+    @rule(which=st.integers(0, 3), approve=st.booleans(), twice=st.booleans())
+    def somebody_decides(self, which: int, approve: bool, twice: bool) -> None:
+        approval_id = sorted(self.approvals)[which % len(self.approvals)]
+        for _ in range(1 + twice):
+            self.feed(turn.ApprovalGiven(approval_id, approve))
+
+    @precondition(lambda self: self.connected)
+    @rule(listed=st.booleans(), label=st.sampled_from(["crm", "shop", ""]))
+    def lists(self, listed: bool, label: str) -> None:
+        self.feed(remote.RemoteToolsListed(label, ("find",)) if listed else remote.RemoteToolsFailed(label))
 
     @precondition(lambda self: self.connected)
     @rule()
@@ -294,6 +367,7 @@ class Calls(RuleBasedStateMachine):
     @invariant()
     def wake_is_not_stuck(self) -> None:
         """A tick at the wake moves it on: no busy loop."""
+        self.go_through()
         if self.machine.wake is not None and self.machine.wake <= self.now and not self.machine.over:
             self.feed(turn.Tick())
             assert self.machine.wake is None or self.machine.wake > self.now, "the same wake again"
@@ -314,11 +388,15 @@ class Calls(RuleBasedStateMachine):
         assert self.machine.over or self.machine.idle, "something is waited for for ever"
         if not self.machine.over:
             assert set(self.answered) == self.asked
+            assert not self.machine.pending.remote and not self.approvals
         assert self.hung_up <= 1
 
     def come_to_rest(self) -> None:
+        self.go_through()
         if self.queue:
             self.play_on()
+        elif self.remote:
+            self.remote_ends(which=0, ok=True, twice=False)
         elif self.active:
             self.done(which=0, status="completed")
         elif self.requested:

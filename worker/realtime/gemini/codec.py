@@ -99,10 +99,13 @@ class GeminiCodec:
         return TurnTaking(responds=True, interrupts=handling != "NO_INTERRUPTION")
 
     def session_update(self, config: SessionConfig) -> list[Frame]:
-        """Encode the settings: `setup` comes first and once, after it what may change. Raises ValueError for formats.
+        """Encode the settings: `setup` comes first and once, after it what may change.
 
-        The service has one format each way.
+        Raises ValueError for formats (the service has one each way), and for MCP servers that it would have to run.
         """
+        if config.remote:
+            labels = ", ".join(server.label for server in config.remote)
+            raise ValueError(f"the Live API runs no MCP servers ({labels}): let them be run by offhook")
         for side, wanted in (("input_format", "pcm16k"), ("output_format", "pcm24k")):
             if (found := getattr(config, side)) != wanted:
                 raise ValueError(f"the Live API has no {side} {found}; it has {wanted}")
@@ -222,6 +225,10 @@ class GeminiCodec:
 
     def delete_item(self, item_id: str) -> list[Frame]:
         """Nothing: the service has no items."""
+        return []
+
+    def approve(self, approval_id: str, approve: bool, reason: str = "") -> list[Frame]:
+        """Nothing: the service runs no tools that are approved."""
         return []
 
     # --- decoding

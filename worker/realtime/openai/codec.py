@@ -48,6 +48,7 @@ from worker.realtime.openai.decode import (
     used,
     word,
 )
+from worker.realtime.openai.mcp import RemoteTools
 from worker.realtime.openai.wire import (
     CANCEL_REFUSED,
     IGNORED,
@@ -61,7 +62,9 @@ from worker.realtime.openai.wire import (
     tool_choice,
 )
 
-CAPABILITIES: Final = Capabilities(input_formats=("pcm24k", "pcmu", "pcma"), output_formats=("pcm24k", "pcmu", "pcma"))
+CAPABILITIES: Final = Capabilities(
+    input_formats=("pcm24k", "pcmu", "pcma"), output_formats=("pcm24k", "pcmu", "pcma"), remote_tools=True
+)
 REMEMBERED = 256  # requests whose errors we can still name; the service answers within a few frames
 
 _APPEND_HEAD: Final = b'{"type":"input_audio_buffer.append","audio":"'
@@ -98,11 +101,20 @@ class OpenAICodec:
             "response.function_call_arguments.done": self._arguments_done,
             "response.done": self._response_done,
             "conversation.item.added": self._item_added,
+            "conversation.item.done": lambda message: self._remote.item_done(message["item"]),
             "session.created": self._session_created,
             "session.updated": self._session_updated,
             "error": self._error,
         }
         self._calls = CallIds()
+        self._remote = remote = RemoteTools(self._calls)
+        self._handlers |= {
+            "mcp_list_tools.failed": remote.list_failed,
+            "response.mcp_call_arguments.done": remote.arguments_done,
+            "response.mcp_call.in_progress": remote.in_progress,
+            "response.mcp_call.completed": remote.completed,
+            "response.mcp_call.failed": remote.failed,
+        }
         self.reset()
 
     def reset(self) -> None:
@@ -112,6 +124,7 @@ class OpenAICodec:
         self._wanted: tuple[AudioFormat, AudioFormat] = ("pcm24k", "pcm24k")
         self._sent: OrderedDict[str, tuple[Request, Mapping[str, str]]] = OrderedDict()
         self._calls.new_session()
+        self._remote.reset()
         self._drafts: dict[str, CallDraft] = {}
         self._last_item = ""
         self._half: tuple[str, bytes] = ("", b"")
@@ -135,9 +148,9 @@ class OpenAICodec:
     def session_update(self, config: SessionConfig) -> list[Frame]:
         """Encode the whole settings. Raises ValueError for a format that the protocol doesn't have."""
         self._wanted = (config.input_format, config.output_format)
-        return self._frame(
-            "session_update", "session.update", {"session": session_object(config, flat_turn_detection=self._flat)}
-        )
+        remote = self._remote.definitions(config)
+        session = session_object(config, remote, flat_turn_detection=self._flat)
+        return self._frame("session_update", "session.update", {"session": session})
 
     def append(self, pcm: bytes) -> Frame:
         """Encode the caller's audio, without an event id: nothing can be done about its errors."""
@@ -157,6 +170,14 @@ class OpenAICodec:
         of = {"tool_call_id": tool_call_id}  # comes back with its refusal
         return self._frame("tool_output", "conversation.item.create", {"item": item}, of)
 
+    def approve(self, approval_id: str, approve: bool, reason: str = "") -> list[Frame]:
+        """Encode the answer to an approval request."""
+        item: dict[str, Any] = {"type": "mcp_approval_response", "id": f"oh_approval_{self._serial}"}
+        item |= {"approval_request_id": approval_id, "approve": approve}
+        if reason:
+            item["reason"] = reason
+        return self._frame("approval", "conversation.item.create", {"item": item}, {"approval_id": approval_id})
+
     def history(self, said: Iterable[Entry], open_calls: Iterable[OpenCall]) -> list[Frame]:
         """Encode what was said as text items, and the open calls as they were asked for: outputs need them."""
         frames = [frame for one in said for frame in self.message(one.role, one.text)]
@@ -173,7 +194,7 @@ class OpenAICodec:
         return self._frame("message", "conversation.item.create", {"item": item})
 
     def create_response(self, request: ResponseRequest) -> list[Frame]:
-        """Encode a request for a response."""
+        """Encode a request for a response. Raises ValueError for an MCP server's label that is not the session's."""
         response: dict[str, Any] = {}
         if request.out_of_band:
             response["conversation"] = "none"
@@ -183,6 +204,8 @@ class OpenAICodec:
             response["instructions"] = request.instructions
         if request.tools is not None:
             response["tools"] = list(request.tools)
+        if request.remote is not None:
+            response["tools"] = [*response.get("tools", ()), *self._remote.for_response(request.remote)]
         if request.tool_choice is not None:
             response["tool_choice"] = tool_choice(request.tool_choice)
         if request.metadata:
@@ -290,6 +313,7 @@ class OpenAICodec:
         if item_id and item_id == self._last_item:
             return []  # a server that says it by the old name and by the new one
         self._last_item = item_id
+        self._remote.item_added(item)
         return [ItemCreated(item_id, OLD_KINDS.get(kind, kind), word(item, "role"))]
 
     def _error(self, message: Json) -> list[RealtimeEvent]:
@@ -303,7 +327,7 @@ class OpenAICodec:
             request = "create_response"
         elif request is None and code == CANCEL_REFUSED:
             request = "cancel_response"
-        why = word(error, "message")[:MESSAGE_CHARS]
+        why = self._remote.hide(word(error, "message"))[:MESSAGE_CHARS]
         return [ProviderError(code, why, event_id, is_fatal(code), request, metadata)]
 
     # --- tool calls: asked for once, and only when the model has finished asking
@@ -313,6 +337,7 @@ class OpenAICodec:
 
     def _output_item_added(self, message: Json) -> list[RealtimeEvent]:
         item = message["item"]
+        self._remote.item_added(item, word(message, "response_id"))
         if is_call(item):
             draft = self._drafts.setdefault(word(item, "id"), CallDraft(word(message, "response_id")))
             draft.learn(item)
@@ -332,7 +357,7 @@ class OpenAICodec:
     def _output_item_done(self, message: Json) -> list[RealtimeEvent]:
         item = message["item"]
         if not is_call(item):
-            return []
+            return self._remote.item_done(item, word(message, "response_id"))
         item_id, status = word(item, "id"), word(item, "status")
         draft = self._drafts.setdefault(item_id, CallDraft(word(message, "response_id")))
         draft.learn(item)
@@ -351,6 +376,9 @@ class OpenAICodec:
                 draft.learn(item)
                 draft.finished = word(item, "status") in ("", "completed")
         events: list[RealtimeEvent] = []
+        for item in output if isinstance(output, list) else ():
+            if isinstance(item, dict):
+                events += self._remote.item_done(item, done.response_id)
         for item_id in [i for i, d in self._drafts.items() if d.response_id == done.response_id]:
             draft = self._drafts.pop(item_id)
             if draft.finished and done.status == "completed":

@@ -5,7 +5,7 @@ Field names are those of the types in `openai.types.realtime` (3.52), which the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from worker.realtime.base import AudioFormat, SessionConfig
@@ -31,7 +31,6 @@ IGNORED: Final[frozenset[str]] = frozenset(
     {
         "conversation.created",
         "conversation.item.deleted",
-        "conversation.item.done",
         "conversation.item.input_audio_transcription.delta",
         "conversation.item.input_audio_transcription.segment",
         "conversation.item.retrieved",
@@ -41,7 +40,6 @@ IGNORED: Final[frozenset[str]] = frozenset(
         "input_audio_buffer.dtmf_event_received",
         "input_audio_buffer.timeout_triggered",
         "mcp_list_tools.completed",
-        "mcp_list_tools.failed",
         "mcp_list_tools.in_progress",
         "output_audio_buffer.cleared",
         "output_audio_buffer.started",
@@ -49,11 +47,7 @@ IGNORED: Final[frozenset[str]] = frozenset(
         "rate_limits.updated",
         "response.content_part.added",
         "response.content_part.done",
-        "response.mcp_call.completed",
-        "response.mcp_call.failed",
-        "response.mcp_call.in_progress",
         "response.mcp_call_arguments.delta",
-        "response.mcp_call_arguments.done",
     }
 )
 """Known types that carry nothing which the session needs."""
@@ -98,10 +92,12 @@ def text_item(role: str, text: str) -> dict[str, Any]:
     return {"type": "message", "role": role, "content": [{"type": kind, "text": text}]}
 
 
-def session_object(config: SessionConfig, *, flat_turn_detection: bool = False) -> dict[str, Any]:
-    """Return the `session` of a session.update; `config.extra` is merged over it deeply.
+def session_object(
+    config: SessionConfig, remote: Iterable[Mapping[str, Any]] = (), *, flat_turn_detection: bool = False
+) -> dict[str, Any]:
+    """Return the `session` of a session.update; `config.extra` is merged over it deeply, its tools come beside ours.
 
-    flat_turn_detection: it stands in the session itself.
+    remote: the definitions of MCP servers. flat_turn_detection: it stands in the session itself.
 
     Raises:
         ValueError: a format that the protocol doesn't have.
@@ -125,14 +121,31 @@ def session_object(config: SessionConfig, *, flat_turn_detection: bool = False) 
             },
             "output": output,
         },
-        "tools": list(config.tools),
+        "tools": [*config.tools, *remote],
         "tool_choice": tool_choice(config.tool_choice),
     }
     if config.instructions:
         session["instructions"] = config.instructions
     if flat_turn_detection:
         session["turn_detection"] = session["audio"]["input"].pop("turn_detection")
-    return merged(session, config.extra)
+    extra = dict(config.extra)
+    session["tools"] = _beside(session["tools"], extra.pop("tools", None))
+    return merged(session, extra)
+
+
+def _beside(tools: list[Mapping[str, Any]], more: Any) -> list[Mapping[str, Any]]:
+    """Return our tools and those of the provider's options: a list that replaced ours would take the agent's away.
+
+    One of the same name, or of the same server's label, stands in the other's place.
+    """
+    if not isinstance(more, list):
+        return tools
+    return list({_tool_name(tool, place): tool for place, tool in enumerate((*tools, *more))}.values())
+
+
+def _tool_name(tool: Any, place: int) -> tuple[object, object]:
+    found = tool if isinstance(tool, Mapping) else {}
+    return found.get("type"), found.get("name") or found.get("server_label") or place
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

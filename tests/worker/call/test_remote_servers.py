@@ -1,0 +1,116 @@
+"""The agent file's servers that the provider runs: as a session has them, and what is refused before a start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools.mcp.server import McpServer
+from worker.agent.agent_file import Agent, parse_agent_file
+from worker.call.config import turn_config
+from worker.call.remote_servers import asks_nobody, check_remote, named_tools, remote_servers, time_limit
+from worker.errors import AgentFileError
+from worker.realtime.choose import codec_for
+from worker.realtime.dialect import GEMINI
+from worker.realtime.provider import Provider
+
+URL = "https://crm.example.com/mcp"
+SECRETS = {"CRM_TOKEN": "t0ken-4711", "CRM_KEY": "k3y-4711"}
+OPENAI = Provider(name="openai", url="wss://x/v1", model="m", key="k")
+LIVE = Provider(name="gemini", url="wss://x", model="gemini-3.8-live", key="k", dialect=GEMINI)
+
+
+def server(**more: Any) -> McpServer:
+    return McpServer.model_validate({"label": "crm", "run_by": "provider", "url": URL, **more})
+
+
+def agent(**more: Any) -> Agent:
+    return Agent.model_validate({"mcp": [server(**more)]})
+
+
+def test_a_definition_with_its_secrets() -> None:
+    headers = {"X-Key": {"secret": "CRM_KEY", "prefix": "Key "}, "X-Tenant": "seven"}
+    given = server(
+        authorization="CRM_TOKEN",
+        headers=headers,
+        allowed_tools=["find"],
+        read_only=True,
+        require_approval={"always": ["find"], "never": {"read_only": True}},
+        description="Customers.",
+    )
+    found = remote_servers([given], SECRETS)["crm"]
+    assert found.authorization == "t0ken-4711" and found.headers == {"X-Key": "Key k3y-4711", "X-Tenant": "seven"}
+    assert (found.allowed_tools, found.read_only, found.description) == (("find",), True, "Customers.")
+    assert found.require_approval == {"always": {"tool_names": ["find"]}, "never": {"read_only": True}}
+    assert "4711" not in repr(found)
+
+
+def test_all_tools_and_those_that_we_run_ourselves() -> None:
+    ours = McpServer.model_validate({"label": "shop", "url": URL})
+    found = remote_servers([server(), ours], {})
+    assert list(found) == ["crm"] and found["crm"].allowed_tools is None
+
+
+@pytest.mark.parametrize(
+    ("given", "asked", "unasked"),
+    [
+        ({}, "never", True),
+        ({"tools": {"pay*": {"approval": "caller"}}}, "always", True),
+        ({"tools": {"*": {"approval": "caller"}}}, "always", False),
+        ({"require_approval": "always"}, "always", False),
+    ],
+)
+def test_who_is_asked_for_an_approval(given: dict[str, Any], asked: str, unasked: bool) -> None:
+    assert remote_servers([server(**given)], {})["crm"].require_approval == asked
+    assert asks_nobody(agent(**given), "crm", "find") is unasked
+    assert asks_nobody(agent(**given), "crm", "pay_bill") is (unasked and "tools" not in given)
+
+
+def test_names_and_time_limits() -> None:
+    given = agent(tools={"find": {"timeout": 7}, "slow_*": {"timeout": 3600}}, allowed_tools=["find", "slow_one"])
+    assert sorted(named_tools(given)) == ["crm__find", "crm__slow_one"]
+    assert time_limit(given, "crm__find") == 7 and time_limit(given, "crm__slow_x") == given.limits.tool_seconds
+    assert time_limit(given, "crm__other") == 20
+
+
+def test_a_provider_that_runs_none_is_refused_before_a_start() -> None:
+    raw = {"mcp": [server().model_dump(exclude_defaults=True)]}
+    agents = parse_agent_file(raw, Path("agent.toml"))
+    with pytest.raises(AgentFileError) as refused:
+        check_remote(agents, "gemini", codec_for(LIVE).capabilities)
+    assert str(refused.value) == (
+        'agent.toml: mcp crm: run_by = "provider", but gemini runs no MCP servers; write run_by = "offhook", or choose'
+        " another OFFHOOK_REALTIME"
+    )
+    check_remote(agents, "openai", codec_for(OPENAI).capabilities)
+
+
+def test_a_label_that_stands_in_the_providers_options_too_is_refused() -> None:
+    tools = [{"type": "mcp", "server_label": "crm", "server_url": URL}]
+    raw = {"mcp": [server().model_dump(exclude_defaults=True)], "provider": {"tools": tools}}
+    with pytest.raises(AgentFileError, match=r"mcp crm: the label stands in \[provider\] tools, too"):
+        check_remote(parse_agent_file(raw, Path("agent.toml")), "openai", codec_for(OPENAI).capabilities)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"url": None, "tunnel_id": "t1", "run_by": "offhook"}, 'tunnel_id goes with run_by = "provider"'),
+        ({"tunnel_id": "t1"}, "there is url and tunnel_id"),
+    ],
+)
+def test_tunnels_are_the_providers(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        server(**given)
+    assert remote_servers([server(url=None, tunnel_id="t1")], {})["crm"].tunnel_id == "t1"
+
+
+def test_a_provider_without_them_waits_for_no_lists() -> None:
+    from tools.run.catalog import Catalog
+    from tools.run.inline import InlineRunner
+
+    catalog = Catalog([], inline=InlineRunner())
+    assert turn_config(agent(), catalog, codec_for(OPENAI)).remote == ("crm",)
+    assert turn_config(agent(), catalog, codec_for(LIVE)).remote == ()
