@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, JsonValue
 
-from worker.records.journal import Raw, Shape, Taken
+from worker.records.journal import SAFE, Raw, Shape, Taken
 from worker.records.record import wall
 
 __all__ = ["Edge", "JournalFile", "edges_of", "journal_of"]
@@ -95,6 +95,8 @@ def _plain(value: Any) -> JsonValue:
         return value[:LONGEST]
     if isinstance(value, bool | int | float) or value is None:
         return value
+    if isinstance(value, BaseModel):  # a part of the record
+        return {name: _plain(one) for name, one in value if name in SAFE and one is not None and one != ""}
     if isinstance(value, tuple | list):
         return [_plain(one) for one in value[:50]]
     return type(value).__name__

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from telephony.events import RtpReport, SipMessage
 from worker.realtime.base import AgentTranscriptDelta, AudioDelta
-from worker.records.record import Answered, BargedIn, Ended, Noted, RecordEvent, ToolEnded, TurnText
+from worker.records.record import Answered, BargedIn, CallRecord, Ended, Noted, RecordEvent, ToolEnded, TurnText
 
 __all__ = ["LIMITS", "SAFE", "Journal", "Kind", "Raw", "Shape", "Taken", "shape_of"]
 
@@ -36,11 +36,13 @@ LIMITS: Mapping[Kind, int] = {
 counted."""
 
 SAFE = frozenset(
-    "barge_in by code codec error_code expected fatal held item_id job_id key kind left_s loud metadata mode"
-    " name outcome purpose rate_hz reason response_id retry_after_s role session_id status then tool"
-    " tool_call_id tool_call_ids type via wait_ms waited_s who words".split()
+    "answered_ms approved by code codec error_code expected fatal held item_id job_id key kind left_s loud"
+    " means metadata mode name number outcome purpose rate_hz reason response_id retry_after_s role second_line"
+    " session_id sip_status status then to took_ms tool tool_call_id tool_call_ids type via wait_ms waited_s"
+    " way who words".split()
 )
-"""Names of fields that may be kept. `metadata` is kept for its purpose alone; `words` are of a closed set (`turns`)."""
+"""Names of fields that may be kept. `metadata` is kept for its purpose alone; `words` are of a closed set (`turns`),
+`to` is the label that the agent file gives a target."""
 
 COUNTED = (AudioDelta, AgentTranscriptDelta)
 """Events of the provider that are counted, not listed."""
@@ -80,10 +82,16 @@ def shape_of(kind: type[Any]) -> Shape:
         names = NESTED.get(kind)
         if names is None:
             own = fields(kind) if is_dataclass(kind) else ()
-            names = tuple(field.name for field in own if field.name in SAFE)
+            names = tuple(field.name for field in own if field.name in SAFE or _is_part(field.type))
         read = attrgetter(*names) if names else (lambda event: None)
         shape = _SHAPES[kind] = Shape(kind.__name__, tuple(name.rpartition(".")[2] for name in names), read)
     return shape
+
+
+def _is_part(annotation: Any) -> bool:
+    """Whether a field is a part of the record (`BargeInRecord`): of it, too, the safe fields are kept."""
+    name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    return name.endswith("Record") and name != CallRecord.__name__
 
 
 Raw = tuple[float, int, Kind, Shape, Any, Sequence[tuple[Shape, Any]], Any, Any]
@@ -121,7 +129,7 @@ class Journal:
             {kind: deque(maxlen=limit) for kind, limit in LIMITS.items()} if on else {}
         )
         self._seen: dict[Kind, int] = dict.fromkeys(LIMITS, 0)
-        self._counted = dict.fromkeys(COUNTED, 0)
+        self._counted: dict[type[Any], int] = dict.fromkeys(COUNTED, 0)
         self._stands: tuple[Any, Any] | None = None
         self._latest: object = None
         """The provider's last event: the turn machine is told of it next."""
@@ -156,7 +164,7 @@ class Journal:
     def provided(self, event: object) -> None:
         """Take an event of the realtime session. Audio and words are counted."""
         kind = type(event)
-        if kind in COUNTED:
+        if kind in self._counted:
             self._counted[kind] += 1
             return
         self._latest = event

@@ -28,6 +28,7 @@ class Why(StrEnum):
     NO_MEDIA = "no_media"
     NO_SESSION = "no_session"
     SESSION_LOST = "session_lost"
+    APPROVAL = "approval"
     TOOL = "tool_without_filler"
     CALLER_FLOOR = "caller_floor"
     TOLD_TO_WAIT = "told_to_wait"
@@ -44,6 +45,7 @@ WORDS: Mapping[Why, str] = {
     Why.NO_MEDIA: "no audio flowed yet",
     Why.NO_SESSION: "the provider had not begun a session",
     Why.SESSION_LOST: "the provider's session was lost",
+    Why.APPROVAL: "a tool call waited for somebody's approval",
     Why.TOOL: "a tool ran, and no filler was said",
     Why.CALLER_FLOOR: "the provider had not heard the end of the caller's speech",
     Why.TOLD_TO_WAIT: "the provider had said to wait",
@@ -93,6 +95,7 @@ class _State:
     sounds: set[str] = field(default_factory=set)
     speeches: set[str] = field(default_factory=set)
     tools: dict[str, str] = field(default_factory=dict)
+    approvals: set[str] = field(default_factory=set)
 
     @property
     def silent(self) -> bool:
@@ -109,6 +112,7 @@ class _State:
             (self.session is None, Why.NO_SESSION),
             (self.session is False, Why.SESSION_LOST),
             (self.floor == "caller", Why.CALLER_FLOOR),
+            (bool(self.approvals) and self.slot == "free", Why.APPROVAL),
             (bool(self.tools), Why.TOOL),
             (self.told_to_wait, Why.TOLD_TO_WAIT),
             (self.slot == "requested", Why.RESPONSE),
@@ -229,6 +233,13 @@ def _tool_ended(state: _State, data: Mapping[str, Any]) -> None:
     state.tools.pop(str(data.get("tool_call_id")), None)
 
 
+def _approval(state: _State, data: Mapping[str, Any]) -> None:
+    told = data.get("approval")
+    if isinstance(told, dict):
+        answered = told.get("answered_ms") is not None
+        (state.approvals.discard if answered else state.approvals.add)(str(told.get("number")))
+
+
 def _session_ready(state: _State, data: Mapping[str, Any]) -> None:
     state.session = True
 
@@ -250,6 +261,7 @@ _TAKES: Mapping[tuple[str, str], Callable[[_State, Mapping[str, Any]], None]] = 
     ("record", "SoundEnded"): _turn_ended,
     ("record", "ToolStarted"): _tool_started,
     ("record", "ToolEnded"): _tool_ended,
+    ("record", "ApprovalTold"): _approval,
     ("provider", "SessionReady"): _session_ready,
     ("provider", "ConnectionLost"): _session_lost,
     ("phone", "MediaHeld"): _held,

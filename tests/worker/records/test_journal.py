@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from telephony.events import DigitReceived, MediaActive, RtpReport, SipMessage
 from worker.realtime import base
@@ -126,6 +127,25 @@ def test_an_event_of_a_type_that_nobody_thought_of_is_kept_by_its_safe_fields(jo
     journal.phoned(TransferFailed("c1", 486, "+4930123", '{"pin": 1}'))
     [edge] = edges(journal)
     assert (edge.kind, edge.what, edge.data) == ("phone", "TransferFailed", {"status": 486})
+
+
+def test_of_a_part_of_the_record_the_safe_fields_are_kept(journal: Journal) -> None:
+    class ApprovalRecord(BaseModel):
+        number: int
+        tool: str
+        approved: bool
+        why: str
+        arguments: str
+
+    @dataclasses.dataclass(frozen=True, slots=True)
+    class ApprovalTold:
+        at_ms: int
+        approval: ApprovalRecord
+
+    part = ApprovalRecord(number=1, tool="pay", approved=True, why="said: my PIN is 1", arguments='{"pin": 1}')
+    journal.recorded(ApprovalTold(500, part))  # type: ignore[arg-type]
+    [edge] = edges(journal)
+    assert (edge.ms, edge.data) == (500, {"approval": {"number": 1, "tool": "pay", "approved": True}})
 
 
 def test_a_digit_never_enters(journal: Journal) -> None:

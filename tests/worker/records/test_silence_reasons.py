@@ -118,6 +118,16 @@ def test_no_session_and_a_session_that_is_lost() -> None:
     ) == [(Why.NO_SESSION, 0, 2000), (Why.SESSION_LOST, 3000, 6000)]
 
 
+def test_a_tool_call_that_waits_for_its_approval() -> None:
+    asked = {"number": 1, "tool": "pay"}
+    assert whys(
+        edge(500, "record", "ApprovalTold", approval=asked),
+        edge(4000, "record", "ApprovalTold", approval={**asked, "answered_ms": 4000, "approved": True}),
+        turn(4200, 5000, "agent", "a"),
+        end=5000,
+    ) == [(Why.APPROVAL, 0, 4200)]
+
+
 def test_on_hold_told_to_wait_and_the_end() -> None:
     unmet = {"command": "Unmet", "expected": "whole response", "then": "waits as told"}
     assert whys(
