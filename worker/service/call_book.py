@@ -121,9 +121,13 @@ class CallBook:
         if session is not None:
             record, taken = session.recorder.so_far(session.now_ms), session.journal.taken()
             recorded = self.archive.recording(call_id) is not None
-            return await asyncio.to_thread(
-                lambda: story_of(call_id, record, journal_of(call_id, taken), live=True, recorded=recorded)
-            )
+            on = session.journal.on
+
+            def told() -> Story:
+                journal = journal_of(call_id, taken) if on else None
+                return story_of(call_id, record, journal, live=True, recorded=recorded)
+
+            return await asyncio.to_thread(told)
         if (kept := self._kept.get(call_id)) is not None:
             return await asyncio.to_thread(lambda: Story.model_validate_json(zlib.decompress(kept[1])))
         return await asyncio.to_thread(self.archive.story, call_id)

@@ -24,8 +24,8 @@ from worker.service.gate import COOKIE, Answer, Gate, local_path
 __all__ = ["CallPages"]
 
 EVENT_S = 1.0
-SHARE = 0.03
-"""Of the time, at most, a live page is made anew: it is CPU of the core that the calls have."""
+SHARE = 0.05
+"""Of the time, at most, a live page is made anew: it takes of the core that the calls have."""
 WATCHERS = 8
 """Live pages at once."""
 ASSETS = {"page.css": "text/css", "page.js": "text/javascript", "page.svg": "image/svg+xml"}
@@ -159,8 +159,13 @@ class CallPages:
         self._watchers += 1
         try:
             await response.prepare(request)
-            while (story := await self._book.story(call_id)) is not None and story.live:
-                text, took_s = await asyncio.to_thread(_drawn, story, self._levels)
+            while True:
+                began = time.monotonic()
+                story = await self._book.story(call_id)
+                if story is None or not story.live:
+                    break
+                text = await asyncio.to_thread(lambda told: moving(told, self._levels(told)), story)
+                took_s = time.monotonic() - began
                 await response.write(_event("story", text))
                 await asyncio.sleep(max(EVENT_S, took_s / SHARE))
             await response.write(_event("over", call_id))
@@ -174,11 +179,6 @@ class CallPages:
 def wants_html(request: web.Request) -> bool:
     """Whether who asks is a browser: it names HTML among what it takes."""
     return "text/html" in request.headers.get("Accept", "")
-
-
-def _drawn(story: Story, levels_of: Callable[[Story], Levels | None]) -> tuple[str, float]:
-    began = time.thread_time()
-    return moving(story, levels_of(story)), time.thread_time() - began
 
 
 def _event(name: str, text: str) -> bytes:

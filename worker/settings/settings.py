@@ -544,12 +544,13 @@ def unknown_variables() -> list[str]:
 def child_environment(*, keep_secrets: bool, **extra: str) -> dict[str, str]:
     """Return the environment for a child process, with `extra` put in.
 
-    The SIP passwords never go to a child; other secrets, and what OFFHOOK_TOOL_SECRETS names, go only with
+    The SIP passwords and the token of our pages never go to a child; other secrets, and what OFFHOOK_TOOL_SECRETS names, go only with
     `keep_secrets` (a tool may need one).
     """
     secrets = {variable_of(name) for name in Settings.model_fields if _is_secret(name)}
     for_tools = {word.strip() for word in os.environ.get(variable_of("tool_secrets"), "").split(",")}
-    drop = {"OFFHOOK_SIP_PASSWORD", "OFFHOOK_SIP_PROXY_PASSWORD"} if keep_secrets else secrets
+    own = {"OFFHOOK_SIP_PASSWORD", "OFFHOOK_SIP_PROXY_PASSWORD", "OFFHOOK_HTTP_TOKEN"}
+    drop = own if keep_secrets else secrets
     named = set() if keep_secrets else for_tools
     # A setting may be written in small letters; a tool's secret is read as it is written.
     kept = {name: value for name, value in os.environ.items() if name.upper() not in drop and name not in named}
