@@ -544,8 +544,8 @@ def unknown_variables() -> list[str]:
 def child_environment(*, keep_secrets: bool, **extra: str) -> dict[str, str]:
     """Return the environment for a child process, with `extra` put in.
 
-    The SIP passwords and the token of our pages never go to a child; other secrets, and what OFFHOOK_TOOL_SECRETS names, go only with
-    `keep_secrets` (a tool may need one).
+    The SIP passwords and the token of our pages never go to a child; other secrets, and what OFFHOOK_TOOL_SECRETS
+    names, go only with `keep_secrets` (a tool may need one).
     """
     secrets = {variable_of(name) for name in Settings.model_fields if _is_secret(name)}
     for_tools = {word.strip() for word in os.environ.get(variable_of("tool_secrets"), "").split(",")}
