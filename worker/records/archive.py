@@ -74,10 +74,10 @@ class Archive:
         self.recordings = recordings
         self._summaries: OrderedDict[Path, tuple[float, Summary | None]] = OrderedDict()
 
-    def write_journal(self, journal: JournalFile) -> None:
-        """Keep a journal. Raises OSError."""
-        if self.journals is not None and is_call_id(journal.call_id):
-            write_whole(self.journals / f"{journal.call_id}{JOURNAL}", journal.model_dump_json() + "\n")
+    def write_journal(self, call_id: str, journal: bytes) -> None:
+        """Keep a journal (`edges.journal_bytes`). Raises OSError."""
+        if self.journals is not None and is_call_id(call_id):
+            write_whole(self.journals / f"{call_id}{JOURNAL}", journal)
 
     def story(self, call_id: str) -> Story | None:
         """Return what is known of a call; None where there is nothing of that name."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
+import orjson
 from pydantic import BaseModel, Field, JsonValue
 
 from worker.records.journal import SAFE, Raw, Shape, Taken
 from worker.records.record import wall
 
-__all__ = ["Edge", "JournalFile", "edges_of", "journal_of"]
+__all__ = ["Edge", "JournalFile", "journal_bytes", "journal_of"]
 
 LONGEST = 200
 """Characters of a value: names and reasons come from others."""
@@ -43,60 +45,72 @@ class JournalFile(BaseModel):
 
 def journal_of(call_id: str, taken: Taken) -> JournalFile:
     """Return the journal of a call that is in progress, or has just ended."""
-    zero = _zero(taken)
-    return JournalFile(
-        call_id=call_id,
-        zero_at=wall(taken.started_at + zero - taken.invited_s),
-        end_ms=round((taken.now_s - zero) * 1000),
-        counted=dict(taken.counted),
-        left_out=dict(taken.left_out),
-        edges=edges_of(taken),
-    )
+    plain = _plain_journal(call_id, taken)
+    edges = [Edge.model_construct(**edge) for edge in plain.pop("edges")]  # ours: there is nothing to validate
+    return JournalFile.model_construct(**plain, edges=edges)
 
 
-def edges_of(taken: Taken) -> list[Edge]:
-    """Return the edges, in order of time."""
-    zero = _zero(taken)
+def journal_bytes(call_id: str, taken: Taken) -> bytes:
+    """Return the same as JSON, for a fifth of the time: it is made at the end of every call."""
+    return orjson.dumps(_plain_journal(call_id, taken), option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _plain_journal(call_id: str, taken: Taken) -> dict[str, Any]:
+    zero = taken.invited_s if taken.answered_s is None else taken.answered_s
     unix = taken.started_at - taken.invited_s
-    return [_edge(raw, zero, unix) for raw in taken.raw]
+    return {
+        "version": VERSION,
+        "call_id": call_id,
+        "zero_at": wall(unix + zero),
+        "end_ms": round((taken.now_s - zero) * 1000),
+        "counted": dict(taken.counted),
+        "left_out": dict(taken.left_out),
+        "edges": [_edge(raw, zero, unix) for raw in taken.raw],
+    }
 
 
-def _zero(taken: Taken) -> float:
-    return taken.invited_s if taken.answered_s is None else taken.answered_s
-
-
-def _edge(raw: Raw, zero: float, unix: float) -> Edge:
+def _edge(raw: Raw, zero: float, unix: float) -> dict[str, Any]:
     at, _, kind, shape, values, told, floor, slot = raw
     data = _data(shape, values)
     if kind == "turn":
         data["commands"] = [{"command": of.what, **_data(of, read)} for of, read in told]
         data["floor"], data["slot"] = _plain(floor), _plain(slot)
-    # No validation: it is ours, and there may be thousands.
-    return Edge.model_construct(ms=round((at - zero) * 1000), at=wall(unix + at), kind=kind, what=shape.what, data=data)
+    second, ms = divmod(round((unix + at) * 1000), 1000)
+    wall_clock = f"{_second(second)}.{ms:03d}Z"
+    return {"ms": round((at - zero) * 1000), "at": wall_clock, "kind": kind, "what": shape.what, "data": data}
+
+
+@functools.lru_cache(maxsize=256)
+def _second(unix_s: int) -> str:
+    """A second as RFC 3339 has it: an edge has it in common with many others."""
+    return wall(unix_s)[:19]
 
 
 def _data(shape: Shape, values: Any) -> dict[str, JsonValue]:
     if len(shape.names) == 1:
         values = (values,)
-    pairs: Iterable[tuple[str, Any]] = zip(shape.names, values or (), strict=True)
     found: dict[str, JsonValue] = {}
-    for name, value in pairs:
+    for name, value in zip(shape.names, values or (), strict=True):
+        if value is None or value == "":
+            continue
         if name == "metadata":
-            name, value = "purpose", value.get("purpose") if isinstance(value, Mapping) else None
-        if value is not None and value != "":
+            if isinstance(value, Mapping) and value.get("purpose"):
+                found["purpose"] = _plain(value["purpose"])
+        else:
             found[name] = _plain(value)
     return found
 
 
 def _plain(value: Any) -> JsonValue:
+    kind = type(value)
+    if kind is str:
+        return str(value) if len(value) <= LONGEST else value[:LONGEST]
+    if kind in (int, float, bool) or value is None:
+        return value  # type: ignore[no-any-return]
     if isinstance(value, Enum):
         return str(value.value)
-    if isinstance(value, str):
-        return value[:LONGEST]
-    if isinstance(value, bool | int | float) or value is None:
-        return value
     if isinstance(value, BaseModel):  # a part of the record
         return {name: _plain(one) for name, one in value if name in SAFE and one is not None and one != ""}
     if isinstance(value, tuple | list):
         return [_plain(one) for one in value[:50]]
-    return type(value).__name__
+    return kind.__name__

@@ -128,6 +128,7 @@ class Journal:
         self._rings: dict[Kind, deque[Raw]] = (
             {kind: deque(maxlen=limit) for kind, limit in LIMITS.items()} if on else {}
         )
+        self._turns = self._rings.get("turn", deque(maxlen=0))
         self._seen: dict[Kind, int] = dict.fromkeys(LIMITS, 0)
         self._counted: dict[type[Any], int] = dict.fromkeys(COUNTED, 0)
         self._stands: tuple[Any, Any] | None = None
@@ -157,9 +158,10 @@ class Journal:
             return  # nothing came of it
         self._stands = stands
         shape = shape_of(type(event))
-        done = [(shape_of(type(command)), command) for command in commands]
-        told = [(of, of.read(command)) for of, command in done]
-        self._put(("turn", now, shape, shape.read(event)), told, floor, slot)
+        told = [((of := shape_of(type(command))), of.read(command)) for command in commands]
+        self._number = number = self._number + 1
+        self._seen["turn"] += 1
+        self._turns.append((now, number, "turn", shape, shape.read(event), told, floor, slot))
 
     def provided(self, event: object) -> None:
         """Take an event of the realtime session. Audio and words are counted."""
@@ -203,15 +205,9 @@ class Journal:
     def _keep(self, kind: Kind, at: float, event: object) -> None:
         if self.on:
             shape = shape_of(type(event))
-            self._put((kind, at, shape, shape.read(event)), (), None, None)
-
-    def _put(
-        self, edge: tuple[Kind, float, Shape, Any], told: Sequence[tuple[Shape, Any]], floor: Any, slot: Any
-    ) -> None:
-        kind, at, shape, values = edge
-        self._number += 1
-        self._seen[kind] += 1
-        self._rings[kind].append((at, self._number, kind, shape, values, told, floor, slot))
+            self._number = number = self._number + 1
+            self._seen[kind] += 1
+            self._rings[kind].append((at, number, kind, shape, shape.read(event), (), None, None))
 
 
 @dataclass(frozen=True, slots=True)

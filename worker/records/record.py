@@ -269,14 +269,14 @@ Observer = Callable[[RecordEvent], None]
 
 def write_record(record: CallRecord, path: Path) -> None:
     """Write the record as JSON. Raises OSError."""
-    write_whole(path, record.model_dump_json(indent=2) + "\n")
+    write_whole(path, f"{record.model_dump_json(indent=2)}\n".encode())
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that a reader sees the old one or the whole new one, never a part. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    part.write_text(text, "utf-8")
+    part.write_bytes(data)
     os.replace(part, path)
 
 

@@ -15,7 +15,7 @@ import structlog
 
 from worker.call.session import CallSession
 from worker.records.archive import Archive, Summary, summary_of
-from worker.records.edges import journal_of
+from worker.records.edges import JournalFile, journal_bytes, journal_of
 from worker.records.record import IN_PROGRESS, CallRecord, wall
 from worker.records.story import Story, story_of
 
@@ -24,7 +24,7 @@ __all__ = ["CallBook", "Found", "Query"]
 log = structlog.get_logger(__name__)
 
 KEPT = 100
-"""Calls that are kept in memory where no folder keeps them: some 10 kB each."""
+"""Calls that are kept in memory where no folder keeps them: some 20 kB each."""
 LISTED = 100
 LOOKED_AT = 5000
 """Calls on disk that a search looks through, the latest: a record takes some 0.1 ms, and is read once."""
@@ -58,6 +58,21 @@ class Found:
     more: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A call that is over, in memory."""
+
+    summary: Summary
+    record: CallRecord
+    journal: bytes
+    """As JSON, compressed."""
+
+    def story(self) -> Story:
+        """All that is known of it."""
+        journal = JournalFile.model_validate_json(zlib.decompress(self.journal))
+        return story_of(self.record.call_id, self.record, journal)
+
+
 class Calls(Protocol):
     """The calls in progress."""
 
@@ -77,7 +92,7 @@ class CallBook:
         self.archive = archive
         self._on = on
         self._days = days
-        self._kept: OrderedDict[str, tuple[Summary, bytes]] = OrderedDict()
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
 
     # --- what is kept -------------------------------------------------------------------------------------------------
 
@@ -87,13 +102,12 @@ class CallBook:
             return
         call_id, taken = record.call_id, session.journal.taken()
 
-        def keep() -> tuple[Summary, bytes] | None:
-            journal = journal_of(call_id, taken)
+        def keep() -> _Kept | None:
+            journal = journal_bytes(call_id, taken)
             if self.archive.journals is not None:
-                self.archive.write_journal(journal)
+                self.archive.write_journal(call_id, journal)
                 return None
-            story = story_of(call_id, record, journal)
-            return summary_of(record), zlib.compress(story.model_dump_json().encode())
+            return _Kept(summary_of(record), record, zlib.compress(journal, 1))
 
         try:
             kept = await asyncio.to_thread(keep)
@@ -129,7 +143,7 @@ class CallBook:
 
             return await asyncio.to_thread(told)
         if (kept := self._kept.get(call_id)) is not None:
-            return await asyncio.to_thread(lambda: Story.model_validate_json(zlib.decompress(kept[1])))
+            return await asyncio.to_thread(kept.story)
         return await asyncio.to_thread(self.archive.story, call_id)
 
     def is_live(self, call_id: str) -> bool:
@@ -151,7 +165,7 @@ class CallBook:
             )
             for session in (self.calls.sessions() if self.calls is not None else ())
         ]
-        kept = [summary for summary, _ in reversed(self._kept.values())]
+        kept = [one.summary for one in reversed(self._kept.values())]
         return await asyncio.to_thread(self._search, query, [*reversed(live), *kept])
 
     def _search(self, query: Query, known: list[Summary]) -> Found:

@@ -20,6 +20,10 @@ def journal(call_id: str = "c1", edges: int = 3) -> JournalFile:
     return JournalFile(call_id=call_id, zero_at="2026-01-01T00:00:00.000Z", end_ms=100 * edges, edges=made)
 
 
+def whole(journal: JournalFile) -> bytes:
+    return journal.model_dump_json().encode()
+
+
 def keep(folder: Path, call_id: str = "c1", **fields: object) -> CallRecord:
     turns = [TurnRecord(who="agent", text="Hello.", start_ms=0, end_ms=900)]
     base = {"call_id": call_id, "version": 2, "outcome": "completed", "duration_ms": 5000, "turns": turns}
@@ -31,7 +35,7 @@ def keep(folder: Path, call_id: str = "c1", **fields: object) -> CallRecord:
 def test_a_call_with_all_its_files(tmp_path: Path) -> None:
     archive = Archive(tmp_path, tmp_path, tmp_path)
     record = keep(tmp_path)
-    archive.write_journal(journal())
+    archive.write_journal("c1", whole(journal()))
     (tmp_path / "c1.wav").write_bytes(b"RIFF")
     story = archive.story("c1")
     assert story is not None and story.record == record and story.journal == journal()
@@ -56,7 +60,7 @@ def test_an_id_that_leads_elsewhere(tmp_path: Path, call_id: str) -> None:
     archive = Archive(inner, inner, inner)
     assert not is_call_id(call_id)
     assert archive.story(call_id) is None and archive.recording(call_id) is None
-    archive.write_journal(journal(call_id))
+    archive.write_journal(call_id, whole(journal(call_id)))
     assert list(inner.iterdir()) == [] and len(list(tmp_path.iterdir())) == 3
 
 
@@ -78,9 +82,9 @@ def test_a_record_of_the_first_version_and_one_of_a_later(tmp_path: Path) -> Non
 def test_a_file_that_was_half_written_is_told_of_and_the_other_is_shown(tmp_path: Path, name: str, cut: int) -> None:
     archive = Archive(tmp_path, tmp_path)
     keep(tmp_path)
-    archive.write_journal(journal())
-    whole = (tmp_path / name).read_bytes()
-    (tmp_path / name).write_bytes(whole[:cut])
+    archive.write_journal("c1", whole(journal()))
+    data = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(data[:cut])
     story = archive.story("c1")
     assert story is not None and len(story.problems) == 1 and story.problems[0].startswith(f"{name} is no such file")
     assert (story.record is None) == (name == "c1.json") and (story.journal is None) == (name != "c1.json")
@@ -109,7 +113,7 @@ def age(folder: Path, now: float, days: float) -> None:
 def test_in_a_folder_of_their_own_journals_and_records_go_with_their_days(tmp_path: Path) -> None:
     archive = Archive(tmp_path, tmp_path)
     keep(tmp_path)
-    archive.write_journal(journal())
+    archive.write_journal("c1", whole(journal()))
     (tmp_path / f"c0{JOURNAL}.part").write_text("{")
     (tmp_path / "notes.txt").write_text("the operator's own")
     (tmp_path / "a.b.json").write_text("{}")
@@ -122,7 +126,7 @@ def test_in_a_folder_of_their_own_journals_and_records_go_with_their_days(tmp_pa
 def test_beside_recordings_only_the_journals_go(tmp_path: Path) -> None:
     archive = Archive(tmp_path, tmp_path, tmp_path)
     keep(tmp_path)
-    archive.write_journal(journal())
+    archive.write_journal("c1", whole(journal()))
     (tmp_path / "c1.wav").write_bytes(b"RIFF")
     age(tmp_path, 1e9, 15)
     assert archive.sweep(1e9, 14) == 1
@@ -131,7 +135,7 @@ def test_beside_recordings_only_the_journals_go(tmp_path: Path) -> None:
 
 def test_nothing_goes_before_its_time_or_where_there_is_no_folder(tmp_path: Path) -> None:
     archive = Archive(tmp_path, tmp_path)
-    archive.write_journal(journal())
+    archive.write_journal("c1", whole(journal()))
     age(tmp_path, 1e9, 13)
     assert archive.sweep(1e9, 14) == 0 and Archive(None, None).sweep(1e9, 1) == 0
     assert Archive(None, tmp_path / "none").sweep(1e9, 1) == 0

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from telephony.events import DigitReceived, MediaActive, RtpReport, SipMessage
 from worker.realtime import base
-from worker.records.edges import Edge, JournalFile, journal_of
+from worker.records.edges import Edge, JournalFile, journal_bytes, journal_of
 from worker.records.journal import LIMITS, SAFE, Journal, shape_of
 from worker.records.recorder import Recorder
 from worker.turns import events as turn
@@ -200,4 +200,5 @@ def test_the_file_reads_back(journal: Journal) -> None:
     journal.decided(100.0, turn.HangUp("x" * 5000), [turn.HangUp("bye")], Floor.NOBODY, Slot.FREE)
     made = journal_of("c1", journal.taken())
     assert JournalFile.model_validate_json(made.model_dump_json()) == made
+    assert JournalFile.model_validate_json(journal_bytes("c1", journal.taken())).edges == made.edges
     assert len(json.loads(made.model_dump_json())["edges"][0]["data"]["reason"]) == 200

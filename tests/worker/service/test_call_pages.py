@@ -302,7 +302,7 @@ async def test_a_journal_of_10_000_edges_over_http(sites: Any) -> None:
         Edge(ms=n * 360, at="2026-01-01T00:00:00.000Z", kind="turn", what="Tick", data={"floor": "agent"})
         for n in range(10_000)
     ]
-    site.book.archive.write_journal(JournalFile(call_id="c1", edges=edges))
+    site.book.archive.write_journal("c1", JournalFile(call_id="c1", edges=edges).model_dump_json().encode())
     status, html, _ = await site.get("/calls/c1?edges=19", headers=HTML)
     assert status == 200 and len(html) < 500_000 and "3599.64 s" in html
     assert (await site.get("/calls/c1?edges=../../x", headers=HTML))[0] == 200
