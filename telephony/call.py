@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import structlog
 
@@ -20,6 +21,8 @@ from telephony.events import (
     EndedBy,
     MediaActive,
     MediaHeld,
+    ReferAnswered,
+    ReferNotified,
 )
 from telephony.port import Port
 from telephony.rtp_source import RtpSource
@@ -29,6 +32,16 @@ from telephony.trace import Trace
 log = structlog.get_logger(__name__)
 
 Post = Callable[[CallEvent], None]
+
+
+class Partner(Protocol):
+    """Who has to know of a call that is connected with another."""
+
+    def media_changed(self, call: SipCall) -> None:
+        """Its audio was negotiated anew."""
+
+    def pressed(self, call: SipCall, digit: str) -> None:
+        """A key was pressed."""
 
 
 class SipCall(pj.Call):  # type: ignore[misc]
@@ -55,6 +68,7 @@ class SipCall(pj.Call):  # type: ignore[misc]
         self.ended = False
         self.trace: Trace | None = None
         """Who tells of its messages and its RTP, where somebody wants to know."""
+        self.partner: Partner | None = None
         self._post = post
         self._source = source
         self._keypad = Keypad()
@@ -63,6 +77,7 @@ class SipCall(pj.Call):  # type: ignore[misc]
         self._held = False
         self._active: tuple[str, int] | None = None
         self._index = 0
+        self._referring = False
         self._by: EndedBy | None = None
         self._packets = 0
         self._heard_at = time.monotonic()
@@ -104,6 +119,15 @@ class SipCall(pj.Call):  # type: ignore[misc]
     def send_digits(self, digits: str) -> None:
         """Send keys as RTP events (RFC 4733)."""
         self.dialDtmf(digits)
+
+    def refer(self, uri: str) -> None:
+        """Send REFER: the other side is to call this URI in our place (RFC 3515)."""
+        self._referring = True
+        self.xfer(f"<{uri}>", pj.CallOpParam())
+
+    def audio(self) -> pj.AudioMedia | None:
+        """The call's audio in the conference; None where none flows."""
+        return None if self._active is None or self._held or self.ended else self.getAudioMedia(self._index)
 
     def silent_s(self, now: float) -> float:
         """Seconds without any RTP from the other side; 0 while that is nothing to wonder at."""
@@ -215,6 +239,8 @@ class SipCall(pj.Call):  # type: ignore[misc]
         if found != self._active:
             self._active = found
             self._post(MediaActive(self.call_id, *found))
+        if self.partner is not None:
+            self.partner.media_changed(self)
 
     def _hold(self) -> None:
         info = self.getInfo()
@@ -240,6 +266,8 @@ class SipCall(pj.Call):  # type: ignore[misc]
         change = prm.e.body.tsxState
         if self.trace is not None:
             self.trace.changed(change, self.sip_call_id)
+        if change.tsx.method == "REFER" and change.tsx.role == pj.PJSIP_ROLE_UAC:
+            self._refer_moved(change.tsx)
         if change.tsx.method != "INFO" or change.tsx.role != pj.PJSIP_ROLE_UAS:
             return
         if change.tsx.state != pj.PJSIP_TSX_STATE_TRYING or change.type != pj.PJSIP_EVENT_RX_MSG:
@@ -249,6 +277,20 @@ class SipCall(pj.Call):  # type: ignore[misc]
         if kind in DTMF_TYPES:
             self.take_info(message, info_key(kind, body(message)) or None)
 
+    def _refer_moved(self, tsx: pj.SipTransaction) -> None:
+        over = tsx.state in (pj.PJSIP_TSX_STATE_COMPLETED, pj.PJSIP_TSX_STATE_TERMINATED)
+        if (
+            over and self._referring and tsx.statusCode not in (401, 407)
+        ):  # asked for a password, the library sends it again
+            self._referring = False
+            self._post(ReferAnswered(self.call_id, tsx.statusCode, tsx.statusText))
+
+    @guarded
+    def onCallTransferStatus(self, prm: pj.OnCallTransferStatusParam) -> None:
+        """A NOTIFY of the other side's call to whom we referred it."""
+        prm.cont = not prm.finalNotify
+        self._post(ReferNotified(self.call_id, prm.statusCode, prm.reason, bool(prm.finalNotify)))
+
     def take_info(self, message: str, digit: str | None) -> None:
         """An INFO that was answered, with the key in it."""
         if self._keypad.new_info(cseq(message)) and digit:
@@ -257,6 +299,8 @@ class SipCall(pj.Call):  # type: ignore[misc]
     def _pressed(self, digit: str, via: DigitVia) -> None:
         if self._keypad.pressed(digit, via, time.monotonic()):
             self._post(DigitReceived(self.call_id, digit, via))
+            if self.partner is not None:
+                self.partner.pressed(self, digit)
 
     @guarded
     def onCallTransferRequest(self, prm: pj.OnCallTransferRequestParam) -> None:

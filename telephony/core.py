@@ -29,6 +29,7 @@ from telephony.call import SipCall, operation
 from telephony.door import Door, call_id_of, open_door
 from telephony.errors import NoSuchCall, SipRequestError, SipStartError
 from telephony.events import CallEvent, CallRefused, IncomingCall, RefusedFor, RegistrationChanged
+from telephony.joined import Joined
 from telephony.library import EndpointInfo, Library
 from telephony.port import PortPool, new_bridge
 from telephony.registration import Backoff, refresh_after
@@ -37,10 +38,11 @@ from telephony.settings import SipSettings
 from telephony.sip import own_headers
 from telephony.sip.facts import facts_of
 from telephony.sip.identity import caller_of, dialled_of
-from telephony.sip.message import body, cut, header, keys_in_clear, offered_codec
+from telephony.sip.message import allows, body, cut, has_header, header, keys_in_clear, offered_codec
 from telephony.sip.requests import Answer
 from telephony.sip.uri import LONGEST, over_tls
 from telephony.trace import Trace
+from telephony.transfer import SECOND_LINE
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +55,7 @@ four lines held this long the rest get the library's own 486, which opens none."
 REASONS = {
     400: "Bad Request",
     403: "Forbidden",
+    482: "Loop Detected",
     488: "Not Acceptable Here",
     503: "Service Unavailable",
     513: "Message Too Large",
@@ -94,6 +97,7 @@ class Core:
         self._accepting = accepting
         self._overloaded = overloaded
         self._calls: dict[str, SipCall] = {}
+        self._joined = Joined(self._calls)
         self._turned_away: list[pj.Call] = []
         self._ports = PortPool()
         self._account = SipAccount(self._invited, self._registration_answered)
@@ -189,6 +193,19 @@ class Core:
             raise
         return call.call_id
 
+    def refer(self, call_id: str, uri: str) -> None:
+        """Ask a call's other side to call `uri`. Raises NoSuchCall or pj.Error."""
+        self.call(call_id).refer(uri)
+
+    def join(self, call_id: str, other_id: str) -> None:
+        """Let two calls hear each other. Raises NoSuchCall, or SipRequestError where one has no audio."""
+        one, two = self.call(call_id), self.call(other_id)
+        if one is two or one.partner is not None or two.partner is not None:
+            raise SipRequestError("a call can be connected with one other")
+        if two.audio() is None:
+            raise SipRequestError(f"call {other_id} has no audio")
+        self._joined.join(one, two)
+
     def _full(self) -> bool:
         return sum(not call.ended for call in self._calls.values()) >= self.limit
 
@@ -225,6 +242,7 @@ class Core:
                 source=source,
                 bridge=call.bridge,
                 private=caller.private,
+                takes_refer=allows(message, "REFER"),
                 facts=facts_of(message, trusted=trusted, wanted=self.settings.headers),
             )
         )
@@ -257,6 +275,8 @@ class Core:
             return _Refusal("stranger", 403)
         if status := cut(message):
             return _Refusal("malformed", status)  # taken as it is it would be a call with an offer of ours, and mute
+        if has_header(message, SECOND_LINE) and not self.settings.takes_second_lines:
+            return _Refusal("loop", 482)  # a transfer that came back to us, or to another of our kind
         if self.settings.srtp != "off" and self.settings.srtp_keys == "tls" and keys_in_clear(message):
             return _Refusal("insecure", 488)
         if not self._accepting() or self._leaving is not None:
@@ -286,6 +306,7 @@ class Core:
         """Let go of what is over, outside the library's callbacks."""
         for call_id in [call_id for call_id, call in self._calls.items() if call.ended]:
             call = self._calls.pop(call_id)
+            self._joined.ended(call_id)
             self._bridges.pop(call_id, None)
             self._ports.give_back(call.port)
         if self._turned_away:

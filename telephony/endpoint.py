@@ -108,6 +108,21 @@ class Endpoint:
         """Send keys as RTP events (RFC 4733). The future may raise NoSuchCall."""
         return self.submit(lambda: self._running.call(call_id).send_digits(digits))
 
+    def refer(self, call_id: str, uri: str) -> Future[None]:
+        """Ask a call's other side to call `uri` in our place (RFC 3515); ReferAnswered and ReferNotified tell of it.
+
+        The future may raise NoSuchCall or SipRequestError.
+        """
+        return self.submit(lambda: self._running.refer(call_id, uri))
+
+    def join(self, call_id: str, other_id: str) -> Future[None]:
+        """Let two calls hear each other; from then on the end of one ends the other, and keys are passed on.
+
+        What is played to one of them is still heard, by that one alone. The future may raise NoSuchCall or
+        SipRequestError.
+        """
+        return self.submit(lambda: self._running.join(call_id, other_id))
+
     def bridge(self, call_id: str) -> Bridge | None:
         """A call's audio; None when no such call is up."""
         return self._bridges.get(call_id)

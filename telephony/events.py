@@ -10,7 +10,7 @@ from telephony.dtmf import DigitVia
 from telephony.sip.facts import InviteFacts
 
 EndedBy = Literal["caller", "agent", "network", "error"]
-RefusedFor = Literal["full", "overload", "draining", "stranger", "malformed", "insecure", "library"]
+RefusedFor = Literal["full", "overload", "draining", "stranger", "malformed", "loop", "insecure", "library"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,8 @@ class IncomingCall:
     """The caller's identity was told in confidence: it is shown to nobody, and stands in no record (RFC 3323)."""
     facts: InviteFacts = field(default_factory=InviteFacts)
     """What else the INVITE said."""
+    takes_refer: bool = True
+    """False: the INVITE's Allow leaves REFER out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,27 @@ class DigitReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class ReferAnswered:
+    """Our REFER has its final response (RFC 3515 section 2.4.2)."""
+
+    call_id: str
+    status: int
+    """408 where there was none."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReferNotified:
+    """The other side's call to whom we referred it has come so far: the status line in a NOTIFY's message/sipfrag."""
+
+    call_id: str
+    status: int
+    reason: str
+    final: bool
+    """No more will be told."""
+
+
+@dataclass(frozen=True, slots=True)
 class CallEnded:
     """The call is over; the last event of its call_id."""
 
@@ -101,8 +124,8 @@ class CallRefused:
     """An INVITE was turned away at the door and never became a call."""
 
     status: int
-    """503 with Retry-After full, overloaded or draining; 403 a stranger; 400 and 513 not all of it came; 488 insecure:
-    SRTP's keys for all to read; 486, 488, 400 and others the library's."""
+    """503 with Retry-After full, overloaded or draining; 403 a stranger; 400 and 513 not all of it came; 482 a second
+    line of an endpoint like us; 488 insecure: SRTP's keys for all to read; 486, 488, 400 and others the library's."""
     reason: str
     source: str
     """"ip:port", or "" where the library doesn't say."""
@@ -179,6 +202,8 @@ CallEvent = (
     | MediaActive
     | MediaHeld
     | DigitReceived
+    | ReferAnswered
+    | ReferNotified
     | CallEnded
     | SipMessage
     | RtpReport

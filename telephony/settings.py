@@ -42,6 +42,9 @@ class SipSettings:
     """Digest password of those that may announce themselves."""
     takes_calls: bool = True
     """False: the proxy is told that we carry none, so that it sends none."""
+    takes_second_lines: bool = False
+    """Whether an INVITE is taken that an endpoint like us sends to whom it transfers a call (`telephony.transfer`): by
+    default it is a loop, and refused with 482."""
     allow: tuple[str, ...] = ()
     """IP addresses, networks (CIDR) or host names whose INVITEs are taken, besides the registrar's or the proxy's. With
     none of these, everybody's are."""

@@ -30,6 +30,7 @@ class Import:
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("worker.__main__",),
     ("worker.cli",),
+    ("worker.console",),
     ("worker.calls", "worker.check", "worker.demo", "worker.scene"),
     ("worker.service",),
     ("worker.pages",),
@@ -61,7 +62,10 @@ NEVER = {
 }
 
 # The modules of telephony that call the library.
-SHELL = ("account", "announce", "call", "core", "door", "endpoint", "frames", "library", "port", "rtp_source", "trace")
+SHELL = (
+    *("account", "announce", "call", "core", "door", "endpoint", "frames", "joined", "library", "port", "rtp_source"),
+    "trace",
+)
 
 # The rooms that speak to the queue.
 QUEUE = ("tools.queue.*", "tools.worker.*", "tools.dashboard")

@@ -132,6 +132,24 @@ def dial(
     run(settings, uri)
 
 
+@app.command()
+def console(
+    agent: AgentOption = None,
+    dialled: Annotated[str, typer.Option(help="The number that was dialled, for the file's routes.")] = "agent",
+    caller: Annotated[str, typer.Option(help="Who calls.")] = "console",
+    microphone: Annotated[bool, typer.Option("--microphone", help="Speak and listen (needs sounddevice).")] = False,
+) -> None:
+    """Talk with the agent by typing, without a telephone: the prompt and the tools are those of a call.
+
+    /keys 427# types on the keypad, /hangup or Ctrl-D hangs up.
+    """
+    settings = _start("console", quiet=True, agent=agent)
+    from worker.console.run import run_console
+
+    record = run_console(settings, caller=caller, dialled=dialled, microphone=microphone)
+    raise typer.Exit(1 if record.outcome == "failed" else 0)
+
+
 @app.command("tool-worker")
 def tool_worker(
     burst: Annotated[bool, typer.Option("--burst", help="End when the queue is empty.")] = False,
@@ -286,10 +304,10 @@ def dashboard(
 
 def _tool_names(begun: str) -> list[str]:
     """The tools of the agent file that begin so; none where they can't be read: a shell that completes has no place
-    for that.
+    for that, and no time to ask MCP servers.
     """
     try:
-        return [spec.name for spec in _load_tools() if spec.name.startswith(begun)]
+        return [spec.name for spec in _load_tools(ask=False) if spec.name.startswith(begun)]
     except Exception:
         return []
 
@@ -310,9 +328,13 @@ def tools_list() -> None:
 
     MCP servers are asked what they offer; one that does not answer is told on stderr.
     """
-    from worker.agent.listing import table
+    from functools import partial
 
-    for line in table(_load_tools(), _agents().mcp_servers()):
+    from worker.agent.listing import table
+    from worker.call.config import approval_words
+
+    agents = _agents()
+    for line in table(_load_tools(), agents.mcp_servers(), partial(approval_words, agents.default)):
         print(line)
 
 
@@ -377,13 +399,17 @@ def agent_schema() -> None:
     print(schema_text(), end="")
 
 
-def _start(process: str, **options: object) -> Settings:
-    """Read the settings and send the logs where they say. options: of the command line, None where it has none."""
+def _start(process: str, *, quiet: bool = False, **options: object) -> Settings:
+    """Read the settings and send the logs where they say. options: of the command line, None where it has none.
+
+    quiet: only errors are logged, unless a level is set: a conversation stands there.
+    """
     from worker.log import setup_logging
     from worker.settings.settings import load_settings, unknown_variables
 
     settings = load_settings(**options)
-    setup_logging(settings.log_level, settings.log_format, secrets=settings.secret_values(), process=process)
+    level = "error" if quiet and "log_level" not in settings.model_fields_set else settings.log_level
+    setup_logging(level, settings.log_format, secrets=settings.secret_values(), process=process)
     for line in unknown_variables():
         print(f"offhook: warning: {line}", file=sys.stderr)
     return settings
@@ -396,8 +422,8 @@ def _agents() -> AgentFile:
     return load_agent_file(load_settings().agent)
 
 
-def _load_tools() -> list[ToolSpec]:
-    """The tools of the agent file; of its MCP servers those that answer, the others are told on stderr."""
+def _load_tools(*, ask: bool = True) -> list[ToolSpec]:
+    """The tools of the agent file; of its MCP servers those that answer (ask), the others are told on stderr."""
     import asyncio
 
     from tools.define.loading import load_tools
@@ -407,6 +433,8 @@ def _load_tools() -> list[ToolSpec]:
 
     agents, secrets = _agents(), load_settings().secrets_for_tools()
     own = load_tools(agents.tool_modules())
+    if not ask:
+        return own
     check_mcp_installed(agents)
     check_servers(agents.mcp_servers(), own, secrets)
     remote = []

@@ -55,6 +55,12 @@ def has_header(message: str, name: str) -> bool:
     return bool(headers(message, name))
 
 
+def allows(message: str, method: str) -> bool:
+    """Whether the sender takes this method, by its Allow; without one nothing is known (RFC 3261 section 20.5)."""
+    values = headers(message, "Allow")
+    return not values or method in {part.strip().upper() for value in values for part in value.split(",")}
+
+
 def body(message: str) -> str:
     """The message's body, or ""."""
     parts = _END.split(message, maxsplit=1)

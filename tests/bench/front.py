@@ -4,6 +4,7 @@
     uv run python tests/bench/front.py --pjsua2 WHEEL kill       10 calls/s and 5 spoken calls; one worker gets SIGKILL
     uv run python tests/bench/front.py --pjsua2 WHEEL cost       CPU of proxy and relay per call, the relay's delay
     uv run python tests/bench/front.py --pjsua2 WHEEL rolling    5 calls/s for a minute; all workers are replaced
+    uv run python tests/bench/front.py --pjsua2 WHEEL carried    1 and 2 workers on a core each, full of audio
 
 Everything runs on this machine's loopback, callers and the realtime service included: delays are the machine's, too.
 The own build is needed for more than four calls on a worker. Kamailio, rtpengine and sipp are Debian's.
@@ -12,6 +13,7 @@ The own build is needed for more than four calls on a worker. Kamailio, rtpengin
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import logging
 import os
@@ -28,18 +30,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).parent))
 sys.path.append(str(Path(__file__).parents[1] / "e2e"))
 sys.path.append(str(Path(__file__).parents[2]))
 
 from parts import sound
 from parts.caller import Call, Phone
 from parts.front import INNER, OUTER, Front
-from parts.program import ROOT, descendants, until
+from parts.program import ROOT, Program, descendants, until
 from parts.provider import ANSWER_HZ, Provider
 from parts.services import RedisServer, Worker
+from rig.agent import AGENT
+from rig.front_load import FrontLoad
+from rig.worker import pin
+from websockets.exceptions import ConnectionClosed
 
 CALLER_HZ = 700
 SPOKEN = 5
+CARRIED = {1: (50, 100, 150, 200), 2: (100, 150, 200)}
 
 
 class Bench:
@@ -50,6 +58,7 @@ class Bench:
         self.agent = folder / "agent.toml"
         self.agent.write_text('goodbye = "Goodbye."\n[tools]\nmodules = []\n')
         self.redis, self.provider = RedisServer(folder), Provider().start()
+        self.realtime_url = self.provider.url
         self.redis.start()
         self.front = Front(folder, PROXY_FLOOD=5000)
         self.workers: list[Worker] = []
@@ -70,8 +79,8 @@ class Bench:
             "REDIS_URL": self.redis.url,
             "OFFHOOK_AGENT": self.agent,
             "OFFHOOK_REALTIME": "gateway",
-            "OFFHOOK_REALTIME_URL": self.provider.url,
-            "OFFHOOK_MAX_CALLS": 100,
+            "OFFHOOK_REALTIME_URL": self.realtime_url,
+            "OFFHOOK_MAX_CALLS": 400,
         }
         if self.site is not None:
             settings["PYTHONPATH"] = self.site
@@ -92,11 +101,8 @@ class Bench:
 
     def cpu_s(self) -> tuple[float, float]:
         """CPU time of the proxy and of the media relay so far (s)."""
-        assert self.front.proxy is not None and self.front.media is not None
-        found = []
-        for program in (self.front.proxy, self.front.media):
-            found.append(sum(cpu_s(pid) for pid in [program.pid, *descendants(program.pid)]))
-        return found[0], found[1]
+        proxy, media = (sum(cpu_s(pid) for pid in tree(one)) for one in (self.front.proxy, self.front.media))
+        return proxy, media
 
     def stop(self) -> None:
         for worker in self.workers:
@@ -106,6 +112,12 @@ class Bench:
         self.front.stop()
         self.redis.kill()
         self.provider.stop()
+
+
+def tree(program: Program | None) -> list[int]:
+    """A program's processes."""
+    assert program is not None
+    return [program.pid, *descendants(program.pid)]
 
 
 def cpu_s(pid: int) -> float:
@@ -227,7 +239,8 @@ def kill(bench: Bench) -> None:
     say(sipp.finish())
     rest = [call for call in spoken if call.up]
     for session in [one for one in bench.provider.sessions if one.open]:
-        session.says(ANSWER_HZ, 3000)
+        with contextlib.suppress(ConnectionClosed):  # of a short call that has just ended
+            session.says(ANSWER_HZ, 3000)
     time.sleep(5)
     heard = [sound.tone_ms(bytes(call.listen().heard), ANSWER_HZ) for call in rest]
     say(f"{len(rest)} other spoken calls go on: {sum(ms > 2500 for ms in heard)} hear the agent")
@@ -259,6 +272,36 @@ def cost(bench: Bench) -> None:
     for name, values in (("through the relay", took), ("over loopback alone", direct)):
         p50, p99 = values[len(values) // 2], values[len(values) * 99 // 100]
         say(f"a packet {name}: p50 {p50:.2f} ms, p99 {p99:.2f} ms ({len(values)} of 1000 came)")
+
+
+def carried(bench: Bench) -> None:
+    """One worker on core 0, then another one on core 1, each with more calls from step to step.
+
+    With one worker the load has core 1 with the proxy and the relay; with two it shares the cores with all of them.
+    """
+    bench.agent.write_text(AGENT)
+    bench.front.stop()
+    bench.front = Front(bench.folder, PROXY_FLOOD=5000, OFFHOOK_RTP_PORTS="20000-27999")
+    for workers in (1, 2):
+        load = FrontLoad(bench.folder, bench.front.target, core=1)
+        bench.realtime_url = load.server.url
+        try:
+            for core, worker in enumerate(bench.start(workers)):
+                pin(worker.pid, core)
+            parts = {
+                "workers": lambda: [one.pid for one in bench.workers],
+                "proxy": lambda: tree(bench.front.proxy),
+                "relay": lambda: tree(bench.front.media),
+            }
+            for calls in CARRIED[workers]:
+                up = load.reach(calls)
+                say(f"{workers} worker(s), {up} of {calls} up {bench.split()}: {load.measure(15, parts)}")
+        finally:
+            load.stop()
+            for worker in bench.workers:
+                worker.kill()
+            bench.workers.clear()
+            until(lambda: bench.rotating() == 0, "nobody in rotation", 60)
 
 
 def loopback(packets: int) -> list[float]:
@@ -337,7 +380,13 @@ def bencoded(value: Any) -> bytes:
     return str(len(text)).encode() + b":" + text
 
 
-BENCHES: dict[str, Callable[[Bench], None]] = {"spread": spread, "kill": kill, "cost": cost, "rolling": rolling}
+BENCHES: dict[str, Callable[[Bench], None]] = {
+    "spread": spread,
+    "kill": kill,
+    "cost": cost,
+    "rolling": rolling,
+    "carried": carried,
+}
 
 
 def main() -> None:

@@ -198,7 +198,8 @@ def test_the_demo_plays_a_call_and_prints_its_record(offhook: Any, tmp_path: Pat
     record = json.loads(out)
     keys = "call_id outcome answered_ms duration_ms turns tool_calls barge_ins longest_tool_silence_ms heard_by_caller"
     assert set(keys.split()) <= set(record) and set(record) - set(keys.split()) <= {
-        "recording", "reason", "errors", "unmet", "usage", "transcription", "cost", "caller", "dialled", "calls_back"
+        "recording", "reason", "errors", "unmet", "usage", "transcription", "cost", "approvals", "caller", "dialled",
+        "calls_back", "answered_by", "diverted_from", "display_name", "second_line_of", "transfers",
     }  # fmt: skip
     assert set(record["turns"][0]) == {"who", "text", "start_ms", "end_ms"}
     assert {turn["who"] for turn in record["turns"]} == {"caller", "agent", "filler"}

@@ -20,6 +20,10 @@ from tools.tool_call.request import job_id
 from worker.call_tools.later import OPENINGS, WORDS
 
 ERRANDS = Path(__file__).parent / "parts" / "errands.py"
+TAPE = (
+    "Hello, you have reached the voice mail of Julia Miller, I can not come to the telephone at the moment, so please"
+    " leave your name and your number and a short message after the tone, and I will call you back"
+)
 NUMBER = "0301234567"
 OFFER = WORDS["en"]
 
@@ -233,6 +237,32 @@ def test_a_worker_dies_in_the_call_and_what_it_promised_is_kept(
     worker = start_desk()
     place.phone.do("answer", call_id=place.phone.rings(rung + 1)["call_id"], status=486)
     assert worker.wait_log("call_back_ended", calls_back=first)["outcome"] == "unanswered"
+    back = place.phone.pick_up(place.phone.rings(rung + 2))
+    back.hears_tone(WORDS_HZ, 600)
+    back.hears_tone(ANSWER_HZ, 400)
+    back.hang_up()
+    assert worker.wait_log("call_back_ended", calls_back=first, count=2)["outcome"] == "told"
+
+
+def test_a_machine_is_told_nothing_and_the_caller_is_called_again(
+    place: Place, start_desk: Callable[[], Worker], provider: Provider
+) -> None:
+    """It talks on, and beeps: whoever hears the tape is not who was promised the result."""
+    worker = start_desk()
+    call = place.phone.dial(worker.uri)
+    session, first = provider.session(), worker.next_call()
+    session.calls("browse", {"name": "taped"})
+    place.begun("taped")
+    assert session.output(session.calls("tell_later", {"how": "call_back"}))["status"] == "promised"
+    call.hang_up()
+    worker.record(first)
+    rung = place.rung()
+    place.open("taped")
+    machine = place.phone.pick_up(place.phone.rings(rung + 1), says="")
+    machine.say(TAPE, wait=False)
+    assert machine.ended()["by"] == "caller", "the other side, which called"
+    assert worker.wait_log("call_back_ended", calls_back=first)["outcome"] == "machine"
+    assert provider.sessions[-1].got("response.create") == [], "not a word"
     back = place.phone.pick_up(place.phone.rings(rung + 2))
     back.hears_tone(WORDS_HZ, 600)
     back.hears_tone(ANSWER_HZ, 400)

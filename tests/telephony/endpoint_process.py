@@ -79,8 +79,14 @@ class Process:
     def do_hang_up(self, call_id: str, status: int = 0) -> None:
         self.endpoint.hang_up(call_id, status).result(5)
 
-    def do_invite(self, uri: str) -> str:
-        return self.endpoint.invite(uri).result(5)
+    def do_invite(self, uri: str, headers: dict[str, str] | None = None) -> str:
+        return self.endpoint.invite(uri, headers=headers).result(5)
+
+    def do_refer(self, call_id: str, uri: str) -> None:
+        self.endpoint.refer(call_id, uri).result(5)
+
+    def do_join(self, call_id: str, other_id: str) -> None:
+        self.endpoint.join(call_id, other_id).result(5)
 
     def do_send_digits(self, call_id: str, digits: str) -> None:
         self.endpoint.send_digits(call_id, digits).result(5)

@@ -25,7 +25,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     made = Site(tmp_path)
     made.keep("c1", caller="+4930123")
     made.book.archive.write_journal("c1", JournalFile(call_id="c1").model_dump_json().encode())
-    endpoint = await start_http(HttpAddress("127.0.0.1", 0), Worker(), Metrics(), made.book, token=TOKEN)
+    endpoint = await start_http(HttpAddress("127.0.0.1", 0), Worker(), Metrics(), book=made.book, calls_token=TOKEN)
     made.port = endpoint.port
     yield made
     await endpoint.stop()

@@ -14,7 +14,18 @@ from worker import cli
 from worker.agent.agent_file import AgentFileError
 from worker.errors import HostError, SettingsError
 
-COMMANDS = ("demo", "serve", "dial", "tool-worker", "realtime-server", "check", "dashboard", "tools", "agent")
+COMMANDS = (
+    "demo",
+    "serve",
+    "dial",
+    "tool-worker",
+    "realtime-server",
+    "check",
+    "dashboard",
+    "tools",
+    "agent",
+    "console",
+)
 
 TOOLS = '''
 from tools import tool
@@ -205,7 +216,7 @@ def test_tools_lists_names_modes_and_first_lines(run, monkeypatch, bare_environm
     monkeypatch.setenv("OFFHOOK_AGENT", str(bare_environment))
     code, out, _ = run("tools")
     assert code == 0
-    assert out.splitlines() == ["add   auto    Add two numbers.", "fail  queued  Always break."]
+    assert out.splitlines() == ["add   auto    never  Add two numbers.", "fail  queued  never  Always break."]
 
 
 REMOTE = """

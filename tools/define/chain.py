@@ -51,6 +51,16 @@ def check(spec: ToolSpec, find: Callable[[str], ToolSpec | None], above: tuple[s
         check(other, find, (*above, spec.name))
 
 
+def wanted_by(spec: ToolSpec, find: Callable[[str], ToolSpec | None]) -> list[ToolSpec]:
+    """Return a tool and all that it needs: what runs when it is called."""
+    found = {spec.name: spec}
+    for needs in spec.signature.needs.values():
+        other = find(needs.tool)
+        if other is not None and other.name not in found:
+            found |= {one.name: one for one in wanted_by(other, find)}
+    return list(found.values())
+
+
 def chain(spec: ToolSpec, arguments: Mapping[str, Any], find: Callable[[str], ToolSpec | None]) -> list[Step]:
     """Return the steps of a tool call, those that are needed first; the last one is the called tool's own.
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal, TypeVar, get_args, overload
 
+from tools.define.approval import Approval, check_approval, check_question
 from tools.define.schema import nearest, signature_of
 from tools.define.signature import Signature
 from tools.define.source import place_of
@@ -38,6 +39,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what the providers take as a funct
 _CHOICES = ("mode", "on_hangup", "on_barge_in", "effects", "retries", "notify")
 _OPTIONS = (
     *("name", "description", "timeout", "filler", "grace", "backoff", "cache", "secrets", "summary"),
+    *("approval", "question"),
     *_CHOICES,
 )
 
@@ -75,6 +77,9 @@ class ToolSpec:
     secrets: the names of those that it gets in its context. notify: where `finish_and_notify` tells how it ended:
     the name of a channel or the URL of a webhook; None: the channel "default".
     summary: what it does in a few words that a caller or an operator may hear, without arguments.
+    approval: who has to approve each call of it before it runs; see `tools.define.approval`.
+    question: what the caller, or the operator, is asked then, such as "Shall I cancel the order {order}?"; "": made of
+    the summary and the arguments.
     remote: where it stands, for a tool of an MCP server; its function then calls that.
     """
 
@@ -95,6 +100,8 @@ class ToolSpec:
     secrets: tuple[str, ...] = ()
     notify: str | None = None
     summary: str = ""
+    approval: Approval = "never"
+    question: str = ""
     remote: Remote | None = None
 
     @property
@@ -165,6 +172,8 @@ def tool(
     secrets: Iterable[str] = (),
     notify: str | None = None,
     summary: str | None = None,
+    approval: Approval = "never",
+    question: str = "",
 ) -> Callable[[F], F]: ...
 
 
@@ -196,6 +205,8 @@ def spec_of(
     cache: float | None = None,
     secrets: Iterable[str] = (),
     summary: str | None = None,
+    approval: Approval = "never",
+    question: str = "",
     **choices: Any,
 ) -> ToolSpec:
     """Return the recipe of a function with the decorator's options, checked."""
@@ -203,7 +214,9 @@ def spec_of(
         raise ToolDefinitionError(f"tool {function!r}: @tool goes on a function")
     where = f"tool {place_of(function)}"
     _check_options(where, choices)
-    _check_types(where, name=name, description=description, summary=summary, notify=choices.get("notify"))
+    given = {"name": name, "description": description, "summary": summary, "question": question}
+    _check_types(where, **given, notify=choices.get("notify"))
+    check_approval(where, approval)
     found_name = name if name is not None else function.__name__
     words = description if description is not None else inspect.getdoc(function)
     if not _NAME.fullmatch(found_name):
@@ -225,11 +238,13 @@ def spec_of(
         if not isinstance(texts, Iterable) or not all(isinstance(text, str) for text in texts):
             raise ToolDefinitionError(f"{where}: {label}={texts!r} is wrong: give a text, or a list of texts")
     _check_again(where, choices, cache)
+    signature = signature_of(function)
+    check_question(where, question, signature.parameters["properties"])
     return ToolSpec(
         name=found_name,
         description=words,
         function=function,
-        signature=signature_of(function),
+        signature=signature,
         timeout_s=float(timeout),
         filler=(filler,) if isinstance(filler, str) else tuple(filler),
         grace_s=grace,
@@ -237,6 +252,8 @@ def spec_of(
         cache_s=cache,
         secrets=(secrets,) if isinstance(secrets, str) else tuple(secrets),
         summary=summary if summary is not None else found_name.replace("_", " ").replace("-", " "),
+        approval=approval,
+        question=question,
         **choices,
     )
 

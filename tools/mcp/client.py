@@ -23,7 +23,7 @@ from mcp.client import Client
 from mcp.client.session import MessageHandlerFnT
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
-from mcp.client.subscriptions import ListenNotSupportedError
+from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 from mcp.shared.exceptions import MCPError
 from pydantic import TypeAdapter, ValidationError
 
@@ -39,6 +39,7 @@ for _name in ("mcp", "httpx2", "httpcore2"):
 OPEN_S = 10.0
 LIST_S = 10.0
 CLOSE_S = 1.0
+LISTEN_AGAIN_S = 2.0
 MOST_PAGES = 100
 MOST_BYTES = 16 * 1024 * 1024
 """Of one answer: a result over 64 KiB is kept in pages, one over this is not read to its end."""
@@ -72,13 +73,13 @@ class Session:
     def __init__(self, server: McpServer, client: Client, refusals: _Refusals) -> None:
         """Take an entered client."""
         self.server = server
-        self._client = client
+        self.client = client
         self._refusals = refusals
 
     @property
     def protocol(self) -> str:
         """The revision of the protocol that both speak."""
-        return self._client.protocol_version
+        return self.client.protocol_version
 
     async def tools(self) -> list[Listed]:
         """Return all that the server lists. Raises `ServerAway` for a list that does not come, or can't be read."""
@@ -87,7 +88,7 @@ class Session:
         try:
             with anyio.fail_after(LIST_S):
                 for _page in range(MOST_PAGES):
-                    listed = await self._client.list_tools(cursor=cursor, cache_mode="refresh")
+                    listed = await self.client.list_tools(cursor=cursor, cache_mode="refresh")
                     found += [_listed(tool) for tool in listed.tools]
                     cursor = listed.next_cursor
                     if cursor is None:
@@ -127,7 +128,7 @@ class Session:
             ask.context.progress(message or (f"{progress:g} of {total:g}" if total else f"{progress:g}"))
 
         async def send() -> types.CallToolResult | types.InputRequiredResult:
-            return await self._client.session.send_request(
+            return await self.client.session.send_request(
                 request, _ANSWER, request_read_timeout_seconds=ask.limit_s, progress_callback=told
             )
 
@@ -205,14 +206,19 @@ async def with_session(
 
 
 async def changes(session: Session) -> AsyncIterator[None]:
-    """Yield whenever the server says that its tools have changed; end where it can't say so this way."""
-    client = session._client
-    try:
-        async with client.listen(tools_list_changed=True) as events:
-            async for _event in events:
-                yield None
-    except (ListenNotSupportedError, MCPError, TimeoutError, RuntimeError):
-        return
+    """Yield whenever the server says that its tools have changed, or may have; end where it can't say so this way."""
+    while True:
+        try:
+            async with session.client.listen(tools_list_changed=True) as events:
+                async for _event in events:
+                    yield None
+        except (SubscriptionLost, TimeoutError):  # it is listened to anew; what it said meanwhile is not said again
+            await asyncio.sleep(LISTEN_AGAIN_S)
+            yield None
+        except (ListenNotSupportedError, MCPError):
+            return
+        else:
+            return
 
 
 def is_tools_changed(message: object) -> bool:

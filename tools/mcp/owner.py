@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from tools.mcp.asking import AnswerLost, Ask, Listed, NeverRan, ServerAway
-from tools.mcp.client import Session, changes, is_tools_changed, with_session
+from tools.mcp.client import OPEN_S, Session, changes, is_tools_changed, with_session
 from tools.mcp.job import unavailable
 from tools.mcp.server import McpServer
 
@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 READY_S = 2.0
 """A quick call waits so long for a session, unsent."""
+PROGRAM_S = 30.0
+"""A program may have to be fetched before it starts."""
 LOOK_S = 60.0
 """A server that does not tell of changes is asked so often; one that is gone is noticed by that, too."""
 SETTLE_S = 0.05
@@ -54,6 +56,8 @@ class Owner:
         self._session: Session | None = None
         self._ready = asyncio.Event()
         self._wake = asyncio.Event()
+        self._wanted = asyncio.Event()
+        self._waiting = 0
         self._lost = False
         self._last: list[Listed] | None = None
         self._away: str | None = None
@@ -64,7 +68,8 @@ class Owner:
         while True:
             began = loop.time()
             try:
-                await with_session(self.server, self._secrets, self._serve, on_message=self._on_message)
+                open_s = OPEN_S if self.server.command is None else PROGRAM_S
+                await with_session(self.server, self._secrets, self._serve, open_s=open_s, on_message=self._on_message)
             except ServerAway as error:
                 self._is_away(error, pause_s)
             except AnswerLost as error:
@@ -76,8 +81,18 @@ class Owner:
                 self._ready.clear()
             if loop.time() - began > LASTED_S and self._away is None:
                 pause_s = FIRST_PAUSE_S
-            await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))
+            await self._pause(pause_s * random.uniform(0.8, 1.2))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _pause(self, pause_s: float) -> None:
+        """Wait before the next try: not for long where a call wants a session."""
+        await asyncio.sleep(min(pause_s, FIRST_PAUSE_S))
+        if self._waiting:
+            return
+        self._wanted.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause_s - FIRST_PAUSE_S):
+                await self._wanted.wait()
 
     async def call(self, ask: Ask) -> Any:
         """Run a tool in the session that is open. What was not sent waits up to `READY_S` for one.
@@ -102,9 +117,15 @@ class Owner:
                 raise
 
     async def _open(self, until: float) -> Session | None:
-        with contextlib.suppress(TimeoutError):
+        self._waiting += 1
+        self._wanted.set()
+        try:
             async with asyncio.timeout_at(until):
                 await self._ready.wait()
+        except TimeoutError:
+            return None
+        finally:
+            self._waiting -= 1
         return self._session
 
     def _broke(self, session: Session) -> None:

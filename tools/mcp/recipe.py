@@ -35,6 +35,7 @@ def remote_spec(
         cache_s=None if effects == "once" else options.cache,
         notify=options.notify,
         summary=options.summary if options.summary is not None else in_words(remote.tool),
+        approval=options.approval,
         remote=remote,
     )
 

@@ -22,11 +22,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
+from tools.define.approval import approvers_of
 from tools.define.spec import MOST_RETRIES, Effects, OnBargeIn, OnHangup
 from tools.errors import ToolDefinitionError
 
@@ -45,13 +55,37 @@ _BY_US = ("mode", "effects", "retries", "backoff", "cache", "on_hangup", "on_bar
 """What only whoever runs a tool can hold to."""
 
 Seconds = Annotated[float, Field(gt=0, le=24 * 3600)]
+TEXT: dict[str, Any] = {"type": "string"}
+TEXTS: dict[str, Any] = {"type": "array", "items": TEXT}
+Texts = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lambda given: (given,) if isinstance(given, str) else given),
+    WithJsonSchema({"anyOf": [TEXT, TEXTS]}),
+]
+"""One text, or a list of them."""
 
 
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
 
-class McpValue(_Table):
+class _Shorthand(_Table):
+    """A table that may be written shorter; its JSON schema says so."""
+
+    _short: ClassVar[dict[str, Any]] = TEXT
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        found = handler(core)
+        table = handler.resolve_ref_schema(found)
+        whole = dict(table)
+        table.clear()
+        table.update({key: whole.pop(key) for key in ("title", "description") if key in whole})
+        table["anyOf"] = [cls._short, whole]
+        return found
+
+
+class McpValue(_Shorthand):
     """The value of a header or of an environment variable: a text, or { secret = "NAME", prefix = "Bearer " }."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=False)
@@ -97,21 +131,25 @@ class McpTool(_Table):
     backoff: Seconds = Field(default=1.0, description="s before the first of them; it doubles")
     timeout: Seconds = Field(default=20.0, description="s that the call waits, the time in the queue included")
     cache: Seconds | None = Field(default=None, description="s for which an answer is good for the same arguments")
-    filler: tuple[str, ...] = Field(default=(), description="what may be said while it runs, in turn")
+    filler: Texts = Field(default=(), description="what may be said while it runs, in turn")
     grace: Seconds | None = Field(default=None, description="s of silence before the first; left out: the agent's")
     on_hangup: OnHangup = Field(default="finish", description="cancel, finish, finish_and_notify")
     on_barge_in: OnBargeIn = Field(default="keep", description="keep, cancel")
     notify: str | None = Field(default=None, description="where finish_and_notify tells how it ended")
     approval: str = Field(
-        default="never", min_length=1, description="who approves a run: never, caller, key, operator, or a rule's name"
+        default="never",
+        min_length=1,
+        description="who approves a run: never, caller, key, operator, several joined by or, or file.py:function",
     )
     description: str | None = Field(default=None, min_length=1, description="for the model, in the server's place")
     summary: str | None = Field(default=None, description="what it does, in words fit for callers and operators")
 
-    @field_validator("filler", mode="before")
+    @field_validator("approval")
     @classmethod
-    def _one_filler(cls, given: object) -> object:
-        return (given,) if isinstance(given, str) else given
+    def _known_approvers(cls, approval: str) -> str:
+        if ":" not in approval:
+            approvers_of(approval)
+        return approval
 
     @model_validator(mode="after")
     def _may_run_again(self) -> McpTool:
@@ -122,8 +160,10 @@ class McpTool(_Table):
         return self
 
 
-class McpFilter(_Table):
+class McpFilter(_Shorthand):
     """Some of a server's tools, as the provider takes it: a list of names, or { tool_names, read_only }."""
+
+    _short: ClassVar[dict[str, Any]] = TEXTS
 
     tool_names: tuple[str, ...] = Field(default=(), description="by name")
     read_only: bool | None = Field(default=None, description="those that say so of themselves (readOnlyHint)")
@@ -134,8 +174,10 @@ class McpFilter(_Table):
         return {"tool_names": given} if isinstance(given, list | tuple) else given
 
 
-class McpRequireApproval(_Table):
+class McpRequireApproval(_Shorthand):
     """`require_approval` as the provider takes it: "always", "never", or tools in always and never."""
+
+    _short: ClassVar[dict[str, Any]] = {"enum": ["always", "never"]}
 
     all: Literal["always", "never"] | None = Field(default=None, description="for every tool")
     always: McpFilter | None = Field(default=None, description="those that are asked for")

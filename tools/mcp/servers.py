@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from tools.define.spec import ToolSpec
+from tools.errors import ToolUnavailable
 from tools.mcp.asking import Ask, Listed, Run
 from tools.mcp.job import alone
 from tools.mcp.owner import Owner
@@ -60,6 +61,7 @@ class McpServers:
         self._loop = asyncio.SelectorEventLoop()  # which can start programs from a thread
         self._tasks: list[asyncio.Task[None]] = []
         self._thread: threading.Thread | None = None
+        self._closed = False
 
     async def open(self, wait_s: float) -> None:
         """Begin to speak with all servers; wait until each has answered or was found away, at most `wait_s`."""
@@ -75,9 +77,10 @@ class McpServers:
             task.cancel()
 
     async def aclose(self) -> None:
-        """End the sessions, and the thread."""
-        if self._thread is None:
+        """End the sessions, and the thread. Nothing is told of any more."""
+        if self._thread is None or self._closed:
             return
+        self._closed = True
         self._loop.call_soon_threadsafe(self._end)
         await asyncio.to_thread(self._thread.join, STOP_S)
         if self._thread.is_alive():
@@ -93,6 +96,8 @@ class McpServers:
 
     async def run(self, server: McpServer, ask: Ask) -> Any:
         """Run a quick call in the server's own session: a `Run`."""
+        if self._closed:
+            raise ToolUnavailable(f"mcp {server.label}: the worker has let go of its sessions")
         owner = self._standing[server.label].owner
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(owner.call(ask), self._loop))
 
@@ -142,7 +147,8 @@ class McpServers:
         standing = self._standing[label]
         standing.specs = specs
         standing.heard.set()
-        self._changed()
+        if not self._closed:
+            self._changed()
 
 
 def runner(server: McpServer, secrets: Mapping[str, str], kept: Run) -> Run:

@@ -9,17 +9,19 @@ from __future__ import annotations
 import asyncio
 import builtins
 import functools
+import json
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import structlog
 
-from tools.define.chain import check
+from tools.define.approval import words_of
+from tools.define.chain import check, wanted_by
 from tools.define.loading import load_tools
-from tools.define.schema import nearest
+from tools.define.schema import nearest, values_of
 from tools.define.spec import ToolSpec
 from tools.errors import InvalidArguments, QueueUnavailable, ToolDefinitionError
 from tools.queue import names
@@ -42,6 +44,7 @@ Promised = Literal["promised", "over", "unavailable"]
 
 OnStarted = Callable[[ToolRequest, str | None], None]
 OnProgress = Callable[[ToolRequest, str], None]
+Declined = Outcome | None
 
 
 class Permit(Protocol):
@@ -49,6 +52,13 @@ class Permit(Protocol):
 
     def refusal(self, request: ToolRequest) -> Outcome | None:
         """Why a tool call is not to be run; None where it may be."""
+        ...
+
+    async def approve(self, request: ToolRequest, specs: Sequence[ToolSpec], arguments: Mapping[str, Any]) -> Declined:
+        """Wait until a tool call is approved: None then, else its outcome. Nothing of it has been done yet.
+
+        specs: the tool, then what it needs. arguments: as they will run.
+        """
         ...
 
     def ended(self, request: ToolRequest, outcome: Outcome) -> None:
@@ -168,6 +178,7 @@ class Catalog:
             "source": spec.source,
             "version": spec.version,
             "needs": [needs.tool for needs in spec.signature.needs.values()],
+            "approval": words_of(spec.approval),
         }
 
     def mode_of(self, spec: ToolSpec) -> str:
@@ -183,20 +194,24 @@ class Catalog:
     ) -> Outcome:
         """Run a tool call and return its outcome; for a tool call that runs or has run, that one's.
 
-        `on_started` is told the job's id once it is queued, None for an inline tool. Where the `permit` refuses,
-        nothing is run. Cancelling this leaves the tool running: `cancel` stops it.
+        `on_started` is told the job's id once it is queued, None for an inline tool. Where the `permit` refuses, or
+        the call is not approved, nothing is run. Cancelling this leaves the tool running: `cancel` stops it.
         """
         if permit is None:
             return await self._join(request, on_started, on_progress)
         refused = permit.refusal(request)
         if refused is not None:
             return refused
-        outcome = await self._join(request, on_started, on_progress)
+        outcome = await self._join(request, on_started, on_progress, permit)
         permit.ended(request, outcome)
         return outcome
 
     async def _join(
-        self, request: ToolRequest, on_started: OnStarted | None, on_progress: OnProgress | None
+        self,
+        request: ToolRequest,
+        on_started: OnStarted | None,
+        on_progress: OnProgress | None,
+        permit: Permit | None = None,
     ) -> Outcome:
         spec = self._specs.get(request.name)
         if spec is None:
@@ -205,6 +220,11 @@ class Catalog:
             spec.signature.bind(request.arguments)
         except InvalidArguments as error:
             return failure("invalid", str(error), detail=error.reason)
+        if permit is not None and request.job_id not in self._calls:
+            arguments = json.loads(spec.signature.canonical(values_of(request.arguments)))
+            declined = await permit.approve(request, wanted_by(spec, self._specs.get), arguments)
+            if declined is not None:
+                return declined
         running = self._calls.get(request.job_id)
         if running is None:
             mode = self.mode_of(spec)

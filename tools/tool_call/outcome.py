@@ -20,7 +20,9 @@ from tools.errors import EffectUnknown, ToolError, ToolUnavailable
 from tools.limits import RESULT_LIMIT
 from tools.tool_call.pages import outline
 
-Status = Literal["ok", "failed", "timeout", "invalid", "unknown_tool", "cancelled", "unavailable", "unknown"]
+Status = Literal[
+    "ok", "failed", "timeout", "invalid", "unknown_tool", "cancelled", "unavailable", "unknown", "declined"
+]
 
 WORDS: Mapping[Status, str] = {
     "failed": "The tool failed, and nothing more is known about why.",
@@ -29,6 +31,7 @@ WORDS: Mapping[Status, str] = {
     "unavailable": "The system that this tool needs can't be reached at the moment. Nothing was done.",
     "unknown": "The connection to the tool was lost in the middle: it is not known whether it was done or not."
     " Say so, and don't try again.",
+    "declined": "It was not approved, so it was not done. Don't call it again unless the caller asks for it anew.",
 }
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -45,7 +48,7 @@ class Outcome:
 
     status: ok; failed (it raised, or returned what JSON can't hold); timeout (stopped at its deadline, or never
     started); invalid (arguments); unknown_tool; cancelled; unavailable (nothing was started); unknown (whether its
-    effect took place can't be told).
+    effect took place can't be told); declined (it was not approved, and nothing was done).
     output: JSON text for the model. detail: for the log. job_id: None for an inline tool.
     wait_ms: from the tool call to the tool's start. run_ms: how long it ran. None where it isn't known.
     cached: an earlier answer that is still good; nothing ran. handle: of a result that was too large, for `more`.

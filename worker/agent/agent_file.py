@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from telephony.sip.facts import InviteFacts
+from tools.define.approval import approvers_of
 from tools.mcp.server import McpServer, check_labels
 from worker.agent.faults import fault_line
 from worker.agent.routes import When
+from worker.agent.transfer import AgentTransfer, labels_once, tables_each
 from worker.call_tools.durations import ABOUT
 from worker.call_tools.later import OFFERS, Way
 from worker.errors import AgentFileError
@@ -56,6 +58,25 @@ class AgentTools(_Table):
     )
     hook_seconds: float | None = Field(default=None, ge=1, description="s after which the hook is asked again")
     end_call: bool = Field(default=True, description="whether the agent may hang up by itself")
+    approval: dict[str, str] = Field(
+        default_factory=dict,
+        description="who approves a tool's calls before they run, by its name or a pattern: never, caller, key,"
+        " operator, several joined by or, or module:function; the strictest counts of all that fit and the tool's own",
+    )
+    questions: dict[str, str] = Field(
+        default_factory=dict, description="what is asked then, by a tool's name or a pattern, in place of its own words"
+    )
+    approval_seconds: float = Field(
+        default=60.0, ge=5, le=600, description="s that an approval is waited for; then it is a no"
+    )
+
+    @field_validator("approval")
+    @classmethod
+    def _known_approvers(cls, approval: dict[str, str]) -> dict[str, str]:
+        for text in approval.values():
+            if ":" not in text:
+                approvers_of(text)
+        return approval
 
 
 class AgentFillers(_Table):
@@ -168,6 +189,22 @@ class AgentLater(_Table):
         return {language: cls._known_offers(some) for language, some in words.items()}
 
 
+class AgentOutbound(_Table):
+    """What becomes of a call of ours, by who answers it."""
+
+    screen: bool = Field(default=True, description="whether it is listened for who answers before the agent speaks")
+    on_machine: Literal["hang_up", "message", "go_on"] = Field(
+        default="hang_up", description="hang_up; message: leave `message` after the beep; go_on: as with a person"
+    )
+    message: str = Field(default="", description="left on an answering machine, which anybody may hear")
+
+    @model_validator(mode="after")
+    def _message_to_leave(self) -> AgentOutbound:
+        if self.on_machine == "message" and not self.message:
+            raise ValueError('on_machine = "message" needs message = "what is left on the machine"')
+        return self
+
+
 class AgentLimits(_Table):
     """Time limits of a call."""
 
@@ -212,7 +249,13 @@ class Agent(_Table):
     fillers: AgentFillers = AgentFillers()
     limits: AgentLimits = AgentLimits()
     later: AgentLater = AgentLater()
+    outbound: AgentOutbound = AgentOutbound()
+    transfer: tuple[AgentTransfer, ...] = Field(default=(), description="to whom calls may be handed on")
+
     mcp: tuple[McpServer, ...] = Field(default=(), description="MCP servers whose tools the agent has")
+
+    _tables = field_validator("transfer", mode="before")(tables_each)
+    _labels = field_validator("transfer")(labels_once)
 
     @field_validator("tell")
     @classmethod
@@ -368,10 +411,11 @@ def _agent(raw: Mapping[str, Any], path: Path, where: str) -> Agent:
         raise AgentFileError([fault_line(detail, Agent, f"{path}: {where}", routes) for detail in details]) from None
     modules = tuple(_beside(module, path) for module in agent.tools.modules)
     hook = None if agent.tools.hook is None else _beside(agent.tools.hook, path)
+    approval = {pattern: _beside(text, path) for pattern, text in agent.tools.approval.items()}
     wav = {text: str((path.parent / file).resolve()) for text, file in agent.fillers.wav.items()}
     return agent.model_copy(
         update={
-            "tools": agent.tools.model_copy(update={"modules": modules, "hook": hook}),
+            "tools": agent.tools.model_copy(update={"modules": modules, "hook": hook, "approval": approval}),
             "fillers": agent.fillers.model_copy(update={"wav": wav}),
             "mcp": tuple(_at_home(server, path) for server in agent.mcp),
         }
@@ -379,8 +423,11 @@ def _agent(raw: Mapping[str, Any], path: Path, where: str) -> Agent:
 
 
 def _at_home(server: McpServer, path: Path) -> McpServer:
-    """A server's program runs in a folder that is taken from the agent file's."""
-    return server.model_copy(update={"cwd": str((path.parent / server.cwd).resolve())})
+    """A server's program runs in a folder that is taken from the agent file's; so are the files of rules."""
+    tools = {
+        name: one.model_copy(update={"approval": _beside(one.approval, path)}) for name, one in server.tools.items()
+    }
+    return server.model_copy(update={"cwd": str((path.parent / server.cwd).resolve()), "tools": tools})
 
 
 def _beside(module: str, path: Path) -> str:

@@ -15,7 +15,7 @@ from worker.installed import remedy
 
 __all__ = ["ServerAnswer", "ask_servers", "check_mcp_installed"]
 
-ASK_S = 5.0
+ASK_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,19 @@ from worker.errors import HostError
 from worker.local.voice import voice_of
 from worker.realtime import base
 from worker.realtime.base import Capabilities
-from worker.turns.events import AudioStarted, SpeakFiller
+from worker.turns.events import AskOurselves, AudioStarted, QuestionUnsaid, SpeakFiller
 from worker.turns.machine import TurnMachine
 
-__all__ = ["CannedFillers", "CannedVoice", "FillerMode", "canned_voice", "filler_mode", "is_canned"]
+__all__ = [
+    "CannedFillers",
+    "CannedVoice",
+    "FillerMode",
+    "OwnQuestions",
+    "canned_voice",
+    "filler_mode",
+    "is_canned",
+    "own_voice",
+]
 
 FillerMode = Literal["model", "canned", "tone"]
 """model: the provider speaks them; canned: files or the local voice; tone: no words at all."""
@@ -75,8 +84,15 @@ def filler_mode(agent: Agent, can: Capabilities | None) -> FillerMode:
 
 def canned_voice(agent: Agent, can: Capabilities | None = None) -> CannedVoice | None:
     """Return how the agent's fillers are spoken without the provider; None where the provider speaks them."""
-    if filler_mode(agent, can) != "canned":
-        return None
+    return _voice(agent) if filler_mode(agent, can) == "canned" else None
+
+
+def own_voice(agent: Agent) -> CannedVoice | None:
+    """Return a voice that needs no provider, for what has to be said word by word; None where there is none."""
+    return _voice(agent) if importlib.util.find_spec("espeakng_loader") is not None else None
+
+
+def _voice(agent: Agent) -> CannedVoice:
     language = agent.language.partition("-")[0].lower()
     own = voice_of(agent.voice or "marin") if language == "en" else f"{language}+f2"
     return CannedVoice(agent.fillers.voice or own, {text: Path(file) for text, file in agent.fillers.wav.items()})
@@ -146,3 +162,47 @@ class CannedFillers:
             self._transcript.note(base.AgentTranscript(key, key, command.text))
             self._feed(AudioStarted(key, key))
         self._feed(base.ResponseDone(key, "completed", metadata=command.metadata))
+
+
+class OwnQuestions:
+    """Asks a caller in a voice of ours, word by word, where the provider did not."""
+
+    def __init__(
+        self,
+        voice: CannedVoice | None,
+        machine: TurnMachine,
+        media: CallMedia,
+        log: Any,
+        feed: Callable[[object], None],
+    ) -> None:
+        """Take the parts; `feed` gives an event to the machine."""
+        self._voice = voice
+        self._machine = machine
+        self._playout = media.playout
+        self._rate_hz = media.bridge.rate_hz
+        self._log = log
+        self._feed = feed
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def ask(self, command: AskOurselves) -> None:
+        """Ask as soon as the audio is at hand; returns at once."""
+        task = asyncio.get_running_loop().create_task(self._ask(command))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def end(self) -> None:
+        """The call is over."""
+        for task in tuple(self._tasks):
+            task.cancel()
+
+    async def _ask(self, command: AskOurselves) -> None:
+        try:
+            if self._voice is None:
+                raise HostError("there is no local voice")
+            pcm = await asyncio.to_thread(self._voice.speech, command.text, self._rate_hz)
+        except Exception as error:
+            self._log.error("question_not_spoken", reason=str(error))
+            self._feed(QuestionUnsaid(command.item_id))
+            return
+        if self._machine.asks(command.item_id):
+            self._playout.play_words(command.item_id, pcm, command.text)

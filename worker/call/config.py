@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from tools.define.approval import APPROVED, Approval, Approvers, approvers_of, check_question, strictest
 from tools.define.spec import ToolSpec
 from tools.errors import ToolDefinitionError
 from tools.run.catalog import Catalog
 from worker.agent.agent_file import Agent, AgentFile
-from worker.call.canned import FillerMode, canned_voice, filler_mode
+from worker.call.canned import FillerMode, canned_voice, filler_mode, own_voice
 from worker.call.remote_servers import named_tools, time_limit
 from worker.call_tools.durations import ABOUT, UsualTimes, filled, time_left
 from worker.call_tools.exposure import DESCRIBE_TOOL, LIST_TOOLS, RUN_TOOL, ToolView
@@ -18,6 +19,8 @@ from worker.call_tools.functions import CALL_FUNCTIONS, TELL_LATER, tell_later_f
 from worker.call_tools.hook import load_hook
 from worker.call_tools.later import LaterWays, Way, offer_words
 from worker.call_tools.policy import ToolPolicy
+from worker.call_tools.reference import policy_of
+from worker.call_tools.transfer import TRANSFER_CALL, comfort_words
 from worker.realtime.base import Capabilities, Codec, SessionConfig
 from worker.realtime.remote import RemoteServer
 from worker.turns.filler_voice import Fill, FillerConfig, Offer, Waiting
@@ -26,12 +29,18 @@ from worker.turns.silence import SilenceConfig
 
 __all__ = [
     "END_CALL_FUNCTION",
+    "approval_words",
+    "approvals_of",
     "check_tools",
     "prepare_canned",
     "session_config",
     "tool_policy",
     "turn_config",
+    "written_down",
 ]
+
+DOOR_S = 5.0
+"""The call's door for approvals has the word; what it says nothing of is declined so much later."""
 
 END_CALL_FUNCTION: Mapping[str, Any] = {
     "type": "function",
@@ -71,21 +80,71 @@ def tool_policy(agent: Agent) -> ToolPolicy:
         deny=tools.deny,
         max_runs=tools.max_runs,
         max_runs_of=tools.max_runs_of,
+        approval={pattern: policy_of(text) for pattern, text in tools.approval.items()},
+        questions=tools.questions,
+        approval_s=tools.approval_seconds,
     )
+
+
+def written_down(agent: Agent) -> bool:
+    """Whether the provider writes down what the caller says, by all that is configured."""
+    given: Any = agent.provider
+    for key in ("audio", "input"):
+        given = given.get(key, {}) if isinstance(given, Mapping) else {}
+    off = isinstance(given, Mapping) and "transcription" in given and not given["transcription"]
+    return not off
+
+
+def approvals_of(agent: Agent, own: Iterable[tuple[str, Approval]]) -> dict[str, Approvers | None]:
+    """Return who approves the calls of an agent's tools, by the tool's name; None: a rule says so each time.
+
+    own: the tools' names, with their own policies. Only tools that the agent has, and that want an approval.
+    """
+    policy, found = tool_policy(agent), {}
+    for name, approval in own:
+        if not policy.permits(name):
+            continue
+        given = [policy_of(approval), *policy.approvals_of(name)]
+        fixed = strictest(approvers_of(one) for one in given if isinstance(one, str))
+        if fixed != APPROVED or any(not isinstance(one, str) for one in given):
+            found[name] = fixed if all(isinstance(one, str) for one in given) else None
+    return found
+
+
+def approval_words(agent: Agent, tool: str, approval: Approval) -> str:
+    """Return who approves the calls of a tool with this policy of its own, as a list shows it."""
+    found = approvals_of(agent, [(tool, approval)])
+    if tool not in found:
+        return "never"
+    approvers = found[tool]
+    return "by rule" if approvers is None else " or ".join(sorted(approvers))
 
 
 def check_tools(agents: AgentFile, tools: Mapping[tuple[str, ...], Iterable[ToolSpec]]) -> None:
     """Find out at the start what would go wrong in a call. `tools`: those of each list of modules.
 
-    Raises AgentFileError for a hook that can't be loaded, ToolDefinitionError for a tool with a name of ours.
+    Raises AgentFileError for a hook or a rule that can't be loaded, ToolDefinitionError for a tool with a name of ours,
+    and for a question that speaks of what a tool does not take.
     """
     for agent in agents.agents():
         if agent.tools.hook is not None:
             load_hook(agent.tools.hook)
-    taken = {END_CALL, LIST_TOOLS, DESCRIBE_TOOL, RUN_TOOL, TELL_LATER, *(one["name"] for one in CALL_FUNCTIONS)}
+        _check_questions(agent, tools.get(agent.tools.modules, ()))
+        for one in (one for server in agent.mcp for one in server.tools.values()):
+            policy_of(one.approval)
+    taken = {END_CALL, TRANSFER_CALL, LIST_TOOLS, DESCRIBE_TOOL, RUN_TOOL, TELL_LATER}
+    taken |= {one["name"] for one in CALL_FUNCTIONS}
     for spec in (spec for specs in tools.values() for spec in specs):
         if spec.name in taken:
             raise ToolDefinitionError(f"{spec.source}: {spec.name} is a function of every call: rename the tool")
+
+
+def _check_questions(agent: Agent, specs: Iterable[ToolSpec]) -> None:
+    policy = tool_policy(agent)
+    for spec in specs:
+        question = policy.question_of(spec.name)
+        if question is not None:
+            check_question(f"tools.questions, tool {spec.name}", question, spec.signature.parameters["properties"])
 
 
 def session_config(
@@ -96,18 +155,20 @@ def session_config(
     *,
     told: str = "",
     remote: tuple[RemoteServer, ...] = (),
+    own: Sequence[Mapping[str, Any]] = (),
 ) -> SessionConfig:
     """Return what the provider is told of the agent, and of the tools that the call is offered at the moment.
 
     later: the ways by which this caller may hear of a tool after the call. transcriber: the model that writes down the
     caller's words, where the agent file names no other. told: what the model is told of the call. remote: the MCP
-    servers that the provider runs.
+    servers that the provider runs. own: further functions of the call itself.
     """
     functions: list[Mapping[str, Any]] = list(view.functions)
     if any(spec.queued for spec in view.specs.values()):
         functions += CALL_FUNCTIONS
     if later and any(spec.mode != "inline" for spec in view.specs.values()):
         functions.append(tell_later_function(later))
+    functions += own
     if agent.tools.end_call:
         functions.append(END_CALL_FUNCTION)
     return SessionConfig(
@@ -140,6 +201,7 @@ def filler_config(
         interval_s=own.interval_ms / 1000,
         tone=own.tone or mode == "tone",
         tool_texts={
+            **_comfort(agent),
             **{name: options.filler for name, options in remote.items() if options.filler},
             **{spec.name: spec.filler for spec in found if spec.filler},
             **own.tools_for(agent.language),
@@ -153,16 +215,24 @@ def filler_config(
     )
 
 
+def _comfort(agent: Agent) -> dict[str, tuple[str, ...]]:
+    """What a caller hears who is handed on."""
+    return {TRANSFER_CALL: comfort_words(agent.language)} if agent.transfer else {}
+
+
 def turn_config(
     agent: Agent,
     catalog: Catalog,
     codec: Codec,
     usual: UsualTimes | None = None,
     later: Mapping[Way, str] | None = None,
+    *,
+    transfers: bool = False,
 ) -> TurnConfig:
     """Return what the turn machine is told of the agent and of the provider (`codec`).
 
-    usual: how long tools take. later: the ways by which this caller may hear of a tool after the call.
+    usual: how long tools take. later: the ways by which this caller may hear of a tool after the call. transfers:
+    whether this caller may be handed on to anybody.
     """
 
     def queued(tool: str) -> bool:
@@ -189,11 +259,14 @@ def turn_config(
         cancelled_by_barge_in=frozenset(spec.name for spec in catalog.specs() if spec.on_barge_in == "cancel"),
         server_responds=taking.responds,
         server_interrupts=taking.interrupts,
+        transfers=transfers,
         acknowledges=can.acknowledges,
         talks_while_call_pending=can.talks_while_call_pending,
         remote=tuple(server.label for server in agent.mcp_run_by("provider")) if can.remote_tools else (),
         remote_s=lambda tool: time_limit(agent, tool),
+        approval_s=agent.tools.approval_seconds + DOOR_S,
         silence=SilenceConfig(seconds=agent.limits.silence_seconds, prompts=agent.limits.silence_prompts),
+        asks_itself=own_voice(agent) is not None,
     )
 
 

@@ -107,6 +107,14 @@ class Conversation:
         self.history.caller_said(f"keypad:{self._typed}", text)  # a session that is to come is told of it then
         self._send(self._codec.message("user", text))
 
+    def wrote(self, text: str) -> str:
+        """The caller wrote in place of speaking: one item, whose key is returned."""
+        self._typed += 1
+        key = f"written:{self._typed}"
+        self.history.caller_said(key, text)
+        self._send(self._codec.message("user", text))
+        return key
+
     def offered(self, command: turn.OfferSpoken) -> None:
         """The caller was asked something beside the conversation, and will answer in it."""
         self._offers += 1

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tools.queue.store.late import LateResult
 from worker.agent.agent_file import Agent
+from worker.call.answering import Answering
 from worker.call.audio import session_format
-from worker.call.config import session_config, tool_policy, turn_config
+from worker.call.config import session_config, tool_policy, turn_config, written_down
+from worker.call.consult import FUNCTIONS, Consult, consult_agent
 from worker.call.info import PhoneLine, Services
 from worker.call.remote_servers import servers_of
 from worker.call.session import CallSession, SessionTools
 from worker.call.told import of_the_call
+from worker.call.transfer import Transfers
+from worker.call_tools.functions import OwnFunction
 from worker.call_tools.hook import load_hook
 from worker.call_tools.later import opening_words
 from worker.call_tools.offer import Question, ToolOffer
 from worker.call_tools.runs import CallTools
+from worker.call_tools.transfer import TRANSFER_CALL, Wanted, open_to, transfer_call_function
 from worker.call_tools.view import CallView
 from worker.realtime.base import SessionConfig
 from worker.realtime.link import Link
@@ -45,30 +51,99 @@ def make_session(
     route: how the agent was found, for the record. brings: what the caller is called back for; it is told after the
     opening, which stands in the greeting's place.
     """
+    call = _telemetry(info, agent, services, route)
+    targets = open_to((one.target for one in agent.transfer), info.caller)
+    transfers = Transfers(call, targets, _Seconds(agent, services), agent.language)
+    own = {TRANSFER_CALL: transfers.answer} if targets else {}
+    offered = (transfer_call_function(targets),) if targets else ()
+    session = _session(call, agent, line, services, transfers, _Own(own, offered), calls_back=brings is not None)
+    if brings is not None:
+        orphan = brings.orphan
+        note = CALLED_BACK.format(what=orphan.summary, opening=opening(agent))
+        session.bring(orphan.tool_call_id, orphan.tool, orphan.arguments or "{}", brings.output, note)
+    if info.outbound and agent.outbound.screen:
+        session.screen(Answering(agent.outbound, private=brings is not None))
+    return session
+
+
+def _telemetry(info: CallInfo, agent: Agent, services: Services, route: str | None = None) -> Telemetry:
+    """Begin the record of a call that this agent answers, or makes."""
     about = About(agent.name, route, services.provider.name, services.provider.model)
     tariff = _tariff(agent, services)
-    call = Telemetry.of_call(info, services.metrics, services.clock, tariff, told=services.told, about=about)
+    return Telemetry.of_call(info, services.metrics, services.clock, tariff, told=services.told, about=about)
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """The functions that a call has of its own, and what of them its session is offered."""
+
+    functions: Mapping[str, OwnFunction]
+    offered: Sequence[Mapping[str, Any]]
+
+
+def _session(
+    call: Telemetry,
+    agent: Agent,
+    line: PhoneLine,
+    services: Services,
+    transfers: Transfers,
+    own: _Own,
+    *,
+    calls_back: bool = False,
+) -> CallSession:
+    info = call.info
     later = services.later.channels_for(agent.later.ways, info.shown, agent.later.call_back_to)
-    tools = CallTools(services.catalog, CallView(services.catalog, tool_policy(agent)), services.usual, later)
+    view = CallView(services.catalog, tool_policy(agent))
+    tools = CallTools(
+        services.catalog,
+        view,
+        services.usual,
+        later,
+        own.functions,
+        agent=agent.name,
+        language=agent.language,
+        written_down=written_down(agent),
+    )
 
     told = of_the_call(agent.tell, info)
     remote = servers_of(agent, services.remote)
 
     def configured() -> SessionConfig:
         transcriber = services.provider.dialect.transcriber
-        return session_config(agent, tools.view.now, later, transcriber, told=told, remote=remote)
+        return session_config(agent, view.now, later, transcriber, told=told, remote=remote, own=own.offered)
 
     link = _link(call, configured(), line.bridge.codec, services)
-    offer = ToolOffer(tools.view, link, configured, call.log, _question(agent, info))
-    turns = turn_config(agent, services.catalog, link.codec, services.usual, later)
-    if brings is not None:
+    offer = ToolOffer(view, link, configured, call.log, _question(agent, info))
+    handed_on = TRANSFER_CALL in own.functions
+    turns = turn_config(agent, services.catalog, link.codec, services.usual, later, transfers=handed_on)
+    if calls_back:
         turns = replace(turns, greeting=opening(agent) or None)
-    session = CallSession(call, agent, TurnMachine(turns), line, link, SessionTools(tools, offer))
-    if brings is not None:
-        orphan = brings.orphan
-        note = CALLED_BACK.format(what=orphan.summary, opening=opening(agent))
-        session.bring(orphan.tool_call_id, orphan.tool, orphan.arguments or "{}", brings.output, note)
-    return session
+    return CallSession(call, agent, TurnMachine(turns), line, link, SessionTools(tools, offer, transfers))
+
+
+@dataclass(frozen=True, slots=True)
+class _Seconds:
+    """Makes the sessions of second lines: `worker.call.transfer.Seconds`."""
+
+    agent: Agent
+    services: Services
+
+    def silent(self, info: CallInfo, line: PhoneLine) -> CallSession:
+        """Nobody speaks on it but those who are connected."""
+        session = self._make(info, Agent(name="transfer"), line, _Own({}, ()))
+        session.step_aside("")
+        return session
+
+    def asking(self, info: CallInfo, line: PhoneLine, wanted: Wanted, decided: Callable[[bool], None]) -> CallSession:
+        """Whoever answers is told who waits, and takes the call or declines it."""
+        assert wanted.target is not None
+        agent = consult_agent(self.agent, wanted.target.briefing, wanted.summary)
+        return self._make(info, agent, line, _Own(Consult(decided).functions, FUNCTIONS))
+
+    def _make(self, info: CallInfo, agent: Agent, line: PhoneLine, own: _Own) -> CallSession:
+        services = self.services
+        call = _telemetry(info, agent, services)
+        return _session(call, agent, line, services, Transfers(call, (), self, agent.language), own)
 
 
 def _link(call: Telemetry, config: SessionConfig, codec: str, services: Services) -> Link:

@@ -10,7 +10,13 @@ __all__ = ["APOLOGY_BOUND_S", "HangUp"]
 
 APOLOGY_BOUND_S = 15.0
 """The apology takes 6 s. Where its playout stands still (a held call), the call ends without it."""
-OUTCOMES: dict[str, CallOutcome] = {"drain": "drained", "limit": "limit", "agent": "completed"}
+MESSAGE_LEFT = "message left"
+OUTCOMES: dict[str, CallOutcome] = {
+    "drain": "drained",
+    "limit": "limit",
+    "agent": "completed",
+    MESSAGE_LEFT: "machine",
+}
 """What it counts as when the turn machine hangs up, by its reason."""
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from worker.call.conversation import Conversation
+from worker.call_tools.approval import Decision, Wanted, words_for_model
+from worker.call_tools.approvals import Approvals
 from worker.call_tools.durations import UsualTimes
 from worker.realtime import remote
 from worker.records.telemetry import Telemetry
 from worker.turns import events as turn
 from worker.turns.remote import LOST
 
-__all__ = ["AskDoor", "RemoteTools"]
+__all__ = ["RemoteTools"]
 
 MODE = "provider"
 """How such a call is run, in the record."""
@@ -22,9 +25,6 @@ MOST_NAMES = 128
 REMEMBERED = 256
 GONE = "(it was told to a session that is lost)"
 UNKNOWN = "not known: the connection was lost before. Do not make this call again unless the caller asks for it."
-
-AskDoor = Callable[[turn.AskApproval, Callable[[bool, str], None]], None]
-"""Asks whoever may approve a call, and returns at once; the answer is given to the second argument, with a reason."""
 
 
 @dataclass(slots=True)
@@ -48,16 +48,17 @@ class RemoteTools:
         usual: UsualTimes,
         feed: Callable[[object], None],
         *,
-        unasked: Callable[[str, str], bool],
-        door: AskDoor | None = None,
+        approvals: Approvals,
+        wanted: Callable[[turn.AskApproval], Wanted],
     ) -> None:
-        """unasked: whether a server's tool (label, name) may run without asking. door: None: nobody can be asked."""
+        """approvals: the call's one door for them. wanted: makes what it takes of a request of the provider's."""
         self._call = call
         self._conversation = conversation
         self._usual = usual
         self._feed = feed
-        self._unasked = unasked
-        self._door = door
+        self._door = approvals
+        self._wanted = wanted
+        self._asking: set[asyncio.Task[None]] = set()
         self._calls: dict[str, _Call] = {}
         self._approvals: dict[str, turn.AskApproval] = {}
         self._listed: dict[str, tuple[str, ...]] = {}
@@ -124,7 +125,8 @@ class RemoteTools:
 
     def given_up(self, command: turn.RemoteGivenUp) -> None:
         """A call is waited for no longer, or its session is lost. An approval that was waited for is gone with it."""
-        self._approvals.pop(command.tool_call_id, None)
+        if self._approvals.pop(command.tool_call_id, None) is not None:
+            self._door.withdraw(command.tool_call_id)
         call = self._calls.get(command.tool_call_id)
         if call is None or call.ended:
             return
@@ -148,19 +150,28 @@ class RemoteTools:
     # --- approvals
 
     def ask(self, command: turn.AskApproval) -> None:
-        """Ask whoever may approve a call. Where nobody can be asked, the bound says no."""
+        """Ask whoever may approve a call; returns at once."""
         self._approvals[command.approval_id] = command
         name = self._label(command.label, command.name)
         self._call.log.info("mcp_approval_wanted", tool=name, approval_id=command.approval_id)
-        if self._unasked(command.label, command.name):
-            self._decided(command.approval_id, True, "")
-        elif self._door is not None:
-            self._door(command, lambda approve, reason: self._decided(command.approval_id, approve, reason))
-        else:
-            self._call.log.warning("mcp_approval_unasked", tool=name, approval_id=command.approval_id)
+        task = asyncio.get_running_loop().create_task(self._ask(command))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
 
-    def _decided(self, approval_id: str, approve: bool, reason: str) -> None:
-        self._feed(turn.ApprovalGiven(approval_id, approve, reason))
+    async def _ask(self, command: turn.AskApproval) -> None:
+        try:
+            decision = await self._door.decide(self._wanted(command))
+        except Exception:  # a bug of ours is nobody's yes
+            self._call.log.exception("mcp_approval_broke", approval_id=command.approval_id)
+            decision = Decision(False, "nobody", "a fault of ours")
+        reason = "" if decision.approved else words_for_model(decision)
+        self._feed(turn.ApprovalGiven(command.approval_id, decision.approved, reason))
+
+    async def close(self) -> None:
+        """The call is over: nobody is asked any more."""
+        for task in tuple(self._asking):
+            task.cancel()
+        await asyncio.gather(*self._asking, return_exceptions=True)
 
     def answer(self, command: turn.AnswerApproval) -> None:
         """Tell the provider. A call that is declined is one in the record, too."""

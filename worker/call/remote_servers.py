@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
-from tools.mcp.server import McpServer
+from tools.mcp.server import McpServer, McpTool
 from worker.agent.agent_file import Agent, AgentFile
+from worker.call_tools.approval import Wanted
+from worker.call_tools.reference import policy_of
 from worker.errors import AgentFileError
 from worker.realtime.base import Capabilities
 from worker.realtime.remote import RemoteServer, remote_name
+from worker.turns.events import AskApproval
 
-__all__ = ["asks_nobody", "check_remote", "named_tools", "remote_servers", "servers_of", "time_limit"]
+__all__ = ["check_remote", "named_tools", "remote_servers", "servers_of", "time_limit", "wanted_of"]
 
 NEVER = "never"
 
@@ -51,8 +57,20 @@ def remote_servers(servers: Iterable[McpServer], secrets: Mapping[str, str]) -> 
 
 
 def servers_of(agent: Agent, remote: Mapping[str, RemoteServer]) -> tuple[RemoteServer, ...]:
-    """Return those of an agent."""
-    return tuple(remote[server.label] for server in agent.mcp_run_by("provider") if server.label in remote)
+    """Return those of an agent; one whose tools it may want approved, by a pattern of its own, asks about each call."""
+    found = []
+    for server in agent.mcp_run_by("provider"):
+        if server.label in remote:
+            asks = server.require_approval is None and _may_concern(agent.tools.approval, server.prefix)
+            one = remote[server.label]
+            found.append(replace(one, require_approval="always") if asks else one)
+    return tuple(found)
+
+
+def _may_concern(patterns: Mapping[str, str], prefix: str) -> bool:
+    """Whether one of these patterns may mean a tool with this prefix, whatever its name."""
+    heads = (re.split(r"[*?\[]", pattern, maxsplit=1) for pattern, text in patterns.items() if text != NEVER)
+    return any(head[0].startswith(prefix) or (len(head) > 1 and prefix.startswith(head[0])) for head in heads)
 
 
 def _remote(server: McpServer, secrets: Mapping[str, str]) -> RemoteServer:
@@ -73,7 +91,7 @@ def _remote(server: McpServer, secrets: Mapping[str, str]) -> RemoteServer:
 def _approval(server: McpServer) -> str | dict[str, object]:
     """What the provider asks for: by `require_approval`, else everything as soon as one tool wants an approval of ours.
 
-    The provider knows no patterns: it asks for each call then, and `asks_nobody` answers for those that need none.
+    The provider knows no patterns: it asks for each call then, and those that need none have their answer at once.
     """
     given = server.require_approval
     if given is None:
@@ -91,10 +109,31 @@ def _approval(server: McpServer) -> str | dict[str, object]:
     }
 
 
-def asks_nobody(agent: Agent, label: str, tool: str) -> bool:
-    """Whether a call that the provider asks about may run unasked: it asks for more than the agent file wants."""
-    server = next((one for one in agent.mcp_run_by("provider") if one.label == label), None)
-    return server is not None and server.require_approval is None and server.options(tool).approval == NEVER
+def wanted_of(agent: Agent, ask: AskApproval) -> Wanted:
+    """Return a call that the provider asks about as whoever approves it has it.
+
+    By the tool's own `approval`; where it has none, and the agent file has the provider ask for it, it is the caller.
+    """
+    server = next((one for one in agent.mcp_run_by("provider") if one.label == ask.label), None)
+    options = McpTool() if server is None else server.options(ask.name)
+    policy = policy_of(options.approval)
+    if policy == NEVER and (server is None or server.require_approval is not None):
+        policy = "always"
+    return Wanted(
+        tool_call_id=ask.approval_id,
+        tools=(remote_name(ask.label, ask.name),),
+        arguments=_object(ask.arguments),
+        policies=(policy,),
+        summary=options.summary if options.summary is not None else ask.name.replace("_", " "),
+    )
+
+
+def _object(arguments: str) -> dict[str, object]:
+    try:
+        value = json.loads(arguments)
+    except ValueError:
+        value = None
+    return value if isinstance(value, dict) else {"arguments": arguments}
 
 
 def named_tools(agent: Agent) -> dict[str, tuple[McpServer, str]]:

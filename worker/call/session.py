@@ -7,24 +7,27 @@ own and comes back as an event.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from telephony import events as phone
 from worker.agent.agent_file import Agent
 from worker.call.agent_voice import AgentVoice
+from worker.call.answering import Answering, Begin, LeaveMessage, Step
 from worker.call.audio import Uplink
-from worker.call.canned import CannedFillers, canned_voice
+from worker.call.canned import CannedFillers, OwnQuestions, canned_voice, own_voice
 from worker.call.conversation import Conversation
 from worker.call.digits import DigitBuffer
 from worker.call.ears import Ears
-from worker.call.hangup import HangUp
+from worker.call.hangup import MESSAGE_LEFT, HangUp
 from worker.call.info import CallInfo, PhoneLine, Services
 from worker.call.media import CallMedia
 from worker.call.remote import RemoteTools
-from worker.call.remote_servers import asks_nobody
+from worker.call.remote_servers import wanted_of
 from worker.call.sounds import APOLOGY, OWN_WORDS, load_prompt
 from worker.call.transcript import Transcript
+from worker.call.transfer import Lines, Transfers
 from worker.call_tools.offer import ToolOffer
 from worker.call_tools.runs import CallTools, ToolCalls
 from worker.realtime import base
@@ -41,10 +44,11 @@ LOOK_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class SessionTools:
-    """A call's tools, and the offer that keeps what the session is told of them up to date."""
+    """A call's tools, the offer that keeps what the session is told of them up to date, and its transfers."""
 
     tools: CallTools
     offer: ToolOffer
+    transfers: Transfers
 
 
 class CallSession:
@@ -61,6 +65,8 @@ class CallSession:
         self.journal = call.journal
         self.bridge = line.bridge
         self.offer = tools.offer
+        self.watch: Callable[[phone.CallEvent], None] = tools.transfers.on_phone
+        """Gets the telephone's events of this call."""
         self.ended = asyncio.Event()
         self._call = call
         self._clock = call.clock
@@ -74,17 +80,27 @@ class CallSession:
         self._transcript = Transcript(call, self._conversation.history, self._media.playout)
         self._voice = AgentVoice(call, machine, self._media, self._conversation, self._transcript, self._feed)
         self._tools = ToolCalls(call, tools.tools, machine.pending, self._feed)
+        self.approvals = self._tools.approvals
         self._remote = RemoteTools(
             call,
             self._conversation,
             tools.tools.usual,
             self._feed,
-            unasked=lambda label, name: asks_nobody(agent, label, name),
+            approvals=self.approvals,
+            wanted=lambda ask: wanted_of(agent, ask),
         )
         self._canned = self._canned_fillers()
+        self._transfers = tools.transfers
+        self._transfers.attach(self._handed_on, self.step_aside, self._feed)
+        self._closing: asyncio.Task[None] | None = None
+        self._answering: Answering | None = None
+        """Listens for who answers a call of ours."""
+        self._questions = OwnQuestions(own_voice(agent), machine, self._media, call.log, self._feed)
         self._answered: float | None = None
         self._flows = False
         """Audio flows both ways."""
+        self._aside = False
+        """Others talk on this line: the agent says and hears nothing."""
         self._warned = False
         self._looked = 0.0
         self._edges = -1
@@ -115,6 +131,8 @@ class CallSession:
             turn.TellModel: self._conversation.tell_model,
             turn.PlayTone: lambda command: self._media.playout.play_tone(),
             turn.OwnWords: self._speak_own,
+            turn.AskOurselves: self._questions.ask,
+            turn.ApprovalAnswered: self.approvals.answered,
             turn.NewSession: lambda command: self._link.recycle(command.reason),
             turn.Unmet: self._transcript.unmet,
             turn.CancelResponse: self._conversation.cancel_response,
@@ -142,6 +160,8 @@ class CallSession:
 
     async def open(self) -> None:
         """Open the realtime session; a fault is told to the caller once there is media. Never raises for one."""
+        if self._aside:
+            return
         await self.offer.begin()
         await self._link.open()
 
@@ -154,25 +174,63 @@ class CallSession:
         self._conversation.tool_asked(turn.StartTool(tool_call_id, tool, arguments))
         self.machine.bring(tool_call_id, tool, arguments, output)
 
+    def screen(self, answering: Answering) -> None:
+        """Find out who answers before the agent speaks. To be called before `open`."""
+        self._answering = answering
+
     def start_media(self) -> bool:
         """Audio flows both ways. False if it did already (a re-INVITE)."""
         if self._flows:
             return False
         self._flows = True
         self.bridge.take()  # what came in before the answer is not for the session
-        self._feed(turn.MediaReady())
+        if self._answering is None:
+            self._feed(turn.MediaReady())
         if self._hangup.fault:
             self._apologise(self._hangup.fault)
         return True
 
+    def use_lines(self, lines: Lines) -> None:
+        """What this call may ask of the telephone beside its own line."""
+        self._transfers.lines = lines
+
+    def step_aside(self, reason: str) -> None:
+        """Leave the line to others: from now on the agent says and hears nothing on it, and the session ends.
+
+        reason: why the call will have ended, for the record.
+        """
+        if self._aside:
+            self._hangup.reason = reason
+            return
+        self._aside = self.machine.over = True
+        self._hangup.reason = reason
+        self._media.playout.flush(self._clock())
+        self.bridge.take()
+        self._link.attach(lambda event: None, list, lambda reason: None)  # what is on its way is for nobody
+        if self._answered is not None:
+            self._closing = asyncio.get_running_loop().create_task(self._link.close())
+
     def digit(self, digit: str) -> None:
-        """The caller typed a digit."""
+        """The caller typed a digit: an answer to a question of ours, or a word to the model."""
+        if self._aside:
+            return  # it goes to the other side
+        if self.machine.takes_keys:
+            self._feed(turn.CallerPressed(digit))
+            return
         self._typed(self._digits.add(digit, self._clock()))
         self._due = min(self._due, self._digits.due)
 
-    def say_goodbye(self, reason: str) -> None:
-        """End the call politely: say the agent's goodbye, then hang up."""
-        self._feed(turn.GoodbyeWanted(self.agent.goodbye, reason))
+    def said(self, text: str) -> None:
+        """The caller wrote this in place of speaking (`worker.console`): it interrupts nobody, and wants an answer."""
+        key = self._conversation.wrote(text)
+        self.recorder.turn_started(self._call.now_ms, "caller", key)
+        self.recorder.turn_text(key, text)
+        self.recorder.turn_ended(self._call.now_ms, key)
+        self._feed(turn.CallerTyped())
+
+    def say_goodbye(self, reason: str, words: str | None = None) -> None:
+        """End the call politely: say the agent's goodbye, or these words, then hang up."""
+        self._feed(turn.GoodbyeWanted(self.agent.goodbye if words is None else words, reason))
 
     def notice(self, text: str) -> None:
         """Tell the caller something of ours when the floor is free."""
@@ -180,6 +238,7 @@ class CallSession:
 
     def hung_up(self, by: str, reason: str) -> None:
         """The call is over on the wire."""
+        self._transcript.session_over()
         outcome = self._hangup.outcome(by, answered=self._answered is not None)
         self.recorder.ended(self._call.now_ms, outcome, self._hangup.reason or f"{by}: {reason}".rstrip(": "))
         self.ended.set()
@@ -189,12 +248,37 @@ class CallSession:
     def take(self) -> bytes:
         """Return what the caller has said since the last time: 16-bit PCM at the bridge's rate."""
         pcm = self.bridge.take()
-        if not self._flows:
+        if not self._flows or self._aside:
             return b""
         if (edge := self._ears.hear(pcm, self._clock())) is not None:
             self._feed(turn.CallerSounds(edge))
         self._transcript.sent_ms += len(pcm) / (2 * self.bridge.rate_hz) * 1000
-        return pcm
+        return pcm if self._answering is None else self._screened(self._answering, pcm)
+
+    def _screened(self, answering: Answering, pcm: bytes) -> bytes:
+        """Hear who answers; the session hears silence until the agent may speak."""
+        if answering.over and not answering.holding:
+            self._answering = None
+        self._take_steps(answering, answering.hear(pcm))
+        return bytes(len(pcm)) if answering.holding else pcm
+
+    def _take_steps(self, answering: Answering, steps: Iterable[Step]) -> None:
+        for step in steps:
+            judged = answering.judged
+            self.recorder.answered_by = answering.answerer
+            self._call.log.info(
+                "answered_by",
+                answerer=answering.answerer,
+                why=judged.why if judged else "",
+                step=type(step).__name__,
+            )
+            if isinstance(step, Begin):
+                self._feed(turn.MediaReady())
+            elif isinstance(step, LeaveMessage):
+                self._feed(turn.GoodbyeWanted(step.text, MESSAGE_LEFT))
+                self._feed(turn.MediaReady())
+            else:
+                self._hangup.leave(step.reason, "machine")
 
     def append(self, audio: bytes) -> None:
         """Send the caller's audio, in the session's format."""
@@ -202,6 +286,8 @@ class CallSession:
 
     def poll(self, now: float) -> None:
         """Look at the playout, the digits, the limits and the machine's clock, where there may be something to see."""
+        if self._aside:
+            return
         edges = self.bridge.edges
         if edges == self._edges and now < self._due:
             return
@@ -273,6 +359,8 @@ class CallSession:
             self._voice.response_done(event)
         elif isinstance(event, base.GoingAway):
             self._link.going_away(event.left_s)
+        elif isinstance(event, base.CallerTranscript) and self._answering is not None:
+            self._take_steps(self._answering, self._answering.read(event.text))
         elif isinstance(event, base.ConnectionLost):
             self._voice.session_lost()
         elif isinstance(event, base.ProviderError) and event.fatal:
@@ -281,7 +369,7 @@ class CallSession:
 
     def fail(self, reason: str) -> None:
         """The session can't be had any more: the caller hears an apology, then the call ends."""
-        if not self._hangup.failed(reason):
+        if self._aside or not self._hangup.failed(reason):
             return
         self._call.log.error("call_failed", reason=reason)
         self.recorder.error(self._call.now_ms, reason)
@@ -318,6 +406,11 @@ class CallSession:
 
     def _do(self, command: turn.Command) -> None:
         self._commands[type(command)](command)
+
+    def _handed_on(self, reason: str) -> None:
+        """The caller's side has dialled somebody else: this call is of no more use to them."""
+        self.machine.over = True
+        self._hangup.leave(reason, "completed")
 
     def _apologise_for(self, command: turn.Apologise) -> None:
         self._hangup.reason = command.reason
@@ -366,7 +459,9 @@ class CallSession:
     async def close(self) -> None:
         """Give back what the call held; a tool that is not to be cancelled goes on without the caller."""
         self.offer.end()
+        self._questions.end()
         if self._canned is not None:
             self._canned.end()
         await self._link.close()
+        await self._remote.close()
         await self._tools.close()

@@ -33,6 +33,7 @@ class Transcript:
         self._clock = call.clock
         self._speech_ended: float | None = None
         self._speaking: str | None = None
+        self._session_since: float | None = None
         self.sent_ms = 0.0
         """How much of the caller's audio this session was sent: the clock that its VAD counts by (ms)."""
         self._handlers: dict[type[Any], Callable[[Any], None]] = {
@@ -81,8 +82,24 @@ class Transcript:
             "cached_audio": took.cached_audio_tokens,
         }.items():
             self._metrics.realtime_tokens_total.labels(kind).inc(max(0, count))
-        if self._tariff is not None:
+        if self._tariff is not None and not self._by_the_minute():
             self._charge(self._tariff.model, took)
+
+    def session_over(self) -> None:
+        """The session is no more, or the call is: some models are billed for its length. It may be told again."""
+        if self._session_since is None:
+            return
+        seconds, self._session_since = self._clock() - self._session_since, None
+        self._metrics.realtime_session_seconds_total.inc(seconds)
+        if self._tariff is not None and self._by_the_minute():
+            took = UsageRecord(seconds=seconds)
+            self._recorder.used(took)
+            self._charge(self._tariff.model, took)
+
+    def _by_the_minute(self) -> bool:
+        """Whether the model is billed by its sessions' length, and not by tokens."""
+        price = None if self._tariff is None else self._tariff.prices.find(self._tariff.model)
+        return price is not None and price.minute is not None
 
     def _transcribed(self, event: base.Usage) -> None:
         """The same of writing down the caller's words."""
@@ -108,6 +125,7 @@ class Transcript:
 
     def _session_ready(self, event: base.SessionReady) -> None:
         self.sent_ms = 0.0
+        self._session_since = self._clock()
 
     def _speech_started(self, event: base.SpeechStarted) -> None:
         self._speaking = event.item_id
@@ -152,6 +170,7 @@ class Transcript:
             self._log.warning("response_not_completed", response_id=event.response_id, **told)
 
     def _connection_lost(self, event: base.ConnectionLost) -> None:
+        self.session_over()
         if self._speaking is not None:  # no speech_stopped will come for it
             self._recorder.turn_ended(self._clock() * 1000, self._speaking)
             self._speaking = None

@@ -1,9 +1,9 @@
-"""The functions of a call itself, which are no tools: what is pending, stop it, tell the caller of it later."""
+"""The functions of a call itself, which are no tools: what is pending, stop it, tell of it later, transfer."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from tools.run.catalog import Catalog
@@ -12,7 +12,15 @@ from worker.records.telemetry import Telemetry
 from worker.turns.events import StartTool
 from worker.turns.pending import PendingTool, PendingTools
 
-__all__ = ["CALL_FUNCTIONS", "CANCEL_JOB", "PENDING_JOBS", "TELL_LATER", "CallFunctions", "tell_later_function"]
+__all__ = [
+    "CALL_FUNCTIONS",
+    "CANCEL_JOB",
+    "PENDING_JOBS",
+    "TELL_LATER",
+    "CallFunctions",
+    "OwnFunction",
+    "tell_later_function",
+]
 
 PENDING_JOBS = "pending_jobs"
 CANCEL_JOB = "cancel_job"
@@ -63,18 +71,29 @@ def tell_later_function(ways: Mapping[Way, str]) -> Mapping[str, Any]:
     }
 
 
+OwnFunction = Callable[[StartTool], Awaitable[dict[str, Any] | None]]
+"""Answers a call of a function of the call's own; None: nobody is there any more who would hear the answer."""
+
+
 class CallFunctions:
-    """Answers them. `later`: the ways that this caller has, each with its channel."""
+    """Answers them. stop: stops a tool call. later: the ways that this caller has, each with its channel.
+
+    own: further functions, by name.
+    """
 
     def __init__(
         self,
         call: Telemetry,
+        stop: Callable[[str], Awaitable[bool]],
         catalog: Catalog,
         pending: PendingTools,
         later: Mapping[Way, str],
+        own: Mapping[str, OwnFunction] | None = None,
     ) -> None:
         self._call = call
+        self._own = own or {}
         self._call_id = call.info.call_id
+        self._stop = stop
         self._catalog = catalog
         self._pending = pending
         self._later = later
@@ -83,10 +102,12 @@ class CallFunctions:
             self._functions[TELL_LATER] = self._tell_later
 
     def __contains__(self, name: str) -> bool:
-        return name in self._functions
+        return name in self._functions or name in self._own
 
-    async def answer(self, command: StartTool) -> dict[str, Any]:
-        """Return the output of a call of one of these."""
+    async def answer(self, command: StartTool) -> dict[str, Any] | None:
+        """Return the output of a call of one of these; None where none is due any more."""
+        if (own := self._own.get(command.name)) is not None:
+            return await own(command)
         return await self._functions[command.name](_object(command.arguments))
 
     async def _pending_jobs(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,7 +117,7 @@ class CallFunctions:
         found = self._named(arguments.get("job", ""))
         if not found:
             return self._nothing_found()
-        stopped = [tool.name for tool in found if await self._catalog.cancel(self._call_id, tool.tool_call_id)]
+        stopped = [tool.name for tool in found if await self._stop(tool.tool_call_id)]
         return {"status": "cancelled" if stopped else "too_late", "cancelled": stopped}
 
     async def _tell_later(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,7 +161,7 @@ class CallFunctions:
             "tool": tool.name,
             "what": self._what(tool),
             "seconds": round(self._call.clock() - tool.started_at),
-            "progress": tool.progress,
+            "progress": "it waits for an approval" if tool.awaits else tool.progress,
         }
 
     def _what(self, tool: PendingTool) -> str:

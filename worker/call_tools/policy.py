@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
+from tools.define.approval import Approval
 from worker.call_tools.exposure import Exposure
 
 __all__ = ["Quota", "ToolPolicy"]
@@ -28,6 +29,13 @@ class ToolPolicy:
     max_runs_of: Mapping[str, int] = field(default_factory=dict)
     """Runs of one tool in one phone call, by a pattern of its name; the first that fits counts."""
 
+    approval: Mapping[str, Approval] = field(default_factory=dict)
+    """Who has to approve a tool's calls, by patterns of its name: all that fit count, beside the tool's own."""
+    questions: Mapping[str, str] = field(default_factory=dict)
+    """What is asked then, by a pattern; the first that fits counts."""
+    approval_s: float = 60.0
+    """So long an approval is waited for; then it is a no."""
+
     def permits(self, name: str) -> bool:
         """Whether the agent may have a tool of this name."""
         return _fits(name, self.allow) and not _fits(name, self.deny)
@@ -35,6 +43,14 @@ class ToolPolicy:
     def limit_of(self, name: str) -> int | None:
         """How often a tool may run in one call; None: no limit."""
         return next((most for pattern, most in self.max_runs_of.items() if fnmatchcase(name, pattern)), None)
+
+    def approvals_of(self, name: str) -> list[Approval]:
+        """Who has to approve the calls of a tool, by the agent: each of these counts."""
+        return [approval for pattern, approval in self.approval.items() if fnmatchcase(name, pattern)]
+
+    def question_of(self, name: str) -> str | None:
+        """What is asked before a call of a tool, by the agent; None where it is the tool's own question."""
+        return next((text for pattern, text in self.questions.items() if fnmatchcase(name, pattern)), None)
 
 
 class Quota:

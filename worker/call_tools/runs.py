@@ -11,8 +11,9 @@ from typing import Any
 from tools.run.catalog import Catalog
 from tools.tool_call.outcome import Outcome, failure
 from tools.tool_call.request import ToolRequest
+from worker.call_tools.approvals import Approvals
 from worker.call_tools.durations import UsualTimes
-from worker.call_tools.functions import CallFunctions
+from worker.call_tools.functions import CallFunctions, OwnFunction
 from worker.call_tools.later import Way
 from worker.call_tools.view import CallView
 from worker.records.record import CONTINUES
@@ -36,13 +37,19 @@ SPOKEN_INTO = failure(
 class CallTools:
     """What a call has of tools: the door that runs them, what of them it is offered, and how long they usually take.
 
-    later: the ways by which this caller may hear of a tool after the call, each with its channel.
+    later: the ways by which this caller may hear of a tool after the call, each with its channel. own: functions of
+    the call itself, by name. agent, language: of whom the caller talks to. written_down: the provider tells what the
+    caller says, as text.
     """
 
     catalog: Catalog
     view: CallView
     usual: UsualTimes
     later: Mapping[Way, str] = field(default_factory=dict)
+    own: Mapping[str, OwnFunction] = field(default_factory=dict)
+    agent: str = ""
+    language: str = "en"
+    written_down: bool = True
 
 
 class ToolCalls:
@@ -55,7 +62,11 @@ class ToolCalls:
         self._call_id = call.info.call_id
         self._tools = tools
         self._catalog = tools.catalog
-        self._own = CallFunctions(call, tools.catalog, pending, tools.later)
+        self.approvals = Approvals(
+            call, tools.view.policy, feed, agent=tools.agent, language=tools.language, voice=tools.written_down
+        )
+        tools.view.decide = self.approvals.decide
+        self._own = CallFunctions(call, self._stop, tools.catalog, pending, tools.later, tools.own)
         self._recorder = call.recorder
         self._log = call.log
         self._feed = feed
@@ -91,6 +102,7 @@ class ToolCalls:
         """
         if self._hanging_up is not None:
             return
+        self.approvals.end()  # who has hung up has approved nothing
         going = {request.tool_call_id: request for request in self._catalog.outliving(self._call_id)}
         self._hanging_up = asyncio.get_running_loop().create_task(self._apply_policies())
         for tool_call_id, request in going.items():
@@ -118,8 +130,12 @@ class ToolCalls:
 
     async def _cancel(self, tool_call_id: str) -> None:
         self._spoken_into.add(tool_call_id)
-        stopped = await self._catalog.cancel(self._call_id, tool_call_id)
+        stopped = await self._stop(tool_call_id)
         self._log.info("tool_cancelled" if stopped else "tool_not_cancelled", tool_call_id=tool_call_id, by="barge-in")
+
+    async def _stop(self, tool_call_id: str) -> bool:
+        """Stop a tool that runs, or take back one that waits for its approval."""
+        return self.approvals.withdraw(tool_call_id) or await self._catalog.cancel(self._call_id, tool_call_id)
 
     async def _run(self, command: StartTool) -> None:
         try:
@@ -135,7 +151,8 @@ class ToolCalls:
                 return
             if command.name in self._own:
                 output = await self._own.answer(command)
-                self._feed(ToolFinished(command.tool_call_id, json.dumps(output)))
+                if output is not None:
+                    self._feed(ToolFinished(command.tool_call_id, json.dumps(output)))
                 return
             outcome = await self._run_tool(command)
         except Exception:  # a bug of ours: the model gets its answer all the same

@@ -5,19 +5,21 @@ The one door for tool calls (`tools.run.catalog`) asks it before it runs one, an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from tools.define.spec import ToolSpec
 from tools.run import more
 from tools.run.catalog import Catalog
 from tools.tool_call.outcome import Outcome, failure
 from tools.tool_call.request import ToolRequest
+from worker.call_tools.approval import Decide, Wanted, nobody, words_for_model
 from worker.call_tools.exposure import ToolView, view_of
 from worker.call_tools.policy import Quota, ToolPolicy
 
 __all__ = ["CallView"]
 
-NOT_BEGUN = ("invalid", "unknown_tool", "unavailable")
+NOT_BEGUN = ("invalid", "unknown_tool", "unavailable", "declined")
 """Outcomes of tools that were not run, and don't count."""
 
 
@@ -30,7 +32,9 @@ class CallView:
     def __init__(self, catalog: Catalog, policy: ToolPolicy = ToolPolicy()) -> None:  # noqa: B008
         """Offer every tool that the agent may have."""
         self._catalog = catalog
-        self._policy = policy
+        self.policy = policy
+        self.decide: Decide = nobody
+        """Who is asked whether a tool call may run (`approvals.Approvals`)."""
         self._wanted: frozenset[str] | None = None
         self._quota = Quota(policy)
         self._counted: set[str] = set()
@@ -62,7 +66,7 @@ class CallView:
 
     def _permitted_now(self) -> dict[str, ToolSpec]:
         specs = self._catalog.specs()
-        return {spec.name: spec for spec in specs if self._policy.permits(spec.name) or spec.name in self._apart}
+        return {spec.name: spec for spec in specs if self.policy.permits(spec.name) or spec.name in self._apart}
 
     def _change(self) -> bool:
         wanted = self._permitted if self._wanted is None else self._wanted
@@ -89,6 +93,16 @@ class CallView:
         self._counted.add(request.tool_call_id)
         return None
 
+    async def approve(
+        self, request: ToolRequest, specs: Sequence[ToolSpec], arguments: Mapping[str, Any]
+    ) -> Outcome | None:
+        """Wait until a tool call is approved: None then, else its outcome."""
+        decision = await self.decide(_wanted(request, specs, arguments))
+        if decision.approved:
+            return None
+        detail = f"by {decision.by}" + (f": {decision.why}" if decision.why else "")
+        return failure("declined", words_for_model(decision), detail=detail)
+
     def ended(self, request: ToolRequest, outcome: Outcome) -> None:
         """A tool call that was not refused has come back."""
         if outcome.status in NOT_BEGUN and request.name not in self._apart:
@@ -96,8 +110,23 @@ class CallView:
 
     def _view(self, specs: Iterable[ToolSpec], version: int) -> ToolView:
         return view_of(
-            specs, self._policy.exposure, most_tokens=self._policy.most_tokens, version=version, apart=self._apart
+            specs, self.policy.exposure, most_tokens=self.policy.most_tokens, version=version, apart=self._apart
         )
+
+
+def _wanted(request: ToolRequest, specs: Sequence[ToolSpec], arguments: Mapping[str, Any]) -> Wanted:
+    """What is to be approved: a tool with its defaults filled in, and whatever it needs of others."""
+    spec = specs[0]
+    properties = spec.signature.parameters.get("properties", {})
+    left_out = {name: one["default"] for name, one in properties.items() if isinstance(one, dict) and "default" in one}
+    return Wanted(
+        tool_call_id=request.tool_call_id,
+        tools=tuple(one.name for one in specs),
+        arguments={**left_out, **arguments},
+        policies=tuple(one.approval for one in specs),
+        summary=spec.summary,
+        question=spec.question,
+    )
 
 
 def _versions(specs: Mapping[str, ToolSpec]) -> dict[str, str]:

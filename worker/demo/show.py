@@ -32,6 +32,7 @@ class Show:
             records.TurnEnded: self._turn_ended,
             records.ToolStarted: self._tool_started,
             records.ToolEnded: self._tool_ended,
+            records.ApprovalTold: self._approval,
             records.BargedIn: self._barged_in,
             records.Noted: self._noted,
             records.Ended: self._ended,
@@ -88,6 +89,14 @@ class Show:
         fillers = f"{call.fillers} filler{'' if call.fillers == 1 else 's'}"
         text = f"{call.tool}: {call.status}, {times}, {fillers} meanwhile"
         self._print(event.at_ms, "tool", text, "magenta")
+
+    def _approval(self, event: records.ApprovalTold) -> None:
+        approval = event.approval
+        how = (
+            f"approved by {approval.by}" if approval.approved else f"declined by {approval.by} {approval.why}".rstrip()
+        )
+        text = "has to be approved" if approval.answered_ms is None else how
+        self._print(event.at_ms, "tool", f"{approval.tool}: {text}", "magenta")
 
     def _barged_in(self, event: records.BargedIn) -> None:
         barge_in = event.barge_in

@@ -70,11 +70,20 @@ class Metrics:
         self.tool_queue_wait = gauge("tool_queue_wait_seconds", "How long a new job would wait, as it stands.")
         self.tool_workers = gauge("tool_workers", "Tool workers on the queue.")
         self.tool_calls_total = counter("tool_calls_total", "Tool calls, by status.", "tool", "status")
+        self.approvals_total = counter(
+            "approvals_total", "Approvals of tool calls, by who answered what.", "by", "answer"
+        )
+        self.approval_wait = histogram("approval_wait", "Tool call to the answer whether it may run.", TOOL)
         self.call_backs_total = counter("call_backs_total", "Call backs, by how each try went.", "outcome")
+        text = "Transfers, by means (refer, bridge, attended) and how they went."
+        self.transfers_total = counter("transfers_total", text, "way", "outcome")
         self.fillers_total = counter("fillers_total", "Fillers spoken.")
         self.realtime_lost_total = counter("realtime_lost_total", "Realtime connections lost in a call.")
         tokens = "Tokens that responses took, by kind; of the input were cached, of those cached_audio."
         self.realtime_tokens_total = counter("realtime_tokens_total", tokens, "kind")
+        self.realtime_session_seconds_total = counter(
+            "realtime_session_seconds_total", "How long realtime sessions were open, all calls together."
+        )
         self.transcription_tokens_total = counter(
             "transcription_tokens_total", "Tokens that writing down the callers' words took, by kind.", "kind"
         )

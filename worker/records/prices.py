@@ -45,7 +45,10 @@ class ModelPrice(BaseModel):
     input_audio: Amount | None = None
     cached_audio: Amount | None = Field(default=None, description="left out: as input_audio")
     output_audio: Amount | None = None
-    minute: Amount | None = Field(default=None, description="a minute of audio, where that is billed")
+    minute: Amount | None = Field(
+        default=None,
+        description="a minute: of a transcriber's audio; of a realtime model's session, whatever its tokens",
+    )
 
     @model_validator(mode="after")
     def _says_something(self) -> ModelPrice:

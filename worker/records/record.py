@@ -16,7 +16,8 @@ from typing import Literal
 from pydantic import BaseModel, Field, JsonValue
 
 Who = Literal["caller", "agent", "filler"]
-CallOutcome = Literal["completed", "abandoned", "rejected", "failed", "drained", "limit"]
+CallOutcome = Literal["completed", "abandoned", "rejected", "failed", "drained", "limit", "machine"]
+AnsweredBy = Literal["person", "machine", "silence"]
 
 MOST_ERRORS, LONGEST_ERROR = 200, 1000
 """Lines of a record, and characters of each: a provider that sends errors without end fills no memory and no disk."""
@@ -29,6 +30,7 @@ VERSION = 2
 IN_PROGRESS = "in progress"
 """The outcome of a call that has none yet."""
 
+MOST_APPROVALS = 200
 MOST_UNMET = 200
 """What a provider can make a record hold: a call with so many faults is told well enough."""
 OUTCOMES: dict[CallOutcome, str] = {
@@ -38,6 +40,7 @@ OUTCOMES: dict[CallOutcome, str] = {
     "failed": "the provider, the network or we ourselves broke off",
     "drained": "the worker was stopped and the call reached its bound",
     "limit": "the call reached the agent's time limit",
+    "machine": "an answering machine took a call of ours, or nobody spoke there",
 }
 
 
@@ -70,6 +73,20 @@ class ToolCallRecord(BaseModel):
     result: JsonValue = Field(default=None, description="and what came of it")
 
 
+class ApprovalRecord(BaseModel):
+    """Somebody was to approve a tool call before it ran; times in ms."""
+
+    number: int = Field(description="in this call")
+    tool: str
+    tool_call_id: str
+    wanted_ms: int
+    answered_ms: int | None = None
+    approved: bool = False
+    by: str = Field(default="", description="who answered: voice, key, operator, rule, nobody, or hang-up")
+    why: str = ""
+    who: str = Field(default="", description="the operator's name, where one was given")
+
+
 class UnmetRecord(BaseModel):
     """Something that was expected of the provider, and did not come or was not as it should be."""
 
@@ -78,6 +95,22 @@ class UnmetRecord(BaseModel):
     waited_ms: int
     then: str = Field(description="what was done about it")
     reason: str = Field(default="", description="the provider's words, where there were any")
+
+
+class TransferRecord(BaseModel):
+    """The call was to be handed on."""
+
+    at_ms: int = 0
+    to: str = Field(description="the target's label")
+    way: str = Field(description="blind or attended, as it was wanted")
+    means: str = Field(
+        description="refer: the caller's side dialled; bridge: we did, and connected the two calls;"
+        " attended: the same, once they had said that they take it"
+    )
+    outcome: str = Field(description="accepted, declined, busy, no_answer, failed; hung_up: the caller did meanwhile")
+    sip_status: int | None = Field(default=None, description="the SIP status that decided it")
+    took_ms: int = Field(default=0, description="from the end of the words before it to the outcome")
+    second_line: str | None = Field(default=None, description="the id of our own call to the target")
 
 
 class BargeInRecord(BaseModel):
@@ -101,7 +134,9 @@ class UsageRecord(BaseModel):
     input_audio_tokens: int = Field(default=0, description="how many of the input were audio")
     output_audio_tokens: int = Field(default=0, description="how many of the output were audio")
     cached_audio_tokens: int = Field(default=0, description="how many of the cached ones were audio")
-    seconds: float = Field(default=0.0, description="of audio, where that is billed in place of tokens")
+    seconds: float = Field(
+        default=0.0, description="of audio or of sessions, where these are billed in place of tokens"
+    )
 
 
 class CostRecord(BaseModel):
@@ -128,7 +163,11 @@ class CallRecord(BaseModel):
     heard_by_caller: list[str] = Field(default=[], description="what the caller's own recogniser understood")
     recording: str | None = None
     reason: str = Field(default="", description="why the call ended")
+    answered_by: AnsweredBy | None = Field(
+        default=None, description="who answered a call of ours, by its sound and words; None: not listened for"
+    )
     errors: list[str] = Field(default=[], description="what went wrong on the way, in order")
+    approvals: list[ApprovalRecord] = Field(default=[], description="of tool calls, in order; the first 200")
     unmet: list[UnmetRecord] = Field(default=[], description="what the provider owed, in order; the first 200")
     usage: UsageRecord | None = Field(default=None, description="of all responses; None: the provider does not say")
     transcription: UsageRecord | None = Field(default=None, description="of writing down the caller's words, likewise")
@@ -138,6 +177,8 @@ class CallRecord(BaseModel):
     display_name: str = Field(default="", description="the caller's, as the INVITE had it")
     diverted_from: list[str] = Field(default=[], description="numbers that were dialled before, the last first")
     calls_back: str | None = Field(default=None, description="the call whose caller this one calls back")
+    transfers: list[TransferRecord] = Field(default=[], description="how the call was to be handed on, in order")
+    second_line_of: str | None = Field(default=None, description="the call that was handed on by this one")
     version: int = Field(default=1, description="of this form")
     started_at: str | None = Field(default=None, description="the INVITE, by the wall clock (RFC 3339)")
     ended_at: str | None = Field(default=None, description="the end, by the wall clock (RFC 3339)")
@@ -229,10 +270,26 @@ class ResultTold:
 
 
 @dataclass(frozen=True, slots=True)
+class Transferred:
+    """A transfer has its outcome."""
+
+    at_ms: int
+    transfer: TransferRecord
+
+
+@dataclass(frozen=True, slots=True)
 class BargedIn:
     """The caller spoke over the agent."""
 
     barge_in: BargeInRecord
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalTold:
+    """A tool call waits for its approval; told again when it is answered."""
+
+    at_ms: int
+    approval: ApprovalRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +317,8 @@ RecordEvent = (
     | ToolStarted
     | ToolEnded
     | ResultTold
+    | Transferred
+    | ApprovalTold
     | BargedIn
     | Noted
     | Ended

@@ -14,10 +14,14 @@ from worker.realtime.history import heard_words
 from worker.records.record import (
     IN_PROGRESS,
     LONGEST_ERROR,
+    MOST_APPROVALS,
     MOST_ERRORS,
     MOST_UNMET,
     VERSION,
     Answered,
+    AnsweredBy,
+    ApprovalRecord,
+    ApprovalTold,
     BargedIn,
     BargeInRecord,
     CallOutcome,
@@ -33,6 +37,8 @@ from worker.records.record import (
     ToolCallRecord,
     ToolEnded,
     ToolStarted,
+    TransferRecord,
+    Transferred,
     TurnEnded,
     TurnRecord,
     TurnStarted,
@@ -96,6 +102,8 @@ class Recorder:
     display_name: str = ""
     diverted_from: tuple[str, ...] = ()
     calls_back: str | None = None
+    second_line_of: str | None = None
+    answered_by: AnsweredBy | None = None
     started_at: float = field(default_factory=time.time)
     """The INVITE, as a Unix time (s)."""
     about: About = About()
@@ -112,7 +120,12 @@ class Recorder:
     _cuts: dict[str, float] = field(default_factory=dict)
     _tools: dict[str, ToolCallRecord] = field(default_factory=dict)
     _pending: set[str] = field(default_factory=set)
+    _approvals: dict[int, ApprovalRecord] = field(default_factory=dict)
+    _told_approvals: list[ApprovalRecord] = field(default_factory=list)
+    _callers: set[int] = field(default_factory=set)
+    """Approvals that the caller is asked for: the silence is theirs."""
     _sounds: set[str] = field(default_factory=set)
+    _transfers: list[TransferRecord] = field(default_factory=list)
     _barge_ins: list[BargeInRecord] = field(default_factory=list)
     _unmet: list[UnmetRecord] = field(default_factory=list)
     _usage: UsageRecord | None = None
@@ -225,6 +238,35 @@ class Recorder:
         if tool_call_id in self._tools:
             self._tools[tool_call_id].promised = way
 
+    def approval_wanted(self, now_ms: float, number: int, tool: str, tool_call_id: str) -> None:
+        """A tool call waits for somebody's approval. Past `MOST_APPROVALS` nothing more is kept."""
+        if len(self._approvals) >= MOST_APPROVALS:
+            return
+        entry = ApprovalRecord(number=number, tool=tool, tool_call_id=tool_call_id, wanted_ms=self._at(now_ms))
+        self._approvals[number] = entry
+        self._tell(ApprovalTold(entry.wanted_ms, entry.model_copy()))
+
+    def approval_asked(self, now_ms: float, number: int) -> None:
+        """The caller is asked for it."""
+        self._callers.add(number)
+        self._measure(now_ms)
+
+    def approval_left(self, now_ms: float, number: int) -> None:
+        """The caller has not answered, and somebody else may still."""
+        self._callers.discard(number)
+        self._measure(now_ms)
+
+    def approval_answered(
+        self, now_ms: float, number: int, approved: bool, by: str, why: str = "", who: str = ""
+    ) -> None:
+        """It is decided (unknown numbers are ignored)."""
+        self.approval_left(now_ms, number)
+        entry = self._approvals.get(number)
+        if entry is not None:
+            entry.answered_ms, entry.approved = self._at(now_ms), approved
+            entry.by, entry.why, entry.who = by, why, who
+            self._tell(ApprovalTold(entry.answered_ms, entry.model_copy()))
+
     def result_told(self, now_ms: float, tool_call_id: str) -> None:
         """The caller begins to hear how a tool call ended."""
         self._tell(ResultTold(self._at(now_ms), tool_call_id))
@@ -233,6 +275,14 @@ class Recorder:
         """A filler began: it counts for every tool call that is pending."""
         for tool_call_id in self._pending:
             self._tools[tool_call_id].fillers += 1
+
+    def transferred(self, began_ms: float, transfer: TransferRecord) -> None:
+        """A transfer that began then has its outcome."""
+        entry = transfer.model_copy(update={"at_ms": self._at(began_ms)})
+        self._transfers.append(entry)
+        if self._record is not None:  # of a caller who hung up meanwhile
+            self._record.transfers.append(entry)
+        self._tell(Transferred(entry.at_ms + entry.took_ms, entry))
 
     def barge_in(self, at_ms: float, heard_ms: float, stopped_in_ms: float) -> None:
         """The caller spoke over the agent; `at_ms` is a time, the others are spans."""
@@ -310,12 +360,15 @@ class Recorder:
             duration_ms=0 if answered is None else round(now_ms - answered),
             turns=sorted(turns, key=lambda turn: turn.start_ms),
             tool_calls=list(self._tools.values()),  # these very objects
+            transfers=self._transfers,
             barge_ins=self._barge_ins,
             longest_tool_silence_ms=round(self._silence.longest_ms),
             heard_by_caller=self.heard_by_caller,
             recording=self.recording,
             reason=reason,
+            answered_by=self.answered_by,
             errors=self.errors,
+            approvals=list(self._approvals.values()),  # these, too: a hang-up is the answer to what waits
             unmet=self._unmet,
             usage=self._usage,
             transcription=self._transcription,
@@ -325,6 +378,7 @@ class Recorder:
             display_name=self.display_name,
             diverted_from=list(self.diverted_from),
             calls_back=self.calls_back,
+            second_line_of=self.second_line_of,
             version=VERSION,
             started_at=wall(self.started_at),
             ended_at=None if outcome == IN_PROGRESS else wall(self.started_at + (now_ms - self.invited_ms) / 1000),
@@ -354,7 +408,7 @@ class Recorder:
         return round(now_ms - (self.invited_ms if self._answered_ms is None else self._answered_ms))
 
     def _measure(self, now_ms: float) -> None:
-        pending, audible = bool(self._pending), bool(self._sounds)
+        pending, audible = bool(self._pending) and not self._callers, bool(self._sounds)
         self._silence.update(now_ms, pending=pending, audible=audible)
         if self._answered_ms is not None and self._record is None:
             self.silences.update(now_ms, pending=pending, audible=audible)

@@ -25,8 +25,9 @@ class CallInfo:
     """Who calls whom: `caller` and `dialled` are the user parts of the SIP addresses.
 
     calls_back: the id of the call whose caller this one calls back; `caller` and `dialled` are that call's then.
+    second_line_of: the id of the call that is handed on, where this one was made to whom it goes.
     private: the caller was told to us in confidence, for routing, rules and tools; elsewhere `shown` stands for it.
-    facts: what else the INVITE said.
+    outbound: we called. facts: what else the INVITE said.
     """
 
     call_id: str
@@ -34,6 +35,8 @@ class CallInfo:
     dialled: str
     calls_back: str | None = None
     private: bool = False
+    second_line_of: str | None = None
+    outbound: bool = False
     facts: InviteFacts = field(default_factory=InviteFacts)
 
     @property
@@ -77,6 +80,7 @@ class Telemetry:
             display_name="" if info.private else info.facts.display_name,
             diverted_from=info.facts.diverted_from,
             calls_back=info.calls_back,
+            second_line_of=info.second_line_of,
             about=about or About(),
             words=told.words,
         )

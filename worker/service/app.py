@@ -20,6 +20,7 @@ from tools.queue.store.call_backs import CallBack
 from worker.call.audio import prepare as prepare_audio
 from worker.call.config import prepare_canned
 from worker.call.session import CallSession
+from worker.call_tools.approvals import Told
 from worker.embedded.services import Embedded
 from worker.realtime.choose import codec_for, prepare
 from worker.records.archive import Archive
@@ -172,13 +173,15 @@ class App:
 
     async def _start_http(self) -> None:
         if self.settings.http is not None:
+            settings = self.settings
             self.http = await start_http(
                 self.settings.http,
                 self,
                 self.metrics,
-                self.book,
-                token=reveal(self.settings.http_token),
-                hosts=self.settings.http_hosts,
+                reveal(settings.approval_token),
+                book=self.book,
+                calls_token=reveal(settings.http_token),
+                hosts=settings.http_hosts,
             )
             queue, url = self._tooling.queue, reveal(self.settings.redis_url)
             if queue is not None and url is not None:
@@ -386,3 +389,11 @@ class App:
     def calls(self) -> Sequence[Mapping[str, object]]:
         """The calls in progress."""
         return self._board.status() if self._board is not None else ()
+
+    def approvals(self, call_id: str) -> Sequence[Mapping[str, object]] | None:
+        """What waits for an operator in a call; None for an unknown one."""
+        return None if self._board is None else self._board.approvals(call_id)
+
+    def approve(self, call_id: str, number: int, approved: bool, who: str) -> Told:
+        """Take an operator's answer."""
+        return "unknown" if self._board is None else self._board.approve(call_id, number, approved, who)

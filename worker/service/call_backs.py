@@ -45,8 +45,9 @@ CLOSE_S = 5.0
 
 Dial = Callable[[str, CallBack, Observer], Awaitable[CallSession]]
 """Calls a URI with a session that has this to tell; the observer is told the call's edges, from the first one on."""
-Outcome = Literal["told", "unanswered", "hung_up", "failed", "not_tried", "lost"]
-"""hung_up: answered, but the result was not heard. not_tried: this worker stops. lost: another worker has it."""
+Outcome = Literal["told", "unanswered", "machine", "hung_up", "failed", "not_tried", "lost"]
+"""machine: an answering machine, or nobody spoke. hung_up: answered, but the result was not heard. not_tried: this
+worker stops. lost: another worker has it."""
 
 
 @dataclass(slots=True)
@@ -59,6 +60,7 @@ class _Attempt:
     lost: asyncio.Event = field(default_factory=asyncio.Event)
     told: asyncio.Task[bool] | None = None
     failed: bool = False
+    machine: bool = False
 
     @property
     def last(self) -> bool:
@@ -164,6 +166,8 @@ class CallBacks:
             return "lost" if attempt.lost.is_set() else "not_tried"
         if not attempt.answered.is_set():
             return "unanswered"
+        if attempt.machine:
+            return "machine"
         return "failed" if attempt.failed else "hung_up"
 
     async def _settle(self, attempt: _Attempt, outcome: Outcome) -> None:
@@ -191,6 +195,7 @@ class CallBacks:
             attempt.told = asyncio.get_running_loop().create_task(told)
         elif isinstance(event, Ended):
             attempt.failed = event.record.outcome == "failed"
+            attempt.machine = event.record.outcome == "machine"
 
     async def _keep(self, attempt: _Attempt) -> None:
         """Renew the claim; where it was lost, say so and leave it."""

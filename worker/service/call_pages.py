@@ -19,7 +19,7 @@ from worker.pages.waveform import Levels, levels
 from worker.records.archive import is_call_id
 from worker.records.story import Story
 from worker.service.call_book import CallBook, Query
-from worker.service.gate import COOKIE, Answer, Gate, local_path
+from worker.service.gate import COOKIE, Answer, Gate, local_path, proof
 
 __all__ = ["CallPages"]
 
@@ -92,11 +92,12 @@ class CallPages:
             return web.json_response({"error": SAID[Answer.WRONG_HOST][1]}, status=421, headers=HEADERS)
         given = await request.post()
         to = local_path(str(given.get("to", "/calls")))
-        if not self._gate.fits(str(given.get("token", ""))):
+        token = str(given.get("token", ""))
+        if not self._gate.fits(token):
             return _html(token_page(to, wrong=True), 401)
         response = web.Response(status=303, headers={**HEADERS, "Location": to})
         response.set_cookie(
-            COOKIE, self._gate.cookie(), path="/calls", httponly=True, samesite="Strict", secure=request.secure
+            COOKIE, proof(token), path="/calls", httponly=True, samesite="Strict", secure=request.secure
         )
         return response
 

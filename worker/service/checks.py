@@ -23,7 +23,15 @@ from tools.errors import QueueUnavailable, ToolDefinitionError
 from worker.agent.agent_file import AgentFile, load_agent_file
 from worker.embedded.services import redis_program, try_redis
 from worker.errors import HostError, OffhookError, OperatorError
-from worker.service.loaded import NOT_YET, Loaded, check_programs, check_written, kept_folders, load_tools_of
+from worker.service.loaded import (
+    NOT_YET,
+    Loaded,
+    check_programs,
+    check_transfers,
+    check_written,
+    kept_folders,
+    load_tools_of,
+)
 from worker.settings.settings import Settings, reveal, unknown_variables, without_password
 
 __all__ = ["BESIDE", "FIRST", "START", "Finding", "Site", "find", "load", "sip_refused", "tell_beside"]
@@ -115,9 +123,13 @@ def check_settings(site: Site) -> list[Finding]:
 def check_agent(site: Site) -> list[Finding]:
     """The agent file."""
     try:
-        site.agents = file = site.agents or load_agent_file(site.settings.agent)
+        file = site.agents or load_agent_file(site.settings.agent)
+        check_transfers(site.settings, file)
     except OperatorError as error:
+        site.agents = None
+        site.errors.append(error)
         return [Finding("wrong", "agent", line, "correct the file") for line in error.lines]
+    site.agents = file
     return [Finding("ok", "agent", f"{file.path}, {len(file.routes)} routes")]
 
 
@@ -174,6 +186,37 @@ def check_later(site: Site) -> list[Finding]:
     ways += ["send by the webhook" if found.send == "default" else "send by the hook send"] if found.send else []
     mend = "set OFFHOOK_CALL_BACK_URI, OFFHOOK_NOTIFY_URL or OFFHOOK_NOTIFY_HOOKS"
     return [Finding("ok", "later", ", ".join(ways))] if ways else [Finding("note", "later", "offers nothing", mend)]
+
+
+def check_approvals(site: Site) -> list[Finding]:
+    """Who approves tool calls, and whether they can be asked."""
+    from worker.call.config import approvals_of, written_down
+    from worker.turns.consent import LANGUAGES, judges
+
+    loaded, settings = site.loaded, site.settings
+    if loaded is None:
+        return []
+    found: list[Finding] = []
+    wanted: set[str] = set()
+    for agent in loaded.agents.agents():
+        own = [(spec.name, spec.approval) for spec in loaded.tools[agent.tools.modules]]
+        own += [(server.prefix + name, one.approval) for server in agent.mcp for name, one in server.tools.items()]
+        approvals = approvals_of(agent, own)
+        wanted |= set(approvals)
+        by_voice = any("caller" in one for one in approvals.values() if one)
+        if by_voice and not written_down(agent):
+            text = f"{agent.name}: the provider is not to write down what callers say: by key alone"
+            found.append(Finding("note", "approvals", text, "leave audio.input.transcription on"))
+        elif by_voice and not judges(agent.language):
+            text = f"{agent.name}: a yes is not known in {agent.language} (but in {', '.join(LANGUAGES)}): by key alone"
+            found.append(Finding("note", "approvals", text))
+        names = [name for name, one in approvals.items() if one is not None and not one - {"operator"}]
+        if names and (settings.http is None or settings.approval_token is None):
+            text = f"{agent.name}: an operator has to approve {', '.join(names)}, and none can: they never run"
+            mend = "set OFFHOOK_APPROVAL_TOKEN, and OFFHOOK_HTTP to an address"
+            found.append(Finding("note", "approvals", text, mend))
+    ok = [Finding("ok", "approvals", f"wanted for {', '.join(sorted(wanted))}")] if wanted else []
+    return ok + list({finding.text: finding for finding in found}.values())
 
 
 def check_models(site: Site) -> list[Finding]:
@@ -402,6 +445,7 @@ FIRST: tuple[Callable[[Site], list[Finding]], ...] = (
     check_folder,
     check_children,
     check_later,
+    check_approvals,
     check_models,
     check_connectors,
 )

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 from urllib.parse import urlsplit
 
-__all__ = ["COOKIE", "Answer", "Gate", "local_path"]
+__all__ = ["COOKIE", "Answer", "Gate", "local_path", "proof"]
 
 COOKIE = "offhook_calls"
 
@@ -40,6 +40,8 @@ class Gate:
     token: str | None = None
     hosts: tuple[str, ...] = ()
     """Further names that it may be asked by."""
+    operators: str | None = None
+    """OFFHOOK_APPROVAL_TOKEN: who may let tool calls run may see calls, so that one token is enough."""
 
     @property
     def strict(self) -> bool:
@@ -50,20 +52,23 @@ class Gate:
         """Whether a request may see calls."""
         if not self.knows(headers.get("Host", "")):
             return Answer.WRONG_HOST
-        if self.token is None:
-            return Answer.OPEN if is_loopback(self.host) else Answer.NO_TOKEN_SET
+        if self.token is None and is_loopback(self.host):
+            return Answer.OPEN
+        if not self._tokens:
+            return Answer.NO_TOKEN_SET
         scheme, _, given = headers.get("Authorization", "").partition(" ")
         bearer = scheme.lower() == "bearer" and self.fits(given.strip())
-        cookie = hmac.compare_digest(cookies.get(COOKIE, "").encode(), self.cookie().encode())
+        brought = cookies.get(COOKIE, "").encode()
+        cookie = any([hmac.compare_digest(brought, proof(token).encode()) for token in self._tokens])
         return Answer.OPEN if bearer or cookie else Answer.TOKEN_WANTED
 
     def fits(self, given: str) -> bool:
-        """Whether that is the token."""
-        return self.token is not None and hmac.compare_digest(given.encode(), self.token.encode())
+        """Whether that is a token that opens calls."""
+        return any([hmac.compare_digest(given.encode(), token.encode()) for token in self._tokens])
 
-    def cookie(self) -> str:
-        """Return the cookie's value: proof of the token, without it."""
-        return hmac.new((self.token or "").encode(), b"offhook calls", hashlib.sha256).hexdigest()
+    @property
+    def _tokens(self) -> list[str]:
+        return [token for token in (self.token, self.operators) if token]
 
     def knows(self, host: str) -> bool:
         """Whether it may be asked by this Host header: an address, this machine's name, or one of `hosts`."""
@@ -75,6 +80,11 @@ class Gate:
             return True
         known = {"localhost", self.host, socket.gethostname(), *self.hosts}
         return name in {one.lower() for one in known}
+
+
+def proof(token: str) -> str:
+    """Return the cookie's value: it proves the token, and does not have it."""
+    return hmac.new(token.encode(), b"offhook calls", hashlib.sha256).hexdigest()
 
 
 def is_loopback(host: str) -> bool:

@@ -1,17 +1,26 @@
-"""The HTTP endpoint: /healthz /readyz /metrics, and what shows calls (`call_pages`).
+"""The HTTP endpoint: /healthz /readyz /metrics, what shows calls (`call_pages`), and /calls/ID/approvals.
 
 For machines and operators, not for the internet: it listens on loopback unless OFFHOOK_HTTP says otherwise, and what is
-told of single calls wants a token then (`gate`).
+told of single calls wants a token then (`gate`). Approvals want one in any case (OFFHOOK_APPROVAL_TOKEN), as
+`Authorization: Bearer TOKEN`: they show what a tool call would run with, and let it run.
+
+    GET  /calls/ID/approvals      what waits for an operator in a call
+    POST /calls/ID/approvals/N    {"approve": true}, and "by": "a name for the record" if you like
+
+401: no token, or a wrong one. 404: no such call, or nothing that an operator is asked. 409: it is answered already.
 """
 
 from __future__ import annotations
 
+import hmac
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aiohttp import web
 
+from worker.call_tools.approvals import Told
 from worker.errors import HostError
 from worker.records.archive import Archive
 from worker.records.metrics import CONTENT_TYPE, Metrics
@@ -20,6 +29,8 @@ from worker.service.call_pages import CallPages
 from worker.service.gate import Gate
 from worker.settings.values import HttpAddress
 
+LARGEST = 16 * 1024
+"""Bytes of a request: an answer is a line."""
 CLOSE_S = 1.0
 """For requests in progress when the endpoint stops: aiohttp's minute would outlast a supervisor's patience."""
 
@@ -51,6 +62,12 @@ class Status(Protocol):
     def calls(self) -> Sequence[Mapping[str, object]]:
         """Return the calls in progress, JSON-ready."""
 
+    def approvals(self, call_id: str) -> Sequence[Mapping[str, object]] | None:
+        """Return what waits for an operator in a call, JSON-ready; None for an unknown call."""
+
+    def approve(self, call_id: str, number: int, approved: bool, who: str) -> Told:
+        """Take an operator's answer."""
+
 
 @dataclass(slots=True)
 class HttpEndpoint:
@@ -64,8 +81,8 @@ class HttpEndpoint:
         await self._runner.cleanup()
 
 
-def make_app(status: Status, metrics: Metrics, pages: CallPages) -> web.Application:
-    """Return the application; it starts nothing."""
+def make_app(status: Status, metrics: Metrics, pages: CallPages, token: str | None = None) -> web.Application:
+    """Return the application; it starts nothing. token: of the operators who approve; None: nobody may."""
 
     async def healthz(_: web.Request) -> web.Response:
         return web.json_response({"healthy": True}) if status.healthy() else _sick({"healthy": False})
@@ -81,9 +98,29 @@ def make_app(status: Status, metrics: Metrics, pages: CallPages) -> web.Applicat
     async def exposition(_: web.Request) -> web.Response:
         return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
 
-    app = web.Application()
+    async def approvals(request: web.Request) -> web.Response:
+        _admit(request, token)
+        waiting = status.approvals(request.match_info["call_id"])
+        if waiting is None:
+            return _no(404, "there is no such call")
+        return web.json_response({"approvals": [dict(one) for one in waiting]})
+
+    async def approve(request: web.Request) -> web.Response:
+        _admit(request, token)
+        approved, who = await _answer(request)
+        number = int(request.match_info["number"])
+        told = status.approve(request.match_info["call_id"], number, approved, who)
+        if told == "unknown":
+            return _no(404, "there is no such call, or nothing of that number that an operator is asked")
+        if told == "answered":
+            return _no(409, "it is answered already")
+        return web.json_response({"approved": approved})
+
+    app = web.Application(client_max_size=LARGEST)
     app.add_routes(
         [
+            web.get("/calls/{call_id}/approvals", approvals),
+            web.post(r"/calls/{call_id}/approvals/{number:\d{1,9}}", approve),
             web.get("/healthz", healthz),
             web.get("/readyz", readyz),
             web.get("/metrics", exposition),
@@ -93,22 +130,49 @@ def make_app(status: Status, metrics: Metrics, pages: CallPages) -> web.Applicat
     return app
 
 
+def _admit(request: web.Request, token: str | None) -> None:
+    """Let an operator in. Raises web.HTTPUnauthorized; how long it takes says nothing of the token."""
+    kind, _, given = request.headers.get("Authorization", "").partition(" ")
+    right = (token or "").encode()
+    same = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), right)
+    if not token or kind.lower() != "bearer" or not same:
+        words = "approvals want a token: set OFFHOOK_APPROVAL_TOKEN" if not token else "the token is wrong, or missing"
+        raise web.HTTPUnauthorized(
+            text=json.dumps({"error": words}),
+            content_type="application/json",
+            headers={"WWW-Authenticate": 'Bearer realm="offhook"'},
+        )
+
+
+async def _answer(request: web.Request) -> tuple[bool, str]:
+    """Read an operator's answer, and the name that they give. Raises web.HTTPBadRequest for anything else."""
+    try:
+        body = json.loads(await request.text())
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict) or not isinstance(body.get("approve"), bool):
+        words = {"error": 'write {"approve": true} or {"approve": false}'}
+        raise web.HTTPBadRequest(text=json.dumps(words), content_type="application/json")
+    return body["approve"], str(body.get("by") or "")
+
+
 async def start_http(
     address: HttpAddress,
     status: Status,
     metrics: Metrics,
-    book: CallBook | None = None,
-    *,
     token: str | None = None,
+    *,
+    book: CallBook | None = None,
+    calls_token: str | None = None,
     hosts: tuple[str, ...] = (),
 ) -> HttpEndpoint:
     """Listen on `address`. Raises `HostError` when that is not possible, such as on a busy port.
 
-    book: the calls that are told of. token, hosts: see `gate`.
+    token: of the operators who approve. book: the calls that are told of. calls_token, hosts: see `gate`.
     """
-    gate = Gate(address.host, token, hosts)
+    gate = Gate(address.host, calls_token, hosts, operators=token)
     pages = CallPages(book or CallBook(Archive(None, None)), gate, status.calls)
-    return await _serve(make_app(status, metrics, pages), address)
+    return await _serve(make_app(status, metrics, pages, token), address)
 
 
 async def try_http(address: HttpAddress) -> None:
@@ -128,6 +192,10 @@ async def _serve(app: web.Application, address: HttpAddress) -> HttpEndpoint:
             " choose another address, or set OFFHOOK_HTTP=off"
         ) from None
     return HttpEndpoint(runner.addresses[0][1], runner)
+
+
+def _no(status: int, words: str) -> web.Response:
+    return web.json_response({"error": words}, status=status)
 
 
 def _sick(body: Mapping[str, Any]) -> web.Response:

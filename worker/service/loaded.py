@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from telephony.sip.target import is_ours, same_user
+from telephony.sip.uri import host_of, over_tls, registrar_uri
 from tools.define.loading import load_tools
 from tools.define.spec import ToolSpec
 from tools.mcp.server import check_servers
@@ -22,7 +24,7 @@ from worker.agent.remote import check_mcp_installed
 from worker.call.config import check_tools
 from worker.call.remote_servers import check_remote
 from worker.embedded.services import redis_program
-from worker.errors import HostError, SettingsError
+from worker.errors import AgentFileError, HostError, SettingsError
 from worker.installed import remedy
 from worker.settings.settings import Settings
 
@@ -32,6 +34,7 @@ __all__ = [
     "Loaded",
     "ToolsKey",
     "check_programs",
+    "check_transfers",
     "check_written",
     "kept_folders",
     "load_tools_of",
@@ -95,6 +98,22 @@ def load_tools_of(settings: Settings, agents: AgentFile) -> Loaded:
         for spec in loaded.specs():
             spec.secrets_from(loaded.secrets)
     return loaded
+
+
+def check_transfers(settings: Settings, agents: AgentFile) -> None:
+    """Whether the agents hand calls on to anybody but ourselves, as far as can be known here. Raises AgentFileError."""
+    every = ("127.0.0.1",) if settings.sip_host == "0.0.0.0" else ()
+    hosts = [host for host in (settings.sip_host, settings.sip_public_address, *every) if host is not None]
+    account = None
+    if settings.sip_registrar is not None and settings.sip_username is not None:
+        account = f"sip:{settings.sip_username}@{host_of(registrar_uri(settings.sip_registrar))}"
+    ports = (settings.sip_port, settings.sip_tls_port)
+    for target in (target for agent in agents.agents() for target in agent.transfer):
+        where = f"{agents.path}: transfer {target.label!r}: {target.uri}"
+        if is_ours(target.uri, hosts, ports) or (account and same_user(target.uri, account)):
+            raise AgentFileError(f"{where} is this worker's own address: the call would come back to it")
+        if over_tls(target.uri) and "tls" not in settings.sip_transports:
+            raise AgentFileError(f"{where} is called over TLS: put tls into OFFHOOK_SIP_TRANSPORTS")
 
 
 def _check_remote(settings: Settings, agents: AgentFile) -> None:

@@ -18,7 +18,7 @@ from types import ModuleType
 import structlog
 
 from worker.agent.agent_file import load_agent_file
-from worker.call_tools.hook import load_hook
+from worker.call_tools.reference import load_function
 from worker.service.checks import load
 from worker.service.loaded import Loaded
 from worker.settings.settings import Settings
@@ -102,7 +102,7 @@ def forgotten(modules: Mapping[str, ModuleType]) -> Iterator[None]:
             # Python tells bytecode's age by the second: a file that was saved twice in one would be taken for the old.
             Path(importlib.util.cache_from_source(str(module.__file__))).unlink()
     importlib.invalidate_caches()
-    load_hook.cache_clear()
+    load_function.cache_clear()
     try:
         yield
     except BaseException:

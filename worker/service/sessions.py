@@ -11,6 +11,7 @@ from tools.queue.backlog import Judged
 from tools.queue.store.call_backs import CallBack
 from tools.queue.store.late import LateResult, Orphan
 from worker.agent.agent_file import Agent, AgentFile, Route
+from worker.call.answering import Answering
 from worker.call.factory import make_session
 from worker.call.session import CallInfo, CallSession, PhoneLine, Services
 from worker.call_tools.durations import filled
@@ -73,10 +74,18 @@ class Sessions:
         def make(call: CallInfo, bridge: Bridge, hang_up: HangUp) -> CallSession:
             orphan = found.result.orphan
             info = CallInfo(
-                call.call_id, orphan.caller, orphan.dialled, calls_back=orphan.call_id, facts=facts_of(orphan)
+                call.call_id,
+                orphan.caller,
+                orphan.dialled,
+                calls_back=orphan.call_id,
+                outbound=True,
+                facts=facts_of(orphan),
             )
             session = self.make(info, bridge, hang_up, found.result)
             session.recorder.subscribe(observer)
+            if found.tries > 1 and session.agent.outbound.on_machine == "message":  # one message is enough
+                quiet = session.agent.outbound.model_copy(update={"on_machine": "hang_up"})
+                session.screen(Answering(quiet, private=True))
             return session
 
         return make

@@ -17,8 +17,10 @@ from telephony.bridge import Bridge
 from telephony.endpoint import Endpoint
 from telephony.recording import StereoRecorder
 from worker.call.session import CallInfo, CallSession
+from worker.call_tools.approvals import Told
 from worker.records.metrics import Metrics
 from worker.records.record import CallRecord, Observer, write_record
+from worker.service.lines import CallLines
 from worker.service.pacer import Pacer
 
 __all__ = ["LiveCall", "MakeSession", "Switchboard"]
@@ -127,7 +129,7 @@ class Switchboard:
         retry_after_s = self._refuse()
         if retry_after_s is None:
             info = CallInfo(event.call_id, event.caller, event.dialled, private=event.private, facts=event.facts)
-            self._begin(info, event.bridge, event.sip_call_id)
+            self._begin(info, event.bridge, event.sip_call_id, takes_refer=event.takes_refer)
             return
         self._refused("backlog")
         log.warning("call_refused", status=503, reason="backlog", call_id=event.call_id, retry_after_s=retry_after_s)
@@ -161,6 +163,7 @@ class Switchboard:
                 call.session.hung_up(event.by, f"{event.status} {event.reason}".strip())
             case _:
                 pass
+        call.session.watch(event)
 
     def _media(self, call: LiveCall) -> None:
         if call.confirmed and call.media and call.session.start_media() and call.recording is not None:
@@ -168,18 +171,21 @@ class Switchboard:
 
     # --- one call -----------------------------------------------------------------------------------------------------
 
-    async def dial(self, uri: str, make: MakeSession | None = None) -> CallSession:
+    async def dial(
+        self, uri: str, make: MakeSession | None = None, headers: Mapping[str, str] | None = None
+    ) -> CallSession:
         """Call somebody; the agent speaks once they answer. Raises SipRequestError for a URI that can't be called.
 
-        make: makes the session, where it is not to be one as any other.
+        make: makes the session, where it is not to be one as any other. headers: of the INVITE.
         """
         self._dials += 1
         try:
-            call_id = await asyncio.wrap_future(self._endpoint.invite(uri))
+            invited = self._endpoint.invite(uri, headers=headers) if headers else self._endpoint.invite(uri)
+            call_id = await asyncio.wrap_future(invited)
             bridge = self._endpoint.bridge(call_id)
             if bridge is None:
                 raise ConnectionError(f"{uri}: the call ended before it began")
-            session = self._begin(CallInfo(call_id, "", uri), bridge, "", outbound=True, make=make)
+            session = self._begin(CallInfo(call_id, "", uri, outbound=True), bridge, "", outbound=True, make=make)
             for early_id, event in tuple(self._early):
                 if early_id == call_id:
                     self.on_event(event)
@@ -197,9 +203,11 @@ class Switchboard:
         *,
         outbound: bool = False,
         make: MakeSession | None = None,
+        takes_refer: bool = True,
     ) -> CallSession:
         call_id, made = info.call_id, make or self._make_session
         session = made(info, bridge, lambda reason: self.hang_up(call_id))
+        session.use_lines(CallLines(call_id, self._endpoint, self.dial, self.hang_up, takes_refer))
         observer = self._observe(session)
         if observer is not None:
             session.recorder.subscribe(observer)
@@ -212,7 +220,8 @@ class Switchboard:
         self._calls[call_id] = call
         self._idle.clear()
         self._metrics.calls_active.set(len(self._calls))
-        log.info("call", call_id=call_id, sip_call_id=sip_call_id, caller=info.shown, dialled=info.dialled)
+        second = {"second_line_of": first} if (first := session.info.second_line_of) else {}
+        log.info("call", call_id=call_id, sip_call_id=sip_call_id, caller=info.shown, dialled=info.dialled, **second)
         self._pacer.add(session)
         call.task = asyncio.get_running_loop().create_task(self._see_through(call))
         return session
@@ -346,6 +355,16 @@ class Switchboard:
             }
             for call_id, call in self._calls.items()
         ]
+
+    def approvals(self, call_id: str) -> Sequence[Mapping[str, object]] | None:
+        """What waits for an operator in a call; None for an unknown one."""
+        call = self._calls.get(call_id)
+        return None if call is None else call.session.approvals.waiting()
+
+    def approve(self, call_id: str, number: int, approved: bool, who: str) -> Told:
+        """Take an operator's answer."""
+        call = self._calls.get(call_id)
+        return "unknown" if call is None else call.session.approvals.answer(number, approved, who)
 
 
 def _written(call_id: str, write: Callable[[], None]) -> bool:

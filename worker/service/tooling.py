@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+import structlog
+
+from tools.errors import ToolDefinitionError
 from tools.mcp.server import McpServer
 from tools.queue.backlog import Judged
 from tools.queue.queued import QueuedRunner
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from tools.mcp.servers import McpServers
 
 __all__ = ["Tooling"]
+
+log = structlog.get_logger(__name__)
 
 MCP_S = 5.0
 """So long a start waits for MCP servers: the first caller should find their tools, and no server holds it up."""
@@ -77,11 +82,15 @@ class Tooling:
 
     def _offer_remote(self) -> None:
         """Have every catalog offer what its agents' servers do."""
-        assert self._mcp is not None
+        if self._mcp is None:  # between two readings of the agent file
+            return
         for (modules, labels, _most_s), catalog in self._catalogs.items():
-            if labels:
-                remote = self._mcp.specs(labels)
-                catalog.replace([*self._loaded.tools[modules], *remote])
+            if not labels:
+                continue
+            try:
+                catalog.replace([*self._loaded.tools[modules], *self._mcp.specs(labels)])
+            except ToolDefinitionError as error:
+                log.error("mcp_tools_not_offered", servers=labels, reason=str(error))
 
     async def use(self, loaded: Loaded) -> None:
         """Take other tools, for the calls to come. Raises what `make_catalogs` raises; then nothing is changed."""

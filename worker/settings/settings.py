@@ -193,6 +193,9 @@ class Settings(BaseSettings):
     http_hosts: Annotated[tuple[str, ...], NoDecode, Words] = Field(
         default=(), description="a list with commas of names that the pages may be asked for by, such as ops.example"
     )
+    approval_token: SecretStr | None = Field(
+        default=None, description="a long random text, by which operators approve tool calls over HTTP"
+    )
     recordings: Directory | None = Field(
         default=None, description="the directory for recordings and call records (left out: nothing is recorded)"
     )

@@ -12,9 +12,14 @@ from enum import StrEnum
 __all__ = [
     "AnswerApproval",
     "Apologise",
+    "ApprovalAnswered",
+    "ApprovalAwaited",
+    "ApprovalEnded",
     "ApprovalGiven",
     "AskApproval",
+    "AskOurselves",
     "AudioStarted",
+    "CallerPressed",
     "CallerSounds",
     "CallerTyped",
     "CancelResponse",
@@ -30,6 +35,8 @@ __all__ = [
     "PlayTone",
     "PlayoutChanged",
     "Purpose",
+    "Question",
+    "QuestionUnsaid",
     "RemoteGivenUp",
     "RequestResponse",
     "ResultsTold",
@@ -56,6 +63,7 @@ class Purpose(StrEnum):
     RESUME = "resume"
     NOTICE = "notice"
     SILENCE = "silence"
+    APPROVAL = "approval"
     GOODBYE = "goodbye"
     FILLER = "filler"
 
@@ -69,6 +77,21 @@ class Words(StrEnum):
     """That there is no answer, and the caller may ask again."""
     GOODBYE = "goodbye"
     """That the call ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a caller is asked before a tool call runs, in words of ours."""
+
+    text: str
+    again: str
+    """How it is asked once more."""
+    keys: str
+    """How it is asked where words can't be told: with the key to press."""
+    language: str
+    """Of the answer (a BCP 47 tag)."""
+    voice: bool = True
+    """Whether a spoken yes counts. A spoken no always does, and so does a key."""
 
 
 # --- events ---------------------------------------------------------------------------------------------------------
@@ -130,6 +153,38 @@ class CallerTyped:
 
 
 @dataclass(frozen=True, slots=True)
+class CallerPressed:
+    """The caller pressed a key while a question of ours stood (`TurnMachine.takes_keys`)."""
+
+    digit: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalAwaited:
+    """A tool call waits for somebody's approval; with a question, for the caller's."""
+
+    number: int
+    """Of the approval, in this call."""
+    tool_call_id: str
+    question: Question | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalEnded:
+    """It is decided, whoever did: the tool begins now, or has its outcome. The question is asked no more."""
+
+    number: int
+    tool_call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionUnsaid:
+    """A question that was to be asked in a voice of ours could not be spoken."""
+
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class GoodbyeWanted:
     """The call has to end for a reason of ours (drain, time limit): say `text`, then hang up."""
 
@@ -160,6 +215,10 @@ TurnEvent = (
     | ToolProgress
     | CallerSounds
     | CallerTyped
+    | CallerPressed
+    | ApprovalAwaited
+    | ApprovalEnded
+    | QuestionUnsaid
     | NoticeWanted
     | GoodbyeWanted
     | ApprovalGiven
@@ -291,6 +350,25 @@ class OwnWords:
 
 
 @dataclass(frozen=True, slots=True)
+class AskOurselves:
+    """Ask a question in a voice of ours, as the item `item_id`; its end comes as PlayoutChanged."""
+
+    item_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalAnswered:
+    """The caller has answered, or won't: `by` says how, `why` says more for log and record."""
+
+    number: int
+    approved: bool
+    by: str
+    """voice, key, or nobody."""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class NewSession:
     """Give the provider's session up and begin a new one, with the conversation so far."""
 
@@ -352,6 +430,8 @@ Command = (
     | ResultsTold
     | PlayTone
     | OwnWords
+    | AskOurselves
+    | ApprovalAnswered
     | NewSession
     | Unmet
     | CancelResponse

@@ -39,6 +39,8 @@ class Waiting:
     """How many fillers were said while it ran."""
     waited_s: float
     """How long the caller has waited for it."""
+    awaits: bool = False
+    """It does not run yet, since somebody has to approve it: its own words would not be true."""
 
 
 Fill = Callable[[str, Sequence[Waiting]], str | None]
@@ -184,7 +186,7 @@ class FillerVoice:
         return self.current
 
     def _own(self, tool: Waiting) -> str | None:
-        texts = self.config.tool_texts.get(tool.tool, ())
+        texts = () if tool.awaits else self.config.tool_texts.get(tool.tool, ())
         return self.config.fill(texts[tool.had], [tool]) if tool.had < len(texts) else None
 
     def _words(self, own: str | None, waiting: Sequence[Waiting]) -> str | None:

@@ -96,13 +96,14 @@ class FillerTurns:
         """Whether the caller waits in silence, for a tool or for a new session."""
         state = self._state
         waiting = bool(state.pending.running()) or not state.connected
-        return waiting and state.quiet and state.media and state.ending is None
+        return waiting and state.quiet and state.media and state.ending is None and not state.listening
 
     def _may_speak(self) -> bool:
         state = self._state
         # While the provider runs a tool its response stands still: a filler is beside it, not over it.
         free = state.slot.free or (state.slot.state is Slot.ACTIVE and state.pending.remote_of(state.slot.response_id))
-        free = free and not state.owed and not state.unplaced and state.fillers.current is None and not state.fill_in
+        free = free and not (state.owed or state.unplaced or state.fill_in or state.asking)
+        free = free and state.fillers.current is None
         return state.config.fillers.spoken and state.connected and free and bool(state.pending.running())
 
     def _sentence_due(self) -> float:
@@ -123,7 +124,7 @@ class FillerTurns:
 
     def _sentence(self, tools: list[PendingTool], now: float) -> Filler | None:
         news = next((tool for tool in tools if tool.news), None)
-        waiting = [Waiting(tool.name, tool.fillers, now - tool.started_at) for tool in tools]
+        waiting = [Waiting(tool.name, tool.fillers, now - tool.started_at, tool.awaits) for tool in tools]
         asked = self._state.fillers.ask(waiting, now, news.news if news else None)
         if news is not None:
             news.news = None
@@ -134,7 +135,7 @@ class FillerTurns:
         offer = self._state.config.fillers.offer
         if offer is None:
             return None
-        late = [tool for tool in tools if not tool.offered and offer.possible(tool.name)]
+        late = [tool for tool in tools if not (tool.offered or tool.awaits) and offer.possible(tool.name)]
         if not any(offer.due(tool.name, now - tool.started_at, tool.fillers) for tool in late):
             return None
         return self._state.fillers.offer(offer.text, tuple(tool.tool_call_id for tool in late), now)

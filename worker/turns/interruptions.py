@@ -87,7 +87,7 @@ class Interruptions:
     def _cancel(self, tools: list[PendingTool]) -> list[Command]:
         """Stop those of these tools that may be stopped so, each once."""
         names = self._state.config.cancelled_by_barge_in
-        stopped = [tool for tool in tools if tool.name in names and not tool.cancelled and not tool.remote]
+        stopped = [tool for tool in tools if tool.name in names and not (tool.cancelled or tool.awaits or tool.remote)]
         for tool in stopped:
             tool.cancelled = True
         return [CancelTool(tool.tool_call_id) for tool in stopped]

@@ -15,10 +15,14 @@ from collections.abc import Callable
 from typing import Any
 
 from worker.realtime import base, remote
+from worker.turns.approvals import ApprovalTurns
 from worker.turns.ending import Ending
 from worker.turns.events import (
+    ApprovalAwaited,
+    ApprovalEnded,
     ApprovalGiven,
     AudioStarted,
+    CallerPressed,
     CallerSounds,
     CallerTyped,
     CancelResponse,
@@ -29,6 +33,7 @@ from worker.turns.events import (
     NoticeWanted,
     PlayoutChanged,
     Purpose,
+    QuestionUnsaid,
     StartTool,
     StopPlayout,
     Tick,
@@ -46,7 +51,8 @@ from worker.turns.responses import ResponseTurns
 from worker.turns.sessions import SessionTurns
 from worker.turns.slot import ResponseSlot
 from worker.turns.state import END_CALL, TONE, TurnConfig, TurnState
-from worker.turns.tools import ToolTurns
+from worker.turns.tools import INTERRUPTED, ToolTurns
+from worker.turns.transfer import ENDING, TransferTurns
 from worker.turns.watch import Watch
 
 __all__ = ["END_CALL", "TONE", "TurnConfig", "TurnMachine"]
@@ -59,12 +65,14 @@ class TurnMachine:
         self.state = TurnState(config)
         self.wake: float | None = None
         self._fillers = FillerTurns(self.state)
-        self._tools = ToolTurns(self.state)
+        self._transfers = TransferTurns(self.state)
+        self._tools = ToolTurns(self.state, self._transfers)
         self._interruptions = Interruptions(self.state)
         self._remote = RemoteTurns(self.state, self._tools, self._fillers)
-        self._sessions = SessionTurns(self.state, self._tools, self._remote, self._interruptions)
+        self._approvals = ApprovalTurns(self.state)
+        self._sessions = SessionTurns(self.state, self._tools, self._remote, self._interruptions, self._approvals)
         remedies = Remedies(self.state, self._sessions)
-        self._responses = ResponseTurns(self.state, self._fillers, self._tools, self._remote, remedies)
+        self._responses = ResponseTurns(self.state, self._fillers, self._tools, self._remote, self._approvals, remedies)
         self._watch = Watch(self.state, self._responses, self._tools, remedies)
         self._handlers: dict[type[Any], Callable[[Any, float], list[Command]]] = {
             MediaReady: self._media_ready,
@@ -75,20 +83,25 @@ class TurnMachine:
             NoticeWanted: self._notice_wanted,
             CallerSounds: self._caller_sounds,
             CallerTyped: self._caller_typed,
+            CallerPressed: self._approvals.pressed,
+            ApprovalAwaited: self._approvals.awaited,
+            ApprovalEnded: self._approvals.ended,
+            QuestionUnsaid: self._approvals.unsaid,
             GoodbyeWanted: self._goodbye_wanted,
             Tick: lambda event, now: [],
             base.SessionReady: self._sessions.ready,
             base.ConnectionLost: self._sessions.connection_lost,
             base.SpeechStarted: self._speech_started,
             base.SpeechStopped: self._speech_stopped,
-            base.CallerTranscript: self._interruptions.transcribed,
-            base.CallerTranscriptFailed: self._interruptions.not_transcribed,
+            base.CallerTranscript: self._transcribed,
+            base.CallerTranscriptFailed: self._not_transcribed,
+            base.AgentTranscript: self._approvals.spoken,
             base.ResponseStarted: self._responses.started,
             base.AudioDone: self._responses.audio_done,
             base.ResponseDone: self._responses.done,
             base.ToolCallRequested: self._tool_requested,
             base.ItemCreated: self._tools.item_created,
-            base.ToolCallsWithdrawn: self._interruptions.withdrawn,
+            base.ToolCallsWithdrawn: self._withdrawn,
             base.ProviderError: self._responses.provider_error,
             remote.RemoteToolsListed: self._remote.listed,
             remote.RemoteToolsFailed: self._remote.failed,
@@ -103,6 +116,8 @@ class TurnMachine:
         handler = self._handlers.get(type(event))
         if handler is None or self.over:
             return []
+        if isinstance(event, base.AgentTranscript) and not self.state.asking:
+            return []  # words are of interest to a question alone; they come just before their sound
         commands = handler(event, now)
         commands += self._advance(now)
         self.wake = None if self.over else self._next_wake(now)
@@ -149,6 +164,15 @@ class TurnMachine:
         return self.state.ending
 
     @property
+    def takes_keys(self) -> bool:
+        """Whether a key that the caller presses now belongs to a question of ours, and not to the conversation."""
+        return not self.over and self._approvals.takes_keys
+
+    def asks(self, item_id: str) -> bool:
+        """Whether the question that was to be asked in a voice of ours, as this item, is still to be asked."""
+        return not self.over and self._approvals.wants(item_id)
+
+    @property
     def quiet(self) -> bool:
         """Whether nobody speaks and nothing plays."""
         return self.state.quiet
@@ -180,6 +204,7 @@ class TurnMachine:
         if state.ending is None or not state.ending.forced:
             state.ending = Ending(event.reason, forced=True, since=now)
             state.owed.want(Purpose.GOODBYE, event.text)
+            self._transfers.take_back(ENDING)
         return self._fillers.give_up()
 
     # --- the caller ---------------------------------------------------------------------------------------------------
@@ -203,6 +228,8 @@ class TurnMachine:
         state.owed.drop(Purpose.GREETING, Purpose.SILENCE)
         state.patience.heard()
         self._interruptions.speech_started(event, now)
+        self._transfers.take_back(INTERRUPTED)
+        self._approvals.speech_started(event, now)
         self._speech_into_goodbye(speaking)
         return commands
 
@@ -225,12 +252,21 @@ class TurnMachine:
         state.fillers.start_over()
         self._tools.still_owed()
         self._interruptions.speech_stopped(event, now)
+        self._approvals.speech_stopped(event, now)
         if state.config.server_responds:
             state.owed.server_answers()
             state.slot.move(SlotEdge.REQUEST, now)
-        else:
+            if state.asking:
+                state.slot.cancel(now)  # they were asked by us, and answer us
+        elif not state.asking:
             state.owed.want(Purpose.RESUME)
         return []
+
+    def _transcribed(self, event: base.CallerTranscript, now: float) -> list[Command]:
+        return self._interruptions.transcribed(event, now) + self._approvals.transcribed(event.item_id, event.text, now)
+
+    def _not_transcribed(self, event: base.CallerTranscriptFailed, now: float) -> list[Command]:
+        return self._interruptions.not_transcribed(event, now) + self._approvals.transcribed(event.item_id, None, now)
 
     def _caller_sounds(self, event: CallerSounds, now: float) -> list[Command]:
         if event.loud != self.state.loud:
@@ -249,6 +285,7 @@ class TurnMachine:
 
     def _audio_started(self, event: AudioStarted, now: float) -> list[Command]:
         state = self.state
+        self._approvals.sounds(event.response_id, event.item_id)
         if state.fillers.speaks(event.response_id):
             commands = self._fillers.heard(event.item_id)
         else:
@@ -272,13 +309,17 @@ class TurnMachine:
             state.fillers.start_over()
             state.move_floor(FloorEdge.AGENT_HEARD)
             state.progress += 1
-        return []
+        return self._approvals.played(before, event.item_id, now)
 
     def _tool_requested(self, event: base.ToolCallRequested, now: float) -> list[Command]:
         commands = self._tools.requested(event, now)
-        if any(isinstance(command, StartTool) for command in commands):
+        if self._transfers.held or any(isinstance(command, StartTool) for command in commands):
             self._responses.of_use(now)
         return commands
+
+    def _withdrawn(self, event: base.ToolCallsWithdrawn, now: float) -> list[Command]:
+        self._transfers.withdrawn(event, INTERRUPTED)
+        return self._interruptions.withdrawn(event, now)
 
     def _remote_started(self, event: remote.RemoteToolStarted, now: float) -> list[Command]:
         self._responses.of_use(now)
@@ -305,9 +346,11 @@ class TurnMachine:
             if state.ending.due() <= now:
                 state.over = True
                 return [*commands, HangUp(state.ending.reason)]
-        commands += self._interruptions.expire(now) + self._tools.hold_places(now) + self._tools.release(now)
+        commands += self._transfers.expire(now) + self._interruptions.expire(now) + self._approvals.expire(now)
+        commands += self._tools.hold_places(now) + self._tools.release(now)
         self._prompt(now)
-        commands += self._responses.request(now) + self._watch.speak(now) + self._fillers.fill(now)
+        commands += self._responses.request(now) + self._approvals.speak(now)
+        commands += self._watch.speak(now) + self._fillers.fill(now)
         self._watch.arm(now)
         return commands
 
@@ -333,7 +376,9 @@ class TurnMachine:
             self._fillers.wakes(now),
             self._tools.wakes(),
             self._interruptions.wakes(),
+            self._transfers.wakes(),
             self._remote.wakes(now),
+            self._approvals.wakes(),
             self._watch.wakes(now),
         )
         times = [*(time for part in parts for time in part), self._prompt_due()]

@@ -103,7 +103,7 @@ class Owed:
         if not self._wanted or now < self._not_before or (only is not None and only not in self._wanted):
             return None
         # What the caller has just asked comes before what is owed from earlier: a model may answer that alone.
-        first = (Purpose.GOODBYE, Purpose.GREETING, Purpose.RESUME)
+        first = (Purpose.GOODBYE, Purpose.GREETING, Purpose.APPROVAL, Purpose.RESUME)
         purpose = next((one for one in first if one in self._wanted), next(iter(self._wanted)))
         self._asked = (purpose, self._wanted.pop(purpose))
         return RequestResponse(*self._asked)

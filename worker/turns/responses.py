@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from worker.realtime import base
+from worker.turns.approvals import ApprovalTurns
 from worker.turns.events import CancelResponse, Command, Purpose, Words
 from worker.turns.expectations import Expect, Then
 from worker.turns.fillers import FillerTurns
@@ -28,12 +29,19 @@ class ResponseTurns:
     """Asks for the responses that are owed and follows the provider's through the slot."""
 
     def __init__(
-        self, state: TurnState, fillers: FillerTurns, tools: ToolTurns, remote: RemoteTurns, remedies: Remedies
+        self,
+        state: TurnState,
+        fillers: FillerTurns,
+        tools: ToolTurns,
+        remote: RemoteTurns,
+        approvals: ApprovalTurns,
+        remedies: Remedies,
     ) -> None:
         self._state = state
         self._remote = remote
         self._fillers = fillers
         self._tools = tools
+        self._approvals = approvals
         self._remedies = remedies
         self._refused = 0
         self._silent = 0
@@ -79,11 +87,13 @@ class ResponseTurns:
         state.remember(event.response_id, purpose)
         kept = state.slot.created(event.response_id, now)
         state.progress, state.all_sent = state.progress + 1, False
-        if not kept or state.floor is Floor.CALLER:
+        if not kept or state.floor is Floor.CALLER or self._approvals.stray(purpose):
             # Created while the caller speaks: nobody would hear it. What it should have said stays in the conversation.
+            # Or beside a question of ours: the model does not answer for the caller, nor itself.
             state.slot.cancel(now)
             return self._cancel(event.response_id, now)
         self._refused = 0
+        self._approvals.started(event.response_id, purpose)
         if purpose is not None and not asked:
             state.owed.came(purpose)
         self._remote.response_started(event.response_id, own=purpose is None and not asked)
@@ -119,7 +129,7 @@ class ResponseTurns:
         commands = [] if given_up or not known else self._judge(event, purpose, called, now)
         if state.slot.free:
             state.owed.ended()
-        return commands
+        return commands + self._approvals.generated(event.response_id, now)
 
     def provider_error(self, event: base.ProviderError, now: float) -> list[Command]:
         """The provider complains, perhaps about a response that was asked for."""
@@ -177,7 +187,7 @@ class ResponseTurns:
             return []
         if Purpose.GREETING in state.owed and now < state.greets_from:
             return []
-        request = state.owed.take(now, only=None if state.ending is None else Purpose.GOODBYE)
+        request = state.owed.take(now, only=self._only())
         if request is None:
             return []
         state.requests.spend(now)
@@ -185,6 +195,12 @@ class ResponseTurns:
         if request.purpose is Purpose.TOOL_RESULT:
             self._tools.asked()
         return [*self._fillers.give_up_unheard(), request]
+
+    def _only(self) -> Purpose | None:
+        """What alone may be asked for as things stand; None: anything."""
+        if self._state.ending is not None:
+            return Purpose.GOODBYE
+        return Purpose.APPROVAL if self._state.asking else None
 
     def wakes(self, now: float) -> list[float | None]:
         """When something of this is due (s)."""
@@ -205,6 +221,7 @@ class ResponseTurns:
         if not (spoke or called):
             return self._soundless(purpose, why, now)
         go_on = event.reason != "content_filter" and self._more < MORE and self._state.ending is None
+        go_on = go_on and purpose != Purpose.APPROVAL  # a question that was cut off is asked again
         if go_on:
             self._more += 1
             self._state.owed.want(Purpose.RESUME)

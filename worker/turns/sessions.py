@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from worker.realtime import base
+from worker.turns.approvals import ApprovalTurns
 from worker.turns.events import Command, Purpose
 from worker.turns.floor import Floor, FloorEdge, Slot
 from worker.turns.interruptions import Interruptions
@@ -16,11 +17,19 @@ __all__ = ["SessionTurns"]
 class SessionTurns:
     """What begins and ends with a session."""
 
-    def __init__(self, state: TurnState, tools: ToolTurns, remote: RemoteTurns, interruptions: Interruptions) -> None:
+    def __init__(
+        self,
+        state: TurnState,
+        tools: ToolTurns,
+        remote: RemoteTurns,
+        interruptions: Interruptions,
+        approvals: ApprovalTurns,
+    ) -> None:
         self._state = state
         self._tools = tools
         self._remote = remote
         self._interruptions = interruptions
+        self._approvals = approvals
         self._greeted = False
 
     def ready(self, event: base.SessionReady, now: float) -> list[Command]:
@@ -48,9 +57,11 @@ class SessionTurns:
         commands = self._remote.session_lost()
         self._tools.session_lost()
         self._interruptions.session_lost()
+        self._approvals.session_lost(now)
         state.fillers.drop()
         if state.floor is Floor.CALLER:
             # No speech_stopped will come for what was said into the lost session.
             state.move_floor(FloorEdge.CALLER_STOPPED)
-            state.owed.want(Purpose.RESUME)
+            if not state.asking:
+                state.owed.want(Purpose.RESUME)
         return commands

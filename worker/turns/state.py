@@ -16,10 +16,12 @@ from worker.turns.pending import PendingTool, PendingTools
 from worker.turns.silence import Patience, SilenceConfig
 from worker.turns.slot import ResponseSlot
 
-__all__ = ["END_CALL", "OWN", "TONE", "TurnConfig", "TurnState"]
+__all__ = ["END_CALL", "OWN", "TONE", "TRANSFER_CALL", "TurnConfig", "TurnState"]
 
 END_CALL = "end_call"
 """The function with which the model ends the call: it belongs to the call itself and never becomes a job."""
+TRANSFER_CALL = "transfer_call"
+"""The function with which the model hands the call on: it waits until what was said before it was heard."""
 TONE = "tone"
 """Item id of the soft tone."""
 OWN = "own:"
@@ -47,6 +49,8 @@ class TurnConfig:
     silence: SilenceConfig = SilenceConfig()
     cancelled_by_barge_in: frozenset[str] = frozenset()
     """Tools that are stopped when the caller says something while they run."""
+    transfers: bool = False
+    """The model has the function TRANSFER_CALL."""
     acknowledges: bool = True
     """The provider says which outputs are in the conversation."""
     remote: tuple[str, ...] = ()
@@ -57,6 +61,8 @@ class TurnConfig:
     """So long an approval of one is waited for; none is a no."""
     talks_while_call_pending: bool = True
     """The model may respond while a tool call is open. False: a call that takes long is answered with a placeholder."""
+    asks_itself: bool = False
+    """A question can be asked in a voice of ours, where the model does not say it as it was given."""
 
 
 @dataclass(slots=True)
@@ -81,6 +87,10 @@ class TurnState:
     """The item that the caller is being sent."""
     talks: bool = field(init=False)
     """The model may respond while a tool call is open, by all that is known; see `TurnConfig`."""
+    asking: bool = False
+    """A question of ours stands: nothing else is asked of the provider, and its own answers are not heard."""
+    listening: bool = False
+    """It was heard: the caller has the word, and nothing of ours sounds."""
     turn_over: bool = False
     """The caller's turn is over, and the agent was not heard since."""
     loud: bool | None = None
@@ -126,7 +136,7 @@ class TurnState:
     @property
     def idle(self) -> bool:
         """Whether nobody speaks, nothing is being generated and nothing is owed: a moment between turns."""
-        nothing_owed = not (self.pending or self.owed or self.model_goes_on) and self.ending is None
+        nothing_owed = not (self.pending or self.owed or self.model_goes_on or self.asking) and self.ending is None
         return self.quiet and self.slot.free and self.connected and nothing_owed
 
     @property

@@ -26,18 +26,20 @@ from worker.turns.events import (
 from worker.turns.expectations import Expect, Then
 from worker.turns.floor import Floor
 from worker.turns.pending import PendingTool
-from worker.turns.state import END_CALL, TurnState
+from worker.turns.state import END_CALL, TRANSFER_CALL, TurnState
+from worker.turns.transfer import STAYS, TransferTurns
 
 __all__ = ["INTERRUPTED", "NO_TOOLS", "PLACEHOLDER", "PLACEHOLDER_S", "WORDS_GIVEN", "ToolTurns"]
 
 INTERRUPTED = '{"status":"not_started","reason":"The caller interrupted. Call it again if it is still wanted."}'
 TOO_MANY = '{"status":"not_started","error":"No more tools can be used in this call: too many were."}'
 NO_TOOLS = '{"status":"not_started","error":"No tool was offered for these words. Call it again if it is wanted."}'
+NOT_NOW = '{"status":"not_started","reason":"The caller was being asked to approve another call: nobody else answers."}'
 PLACEHOLDER_S = 0.4
 """A tool that took so long is answered with a placeholder, where the model can't speak while a call is open."""
 PLACEHOLDER = '{"status":"pending"}'
 """No more than this: a placeholder that describes the result to come makes models call again."""
-WORDS_GIVEN = (Purpose.GREETING, Purpose.NOTICE, Purpose.SILENCE, Purpose.GOODBYE)
+WORDS_GIVEN = (Purpose.GREETING, Purpose.NOTICE, Purpose.SILENCE, Purpose.APPROVAL, Purpose.GOODBYE)
 """Responses that say what they were given, with no tools to call, and answer nothing."""
 SENT = 32
 """Outputs kept for the case that the provider refuses them: it does so within a few frames."""
@@ -49,8 +51,9 @@ _Result = tuple[str, str, str]
 class ToolTurns:
     """Starts tools, answers their calls, and says when the answer to a response's calls is owed."""
 
-    def __init__(self, state: TurnState) -> None:
+    def __init__(self, state: TurnState, transfers: TransferTurns) -> None:
         self._state = state
+        self._transfers = transfers
         self._unacknowledged = 0
         self._untold: dict[str, str] = {}
         """Outcomes that the provider has, and the caller does not: the tool call, and the response that made it."""
@@ -79,12 +82,9 @@ class ToolTurns:
         state.progress += 1
         if state.slot.discarded(event.response_id):
             # The caller spoke while this was generated: it may not be what they want any more.
-            return self._refuse(tool, INTERRUPTED)
+            return self._refuse(tool, NOT_NOW if state.asking else INTERRUPTED)
         if event.name == END_CALL:
-            tool.output = '{"status":"ending"}'
-            if state.ending is None:
-                state.ending = Ending("agent", forced=False, since=now, response_id=event.response_id)
-            return self._answer([tool])
+            return self._end_call(tool, now)
         if purpose in WORDS_GIVEN:
             return [self._no_call(event), *self._refuse(tool, NO_TOOLS)]
         if state.pending.refused(event.tool_call_id):
@@ -92,7 +92,23 @@ class ToolTurns:
             return self._answer([tool])
         if state.quiet:
             state.fillers.sound_ended(now, words=True)
+        if event.name == TRANSFER_CALL and state.config.transfers:
+            return self._transfer(tool, now)
         return [StartTool(tool.tool_call_id, tool.name, tool.arguments)]
+
+    def _end_call(self, tool: PendingTool, now: float) -> list[Command]:
+        tool.output = STAYS if self._transfers.under_way else '{"status":"ending"}'
+        if self._state.ending is None and not self._transfers.under_way:
+            self._state.ending = Ending("agent", forced=False, since=now, response_id=tool.response_id)
+        return self._answer([tool])
+
+    def _transfer(self, tool: PendingTool, now: float) -> list[Command]:
+        refusal = self._transfers.refusal()
+        if refusal is None:
+            self._transfers.hold(tool, now)
+            return []
+        tool.output = refusal
+        return self._answer([tool])
 
     def finished(self, event: ToolFinished, now: float) -> list[Command]:
         """A tool has its outcome: it is sent when the caller does not speak."""
@@ -253,7 +269,7 @@ class ToolTurns:
                 late.append((tool.tool_call_id, tool.name, output))
             else:
                 commands.append(self._output(tool.tool_call_id, tool.name, output))
-            if tool.name != END_CALL and output not in (INTERRUPTED, NO_TOOLS):
+            if tool.name != END_CALL and output not in (INTERRUPTED, NOT_NOW, NO_TOOLS):
                 self._untold[tool.tool_call_id] = tool.response_id
                 if state.pending.complete(tool.response_id):
                     state.owed.want(Purpose.TOOL_RESULT)

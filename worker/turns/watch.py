@@ -99,7 +99,7 @@ class Watch:
     def _waits(self) -> bool:
         """Whether the caller waits for the provider, and for no tool."""
         state = self._state
-        if not state.media or state.over:
+        if not state.media or state.over or state.listening:
             return False
         if not state.connected:
             return True

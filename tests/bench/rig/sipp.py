@@ -9,8 +9,10 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from rig.child import cpu_s
 from rig.sip import OWN
@@ -51,6 +53,8 @@ class Sipp:
         per_second: float,
         hold_ms: int = FOR_EVER_MS,
         core: int | None = None,
+        scene: Path = SCENE,
+        keys: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Begin so many calls at that rate. Raises FileNotFoundError where sipp is not installed."""
         program = shutil.which("sipp")
@@ -59,12 +63,13 @@ class Sipp:
         user, _, host = target.rpartition("@")
         self.folder = folder / f"sipp-{time.monotonic_ns()}"
         self.folder.mkdir(parents=True)
-        command = [program, "-sf", str(SCENE), "-i", OWN, "-s", user or "bench", "-nostdin", "-max_socket", "8"]
+        command = [program, "-sf", str(scene), "-i", OWN, "-s", user or "bench", "-nostdin", "-max_socket", "8"]
         # One more than there is room for, where they are to stay: once the last of -m is begun, sipp forgets each
         # SIGUSR1 at once, and would have to be killed with its calls up (SIPp issue 324).
         most = calls + 1 if hold_ms == FOR_EVER_MS else calls
         command += ["-key", "rtp", str(rtp_port), "-m", str(most), "-l", str(calls), "-d", str(hold_ms)]
         command += ["-r", str(round(per_second * 10)), "-rp", "10000", "-trace_err", "-trace_logs"]
+        command += [word for name, value in keys.items() for word in ("-key", name, value)]
         command += ["-trace_stat", "-fd", "1", "-trace_rtt", "-rtt_freq", "1", host]
         with (self.folder / "out").open("w") as out:
             self.process = subprocess.Popen(

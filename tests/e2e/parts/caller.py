@@ -107,12 +107,12 @@ class Phone(Program):
         self.do("answer", call_id=calls[0]["call_id"], status=180)
         return calls[0]
 
-    def pick_up(self, ringing: dict[str, Any]) -> Call:
-        """Answer a call that rings."""
+    def pick_up(self, ringing: dict[str, Any], says: str = "hello") -> Call:
+        """Answer a call that rings, and say so, as people do."""
         call = Call(self, str(ringing["call_id"]))
         self.do("answer", call_id=call.call_id)
         self.event("MediaActive", call_id=call.call_id)
-        return call
+        return call.say(says) if says else call
 
     def dial(self, uri: str) -> Call:
         """Call, and wait for the answer."""

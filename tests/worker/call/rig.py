@@ -89,7 +89,9 @@ class Shop:
 class Rig:
     """A call between a bridge whose clock the test moves and a provider whose words the test speaks."""
 
-    def __init__(self, service: Any, until: Until, agent: Agent = AGENT, tool_calls: Any = "open") -> None:
+    def __init__(
+        self, service: Any, until: Until, agent: Agent = AGENT, tool_calls: Any = "open", *, outbound: bool = False
+    ) -> None:
         self.service, self.until = service, until
         self.now = 1000.0
         self.shop = Shop()
@@ -105,7 +107,7 @@ class Rig:
         provider = replace(service.peer.provider, tool_calls=tool_calls)
         remote = remote_servers(agent.mcp, SECRETS)
         self.services = Services(catalog, self.metrics, provider, clock=lambda: self.now, remote=remote)
-        info = CallInfo("c0ffee", "alice", "427")
+        info = CallInfo("c0ffee", "alice", "427", outbound=outbound)
         line = PhoneLine(self.bridge, self.hang_ups.append)
         self.session: CallSession = make_session(info, agent, line, self.services)
         self.link = self.session._link

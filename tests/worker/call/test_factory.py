@@ -18,9 +18,16 @@ from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
 from worker.agent.agent_file import Agent, AgentFile, load_agent_file
 from worker.call.canned import CannedVoice, canned_voice
-from worker.call.config import END_CALL_FUNCTION, check_tools, prepare_canned, session_config, turn_config
+from worker.call.config import (
+    END_CALL_FUNCTION,
+    check_tools,
+    filler_config,
+    prepare_canned,
+    session_config,
+    turn_config,
+)
 from worker.call.factory import make_session
-from worker.call.session import CallInfo, PhoneLine, Services
+from worker.call.session import CallInfo, CallSession, PhoneLine, Services
 from worker.call_tools.durations import UsualTimes
 from worker.call_tools.exposure import REGISTRY, Exposure, ToolView, view_of
 from worker.call_tools.functions import CALL_FUNCTIONS, TELL_LATER
@@ -331,6 +338,43 @@ async def test_a_call_back_opens_and_tells(own: dict[str, Any], opening: str) ->
     assert note["role"] == "system" and "order status" in note["content"][0]["text"] and opening in str(note)
     assert (call["type"], call["name"], call["call_id"]) == ("function_call", "order_status", "fc")
     assert session.recorder.ended(1.0, "completed").calls_back == "first"
+
+
+SALES = {"label": "sales", "uri": "sip:200@pbx.example.com"}
+BOSS = {"label": "boss", "uri": "sip:1@pbx.example.com", "callers": ("+4930*",)}
+
+
+def offered_to(info: CallInfo, agent: Agent) -> CallSession:
+    provider = Provider(name="x", url="ws://127.0.0.1:1/v1", key="k", model="m")
+    services = Services(catalog(current_time), Metrics(), provider)
+    return make_session(info, agent, PhoneLine(Bridge(8000), lambda reason: None), services)
+
+
+@pytest.mark.parametrize(
+    ("caller", "private", "labels"),
+    [("alice", False, ["sales"]), ("+4930123", False, ["sales", "boss"]), ("+4930123", True, ["sales", "boss"])],
+)
+async def test_a_call_has_the_targets_that_its_caller_may_have(caller: str, private: bool, labels: list[str]) -> None:
+    agent = Agent(transfer=(SALES, BOSS))
+    session = offered_to(CallInfo("c", caller, "427", private=private), agent)
+    offered = {one["name"]: one for one in session._link._config.tools}
+    assert offered["transfer_call"]["parameters"]["properties"]["to"]["enum"] == labels
+    assert session.machine.state.config.transfers
+
+
+async def test_without_targets_there_is_no_such_function() -> None:
+    agent = Agent(transfer=(BOSS,))
+    session = offered_to(CallInfo("c", "alice", "427"), agent)
+    assert "transfer_call" not in [one["name"] for one in session._link._config.tools]
+    assert not session.machine.state.config.transfers
+
+
+def test_who_is_put_through_hears_something_in_the_agents_language() -> None:
+    german = filler_config(Agent(language="de-AT", transfer=(SALES,)), ())
+    assert german.tool_texts["transfer_call"][0] == "Ich verbinde Sie."
+    own = Agent(transfer=(SALES,), fillers={"tools": {"transfer_call": ("I get somebody.",)}})
+    assert filler_config(own, ()).tool_texts["transfer_call"] == ("I get somebody.",)
+    assert "transfer_call" not in filler_config(Agent(), ()).tool_texts
 
 
 def test_a_call_is_priced_by_the_models_that_it_uses() -> None:

@@ -18,7 +18,8 @@ TOKEN = "t0ken-4711"
 def agent(**server: Any) -> Agent:
     crm = {"label": "crm", "run_by": "provider", "url": "https://crm.example.com/mcp", "authorization": "CRM_TOKEN"}
     tools = {"find": {"filler": "Let me ask them.", "timeout": 5}}
-    return Agent.model_validate({**AGENT.model_dump(), "mcp": [{**crm, "tools": tools, **server}]})
+    own = {"mcp": [{**crm, "tools": tools, **server}], "tools": {"approval_seconds": 15}}
+    return Agent.model_validate({**AGENT.model_dump(), **own})
 
 
 @pytest.fixture
@@ -185,8 +186,8 @@ async def answers(rig: Rig) -> list[tuple[bool, str | None]]:
     return [(i["approve"], i.get("reason")) for i in items if i["type"] == "mcp_approval_response"]
 
 
-async def test_an_approval_that_nobody_can_give_is_declined_after_its_bound(start: Any) -> None:
-    rig = await start(require_approval="always")
+async def test_an_approval_that_nobody_gives_is_declined_after_its_bound(start: Any) -> None:
+    rig = await start(tools={"order": {"approval": "operator"}})
     await wants_approval(rig)
     rig.run(19_000)
     assert await answers(rig) == []
@@ -197,16 +198,41 @@ async def test_an_approval_that_nobody_can_give_is_declined_after_its_bound(star
     assert ("approval", "declined") in [(one.expected, one.then) for one in record.unmet]
 
 
+@pytest.mark.parametrize("yes", [True, False])
+async def test_an_operator_decides(start: Any, yes: bool) -> None:
+    rig = await start(tools={"order": {"approval": "operator", "summary": "place the order"}})
+    await wants_approval(rig)
+    await rig.until(rig.session.approvals.waiting, "it waits for an operator")
+    [waiting] = rig.session.approvals.waiting()
+    assert waiting["tool"] == "crm__order" and waiting["arguments"] == {"name": "Ada"}
+    assert rig.session.approvals.answer(1, yes, "Grace") == "done"
+    await rig.until(lambda: not rig.session._remote._approvals, "the provider is told")
+    [(approve, reason)] = await answers(rig)
+    assert approve is yes and (reason is None) is yes
+    [record] = rig.record().approvals
+    assert (record.approved, record.by, record.who) == (yes, "operator", "Grace")
+
+
 async def test_where_one_tool_wants_an_approval_the_provider_asks_for_all_and_the_others_run(start: Any) -> None:
     rig = await start(tools={"order": {"approval": "caller"}})
     [tool] = mcp_of(rig.service.peer.received[0])
     assert tool["require_approval"] == "always"
     await wants_approval(rig, "find")
+    await rig.until(lambda: not rig.session._remote._approvals, "it is approved at once")
     assert await answers(rig) == [(True, None)]
     await rig.tell("response.output_item.added", response_id="", item=call(approval_request_id="mcpr_1"))
     await rig.tell("response.mcp_call.in_progress", item_id="mcp_1")
     await ends(rig, output="Ada")
     assert [(one.tool, one.status) for one in rig.record().tool_calls] == [("crm__find", "ok")]
+
+
+async def test_what_waits_is_withdrawn_with_its_session(start: Any) -> None:
+    rig = await start(tools={"order": {"approval": "operator"}})
+    await wants_approval(rig)
+    await rig.until(rig.session.approvals.waiting, "it waits for an operator")
+    await rig.service.cut()
+    await rig.until(lambda: not rig.session.approvals.waiting(), "nobody is asked any more")
+    assert rig.session.approvals.answer(1, True) == "answered"
 
 
 async def test_what_runs_shows_in_the_status(start: Any) -> None:

@@ -10,11 +10,21 @@ import pytest
 from tools.mcp.server import McpServer
 from worker.agent.agent_file import Agent, parse_agent_file
 from worker.call.config import turn_config
-from worker.call.remote_servers import asks_nobody, check_remote, named_tools, remote_servers, time_limit
+from worker.call.remote_servers import (
+    check_remote,
+    named_tools,
+    remote_servers,
+    servers_of,
+    time_limit,
+    wanted_of,
+)
 from worker.errors import AgentFileError
 from worker.realtime.choose import codec_for
 from worker.realtime.dialect import GEMINI
 from worker.realtime.provider import Provider
+from worker.service.checks import Site, check_connectors
+from worker.settings.settings import Settings
+from worker.turns.events import AskApproval
 
 URL = "https://crm.example.com/mcp"
 SECRETS = {"CRM_TOKEN": "t0ken-4711", "CRM_KEY": "k3y-4711"}
@@ -54,18 +64,40 @@ def test_all_tools_and_those_that_we_run_ourselves() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "asked", "unasked"),
+    ("given", "asked", "policy"),
     [
-        ({}, "never", True),
-        ({"tools": {"pay*": {"approval": "caller"}}}, "always", True),
-        ({"tools": {"*": {"approval": "caller"}}}, "always", False),
-        ({"require_approval": "always"}, "always", False),
+        ({}, "never", "never"),
+        ({"tools": {"pay*": {"approval": "caller"}}}, "always", "never"),
+        ({"tools": {"*": {"approval": "operator"}}}, "always", "operator"),
+        ({"require_approval": "always"}, "always", "always"),
+        ({"require_approval": "always", "tools": {"find": {"approval": "key"}}}, "always", "key"),
     ],
 )
-def test_who_is_asked_for_an_approval(given: dict[str, Any], asked: str, unasked: bool) -> None:
+def test_who_is_asked_for_an_approval(given: dict[str, Any], asked: str, policy: str) -> None:
     assert remote_servers([server(**given)], {})["crm"].require_approval == asked
-    assert asks_nobody(agent(**given), "crm", "find") is unasked
-    assert asks_nobody(agent(**given), "crm", "pay_bill") is (unasked and "tools" not in given)
+    wanted = wanted_of(agent(**given), AskApproval("a1", "crm", "find", '{"name": "Ada"}'))
+    assert (wanted.policies, wanted.tools, wanted.arguments) == ((policy,), ("crm__find",), {"name": "Ada"})
+
+
+@pytest.mark.parametrize("arguments", ["", "[1]", "{", "7"])
+def test_arguments_that_are_no_object_are_asked_about_as_they_are(arguments: str) -> None:
+    assert wanted_of(agent(), AskApproval("a1", "crm", "find", arguments)).arguments == {"arguments": arguments}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "asked"),
+    [
+        ("crm__pay", "always"),
+        ("crm__*", "always"),
+        ("*", "always"),
+        ("c*", "always"),
+        ("shop__*", "never"),
+        ("cr", "never"),
+    ],
+)
+def test_an_agents_own_patterns_have_the_provider_ask(pattern: str, asked: str) -> None:
+    one = Agent.model_validate({"mcp": [server()], "tools": {"approval": {pattern: "caller"}}})
+    assert [found.require_approval for found in servers_of(one, remote_servers(one.mcp, {}))] == [asked]
 
 
 def test_names_and_time_limits() -> None:
@@ -114,3 +146,12 @@ def test_a_provider_without_them_waits_for_no_lists() -> None:
     catalog = Catalog([], inline=InlineRunner())
     assert turn_config(agent(), catalog, codec_for(OPENAI)).remote == ("crm",)
     assert turn_config(agent(), catalog, codec_for(LIVE)).remote == ()
+
+
+def test_a_connector_is_told_to_be_of_the_past(tmp_path: Path) -> None:
+    raw = {"mcp": [server(url=None, connector_id="connector_gmail").model_dump(exclude_defaults=True)]}
+    site = Site(Settings(), parse_agent_file(raw, tmp_path / "agent.toml"))
+    [found] = check_connectors(site)
+    assert (found.level, found.mend) == ("note", "write url or tunnel_id") and "mcp crm" in found.text
+    site.agents = parse_agent_file({"mcp": [server().model_dump(exclude_defaults=True)]}, tmp_path / "agent.toml")
+    assert check_connectors(site) == []

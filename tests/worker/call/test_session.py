@@ -95,6 +95,22 @@ async def test_digits_typed_while_there_is_no_session_reach_the_next(rig: Rig, m
     assert texts == ["The caller typed on the keypad: 42"]
 
 
+async def test_what_is_typed_in_place_of_speaking_is_the_callers_words_and_interrupts_nobody(rig: Rig) -> None:
+    rig.session.said("where is order 427?")
+    item, request = await rig.arrived()
+    assert (item["item"]["role"], item["item"]["content"][0]["text"]) == ("user", "where is order 427?")
+    assert request["type"] == "response.create"
+    await rig.speaks("r1", 600, "resume", text="It is shipped.")
+    rig.run(100)
+    rig.session.said("thank you")
+    assert rig.session.machine.floor.value == "agent"
+    assert [(turn.who, turn.text) for turn in rig.record().turns] == [
+        ("caller", "where is order 427?"),
+        ("agent", "It is shipped."),
+        ("caller", "thank you"),
+    ]
+
+
 async def test_at_hang_up_each_tool_does_as_it_declares(rig: Rig) -> None:
     await rig.asks("r1", "t1", "order_status", order="427")
     await rig.asks("r2", "t2", "quote")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +33,10 @@ class Desk:
         self.tariff = Tariff(load_prices(SHIPPED), "gpt-realtime-2.1", "gpt-transcribe")
         call = Telemetry(CallInfo("c1", "", ""), self.recorder, self.metrics, lambda: self.now, tariff=self.tariff)
         self.minutes = Transcript(call, self.history, self.playout)
+
+    def price(self, tariff: Tariff) -> None:
+        """Go by another table from now on."""
+        self.tariff = self.minutes._tariff = tariff
 
     def note(self, *events: base.RealtimeEvent) -> None:
         for event in events:
@@ -179,7 +185,7 @@ def test_what_it_cost_is_in_the_record_and_in_the_metrics(desk: Desk) -> None:
 
 
 def test_a_model_without_a_price_has_no_cost_and_one_line_in_the_log(desk: Desk) -> None:
-    object.__setattr__(desk.tariff, "model", "somebody-elses")
+    desk.price(replace(desk.tariff, model="somebody-elses"))
     with capture_logs() as logs:
         desk.note(base.Usage("r1", 10, 10), base.Usage("r2", 10, 10))
     assert [(line["event"], line["model"]) for line in logs] == [("no_price", "somebody-elses")]
@@ -188,7 +194,30 @@ def test_a_model_without_a_price_has_no_cost_and_one_line_in_the_log(desk: Desk)
 
 
 def test_what_has_a_price_is_told_beside_what_has_none(desk: Desk) -> None:
-    object.__setattr__(desk.tariff, "model", "somebody-elses")
+    desk.price(replace(desk.tariff, model="somebody-elses"))
     desk.note(base.Usage("r1", 10, 10), base.CallerTranscript("i1", "hello", base.Usage("", 0, 0, seconds=120.0)))
     cost = desk.recorder.ended(200_000.0, "completed").cost
     assert cost is not None and cost.amount == pytest.approx(0.009) and cost.unpriced == ["somebody-elses"]
+
+
+def test_a_model_that_is_billed_by_the_minute_costs_what_its_sessions_last(desk: Desk, tmp_path: Path) -> None:
+    path = tmp_path / "prices.toml"
+    entry = 'names = ["by-the-minute"]\nsource = "the contract"\nread = 2026-11-01\nminute = 0.6\n'
+    path.write_text('date = 2026-11-01\ncurrency = "EUR"\n[[model]]\n' + entry)
+    desk.price(Tariff(load_prices(path), "by-the-minute"))
+    ready = base.SessionReady("s1", "pcm24k", "pcm24k")
+    desk.note(ready, base.Usage("r1", 1000, 1000))
+    desk.now += 30.0
+    desk.note(base.ConnectionLost(1006, "gone", fatal=False))
+    desk.now += 100.0  # without a session nothing is billed
+    desk.note(ready)
+    desk.now += 60.0
+    desk.minutes.session_over()
+    desk.minutes.session_over()
+    record = desk.recorder.ended(desk.now * 1000, "completed")
+    assert record.cost is not None and record.cost.amount == pytest.approx(0.9) and record.cost.unpriced == []
+    assert record.usage is not None and record.usage.seconds == pytest.approx(90)
+    assert record.usage.responses == 1 and record.usage.input_tokens == 1000
+    value = desk.metrics.registry.get_sample_value
+    paid = value("offhook_cost_total", {"currency": "EUR", "model": "by-the-minute"})
+    assert paid == pytest.approx(0.9) and value("offhook_realtime_session_seconds_total") == pytest.approx(90)

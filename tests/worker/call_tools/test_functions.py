@@ -45,7 +45,8 @@ class Desk:
             self.pending.add(PendingTool(f"t{number}", name, "{}", "r1", float(number)))
             self.recorder.tool_call_started(0.0, f"t{number}", name, "queued")
         call = Telemetry(CallInfo("c1", "", ""), self.recorder, Metrics(), lambda: 11.0)
-        self.own = CallFunctions(call, self.shop, self.pending, later)  # type: ignore[arg-type]
+        stop = lambda tool_call_id: self.shop.cancel("c1", tool_call_id)  # noqa: E731
+        self.own = CallFunctions(call, stop, self.shop, self.pending, later)  # type: ignore[arg-type]
 
     async def ask(self, name: str, **arguments: object) -> dict[str, Any]:
         self.pending.add(PendingTool("own", name, "{}", "r2", 11.0))

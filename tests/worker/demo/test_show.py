@@ -46,6 +46,8 @@ def test_a_call_is_told_in_order(screen: Screen) -> None:
     recorder.turn_text("c1", "where is order 427")
     recorder.tool_call_started(3200.0, "t1", "order_status", "queued")
     recorder.tool_call_started(3220.0, "t1", "order_status", "queued", "job-1")
+    recorder.approval_wanted(3320.0, 1, "order_status", "t1")
+    recorder.approval_answered(3920.0, 1, False, "nobody", "no answer")
     recorder.sound_started(3500.0, "tone")  # heard, and nothing to read
     recorder.sound_ended(4000.0, "tone")
     recorder.barge_in(4120.0, 1500, 12)
@@ -58,6 +60,8 @@ def test_a_call_is_told_in_order(screen: Screen) -> None:
         "0.08 s agent Hello.",
         "2.00 s caller where is order 427",
         "3.10 s tool order_status (queued), job job-1",
+        "3.20 s tool order_status: has to be approved",
+        "3.80 s tool order_status: declined by nobody no answer",
         "4.00 s barge-in the agent was silent 12 ms later; 1500 ms were heard",
         "7.08 s tool order_status: ok, waited 20 ms, ran 4000 ms, 0 fillers meanwhile",
         "8.00 s note connection lost",

@@ -16,8 +16,11 @@ from worker.records.record import (
     CallRecord,
     Ended,
     Noted,
+    RecordEvent,
     ToolEnded,
     ToolStarted,
+    TransferRecord,
+    Transferred,
     TurnEnded,
     TurnStarted,
     TurnText,
@@ -278,3 +281,15 @@ def test_the_record_has_the_wall_clock_and_what_the_call_was_answered_with() -> 
         "abc@host",
     )
     assert CallRecord(call_id="old").version == 1
+
+
+def test_a_transfer_stands_in_the_record_also_where_its_end_comes_after_the_call_s() -> None:
+    made = recorder()
+    seen: list[RecordEvent] = []
+    made.subscribe(seen.append)
+    first = TransferRecord(to="sales", way="blind", means="refer", outcome="busy", sip_status=486, took_ms=700)
+    made.transferred(3000, first)
+    record = made.ended(9000, "completed")
+    made.transferred(8000, first.model_copy(update={"outcome": "hung_up", "sip_status": None}))
+    assert [(one.at_ms, one.outcome) for one in record.transfers] == [(1800, "busy"), (6800, "hung_up")]
+    assert [event.at_ms for event in seen if isinstance(event, Transferred)] == [2500, 7500]

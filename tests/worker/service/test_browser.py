@@ -118,7 +118,7 @@ async def test_a_live_call_moves_and_becomes_a_past_one(sites: Sites, rig: Rig, 
 
 
 async def test_the_token_is_asked_for_once(sites: Sites, page: Page) -> None:
-    site = await sites("0.0.0.0", token=TOKEN)
+    site = await sites("0.0.0.0", calls_token=TOKEN)
     keep(site)
     await page.go(url(site, "/calls/c1"))
     assert await page.js("document.querySelector('main').innerText.includes('OFFHOOK_HTTP_TOKEN')")

@@ -64,7 +64,7 @@ async def sites(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Site]]]
 
     async def start(host: str = "127.0.0.1", **options: Any) -> Site:
         site = Site(tmp_path)
-        endpoint = await start_http(HttpAddress(host, 0), Worker(), Metrics(), site.book, **options)
+        endpoint = await start_http(HttpAddress(host, 0), Worker(), Metrics(), book=site.book, **options)
         site.port, site.client = endpoint.port, aiohttp.ClientSession()
         opened.append((endpoint, site))
         return site
@@ -186,7 +186,7 @@ async def test_off_loopback_without_a_token_calls_are_not_shown(sites: Any) -> N
 
 
 async def test_a_token_opens_by_header_and_by_the_form_s_cookie(sites: Any) -> None:
-    site = await sites("0.0.0.0", token=TOKEN)
+    site = await sites("0.0.0.0", calls_token=TOKEN)
     site.keep()
     assert (await site.get("/calls"))[0] == 401
     assert (await site.get("/calls", headers={"Authorization": f"Bearer {TOKEN}"}))[0] == 200

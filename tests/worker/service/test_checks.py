@@ -79,6 +79,37 @@ def test_the_shipped_agent_and_its_tools_load(settings) -> None:
     assert levels(first(settings())) == [("ok", "agent"), ("ok", "tools")]
 
 
+@pytest.mark.parametrize(
+    ("uri", "variables"),
+    [
+        ("sip:sales@127.0.0.1", {}),
+        ("sip:sales@127.0.0.1:5070", {"OFFHOOK_SIP_HOST": "0.0.0.0", "OFFHOOK_SIP_PORT": "5070"}),
+        ("sip:sales@192.0.2.1", {"OFFHOOK_SIP_HOST": "0.0.0.0", "OFFHOOK_SIP_PUBLIC_ADDRESS": "192.0.2.1"}),
+        (
+            "sip:line7@pbx.example.com:5080",
+            {
+                "OFFHOOK_SIP_REGISTRAR": "pbx.example.com",
+                "OFFHOOK_SIP_USERNAME": "line7",
+                "OFFHOOK_SIP_PASSWORD": "sesame",
+            },
+        ),
+    ],
+)
+def test_a_transfer_to_ourselves_is_told(settings, tmp_path: Path, uri: str, variables: dict[str, str]) -> None:
+    agent = tmp_path / "agent.toml"
+    agent.write_text(
+        f'[[transfer]]\nlabel = "other"\nuri = "sip:1@pbx.example.com"\n[[route]]\ndialled = "1"\n'
+        f'[[route.transfer]]\nlabel = "sales"\nuri = "{uri}"\n'
+    )
+    wrong = [one for one in first(settings(OFFHOOK_AGENT=str(agent), **variables)) if one.level == "wrong"]
+    assert [one.text for one in wrong] == [
+        f"{agent}: transfer 'sales': {uri} is this worker's own address: the call would come back to it"
+    ]
+    assert levels(wrong) == [("wrong", "agent")] and all_wrong_have_a_remedy(wrong)
+    with pytest.raises(OperatorError, match="is this worker's own address"):
+        load(load_settings(), load_agent_file(agent))
+
+
 def test_an_agent_file_with_mistakes_is_told_line_by_line(settings, tmp_path: Path) -> None:
     path = tmp_path / "agent.toml"
     path.write_text("greting = 1\nvoise = 2")

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from worker.service.gate import COOKIE, Answer, Gate, local_path
+from worker.service.gate import COOKIE, Answer, Gate, local_path, proof
 
 TOKEN = "0123456789abcdef"
 LOCAL = {"Host": "127.0.0.1:8080"}
@@ -23,12 +23,12 @@ def test_a_token_that_is_set_is_wanted_everywhere(host: str) -> None:
     gate = Gate(host, TOKEN)
     assert gate.asked({**LOCAL, "Authorization": f"Bearer {TOKEN}"}, {}) is Answer.OPEN
     assert gate.asked({**LOCAL, "Authorization": f"bearer  {TOKEN} "}, {}) is Answer.OPEN
-    assert gate.asked(LOCAL, {COOKIE: gate.cookie()}) is Answer.OPEN
+    assert gate.asked(LOCAL, {COOKIE: proof(TOKEN)}) is Answer.OPEN
     for wrong in (f"Bearer {TOKEN}x", TOKEN, f"Basic {TOKEN}", "Bearer", "Bearer ä"):
         assert gate.asked({**LOCAL, "Authorization": wrong}, {}) is Answer.TOKEN_WANTED
-    for cookie in (TOKEN, "", "ä", Gate(host, TOKEN + "x").cookie()):
+    for cookie in (TOKEN, "", "ä", proof(TOKEN + "x")):
         assert gate.asked(LOCAL, {COOKIE: cookie}) is Answer.TOKEN_WANTED
-    assert TOKEN not in gate.cookie()
+    assert TOKEN not in proof(TOKEN)
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,14 @@ def test_names_that_are_ours(host: str) -> None:
 )
 def test_where_the_form_leads(path: str, to: str) -> None:
     assert local_path(path) == to
+
+
+def test_the_operators_token_opens_calls_and_closes_none() -> None:
+    far = Gate("0.0.0.0", operators=TOKEN)
+    assert far.asked(LOCAL, {}) is Answer.TOKEN_WANTED
+    assert far.asked({**LOCAL, "Authorization": f"Bearer {TOKEN}"}, {}) is Answer.OPEN
+    assert far.asked(LOCAL, {COOKIE: proof(TOKEN)}) is Answer.OPEN
+    assert Gate("127.0.0.1", operators=TOKEN).asked(LOCAL, {}) is Answer.OPEN
+    both = Gate("0.0.0.0", "another-long-token", operators=TOKEN)
+    for token in (TOKEN, "another-long-token"):
+        assert both.asked({**LOCAL, "Authorization": f"Bearer {token}"}, {}) is Answer.OPEN

@@ -105,9 +105,11 @@ class Office:
         return session
 
     def outcomes(self) -> dict[str, float]:
-        found = {}
+        """How many calls ended how; every outcome has its series from the start."""
+        found: dict[str, float] = {}
         for metric in self.metrics.calls_total.collect():
-            found |= {s.labels["outcome"]: s.value for s in metric.samples if s.name.endswith("_total")}
+            counts = [sample for sample in metric.samples if sample.name.endswith("_total") and sample.value]
+            found |= {sample.labels["outcome"]: sample.value for sample in counts}
         return found
 
 

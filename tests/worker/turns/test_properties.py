@@ -16,11 +16,14 @@ from worker.turns.filler_voice import FillerConfig
 from worker.turns.floor import Slot
 from worker.turns.machine import END_CALL, TONE, TurnConfig, TurnMachine
 from worker.turns.silence import SilenceConfig
+from worker.turns.state import TRANSFER_CALL
 from worker.turns.tools import PLACEHOLDER
 
 
 class Calls(RuleBasedStateMachine):
-    config = TurnConfig(greeting="Hello.", fillers=FillerConfig(), goodbye="Bye.", remote=("crm", "shop"))
+    config = TurnConfig(
+        greeting="Hello.", fillers=FillerConfig(), goodbye="Bye.", transfers=True, remote=("crm", "shop")
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -218,7 +221,7 @@ class Calls(RuleBasedStateMachine):
         self.feed(base.ResponseDone(response_id, status, metadata=metadata))
 
     @precondition(lambda self: self.active)
-    @rule(which=st.integers(0, 3), name=st.sampled_from(["order_status", "order_status", END_CALL]))
+    @rule(which=st.integers(0, 3), name=st.sampled_from(["order_status", "order_status", END_CALL, TRANSFER_CALL]))
     def call_tool(self, which: int, name: str) -> None:
         response_id = sorted(self.active)[which % len(self.active)]
         if self.active[response_id].get("purpose") == "filler":

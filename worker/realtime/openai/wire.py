@@ -130,7 +130,10 @@ def session_object(
         session["turn_detection"] = session["audio"]["input"].pop("turn_detection")
     extra = dict(config.extra)
     session["tools"] = _beside(session["tools"], extra.pop("tools", None))
-    return merged(session, extra)
+    session = merged(session, extra)
+    if session["audio"]["input"].get("transcription") is False:  # TOML has no null
+        session["audio"]["input"]["transcription"] = None
+    return session
 
 
 def _beside(tools: list[Mapping[str, Any]], more: Any) -> list[Mapping[str, Any]]:
