@@ -203,6 +203,7 @@ class CallSession:
             self._hangup.reason = reason
             return
         self._aside = self.machine.over = True
+        self.journal.stepped_aside()
         self._hangup.reason = reason
         self._media.playout.flush(self._clock())
         self.bridge.take()

@@ -185,6 +185,10 @@ class Journal:
             self._underruns, self._dropped = underruns, dropped
             self._keep("line", self._clock(), more)
 
+    def stepped_aside(self) -> None:
+        """The agent has left the line to others: from now on who is silent on it is not its business."""
+        self._keep("phone", self._clock(), _SteppedAside())
+
     # --- what is kept -------------------------------------------------------------------------------------------------
 
     def taken(self) -> Taken:
@@ -211,6 +215,11 @@ class Journal:
 
 
 @dataclass(frozen=True, slots=True)
+class _SteppedAside:
+    """Others have the line."""
+
+
+@dataclass(frozen=True, slots=True)
 class _LineLoss:
     """What the line lost since it was looked at last."""
 
@@ -218,4 +227,5 @@ class _LineLoss:
     dropped_in_frames: int
 
 
+_SHAPES[_SteppedAside] = Shape("SteppedAside", (), lambda event: None)
 _SHAPES[_LineLoss] = Shape("LineLoss", ("underruns", "dropped_in_frames"), attrgetter("underruns", "dropped_in_frames"))

@@ -18,6 +18,8 @@ from worker.records.edges import Edge
 __all__ = ["LEAST_MS", "WORDS", "Phase", "Silence", "Why", "silences"]
 
 LEAST_MS = 1000
+TRANSFER_CALL = "transfer_call"
+"""The function by which a model hands a call on; it is the call's own, so that no tool call of the record is it."""
 
 
 class Why(StrEnum):
@@ -28,6 +30,7 @@ class Why(StrEnum):
     NO_MEDIA = "no_media"
     NO_SESSION = "no_session"
     SESSION_LOST = "session_lost"
+    TRANSFER = "transfer"
     APPROVAL = "approval"
     TOOL = "tool_without_filler"
     CALLER_FLOOR = "caller_floor"
@@ -45,6 +48,7 @@ WORDS: Mapping[Why, str] = {
     Why.NO_MEDIA: "no audio flowed yet",
     Why.NO_SESSION: "the provider had not begun a session",
     Why.SESSION_LOST: "the provider's session was lost",
+    Why.TRANSFER: "the call was being handed on",
     Why.APPROVAL: "a tool call waited for somebody's approval",
     Why.TOOL: "a tool ran, and no filler was said",
     Why.CALLER_FLOOR: "the provider had not heard the end of the caller's speech",
@@ -96,12 +100,16 @@ class _State:
     speeches: set[str] = field(default_factory=set)
     tools: dict[str, str] = field(default_factory=dict)
     approvals: set[str] = field(default_factory=set)
+    transfer: str | None = None
+    """The tool call id of a transfer that is under way."""
+    aside: bool = False
+    """Others have the line."""
 
     @property
     def silent(self) -> bool:
         """Whether nobody is to be heard."""
         speaks = (bool(self.speeches) or self.floor == "caller") and self.loud is not False
-        return self.answered and not self.ended and not self.sounds and not speaks
+        return self.answered and not self.ended and not self.aside and not self.sounds and not speaks
 
     def why(self) -> Why:
         """Why nobody is."""
@@ -112,6 +120,7 @@ class _State:
             (self.session is None, Why.NO_SESSION),
             (self.session is False, Why.SESSION_LOST),
             (self.floor == "caller", Why.CALLER_FLOOR),
+            (self.transfer is not None, Why.TRANSFER),
             (bool(self.approvals) and self.slot == "free", Why.APPROVAL),
             (bool(self.tools), Why.TOOL),
             (self.told_to_wait, Why.TOLD_TO_WAIT),
@@ -186,6 +195,8 @@ def _decision(state: _State, edge: Edge) -> None:
         state.loud = bool(edge.data.get("loud"))
     elif edge.what == "MediaReady":
         state.media = True
+    elif edge.what == "ToolFinished" and edge.data.get("tool_call_id") == state.transfer:
+        state.transfer = None
     commands = edge.data.get("commands")
     for command in commands if isinstance(commands, list) else ():
         if isinstance(command, dict):
@@ -196,6 +207,8 @@ def _command(state: _State, command: Mapping[str, Any]) -> None:
     name = command.get("command")
     if name in ("HangUp", "Apologise"):
         state.ending = True
+    elif name == "StartTool" and command.get("name") == TRANSFER_CALL:
+        state.transfer = str(command.get("tool_call_id"))
     elif name == "NewSession":
         state.session = False
     elif name == "Unmet" and command.get("then") == "waits as told":
@@ -248,6 +261,10 @@ def _session_lost(state: _State, data: Mapping[str, Any]) -> None:
     state.session = False
 
 
+def _stepped_aside(state: _State, data: Mapping[str, Any]) -> None:
+    state.aside = True
+
+
 def _held(state: _State, data: Mapping[str, Any]) -> None:
     state.held = bool(data.get("held"))
 
@@ -265,5 +282,6 @@ _TAKES: Mapping[tuple[str, str], Callable[[_State, Mapping[str, Any]], None]] = 
     ("provider", "SessionReady"): _session_ready,
     ("provider", "ConnectionLost"): _session_lost,
     ("phone", "MediaHeld"): _held,
+    ("phone", "SteppedAside"): _stepped_aside,
     ("phone", "CallEnded"): _ended,
 }

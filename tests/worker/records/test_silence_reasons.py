@@ -128,6 +128,19 @@ def test_a_tool_call_that_waits_for_its_approval() -> None:
     ) == [(Why.APPROVAL, 0, 4200)]
 
 
+def test_a_call_that_is_handed_on_and_the_time_after_it() -> None:
+    start = {"command": "StartTool", "tool_call_id": "t1", "name": "transfer_call"}
+    assert whys(
+        decided(0, "Tick", start),
+        decided(3000, "ToolFinished", slot="requested", tool_call_id="t1"),
+        turn(3100, 4000, "agent", "a"),
+        decided(4000, "Tick", {**start, "tool_call_id": "t2"}),
+        edge(9000, "phone", "SteppedAside"),
+        edge(60_000, "phone", "CallEnded"),
+        end=60_000,
+    ) == [(Why.TRANSFER, 0, 3100), (Why.TRANSFER, 4000, 9000)]
+
+
 def test_on_hold_told_to_wait_and_the_end() -> None:
     unmet = {"command": "Unmet", "expected": "whole response", "then": "waits as told"}
     assert whys(
