@@ -14,8 +14,10 @@ __all__ = ["list_page", "token_page"]
 def list_page(calls: Sequence[Summary], asked: Mapping[str, str], *, more: bool = False) -> str:
     """Return the list. asked: what was searched for, by the names of the form. more: there are others."""
     rows = [_call(call) for call in calls]
-    heads = el("tr", [el("th", name, scope="col") for name in ("began (UTC)", "caller", "dialled", "agent", "for", "")])
-    caption = f"{len(calls)} calls" + (", and more: search for less" if more else "")
+    heads = el(
+        "tr", [el("th", name, scope="col") for name in ("began (UTC)", "caller", "dialled", "agent", "for", "outcome")]
+    )
+    caption = f"{len(calls)} call{'' if len(calls) == 1 else 's'}" + (", and more: search for less" if more else "")
     table = el("table", el("caption", caption), el("thead", heads), el("tbody", rows))
     body = table if rows else el("p", "No call fits." if any(asked.values()) else "No call yet.")
     return page("Calls", el("header", el("h1", "Calls")), el("main", _form(asked), body))

@@ -14,10 +14,10 @@ __all__ = ["HEIGHT", "draw_names", "draw_story"]
 TOP, BOTTOM = 12, 34
 TALL, LOW = 76, 30
 VOICES = ("caller", "agent")
-NARROWEST, WIDEST = 1130, 12_000
+NARROWEST, WIDEST = 1110, 12_000
 PX_PER_S = 24
 """A word of a turn has room under it."""
-SIDE = 16
+SIDE = 20
 
 
 def _heights() -> dict[str, tuple[int, int]]:

@@ -153,11 +153,12 @@ class Journal:
         """Take a decision of the turn machine: what it was told, its commands, who has the floor and the slot now."""
         if not self.on:
             return
-        stands = (floor, slot)
-        if not commands and stands == self._stands and (event is self._latest or type(event).__name__ == TICK):
-            return  # nothing came of it
+        stands, kind = (floor, slot), type(event)
+        if not commands and stands == self._stands:
+            if event is self._latest or kind in self._counted or kind.__name__ == TICK:
+                return  # nothing came of it
         self._stands = stands
-        shape = shape_of(type(event))
+        shape = shape_of(kind)
         told = [((of := shape_of(type(command))), of.read(command)) for command in commands]
         self._number = number = self._number + 1
         self._seen["turn"] += 1

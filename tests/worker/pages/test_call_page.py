@@ -152,7 +152,7 @@ def test_a_journal_of_10_000_edges_is_shown_in_parts() -> None:
 
 def test_the_picture_is_to_scale_and_as_wide_as_the_call_is_long() -> None:
     short, long = draw_story(story()), draw_story(story([edge(0, "record", "Answered")], live=False))
-    assert 'width="1130"' in short and 'data-start="-200"' in short and 'data-start="0"' in long
+    assert 'width="1110"' in short and 'data-start="-200"' in short and 'data-start="0"' in long
     hour = story(None)
     assert hour.record is not None
     hour.record.duration_ms = 3_600_000

@@ -106,6 +106,9 @@ def test_what_nothing_comes_of_is_not_kept_twice(journal: Journal) -> None:
     event = base.ItemCreated("i1", "message", "user")
     journal.provided(event)
     journal.decided(100.2, event, [], Floor.NOBODY, Slot.FREE)
+    delta = base.AgentTranscriptDelta("r1", "i1", "word by word")
+    journal.provided(delta)
+    journal.decided(100.2, delta, [], Floor.NOBODY, Slot.FREE)
     journal.decided(100.3, turn.Tick(), [], Floor.AGENT, Slot.FREE)
     journal.decided(100.4, turn.Tick(), [turn.PlayTone()], Floor.AGENT, Slot.FREE)
     assert names(journal) == [
