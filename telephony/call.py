@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -26,6 +27,7 @@ from telephony.events import (
 from telephony.port import Port
 from telephony.rtp_source import RtpSource
 from telephony.sip.message import body, cseq, media_type
+from telephony.trace import Trace
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +66,8 @@ class SipCall(pj.Call):  # type: ignore[misc]
         self.bridge = bridge
         self.port = port
         self.ended = False
+        self.trace: Trace | None = None
+        """Who tells of its messages and its RTP, where somebody wants to know."""
         self.partner: Partner | None = None
         self._post = post
         self._source = source
@@ -84,6 +88,7 @@ class SipCall(pj.Call):  # type: ignore[misc]
         """Send a response to the INVITE."""
         if status >= 300:
             self._by = self._by or "agent"
+            self._last_message("INVITE", f"{status} {reason}".rstrip())
         prm = operation(status, reason, headers)
         if status < 300 and hasattr(prm.opt, "textCount"):
             audio_alone(prm)  # before that version there is no text, and answers are audio alone by themselves
@@ -102,6 +107,13 @@ class SipCall(pj.Call):  # type: ignore[misc]
         if self.ended:
             return
         self._by = self._by or by
+        self._measure()  # hanging up takes the media down at once
+        if self._confirmed:
+            self._last_message("BYE", "BYE")
+        elif self._outbound:
+            self._last_message("CANCEL", "CANCEL")
+        else:
+            self._last_message("INVITE", f"{status or 603} {reason}".rstrip())
         self.hangup(operation(status, reason))
 
     def send_digits(self, digits: str) -> None:
@@ -123,6 +135,8 @@ class SipCall(pj.Call):  # type: ignore[misc]
             self._heard_at = now
             return 0.0
         stat = self.getStreamStat(self._index)
+        if self.trace is not None:
+            self.trace.measured(stat)
         rtcp = stat.rtcp
         packets = rtcp.rxStat.pkt
         if packets != self._packets:
@@ -139,11 +153,24 @@ class SipCall(pj.Call):  # type: ignore[misc]
             self._disconnected(info)
         elif info.state == pj.PJSIP_INV_STATE_CONFIRMED and not self._confirmed:
             self._confirmed = True
+            if self.trace is not None:
+                self.trace.acknowledged(self.sip_call_id, sent=self._outbound)
             if self._source is not None:
                 self._source.reopen()
             self._post(CallConfirmed(self.call_id))
         elif self._outbound and 100 <= info.lastStatusCode < 200:
             self._post(CallProgress(self.call_id, info.lastStatusCode, info.lastReason))
+
+    def _measure(self) -> None:
+        """Tell of the RTP once more, before the media goes."""
+        if self.trace is not None and self._active is not None and not self._held and not self.ended:
+            with contextlib.suppress(pj.Error):  # it has gone already
+                self.trace.measured(self.getStreamStat(self._index))
+
+    def _last_message(self, method: str, line: str, *, sent: bool = True) -> None:
+        """Tell of what ends the call: of its transaction the library tells nothing any more."""
+        if self.trace is not None:
+            self.trace.told(sent=sent, line=line, method=method, sip_call_id=self.sip_call_id)
 
     def lost(self) -> None:
         """The library ended the call without a word: seen after offers that fail while they are answered."""
@@ -154,6 +181,8 @@ class SipCall(pj.Call):  # type: ignore[misc]
         self._end(408, "No answer to BYE", self._by or "network")
 
     def _disconnected(self, info: pj.CallInfo) -> None:
+        if self._by is None and not self._confirmed and info.lastStatusCode >= 300:
+            self._last_message("INVITE", f"{info.lastStatusCode} {info.lastReason}", sent=not self._outbound)
         by = self._by or ended_by(info.lastStatusCode, self._outbound, self._confirmed)
         self._end(info.lastStatusCode, info.lastReason, by)
 
@@ -188,6 +217,11 @@ class SipCall(pj.Call):  # type: ignore[misc]
             self._connect(live[0])
         elif audio and self._active is not None:
             self._hold()
+
+    @guarded
+    def onStreamDestroyed(self, prm: pj.OnStreamDestroyedParam) -> None:
+        """The media goes: at the other side's BYE, or for a new offer."""
+        self._measure()
 
     def _connect(self, index: int) -> None:
         audio = self.getAudioMedia(index)
@@ -230,6 +264,8 @@ class SipCall(pj.Call):  # type: ignore[misc]
     def onCallTsxState(self, prm: pj.OnCallTsxStateParam) -> None:
         """A transaction inside the dialog. INFO comes here on a build that doesn't ask us what to say (see door)."""
         change = prm.e.body.tsxState
+        if self.trace is not None:
+            self.trace.changed(change, self.sip_call_id)
         if change.tsx.method == "REFER" and change.tsx.role == pj.PJSIP_ROLE_UAC:
             self._refer_moved(change.tsx)
         if change.tsx.method != "INFO" or change.tsx.role != pj.PJSIP_ROLE_UAS:

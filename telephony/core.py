@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import heapq
 import itertools
+import math
 import random
 import time
 import uuid
@@ -40,6 +41,7 @@ from telephony.sip.identity import caller_of, dialled_of
 from telephony.sip.message import allows, body, cut, has_header, header, keys_in_clear, offered_codec
 from telephony.sip.requests import Answer
 from telephony.sip.uri import LONGEST, over_tls
+from telephony.trace import Trace
 from telephony.transfer import SECOND_LINE
 
 log = structlog.get_logger(__name__)
@@ -214,6 +216,8 @@ class Core:
         call = SipCall(
             self._account, call_id, bridge, port, self._post, pj_id=pj_id, sip_call_id=sip_call_id, source=source
         )
+        if self.settings.trace:
+            call.trace = Trace(call_id, self._post)
         self._calls[call_id] = call
         self._bridges[call_id] = bridge
         return call
@@ -242,15 +246,21 @@ class Core:
                 facts=facts_of(message, trusted=trusted, wanted=self.settings.headers),
             )
         )
+        if call.trace is not None:
+            call.trace.invited(message, sip_call_id[:LONGEST])
 
     def _answered(self, method: str, message: str, source: str, said: Answer) -> None:
         """A request that the library would not have answered, or not so well."""
-        if method == "INFO" and said.status == 200:
-            sip_call_id = call_id_of(message)
-            for call in self._calls.values():
-                if call.sip_call_id == sip_call_id and not call.ended:
+        sip_call_id = call_id_of(message) if self.settings.trace or method == "INFO" else None
+        for call in self._calls.values() if sip_call_id is not None else ():
+            if call.sip_call_id == sip_call_id and not call.ended:
+                if call.trace is not None:
+                    call.trace.at_the_door(method, message, said.status)
+                if method == "INFO" and said.status == 200:
                     call.take_info(message, said.digit)
-        elif method == "INVITE" and said.status in (400, 513):
+        if method == "INFO" and said.status == 200:
+            return
+        if method == "INVITE" and said.status in (400, 513):
             self._post(CallRefused(said.status, REASONS[said.status], source, "malformed"))
         elif said.status >= 300:
             log.debug("request_refused", method=method[:32], status=said.status, source=source)  # scanners send many
@@ -312,7 +322,7 @@ class Core:
             try:
                 if not call.isActive():
                     call.lost()
-                elif bound and call.silent_s(now) > bound:
+                elif call.silent_s(now) > (bound or math.inf):
                     log.warning("caller_vanished", call_id=call.call_id, silent_s=bound)
                     call.finish(by="network")
             except pj.Error as error:

@@ -147,6 +147,54 @@ class RegistrationChanged:
     """Seconds until the next try, when this one failed."""
 
 
+@dataclass(frozen=True, slots=True)
+class SipMessage:
+    """A SIP message of a call went out or came in; told where `SipSettings.trace` is on. No body, no header.
+
+    The library tells of transactions while it has the call: not of a message that is sent again, nor of what answers
+    our own BYE.
+    """
+
+    call_id: str
+    at_s: float
+    """When, by `time.monotonic`."""
+    sent: bool
+    """By us."""
+    line: str
+    """Its first line as `telephony.sip.ladder` shows it."""
+    method: str
+    """The request's, of a response too."""
+    sip_call_id: str
+    """The SIP Call-ID."""
+
+
+@dataclass(frozen=True, slots=True)
+class RtpReport:
+    """How a call's RTP stands; told every few seconds where `SipSettings.trace` is on. Counts are since the answer."""
+
+    call_id: str
+    at_s: float
+    """When, by `time.monotonic`."""
+    received: int
+    """Packets that came in."""
+    lost: int
+    """Packets that did not, by their sequence numbers (RFC 3550 section 6.4.1)."""
+    discarded: int
+    """Packets that came too late for the jitter buffer, or did not fit in."""
+    jitter_ms: float
+    """Interarrival jitter of what came in (RFC 3550 section 6.4.1), as it was last."""
+    buffer_ms: float
+    """How long what came in waited in the jitter buffer, on average."""
+    sent: int
+    """Packets that went out."""
+    their_lost: int | None
+    """Of those, lost on the way by the other side's RTCP; None while it has sent none."""
+    their_jitter_ms: float | None
+    """The jitter at the other side, by its RTCP."""
+    round_trip_ms: float | None
+    """By RTCP (RFC 3550 section 6.4.1); None while it is not known."""
+
+
 CallEvent = (
     IncomingCall
     | CallProgress
@@ -157,6 +205,8 @@ CallEvent = (
     | ReferAnswered
     | ReferNotified
     | CallEnded
+    | SipMessage
+    | RtpReport
     | CallRefused
     | RegistrationChanged
 )

@@ -79,6 +79,9 @@ class SipSettings:
     """The same where all calls are in use: short, since a proxy may leave the whole endpoint alone for so long."""
     display_name: str = "offhook"
     """Display name in the From of our INVITEs, and the User-Agent."""
+    trace: bool = False
+    """Tell of each SIP message of a call, without body and headers, and every few seconds of its RTP (`SipMessage`,
+    `RtpReport`)."""
     log_level: int = 1
     """Of the SIP library: 0 nothing, 1 errors, 2 warnings, 3 events. Higher ones print messages, which carry
     digits and credentials, and are not to be had."""

@@ -33,6 +33,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("worker.console",),
     ("worker.calls", "worker.check", "worker.demo", "worker.scene"),
     ("worker.service",),
+    ("worker.pages",),
     ("worker.call", "worker.embedded"),
     ("worker.agent", "worker.settings"),
     ("worker.call_tools",),
@@ -61,7 +62,10 @@ NEVER = {
 }
 
 # The modules of telephony that call the library.
-SHELL = ("account", "announce", "call", "core", "door", "endpoint", "frames", "joined", "library", "port", "rtp_source")
+SHELL = (
+    *("account", "announce", "call", "core", "door", "endpoint", "frames", "joined", "library", "port", "rtp_source"),
+    "trace",
+)
 
 # The rooms that speak to the queue.
 QUEUE = ("tools.queue.*", "tools.worker.*", "tools.dashboard")
@@ -92,7 +96,7 @@ ONLY_IN = {
     "pybase64": ("worker.realtime.openai.codec", "worker.realtime.gemini.*"),
     "pocketsphinx": ("worker.local.*", "worker.demo.*"),
     "espeakng_loader": ("worker.local.*",),
-    "aiohttp": ("worker.calls", "worker.service.http"),
+    "aiohttp": ("worker.calls", "worker.service.call_pages", "worker.service.http"),
     "prometheus_client": ("worker.records.metrics",),
     "typer": ("worker.cli",),
     "pydantic_settings": ("worker.settings.*",),

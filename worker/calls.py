@@ -1,4 +1,4 @@
-"""`offhook calls`: the calls in progress of all workers that share a Redis, as each tells of its own."""
+"""`offhook calls` and `offhook call`: what the workers that share a Redis tell of calls, and what the files have."""
 
 from __future__ import annotations
 
@@ -13,27 +13,43 @@ from tools.errors import QueueUnavailable
 from tools.queue.queued import QueuedRunner, QueueSettings
 from tools.queue.store import workers as store
 from tools.queue.store.workers import Known
-from worker.errors import HostError
+from worker.errors import HostError, OperatorError
+from worker.records.archive import Archive, is_call_id
+from worker.records.story import Story
 
-__all__ = ["calls_of_all", "lines"]
+__all__ = ["calls_of_all", "find_story", "lines"]
 
 ASK_S = 2.0
+STORY_S = 10.0
+"""A worker that has much to do, and a long call, may take so long."""
 
 Answer = tuple[Known, list[dict[str, Any]] | None]
 """A worker and its calls; None where it does not answer."""
 
 
-async def calls_of_all(settings: QueueSettings) -> list[Answer]:
-    """Ask every worker at once. Raises `HostError` where Redis, which knows them, does not answer."""
+async def calls_of_all(settings: QueueSettings, token: str | None = None) -> list[Answer]:
+    """Ask every worker at once. Raises `HostError` where Redis, which knows them, does not answer.
+
+    token: OFFHOOK_HTTP_TOKEN, where the workers want it.
+    """
+    found = await _workers(settings)
+    async with _client(token, ASK_S) as session:
+        return list(await asyncio.gather(*(_ask(session, worker) for worker in found)))
+
+
+async def _workers(settings: QueueSettings) -> list[Known]:
     runner = QueuedRunner(settings)
     try:
-        found = await runner.ask(store.known)
+        return await runner.ask(store.known)
     except QueueUnavailable as error:
         raise HostError(f"REDIS_URL: {error}") from None
     finally:
         await runner.aclose()
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ASK_S)) as session:
-        return list(await asyncio.gather(*(_ask(session, worker) for worker in found)))
+
+
+def _client(token: str | None, seconds: float) -> aiohttp.ClientSession:
+    headers = {"Accept": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+    return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=seconds), headers=headers)
 
 
 async def _ask(session: aiohttp.ClientSession, worker: Known) -> Answer:
@@ -52,3 +68,44 @@ def lines(answers: Sequence[Answer], call_id: str | None = None) -> list[str]:
             found.append({"worker": worker.name, "http": worker.http, "error": "does not answer"})
         found += [{"worker": worker.name, **call} for call in calls or () if call_id in (None, call.get("call_id"))]
     return [json.dumps(one, ensure_ascii=False) for one in found]
+
+
+async def find_story(
+    call_id: str, archive: Archive, queue: QueueSettings | None, http: str | None, token: str | None
+) -> Story:
+    """Return all that is known of a call: from the files, else from the worker that has it.
+
+    queue: where the workers are known. http: the URL of the worker that is set up here, None where it has none.
+    Raises `OperatorError` where nobody knows the call, `HostError` where Redis does not answer.
+    """
+    if not is_call_id(call_id):
+        raise OperatorError(f"{call_id!r} is no call's id: those are letters, digits, - and _")
+    story = await asyncio.to_thread(archive.story, call_id)
+    if story is not None and story.journal is not None:
+        return story
+    said: list[str] = []
+    urls = [worker.http for worker in await _workers(queue)] if queue is not None else []
+    urls += [http] if http is not None and http not in urls else []
+    async with _client(token, STORY_S) as session:
+        for found in await asyncio.gather(*(_story(session, url, call_id, said) for url in urls)):
+            if found is not None:
+                return found
+    if story is not None and (story.record is not None or story.problems):
+        return story
+    looked = [str(folder) for folder in (archive.records, archive.journals) if folder is not None]
+    where = ", ".join(dict.fromkeys([*looked, *urls])) or "nowhere: neither a folder nor a worker is set"
+    raise OperatorError("\n".join([f"nobody knows a call {call_id} (looked at: {where})", *said]))
+
+
+async def _story(session: aiohttp.ClientSession, url: str, call_id: str, said: list[str]) -> Story | None:
+    try:
+        async with session.get(f"{url}/calls/{call_id}") as answer:
+            if answer.status == 200:
+                return Story.model_validate_json(await answer.read())
+            if answer.status != 404:
+                said.append(f"{url} says {answer.status}: {(await answer.json()).get('error')}")
+    except (aiohttp.ClientError, TimeoutError) as error:
+        said.append(f"{url} does not answer: {error or type(error).__name__}")
+    except ValueError:  # no JSON, or another version's
+        said.append(f"{url} says what can't be read: is it another version?")
+    return None

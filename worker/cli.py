@@ -226,9 +226,42 @@ def calls(
     if settings.redis_url is None:
         raise SettingsError("REDIS_URL is not set: set it to the Redis that the workers use (not the embedded one)")
     from worker.calls import calls_of_all, lines
+    from worker.settings.settings import reveal
 
-    for line in lines(asyncio.run(calls_of_all(settings.queue_settings())), call_id):
+    token = reveal(settings.http_token)
+    for line in lines(asyncio.run(calls_of_all(settings.queue_settings(), token)), call_id):
         print(line)
+
+
+@app.command()
+def call(
+    call_id: Annotated[str, typer.Argument(metavar="ID", help="The call's id, as the log and its page have it.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything that is known of it, as JSON.")] = False,
+) -> None:
+    """Tell a call's whole story: what was said, why it was silent, its tools, SIP messages and line.
+
+    It comes from the files (OFFHOOK_JOURNAL, OFFHOOK_RECORDINGS), else from the workers that share REDIS_URL, or from
+    the one at OFFHOOK_HTTP: a call in progress, or one of their last.
+    """
+    import asyncio
+
+    from worker.calls import find_story
+    from worker.records.archive import Archive
+
+    settings = _start("call")
+    from worker.settings.settings import reveal
+
+    archive = Archive(settings.records_folder(), settings.journal_folder(), settings.recordings)
+    queue = settings.queue_settings() if settings.redis_url is not None else None
+    story = asyncio.run(find_story(call_id, archive, queue, settings.own_url(), reveal(settings.http_token)))
+    if as_json:
+        print(story.model_dump_json(indent=2))
+        return
+    from rich.console import Console
+
+    from worker.pages.terminal import print_story
+
+    print_story(story, Console(soft_wrap=True))
 
 
 @app.command()

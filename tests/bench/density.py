@@ -2,6 +2,7 @@
 
     uv run python tests/bench/density.py [--calls 1,10,50,100,150,200,300,350,400] [--seconds 20] [--formats pcm,pcmu]
     uv run python tests/bench/density.py --calls 300 --rounds 3 --vary ref=HEAD~1,HEAD
+    uv run python tests/bench/density.py --calls 300 --rounds 3 --vary OFFHOOK_JOURNAL=memory,off
     uv run python tests/bench/density.py --calls 300 --compare 'python=/opt/py313/bin/python pjsua2=W.whl' pjsua2=V.whl
 
 The worker is pinned to core 0; on core 1 are sipp (signalling), one process with the RTP of all calls and a realtime

@@ -307,9 +307,14 @@ class AgentFile:
         """Return the agent for a call: of the first route that names this number, else the first that fits, or the
         default.
         """
+        route = self.route_for(dialled, caller, facts)
+        return self.default if route is None else route.agent
+
+    def route_for(self, dialled: str, caller: str = "", facts: InviteFacts = NO_FACTS) -> Route | None:
+        """Return the route for a call; None where the default agent answers."""
         fits = [route for route in self.routes if route.when.fits(dialled, caller, facts)]
         exact = [route for route in fits if route.when.names(dialled)]
-        return (exact or fits)[0].agent if fits else self.default
+        return next(iter(exact or fits), None)
 
     def agents(self) -> Iterator[Agent]:
         """Yield every agent of the file, the default first."""

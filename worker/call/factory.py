@@ -27,7 +27,7 @@ from worker.call_tools.view import CallView
 from worker.realtime.base import SessionConfig
 from worker.realtime.link import Link
 from worker.records.prices import Tariff
-from worker.records.telemetry import CallInfo, Telemetry
+from worker.records.telemetry import About, CallInfo, Telemetry
 from worker.turns.machine import TurnMachine
 
 __all__ = ["make_session", "opening"]
@@ -39,13 +39,19 @@ This is a call back: in an earlier call you promised this caller to call when th
 
 
 def make_session(
-    info: CallInfo, agent: Agent, line: PhoneLine, services: Services, brings: LateResult | None = None
+    info: CallInfo,
+    agent: Agent,
+    line: PhoneLine,
+    services: Services,
+    brings: LateResult | None = None,
+    route: str | None = None,
 ) -> CallSession:
     """Return the session of a new call; it starts nothing by itself.
 
-    brings: what the caller is called back for; it is told after the opening, which stands in the greeting's place.
+    route: how the agent was found, for the record. brings: what the caller is called back for; it is told after the
+    opening, which stands in the greeting's place.
     """
-    call = Telemetry.of_call(info, services.metrics, services.clock, _tariff(agent, services))
+    call = _telemetry(info, agent, services, route)
     targets = open_to((one.target for one in agent.transfer), info.caller)
     transfers = Transfers(call, targets, _Seconds(agent, services), agent.language)
     own = {TRANSFER_CALL: transfers.answer} if targets else {}
@@ -58,6 +64,13 @@ def make_session(
     if info.outbound and agent.outbound.screen:
         session.screen(Answering(agent.outbound, private=brings is not None))
     return session
+
+
+def _telemetry(info: CallInfo, agent: Agent, services: Services, route: str | None = None) -> Telemetry:
+    """Begin the record of a call that this agent answers, or makes."""
+    about = About(agent.name, route, services.provider.name, services.provider.model)
+    tariff = _tariff(agent, services)
+    return Telemetry.of_call(info, services.metrics, services.clock, tariff, told=services.told, about=about)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +142,7 @@ class _Seconds:
 
     def _make(self, info: CallInfo, agent: Agent, line: PhoneLine, own: _Own) -> CallSession:
         services = self.services
-        call = Telemetry.of_call(info, services.metrics, services.clock, _tariff(agent, services))
+        call = _telemetry(info, agent, services)
         return _session(call, agent, line, services, Transfers(call, (), self, agent.language), own)
 
 

@@ -15,7 +15,7 @@ from worker.realtime.provider import Provider
 from worker.realtime.remote import RemoteServer
 from worker.records.metrics import Metrics
 from worker.records.prices import Prices
-from worker.records.telemetry import CallInfo
+from worker.records.telemetry import CallInfo, Told
 
 __all__ = ["CallInfo", "PhoneLine", "Services"]
 
@@ -45,5 +45,7 @@ class Services:
     """The MCP servers that the provider runs, by label."""
     prices: Prices | None = None
     """What models cost; None: nobody asks."""
+    told: Told = Told()
+    """What of the calls is kept."""
     connect: Connect = connection_for
     """Makes the connection to the provider."""

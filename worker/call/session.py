@@ -62,6 +62,7 @@ class CallSession:
         self.agent = agent
         self.machine = machine
         self.recorder = call.recorder
+        self.journal = call.journal
         self.bridge = line.bridge
         self.offer = tools.offer
         self.watch: Callable[[phone.CallEvent], None] = tools.transfers.on_phone
@@ -145,6 +146,11 @@ class CallSession:
         """What makes the session's format of the caller's audio."""
         return self._media.uplink
 
+    @property
+    def now_ms(self) -> float:
+        """The time by the call's clock, as its recorder wants it."""
+        return self._call.now_ms
+
     # --- from the telephone -------------------------------------------------------------------------------------------
 
     def answered(self) -> None:
@@ -197,6 +203,7 @@ class CallSession:
             self._hangup.reason = reason
             return
         self._aside = self.machine.over = True
+        self.journal.stepped_aside()
         self._hangup.reason = reason
         self._media.playout.flush(self._clock())
         self.bridge.take()
@@ -304,6 +311,7 @@ class CallSession:
             if (edge := self._ears.hear(b"", now)) is not None:  # where no audio comes at all
                 self._feed(turn.CallerSounds(edge))
             self._late(self.bridge.worst_lateness_s())
+            self.journal.looked(self.bridge.underruns, self.bridge.dropped_in_frames)
         self._due = min(self._looked + LOOK_S, self._hangup.by, self._digits.due)
         self._wake_up()
 
@@ -335,6 +343,7 @@ class CallSession:
 
     def on_provider_event(self, event: base.RealtimeEvent) -> None:
         """Take one event of the realtime session; audio goes straight to the playout."""
+        self.journal.provided(event)
         if isinstance(event, base.AudioDelta):
             self._voice.take(event)
             return
@@ -375,8 +384,10 @@ class CallSession:
     # --- commands -----------------------------------------------------------------------------------------------------
 
     def _feed(self, event: object) -> None:
-        machine = self.machine
-        for command in machine.handle(event, self._clock()):
+        machine, now = self.machine, self._clock()
+        commands = machine.handle(event, now)
+        self.journal.decided(now, event, commands, machine.floor, machine.slot.state)
+        for command in commands:
             # With OFFHOOK_LOG_LEVEL=debug the log says why a call went silent: what was decided, on which event.
             self._call.log.debug(
                 "turn",

@@ -16,11 +16,11 @@ from rich.console import Console
 from worker.agent.agent_file import AgentFile, load_agent_file
 from worker.call.session import CallSession
 from worker.demo.show import Show
-from worker.demo.timeline import draw
 from worker.demo.verdict import understood_answer
 from worker.embedded.children import Child, ChildSpec
 from worker.embedded.services import Embedded
 from worker.log import setup_logging
+from worker.pages.timeline import draw
 from worker.records.record import CallRecord, Observer, RecordEvent, write_record
 from worker.service.app import App
 from worker.service.checks import load

@@ -32,7 +32,6 @@ class Show:
             records.TurnEnded: self._turn_ended,
             records.ToolStarted: self._tool_started,
             records.ToolEnded: self._tool_ended,
-            records.ResultTold: lambda event: None,  # the agent's turn shows it
             records.ApprovalTold: self._approval,
             records.Transferred: self._transferred,
             records.BargedIn: self._barged_in,
@@ -49,8 +48,9 @@ class Show:
         self._print(None, "", f"(the caller understood: {text or 'nothing'})", "dim")
 
     def observe(self, event: records.RecordEvent) -> None:
-        """Show one edge."""
-        self._on[type(event)](event)
+        """Show one edge, if it is of a kind that is shown."""
+        if (show := self._on.get(type(event))) is not None:
+            show(event)
 
     def _answered(self, event: records.Answered) -> None:
         self._print(0, "call", f"answered after {event.at_ms} ms", "bold")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +23,12 @@ MOST_ERRORS, LONGEST_ERROR = 200, 1000
 """Lines of a record, and characters of each: a provider that sends errors without end fills no memory and no disk."""
 CONTINUES = "continues"
 """The status of a tool call that outlives its call, until its end is known."""
+
+VERSION = 2
+"""Of the record's form. 1 had neither wall-clock times nor what the call was answered with."""
+
+IN_PROGRESS = "in progress"
+"""The outcome of a call that has none yet."""
 
 MOST_APPROVALS = 200
 MOST_UNMET = 200
@@ -172,6 +179,14 @@ class CallRecord(BaseModel):
     calls_back: str | None = Field(default=None, description="the call whose caller this one calls back")
     transfers: list[TransferRecord] = Field(default=[], description="how the call was to be handed on, in order")
     second_line_of: str | None = Field(default=None, description="the call that was handed on by this one")
+    version: int = Field(default=1, description="of this form")
+    started_at: str | None = Field(default=None, description="the INVITE, by the wall clock (RFC 3339)")
+    ended_at: str | None = Field(default=None, description="the end, by the wall clock (RFC 3339)")
+    sip_call_id: str = Field(default="", description="the SIP Call-ID, by which the other side's logs know the call")
+    agent: str = Field(default="", description="the agent's name")
+    route: str | None = Field(default=None, description="the agent file's route; None: its default agent")
+    provider: str = ""
+    model: str = Field(default="", description="as the provider was asked for it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +223,22 @@ class TurnEnded:
     at_ms: int
     key: str
     who: Who
+
+
+@dataclass(frozen=True, slots=True)
+class SoundStarted:
+    """Something is heard that is no turn, such as the waiting tone."""
+
+    at_ms: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class SoundEnded:
+    """That sound is over."""
+
+    at_ms: int
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +312,8 @@ RecordEvent = (
     | TurnStarted
     | TurnText
     | TurnEnded
+    | SoundStarted
+    | SoundEnded
     | ToolStarted
     | ToolEnded
     | ResultTold
@@ -294,8 +327,18 @@ Observer = Callable[[RecordEvent], None]
 
 
 def write_record(record: CallRecord, path: Path) -> None:
-    """Write the record as JSON; a reader sees the old file or the whole new one, never a part."""
+    """Write the record as JSON. Raises OSError."""
+    write_whole(path, f"{record.model_dump_json(indent=2)}\n".encode())
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees the old one or the whole new one, never a part. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    part.write_text(record.model_dump_json(indent=2) + "\n", "utf-8")
+    part.write_bytes(data)
     os.replace(part, path)
+
+
+def wall(unix_s: float) -> str:
+    """Return a Unix time (s) as RFC 3339, in UTC and to the millisecond."""
+    return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

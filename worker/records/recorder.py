@@ -5,16 +5,19 @@ The caller of each method gives the time: ms of any monotonic clock, the same fo
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 import structlog
 
 from worker.realtime.history import heard_words
 from worker.records.record import (
+    IN_PROGRESS,
     LONGEST_ERROR,
     MOST_APPROVALS,
     MOST_ERRORS,
     MOST_UNMET,
+    VERSION,
     Answered,
     AnsweredBy,
     ApprovalRecord,
@@ -29,6 +32,8 @@ from worker.records.record import (
     Observer,
     RecordEvent,
     ResultTold,
+    SoundEnded,
+    SoundStarted,
     ToolCallRecord,
     ToolEnded,
     ToolStarted,
@@ -41,6 +46,7 @@ from worker.records.record import (
     UnmetRecord,
     UsageRecord,
     Who,
+    wall,
 )
 from worker.records.silences import Silences
 
@@ -63,6 +69,16 @@ class SilenceMeter:
             self.longest_ms = max(self.longest_ms, now_ms - self._since)
         quiet = pending and not audible
         self._since = (now_ms if self._since is None else self._since) if quiet else None
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a call is answered with, as its record has it (see `CallRecord`)."""
+
+    agent: str = ""
+    route: str | None = None
+    provider: str = ""
+    model: str = ""
 
 
 @dataclass(slots=True)
@@ -88,6 +104,12 @@ class Recorder:
     calls_back: str | None = None
     second_line_of: str | None = None
     answered_by: AnsweredBy | None = None
+    started_at: float = field(default_factory=time.time)
+    """The INVITE, as a Unix time (s)."""
+    about: About = About()
+    sip_call_id: str = ""
+    words: bool = True
+    """Whether the record has what was said; False: only who spoke when."""
     recording: str | None = None
     errors: list[str] = field(default_factory=list)
     heard_by_caller: list[str] = field(default_factory=list)
@@ -136,6 +158,7 @@ class Recorder:
 
     def turn_text(self, key: str, text: str, *, final: bool = True) -> None:
         """The whole text of a turn as it is known now."""
+        text = text if self.words else ""
         self._texts[key] = text
         turn = self._turns.get(key)
         self._tell(TurnText(key, turn.who if turn else None, text, final))
@@ -158,6 +181,8 @@ class Recorder:
 
     def sound_started(self, now_ms: float, key: str) -> None:
         """Something is heard that is no turn of its own, such as a waiting tone: it ends a silence."""
+        if key not in self._turns and key not in self._sounds:
+            self._tell(SoundStarted(self._at(now_ms), key))
         self._sounds.add(key)
         turn = self._turns.get(key)
         if turn is not None and turn.who != "filler":
@@ -166,6 +191,8 @@ class Recorder:
 
     def sound_ended(self, now_ms: float, key: str) -> None:
         """A sound is over (unknown keys are ignored)."""
+        if key not in self._turns and key in self._sounds:
+            self._tell(SoundEnded(self._at(now_ms), key))
         self._sounds.discard(key)
         self._measure(now_ms)
 
@@ -309,10 +336,21 @@ class Recorder:
             self._tell(Ended(self._record))
         return self._record
 
-    def _build(self, now_ms: float, outcome: CallOutcome, reason: str) -> CallRecord:
-        answered = self._answered_ms
+    def so_far(self, now_ms: float) -> CallRecord:
+        """The record as it stands; of a call that is over the record itself."""
+        if self._record is not None:
+            return self._record
+        return self._build(now_ms, IN_PROGRESS, "").model_copy(deep=True)
+
+    def _build(self, now_ms: float, outcome: str, reason: str) -> CallRecord:
+        answered, going = self._answered_ms, self._at(now_ms)
         turns = [
-            TurnRecord(who=turn.who, text=self._said(key), start_ms=turn.start_ms, end_ms=turn.end_ms or 0)
+            TurnRecord(
+                who=turn.who,
+                text=self._said(key),
+                start_ms=turn.start_ms,
+                end_ms=max(turn.start_ms, going) if turn.end_ms is None else turn.end_ms,
+            )
             for key, turn in self._turns.items()
         ]
         return CallRecord(
@@ -341,6 +379,14 @@ class Recorder:
             diverted_from=list(self.diverted_from),
             calls_back=self.calls_back,
             second_line_of=self.second_line_of,
+            version=VERSION,
+            started_at=wall(self.started_at),
+            ended_at=None if outcome == IN_PROGRESS else wall(self.started_at + (now_ms - self.invited_ms) / 1000),
+            sip_call_id=self.sip_call_id,
+            agent=self.about.agent,
+            route=self.about.route,
+            provider=self.about.provider,
+            model=self.about.model,
         )
 
     def _cost(self) -> CostRecord | None:

@@ -11,11 +11,13 @@ import structlog
 
 from telephony.sip.facts import InviteFacts
 from telephony.sip.identity import ANONYMOUS
+from worker.records.journal import Journal
 from worker.records.metrics import Metrics
 from worker.records.prices import Tariff
-from worker.records.recorder import Recorder
+from worker.records.recorder import About, Recorder
+from worker.records.told import Told
 
-__all__ = ["CallInfo", "Telemetry"]
+__all__ = ["About", "CallInfo", "Telemetry", "Told"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +57,21 @@ class Telemetry:
     log: Any = field(default_factory=structlog.get_logger)
     tariff: Tariff | None = None
     """By which it is priced; None: it costs nothing, or nobody asks."""
+    journal: Journal = field(default_factory=lambda: Journal(on=False))
 
     @classmethod
     def of_call(
-        cls, info: CallInfo, metrics: Metrics, clock: Callable[[], float], tariff: Tariff | None = None
+        cls,
+        info: CallInfo,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        tariff: Tariff | None = None,
+        *,
+        told: Told | None = None,
+        about: About | None = None,
     ) -> Telemetry:
-        """Begin the record of a call."""
+        """Begin the record of a call, and its journal. about: what it is answered with."""
+        told = told or Told()
         recorder = Recorder(
             info.call_id,
             clock() * 1000,
@@ -70,10 +81,15 @@ class Telemetry:
             diverted_from=info.facts.diverted_from,
             calls_back=info.calls_back,
             second_line_of=info.second_line_of,
+            about=about or About(),
+            words=told.words,
         )
         recorder.silences.over = metrics.silent
+        journal = Journal(clock, on=told.journal)
+        if told.journal:
+            recorder.subscribe(journal.recorded)
         log = structlog.get_logger("worker.call").bind(call_id=info.call_id)
-        return cls(info, recorder, metrics, clock, log, tariff)
+        return cls(info, recorder, metrics, clock, log, tariff, journal)
 
     @property
     def now_ms(self) -> float:

@@ -23,11 +23,13 @@ from worker.call.session import CallSession
 from worker.call_tools.approvals import Told
 from worker.embedded.services import Embedded
 from worker.realtime.choose import codec_for, prepare
+from worker.records.archive import Archive
 from worker.records.late import LateRecords
 from worker.records.metrics import Metrics
 from worker.records.record import CallRecord, Observer
 from worker.service.background import Background
 from worker.service.call_backs import CallBacks
+from worker.service.call_book import CallBook
 from worker.service.certificate import certificate_part, watch_certificate
 from worker.service.checks import sip_refused, tell_beside
 from worker.service.governor import Governor
@@ -85,6 +87,8 @@ class App:
         self.info: EndpointInfo | None = None
         self.http: HttpEndpoint | None = None
         self.draining = False
+        archive = Archive(settings.records_folder(), settings.journal_folder(), settings.recordings)
+        self.book = CallBook(archive, on=settings.told().journal, days=settings.journal_days)
         self._embedded = embedded or Embedded(settings)
         self._tooling = Tooling(settings, loaded, self.metrics)
         self._governor = Governor()
@@ -156,7 +160,7 @@ class App:
         await self._tooling.open(self._embedded.redis_url)
 
     async def _start_background(self) -> None:
-        queue, watch, folder = self._tooling.queue, self._tooling.watch, self.settings.recordings
+        queue, watch, folder = self._tooling.queue, self._tooling.watch, self.settings.records_folder()
         assert queue is not None and watch is not None
         self._pacer = Pacer(self._load.lagged)
         self._background.run("pacer", self._pacer.run())
@@ -164,11 +168,21 @@ class App:
         if folder is not None:
             self._late = LateRecords(folder, queue.late_results)
             self._background.run("late records", self._late.run())
+        if self.book.archive.journals is not None:
+            self._background.run("journals", self.book.sweep())
 
     async def _start_http(self) -> None:
         if self.settings.http is not None:
-            token = reveal(self.settings.approval_token)
-            self.http = await start_http(self.settings.http, self, self.metrics, token)
+            settings = self.settings
+            self.http = await start_http(
+                self.settings.http,
+                self,
+                self.metrics,
+                reveal(settings.approval_token),
+                book=self.book,
+                calls_token=reveal(settings.http_token),
+                hosts=settings.http_hosts,
+            )
             queue, url = self._tooling.queue, reveal(self.settings.redis_url)
             if queue is not None and url is not None:
                 there = reached_at(self.settings.http.host, self.http.port, url)
@@ -196,7 +210,10 @@ class App:
             observe=self._observe,
             refuse=self._refuse,
             recorded=self._recorded,
+            records=settings.records_folder(),
+            finished=self.book.finished,
         )
+        self.book.calls = self._board
         self._background.run("recordings", self._board.drain_recordings())
 
     async def _end_calls(self) -> None:

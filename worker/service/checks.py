@@ -23,7 +23,15 @@ from tools.errors import QueueUnavailable, ToolDefinitionError
 from worker.agent.agent_file import AgentFile, load_agent_file
 from worker.embedded.services import redis_program, try_redis
 from worker.errors import HostError, OffhookError, OperatorError
-from worker.service.loaded import NOT_YET, Loaded, check_programs, check_recordings, check_transfers, load_tools_of
+from worker.service.loaded import (
+    NOT_YET,
+    Loaded,
+    check_programs,
+    check_transfers,
+    check_written,
+    kept_folders,
+    load_tools_of,
+)
 from worker.settings.settings import Settings, reveal, unknown_variables, without_password
 
 __all__ = ["BESIDE", "FIRST", "START", "Finding", "Site", "find", "load", "sip_refused", "tell_beside"]
@@ -140,15 +148,18 @@ def check_tools(site: Site) -> list[Finding]:
 
 
 def check_folder(site: Site) -> list[Finding]:
-    """Whether recordings can be written."""
-    if site.settings.recordings is None:
-        return []
-    try:
-        check_recordings(site.settings)
-    except OperatorError as error:
-        site.errors.append(error)
-        return [Finding("wrong", "recordings", str(error), "make it writable, or name another folder")]
-    return [Finding("ok", "recordings", str(site.settings.recordings))]
+    """Whether recordings and journals can be written."""
+    found = []
+    for variable, folder in kept_folders(site.settings).items():
+        about = "recordings" if variable == "OFFHOOK_RECORDINGS" else "journals"
+        try:
+            check_written(variable, folder)
+        except OperatorError as error:
+            site.errors.append(error)
+            found.append(Finding("wrong", about, str(error), "make it writable, or name another folder"))
+        else:
+            found.append(Finding("ok", about, str(folder)))
+    return found
 
 
 def check_children(site: Site) -> list[Finding]:

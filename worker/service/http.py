@@ -1,7 +1,7 @@
-"""The HTTP endpoint: /healthz /readyz /metrics /calls, and /calls/ID/approvals.
+"""The HTTP endpoint: /healthz /readyz /metrics, what shows calls (`call_pages`), and /calls/ID/approvals.
 
-For machines and operators, not for the internet: it has no password and shows callers' numbers, so it listens on
-loopback unless OFFHOOK_HTTP says otherwise. Approvals alone want a token (OFFHOOK_APPROVAL_TOKEN), as
+For machines and operators, not for the internet: it listens on loopback unless OFFHOOK_HTTP says otherwise, and what is
+told of single calls wants a token then (`gate`). Approvals want one in any case (OFFHOOK_APPROVAL_TOKEN), as
 `Authorization: Bearer TOKEN`: they show what a tool call would run with, and let it run.
 
     GET  /calls/ID/approvals      what waits for an operator in a call
@@ -22,7 +22,11 @@ from aiohttp import web
 
 from worker.call_tools.approvals import Told
 from worker.errors import HostError
+from worker.records.archive import Archive
 from worker.records.metrics import CONTENT_TYPE, Metrics
+from worker.service.call_book import CallBook
+from worker.service.call_pages import CallPages
+from worker.service.gate import Gate
 from worker.settings.values import HttpAddress
 
 LARGEST = 16 * 1024
@@ -77,7 +81,7 @@ class HttpEndpoint:
         await self._runner.cleanup()
 
 
-def make_app(status: Status, metrics: Metrics, token: str | None = None) -> web.Application:
+def make_app(status: Status, metrics: Metrics, pages: CallPages, token: str | None = None) -> web.Application:
     """Return the application; it starts nothing. token: of the operators who approve; None: nobody may."""
 
     async def healthz(_: web.Request) -> web.Response:
@@ -90,9 +94,6 @@ def make_app(status: Status, metrics: Metrics, token: str | None = None) -> web.
             "parts": {part.name: {"ok": part.ok, "detail": part.detail} for part in parts},
         }
         return web.json_response(body) if body["ready"] else _sick(body)
-
-    async def calls(_: web.Request) -> web.Response:
-        return web.json_response({"calls": [dict(call) for call in status.calls()]})
 
     async def exposition(_: web.Request) -> web.Response:
         return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
@@ -122,8 +123,8 @@ def make_app(status: Status, metrics: Metrics, token: str | None = None) -> web.
             web.post(r"/calls/{call_id}/approvals/{number:\d{1,9}}", approve),
             web.get("/healthz", healthz),
             web.get("/readyz", readyz),
-            web.get("/calls", calls),
             web.get("/metrics", exposition),
+            *pages.routes(),
         ]
     )
     return app
@@ -155,9 +156,23 @@ async def _answer(request: web.Request) -> tuple[bool, str]:
     return body["approve"], str(body.get("by") or "")
 
 
-async def start_http(address: HttpAddress, status: Status, metrics: Metrics, token: str | None = None) -> HttpEndpoint:
-    """Listen on `address`. Raises `HostError` when that is not possible, such as on a busy port."""
-    return await _serve(make_app(status, metrics, token), address)
+async def start_http(
+    address: HttpAddress,
+    status: Status,
+    metrics: Metrics,
+    token: str | None = None,
+    *,
+    book: CallBook | None = None,
+    calls_token: str | None = None,
+    hosts: tuple[str, ...] = (),
+) -> HttpEndpoint:
+    """Listen on `address`. Raises `HostError` when that is not possible, such as on a busy port.
+
+    token: of the operators who approve. book: the calls that are told of. calls_token, hosts: see `gate`.
+    """
+    gate = Gate(address.host, calls_token, hosts, operators=token)
+    pages = CallPages(book or CallBook(Archive(None, None)), gate, status.calls)
+    return await _serve(make_app(status, metrics, pages, token), address)
 
 
 async def try_http(address: HttpAddress) -> None:

@@ -34,8 +34,9 @@ __all__ = [
     "Loaded",
     "ToolsKey",
     "check_programs",
-    "check_recordings",
     "check_transfers",
+    "check_written",
+    "kept_folders",
     "load_tools_of",
     "make_catalogs",
 ]
@@ -124,18 +125,21 @@ def _check_remote(settings: Settings, agents: AgentFile) -> None:
         check_remote(agents, provider.name, codec_for(provider).capabilities)
 
 
-def check_recordings(settings: Settings) -> None:
-    """Whether recordings can be written. Raises SettingsError; it leaves nothing behind."""
-    folder = settings.recordings
-    if folder is None:
-        return
+def kept_folders(settings: Settings) -> dict[str, Path]:
+    """Return the folders in which something of calls is kept, by their variables."""
+    found = {"OFFHOOK_RECORDINGS": settings.recordings, "OFFHOOK_JOURNAL": settings.journal}
+    return {variable: folder for variable, folder in found.items() if isinstance(folder, Path)}
+
+
+def check_written(variable: str, folder: Path) -> None:
+    """Whether that can be written. Raises SettingsError; it leaves nothing behind."""
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     try:
         _write_something(there)
     except OSError as error:
         where = "" if there == folder.absolute() else f" in {there}"
         raise SettingsError(
-            f"OFFHOOK_RECORDINGS={folder}: can't write{where} ({error.strerror or error}); make it writable for this"
+            f"{variable}={folder}: can't write{where} ({error.strerror or error}); make it writable for this"
             " user, or name another folder"
         ) from None
 

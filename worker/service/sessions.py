@@ -10,7 +10,7 @@ from tools.define.context import invite_facts
 from tools.queue.backlog import Judged
 from tools.queue.store.call_backs import CallBack
 from tools.queue.store.late import LateResult, Orphan
-from worker.agent.agent_file import Agent, AgentFile
+from worker.agent.agent_file import Agent, AgentFile, Route
 from worker.call.answering import Answering
 from worker.call.factory import make_session
 from worker.call.session import CallInfo, CallSession, PhoneLine, Services
@@ -49,10 +49,10 @@ class Sessions:
 
     def make(self, info: CallInfo, bridge: Bridge, hang_up: HangUp, brings: LateResult | None = None) -> CallSession:
         """Return a session for a call; brings: what the caller is called back for."""
-        agent = self._agents.agent_for(info.dialled, info.caller, info.facts)
-        return make_session(
-            info, agent, PhoneLine(bridge, hang_up, self._late), self._services[agent.tools_key], brings
-        )
+        route = self._agents.route_for(info.dialled, info.caller, info.facts)
+        agent = self._agents.default if route is None else route.agent
+        line, services = PhoneLine(bridge, hang_up, self._late), self._services[agent.tools_key]
+        return make_session(info, agent, line, services, brings, None if route is None else _named(route))
 
     def agent_of(self, orphan: Orphan) -> Agent:
         """Return the agent of the call that is called back."""
@@ -89,6 +89,12 @@ class Sessions:
             return session
 
         return make
+
+
+def _named(route: Route) -> str:
+    """What a route is for, as the record has it."""
+    when = {"dialled": route.dialled, "caller": route.when.caller, "diverted_from": route.when.diverted_from}
+    return ", ".join(f"{name} {value}" for name, value in when.items() if value not in (None, "*")) or "*"
 
 
 def facts_of(orphan: Orphan) -> InviteFacts:

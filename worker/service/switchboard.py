@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,10 +69,13 @@ class Switchboard:
         observe: Observe,
         refuse: Callable[[], int | None] = lambda: None,
         recorded: Callable[[CallRecord], None] = lambda record: None,
+        records: Path | None = None,
+        finished: Callable[[CallSession, CallRecord], Awaitable[None]] | None = None,
     ) -> None:
         """`refuse` says of a new call whether it is refused, and after how many s it may try again.
 
-        `recorded` is told of every record that is on disk.
+        `recorded` is told of every record that is on disk, `finished` of every call that is over. `records`: where
+        records are kept, if not beside the recordings.
         """
         self._endpoint = endpoint
         self._pacer = pacer
@@ -83,6 +86,8 @@ class Switchboard:
         self._observe = observe
         self._refuse = refuse
         self._recorded = recorded
+        self._records = records or recordings
+        self._finished = finished
         self._calls: dict[str, LiveCall] = {}
         self._early: deque[tuple[str, phone.CallEvent]] = deque(maxlen=EARLY_EVENTS)
         self._dials = 0
@@ -137,6 +142,7 @@ class Switchboard:
         self._metrics.calls_refused_total.labels(why).inc()
 
     def _on_call(self, call: LiveCall, event: phone.CallEvent) -> None:
+        call.session.journal.phoned(event)
         match event:
             case phone.CallConfirmed():
                 call.confirmed = True
@@ -147,6 +153,9 @@ class Switchboard:
                 self._media(call)
             case phone.DigitReceived():
                 call.session.digit(event.digit)
+            case phone.SipMessage():
+                if not call.sip_call_id:  # of a call that we make
+                    call.sip_call_id = call.session.recorder.sip_call_id = event.sip_call_id
             case phone.MediaHeld():
                 log.info("held" if event.held else "resumed", call_id=event.call_id)
             case phone.CallEnded():
@@ -203,7 +212,9 @@ class Switchboard:
         if observer is not None:
             session.recorder.subscribe(observer)
         call = LiveCall(session, outbound, time.monotonic(), sip_call_id)
-        if (path := self._path(call_id, ".wav")) is not None:
+        session.recorder.sip_call_id = sip_call_id
+        if self._recordings is not None:
+            path = self._recordings / f"{call_id}.wav"
             call.recording = StereoRecorder(path, bridge)
             session.recorder.recording = str(path)
         self._calls[call_id] = call
@@ -270,9 +281,12 @@ class Switchboard:
         try:
             if call.recording is not None:
                 await self._to_disk(call_id, call.recording.close)
-            if (path := self._path(call_id, ".json")) is not None:
+            if self._records is not None:
+                path = self._records / f"{call_id}.json"
                 if await self._to_disk(call_id, lambda: write_record(record, path)):
                     self._recorded(record)
+            if self._finished is not None:
+                await self._finished(session, record)
         finally:
             await session.close()
 
@@ -285,8 +299,14 @@ class Switchboard:
         if call_id in self._calls:
             self._endpoint.hang_up(call_id)
 
-    def _path(self, call_id: str, suffix: str) -> Path | None:
-        return None if self._recordings is None else self._recordings / f"{call_id}{suffix}"
+    def session(self, call_id: str) -> CallSession | None:
+        """Return the session of a call in progress; None where there is none of that id."""
+        call = self._calls.get(call_id)
+        return None if call is None else call.session
+
+    def sessions(self) -> Sequence[CallSession]:
+        """Return the sessions of all calls in progress."""
+        return [call.session for call in self._calls.values()]
 
     # --- all calls ----------------------------------------------------------------------------------------------------
 

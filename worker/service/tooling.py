@@ -124,11 +124,19 @@ class Tooling:
 
     def services(self, provider: Provider) -> Mapping[ToolsKey, Services]:
         """Return what calls share, by the tools of their agent."""
-        later, prices = self._settings.later_ways(), self._settings.price_table()
+        settings = self._settings
+        later, told, prices = settings.later_ways(), settings.told(), settings.price_table()
         remote = remote_servers(self._loaded.agents.mcp_servers(), self._loaded.secrets)
         return {
             key: Services(
-                catalog, self._metrics, provider, usual=self._usual, later=later, prices=prices, remote=remote
+                catalog,
+                self._metrics,
+                provider,
+                usual=self._usual,
+                later=later,
+                told=told,
+                prices=prices,
+                remote=remote,
             )
             for key, catalog in self._catalogs.items()
         }

@@ -10,6 +10,7 @@ import difflib
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
@@ -17,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from worker.call_tools.later import CALLER, LaterWays
 from worker.errors import SettingsError
+from worker.records.told import Told
 from worker.settings.values import (
     CallBackUri,
     Directory,
@@ -27,6 +29,7 @@ from worker.settings.values import (
     HttpAddress,
     HttpUrl,
     Ip,
+    Journal,
     Listen,
     Lower,
     Networks,
@@ -182,11 +185,28 @@ class Settings(BaseSettings):
     http: Listen = Field(
         default=HttpAddress("127.0.0.1", 8080), description="host:port, such as 127.0.0.1:8080, or off"
     )
+    http_token: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="a secret of at least 16 characters that calls and their pages are shown for",
+    )
+    http_hosts: Annotated[tuple[str, ...], NoDecode, Words] = Field(
+        default=(), description="a list with commas of names that the pages may be asked for by, such as ops.example"
+    )
     approval_token: SecretStr | None = Field(
         default=None, description="a long random text, by which operators approve tool calls over HTTP"
     )
     recordings: Directory | None = Field(
         default=None, description="the directory for recordings and call records (left out: nothing is recorded)"
+    )
+    journal: Journal = Field(
+        default="memory",
+        description="memory (of the calls in progress and the last ones), off, or a directory with a slash in it"
+        " that keeps each call's, such as ./journals",
+    )
+    journal_days: float = Field(default=14, gt=0, description="days that journals are kept for, such as 14")
+    transcripts: Annotated[Literal["on", "off"], Lower] = Field(
+        default="on", description="one of: on, off (records and pages have who spoke when, and no words)"
     )
     prices: File | None = Field(
         default=None, description="the path of a table of prices (TOML) that exists (left out: the shipped one)"
@@ -322,7 +342,29 @@ class Settings(BaseSettings):
             rtp_source=self.rtp_source,
             rtp_ports=self.rtp_ports,
             max_calls=self.max_calls,
+            trace=self.journal != "off",
         )
+
+    def told(self) -> Told:
+        """Return what of calls is kept."""
+        return Told(journal=self.journal != "off", words=self.transcripts == "on")
+
+    def journal_folder(self) -> Path | None:
+        """Return where journals are kept: a folder of their own, or beside the recordings; None: in memory alone."""
+        if self.journal == "off":
+            return None
+        return self.journal if isinstance(self.journal, Path) else self.recordings
+
+    def own_url(self) -> str | None:
+        """Return where a worker with these settings is asked from this machine; None where that can't be known."""
+        if self.http is None or self.http.port == 0:
+            return None
+        host = "127.0.0.1" if self.http.host in ("0.0.0.0", "::") else self.http.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.http.port}"
+
+    def records_folder(self) -> Path | None:
+        """Return where records are kept: beside the recordings, else beside the journals; None: nowhere."""
+        return self.recordings or self.journal_folder()
 
     def tls_settings(self) -> TlsSettings:
         """Return what SIP over TLS is configured with."""
@@ -505,12 +547,13 @@ def unknown_variables() -> list[str]:
 def child_environment(*, keep_secrets: bool, **extra: str) -> dict[str, str]:
     """Return the environment for a child process, with `extra` put in.
 
-    The SIP passwords never go to a child; other secrets, and what OFFHOOK_TOOL_SECRETS names, go only with
-    `keep_secrets` (a tool may need one).
+    The SIP passwords and the token of our pages never go to a child; other secrets, and what OFFHOOK_TOOL_SECRETS
+    names, go only with `keep_secrets` (a tool may need one).
     """
     secrets = {variable_of(name) for name in Settings.model_fields if _is_secret(name)}
     for_tools = {word.strip() for word in os.environ.get(variable_of("tool_secrets"), "").split(",")}
-    drop = {"OFFHOOK_SIP_PASSWORD", "OFFHOOK_SIP_PROXY_PASSWORD"} if keep_secrets else secrets
+    own = {"OFFHOOK_SIP_PASSWORD", "OFFHOOK_SIP_PROXY_PASSWORD", "OFFHOOK_HTTP_TOKEN"}
+    drop = own if keep_secrets else secrets
     named = set() if keep_secrets else for_tools
     # A setting may be written in small letters; a tool's secret is read as it is written.
     kept = {name: value for name, value in os.environ.items() if name.upper() not in drop and name not in named}

@@ -9,7 +9,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
@@ -137,6 +137,20 @@ def _directory(value: Path) -> Path:
     return value
 
 
+def _journal(value: object) -> object:
+    if not isinstance(value, str) or value.strip().lower() not in ("memory", "off"):
+        return value
+    return value.strip().lower()
+
+
+def _kept(value: Path | str) -> Path | str:
+    if value in ("memory", "off"):
+        return value
+    if "/" not in str(value):  # a slip of the pen, such as "of", is no folder
+        raise ValueError
+    return _directory(Path(value))
+
+
 def without_realtime(url: str) -> str:
     """Return the WebSocket base URL of a realtime service.
 
@@ -211,5 +225,7 @@ RedisUrl = Annotated[SecretStr, _url("redis", "rediss", "unix", *SENTINEL_SCHEME
 SecretUrl = Annotated[SecretStr, _url("http", "https")]
 File = Annotated[Path, AfterValidator(_file)]
 """A file that exists."""
+Journal = Annotated[Literal["memory", "off"] | Path, BeforeValidator(_journal), AfterValidator(_kept)]
+"""Where journals are kept."""
 Directory = Annotated[Path, AfterValidator(_directory)]
 """A folder, or a path where one can be made."""

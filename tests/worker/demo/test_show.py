@@ -48,6 +48,8 @@ def test_a_call_is_told_in_order(screen: Screen) -> None:
     recorder.tool_call_started(3220.0, "t1", "order_status", "queued", "job-1")
     recorder.approval_wanted(3320.0, 1, "order_status", "t1")
     recorder.approval_answered(3920.0, 1, False, "nobody", "no answer")
+    recorder.sound_started(3500.0, "tone")  # heard, and nothing to read
+    recorder.sound_ended(4000.0, "tone")
     recorder.barge_in(4120.0, 1500, 12)
     recorder.tool_call_finished(7200.0, "t1", "ok", wait_ms=20, run_ms=4000)
     recorder.result_told(7300.0, "t1")  # its words are a turn

@@ -26,7 +26,7 @@ from worker.records.record import (
     TurnText,
     write_record,
 )
-from worker.records.recorder import Recorder, SilenceMeter
+from worker.records.recorder import About, Recorder, SilenceMeter
 
 
 def recorder() -> Recorder:
@@ -238,6 +238,49 @@ def test_what_a_provider_owed_is_an_entry_with_its_reason_and_there_are_only_so_
     first = {"at_ms": 1500, "expected": "response begun", "waited_ms": 4000, "then": "asked again", "reason": "no word"}
     assert record.unmet[0].model_dump() == first
     assert told[0] == Noted(1500, "no response begun: asked again") and record.errors == []
+
+
+def test_without_words_the_record_has_who_spoke_when() -> None:
+    call = Recorder("c1", 1000.0, words=False)
+    call.answered(1200.0)
+    call.turn_started(1300, "caller", "i1")
+    call.turn_text_delta("i1", "my number is")
+    call.turn_text("i1", "my number is 4711")
+    call.turn_ended(2300, "i1")
+    text = call.ended(3000, "completed").model_dump_json()
+    assert "4711" not in text and '"start_ms":100' in text
+
+
+def test_a_call_that_goes_on_has_a_record_so_far() -> None:
+    call = recorder()
+    call.turn_started(1300, "agent", "i1")
+    call.tool_call_started(1400, "t1", "stock", "queued", "j1")
+    so_far = call.so_far(2200)
+    assert (so_far.outcome, so_far.duration_ms, so_far.ended_at) == ("in progress", 1000, None)
+    assert [(turn.start_ms, turn.end_ms) for turn in so_far.turns] == [(100, 1000)]
+    call.tool_call_finished(2300, "t1", "ok")
+    assert so_far.tool_calls[0].status == "pending", "it does not change afterwards"
+    ended = call.ended(3200, "completed")
+    assert call.so_far(9000) is ended
+
+
+def test_the_record_has_the_wall_clock_and_what_the_call_was_answered_with() -> None:
+    about = About(agent="shop", route="427", provider="openai", model="gpt-realtime-2.1")
+    call = Recorder("c1", 1000.0, started_at=1_700_000_000.0, about=about)
+    call.sip_call_id = "abc@host"
+    record = call.ended(3500.0, "completed")
+    assert (record.version, record.started_at, record.ended_at) == (
+        2,
+        "2023-11-14T22:13:20.000Z",
+        "2023-11-14T22:13:22.500Z",
+    )
+    assert (record.agent, record.route, record.model, record.sip_call_id) == (
+        "shop",
+        "427",
+        "gpt-realtime-2.1",
+        "abc@host",
+    )
+    assert CallRecord(call_id="old").version == 1
 
 
 def test_a_transfer_stands_in_the_record_also_where_its_end_comes_after_the_call_s() -> None:

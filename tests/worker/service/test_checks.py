@@ -72,7 +72,7 @@ def first(settings: Settings) -> list[Finding]:
     """What is found before a start, but for Python, the ways to tell later and the children."""
     site = Site(settings)
     found = [finding for look in FIRST for finding in look(site)]
-    return [finding for finding in found if finding.about in ("agent", "tools", "recordings")]
+    return [finding for finding in found if finding.about in ("agent", "tools", "recordings", "journals")]
 
 
 def test_the_shipped_agent_and_its_tools_load(settings) -> None:
@@ -179,6 +179,13 @@ def test_a_folder_that_can_not_be_written_is_told_by_both(settings, folder: str,
     with pytest.raises(OperatorError) as refused:
         load(found, load_agent_file(None))
     assert refused.value.lines == (wrong[0].text,)
+
+
+def test_a_folder_of_journals_is_looked_at_as_well(settings, tmp_path: Path) -> None:
+    wrong = [finding for finding in first(settings(OFFHOOK_JOURNAL="/proc/x")) if finding.level == "wrong"]
+    assert levels(wrong) == [("wrong", "journals")] and wrong[0].text.startswith("OFFHOOK_JOURNAL=/proc/x: can't write")
+    assert ("ok", "journals") in levels(first(settings(OFFHOOK_JOURNAL=str(tmp_path))))
+    assert levels(first(settings(OFFHOOK_JOURNAL="off"))) == [("ok", "agent"), ("ok", "tools")]
 
 
 def test_a_folder_that_can_be_made_is_right_and_is_not_made(settings, tmp_path: Path) -> None:

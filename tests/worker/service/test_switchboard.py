@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import wave
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Future
@@ -29,8 +30,10 @@ from worker.call.factory import make_session
 from worker.call.session import CallInfo, CallSession, PhoneLine, Services
 from worker.realtime import link as link_module
 from worker.realtime.provider import Provider
+from worker.records.archive import Archive
 from worker.records.metrics import Metrics
 from worker.service import switchboard as board_module
+from worker.service.call_book import CallBook
 from worker.service.pacer import Pacer
 from worker.service.switchboard import Switchboard
 
@@ -68,7 +71,9 @@ class Line:
 class Office:
     """A switchboard with all that it needs but a telephone network."""
 
-    def __init__(self, provider: Provider, until: Until, folder: Path | None, answer_s: float = 30.0) -> None:
+    def __init__(
+        self, provider: Provider, until: Until, folder: Path | None, answer_s: float = 30.0, **more: Any
+    ) -> None:
         self.line = Line()
         self.until = until
         self.metrics = Metrics()
@@ -83,6 +88,7 @@ class Office:
             answer_s=answer_s,
             recordings=folder,
             observe=lambda session: None,
+            **more,
         )
 
     def _make(self, info: CallInfo, bridge: Bridge, hang_up: Callable[[str], None]) -> CallSession:
@@ -150,6 +156,26 @@ async def test_a_call_rings_is_answered_once_there_is_a_session_and_leaves_its_r
     assert len(office.board) == 0 and office.metrics.calls_active._value.get() == 0
     assert office.outcomes() == {"completed": 1}
     assert all(session not in slot for slot in office.pacer._slots)
+
+
+async def test_without_recordings_a_call_leaves_its_record_and_journal_where_those_are_kept(
+    service: Any, until: Until, tmp_path: Path
+) -> None:
+    archive = Archive(tmp_path, tmp_path)
+    book = CallBook(archive)
+    office = Office(service.peer.provider, until, None, records=tmp_path, finished=book.finished)
+    book.calls = office.board
+    await office.up()
+    office.board.on_event(phone.SipMessage("c1", time.monotonic(), False, "ACK", "ACK", "sip-c1"))
+    live = await book.story("c1")
+    assert live is not None and live.live and live.record is not None and live.record.sip_call_id == "sip-c1"
+    office.ends()
+    assert await office.board.all_ended(5.0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c1.journal", "c1.json"]
+    story = await book.story("c1")
+    assert story is not None and story.record is not None and story.journal is not None and not story.live
+    assert story.record.outcome == "completed" and story.problems == []
+    assert {"MediaActive", "SipMessage", "SessionReady", "Answered"} <= {edge.what for edge in story.journal.edges}
 
 
 async def test_the_record_on_disk_says_what_became_of_the_tools_that_ran_at_the_hang_up(

@@ -6,6 +6,7 @@ import pytest
 from tools.queue.backlog import Backlog
 from worker.call_tools.later import LaterWays
 from worker.errors import SettingsError
+from worker.records.told import Told
 from worker.settings.settings import (
     Settings,
     child_environment,
@@ -360,3 +361,57 @@ def test_what_tls_needs(monkeypatch, tmp_path) -> None:
     ]
     [line] = lines(monkeypatch, OFFHOOK_SIP_TRANSPORTS="tls", OFFHOOK_SIP_TLS_VERIFY="all")
     assert line.startswith("OFFHOOK_SIP_TLS_CA is not set: OFFHOOK_SIP_TLS_VERIFY=all needs it")
+
+
+def test_journals_are_in_memory_beside_recordings_in_a_folder_or_off(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert (load_settings().journal_folder(), load_settings().records_folder()) == (None, None)
+    assert load_settings().told() == Told() and load_settings().sip_settings().trace
+    monkeypatch.setenv("OFFHOOK_RECORDINGS", str(tmp_path / "r"))
+    assert load_settings().journal_folder() == load_settings().records_folder() == tmp_path / "r"
+    monkeypatch.setenv("OFFHOOK_JOURNAL", str(tmp_path / "j"))
+    assert (load_settings().journal_folder(), load_settings().records_folder()) == (tmp_path / "j", tmp_path / "r")
+    monkeypatch.delenv("OFFHOOK_RECORDINGS")
+    assert load_settings().records_folder() == tmp_path / "j"
+    monkeypatch.setenv("OFFHOOK_JOURNAL", " Off ")
+    assert load_settings().journal_folder() is None and not load_settings().sip_settings().trace
+    monkeypatch.setenv("OFFHOOK_TRANSCRIPTS", "off")
+    assert load_settings().told() == Told(journal=False, words=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("OFFHOOK_JOURNAL", "of"), ("OFFHOOK_JOURNAL", "/proc/version"), ("OFFHOOK_JOURNAL_DAYS", "0")],
+)
+def test_a_slip_of_the_pen_is_no_folder_of_journals(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"{name}={value} is not allowed: it takes "):
+        load_settings()
+
+
+def test_a_token_that_is_too_short_is_told_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OFFHOOK_HTTP_TOKEN", "short-and-secret")
+    assert "short-and-secret" in load_settings().secret_values()
+    monkeypatch.setenv("OFFHOOK_HTTP_TOKEN", "too-short")
+    with pytest.raises(
+        SettingsError, match="OFFHOOK_HTTP_TOKEN is not allowed: it takes a secret of at least 16"
+    ) as told:
+        load_settings()
+    assert "too-short" not in str(told.value)
+    assert "OFFHOOK_HTTP_TOKEN" not in child_environment(keep_secrets=True)
+
+
+@pytest.mark.parametrize(
+    ("http", "url"),
+    [
+        ("127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("0.0.0.0:9000", "http://127.0.0.1:9000"),
+        ("[::1]:8080", "http://[::1]:8080"),
+        ("127.0.0.1:0", None),
+        ("off", None),
+    ],
+)
+def test_where_a_worker_is_asked_from_its_machine(monkeypatch: pytest.MonkeyPatch, http: str, url: str | None) -> None:
+    monkeypatch.setenv("OFFHOOK_HTTP", http)
+    assert load_settings().own_url() == url

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from worker.demo.timeline import LEFT, RIGHT, WIDTH, draw
+from worker.pages.timeline import LEFT, RIGHT, WIDTH, draw
 from worker.records.record import BargeInRecord, CallRecord, ToolCallRecord, TurnRecord
 
 SVG = "{http://www.w3.org/2000/svg}"

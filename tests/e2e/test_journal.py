@@ -1,0 +1,48 @@
+"""A call's journal and page over real SIP and RTP: live, on disk, in the terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from parts.program import until
+from parts.provider import ANSWER_HZ, Provider
+from parts.services import RedisServer, Worker
+
+
+def test_the_whole_story_of_a_call(
+    desk: Worker,
+    provider: Provider,
+    redis: RedisServer,
+    sipp: Any,
+    rtp: Any,
+    offhook: Callable[..., tuple[int, str, str]],
+) -> None:
+    media = rtp()
+    run = sipp("call", desk.target, rtp=media.port, hold_ms=6000)
+    session, call_id = provider.session(), desk.next_call()
+    session.says(ANSWER_HZ, 600, "a word in private")
+    until(lambda: "a word in private" in desk.get(f"/calls/{call_id}")[1], "the live story has what was said")
+
+    code, out, errors = offhook("call", call_id, "--json", REDIS_URL=redis.url)
+    live = json.loads(out)
+    assert code == 0 and live["live"] and live["record"]["outcome"] == "in progress", errors
+    run.finish()
+
+    record = desk.record(call_id)
+    assert (record["version"], record["provider"], record["agent"]) == (2, "gateway", "agent")
+    assert record["sip_call_id"] and record["started_at"] < record["ended_at"]
+    path = desk.recordings / f"{call_id}.journal"
+    until(path.exists, "the journal beside the record")
+    text = path.read_text()
+    edges = json.loads(text)["edges"]
+    ladder = [edge["data"]["line"].partition(" ")[0] for edge in edges if edge["kind"] == "sip"]
+    assert ladder == ["INVITE", "100", "180", "200", "ACK", "BYE", "200"]
+    assert {"turn", "provider", "record", "phone", "rtp"} <= {edge["kind"] for edge in edges}
+    assert "a word in private" not in text, "words stand in the record alone"
+    [report, *_] = [edge["data"] for edge in edges if edge["kind"] == "rtp" and edge["data"]["sent"] > 200]
+    assert report["lost"] == 0
+
+    code, out, errors = offhook("call", call_id, OFFHOOK_RECORDINGS=str(desk.recordings))
+    assert code == 0 and "a word in private" in out and "nothing was due" in out and "← BYE" in out, errors
