@@ -257,7 +257,7 @@ def test_every_setting_says_what_is_allowed_and_has_a_name() -> None:
     for field, info in Settings.model_fields.items():
         assert info.description, field
         assert variable_of(field).startswith(
-            ("OFFHOOK_", "OPENAI_", "AZURE_OPENAI_", "REDIS_URL", "XAI_", "GEMINI_", "GOOGLE_CLOUD_")
+            ("OFFHOOK_", "OPENAI_", "AZURE_OPENAI_", "REDIS_URL", "XAI_", "GEMINI_", "GOOGLE_CLOUD_", "OTEL_")
         )
 
 
