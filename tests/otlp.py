@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import os
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -15,6 +19,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+
+from tools import rig
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,21 @@ def _read(attributes: Any) -> dict[str, Any]:
         value = getattr(one.value, kind)
         found[one.key] = [v.string_value for v in value.values] if kind == "array_value" else value
     return found
+
+
+def traced_tool_worker(url: str, folder: Path, otlp: Otlp, *tools: Path, **options: Any) -> subprocess.Popen[bytes]:
+    """Start a tool worker that tells this receiver of its jobs; its log and its tools' marks are in `folder`."""
+    ready, log = folder / "ready", folder / "log"
+    given = {"secrets": {"SHOP_KEY": "sk-shop-77"}, **options}
+    start = f"from tools.rig import serve; serve(*sys.argv[1:], traces=True, **{given!r})"
+    code = f"import sys; sys.path[:] = {sys.path!r}; from tools.mcp.server import McpServer; "
+    code += "from tools.worker.notify import NotifySettings; " + start
+    command = [sys.executable, "-c", code, url, str(ready), *map(str, tools)]
+    with open(log, "wb") as out:
+        process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out, env={**os.environ, **otlp.environment})
+    rig.wait_until(lambda: ready.exists() or process.poll() is not None, log.read_text)
+    assert process.poll() is None, log.read_text()
+    return process
 
 
 @contextlib.asynccontextmanager
