@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gzip
 import os
+import pickle
 import subprocess
 import sys
 import time
@@ -109,9 +110,8 @@ def traced_tool_worker(url: str, folder: Path, otlp: Otlp, *tools: Path, **optio
     """Start a tool worker that tells this receiver of its jobs; its log and its tools' marks are in `folder`."""
     ready, log = folder / "ready", folder / "log"
     given = {"secrets": {"SHOP_KEY": "sk-shop-77"}, **options}
-    start = f"from tools.rig import serve; serve(*sys.argv[1:], traces=True, **{given!r})"
-    code = f"import sys; sys.path[:] = {sys.path!r}; from tools.mcp.server import McpServer; "
-    code += "from tools.worker.notify import NotifySettings; " + start
+    start = f"serve(*sys.argv[1:], traces=True, **pickle.loads({pickle.dumps(given)!r}))"
+    code = f"import pickle, sys; sys.path[:] = {sys.path!r}; from tools.rig import serve; {start}"
     command = [sys.executable, "-c", code, url, str(ready), *map(str, tools)]
     with open(log, "wb") as out:
         process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out, env={**os.environ, **otlp.environment})

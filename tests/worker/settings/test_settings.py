@@ -415,3 +415,37 @@ def test_a_token_that_is_too_short_is_told_and_not_shown(monkeypatch: pytest.Mon
 def test_where_a_worker_is_asked_from_its_machine(monkeypatch: pytest.MonkeyPatch, http: str, url: str | None) -> None:
     monkeypatch.setenv("OFFHOOK_HTTP", http)
     assert load_settings().own_url() == url
+
+
+def test_traces_are_off_without_an_endpoint_and_where_they_are_put_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not load_settings().traces()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:4318/v1/traces")
+    assert load_settings().traces()
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    assert not load_settings().traces()
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "false")
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
+    assert not load_settings().traces()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4318"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json"),
+        ("OTEL_SDK_DISABLED", "perhaps"),
+    ],
+)
+def test_what_of_traces_is_not_carried_is_said(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=f"{variable}={value} is not allowed"):
+        load_settings()
+
+
+def test_headers_for_a_receiver_of_traces_are_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=sk-otel-4711,tenant=shop")
+    settings = load_settings()
+    assert "sk-otel-4711" in settings.secret_values() and "4711" not in repr(settings)
+    assert "OTEL_EXPORTER_OTLP_HEADERS" not in child_environment(keep_secrets=False)
+    assert "OTEL_EXPORTER_OTLP_HEADERS" in child_environment(keep_secrets=True)
