@@ -205,7 +205,7 @@ MODULES = {"audioop-lts": "audioop", "pjsua2-python": "pjsua2", "prometheus-clie
 
 
 def test_a_tool_worker_s_image_has_what_it_imports(tmp_path: Path) -> None:
-    """Without the packages that its Dockerfile leaves out: its own `offhook tools list`, and the client of MCP servers."""
+    """Without the packages that its Dockerfile leaves out: its `offhook tools list`, and the client of MCP servers."""
     dockerfile = (ROOT / "docker" / "tool-worker.Dockerfile").read_text()
     left_out = {MODULES.get(name, name) for name in re.findall(r"--prune ([\w-]+)", dockerfile)}
     assert {"numpy", "orjson", "pjsua2"} <= left_out
