@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tools.queue.store.late import LateResult
-from worker.agent.agent_file import Agent
+from worker.agent.agent_file import Agent, AgentOutbound
 from worker.agent.tool_rules import tool_policy
 from worker.call.answering import Answering
 from worker.call.audio import session_format
@@ -139,7 +139,10 @@ class _Seconds:
         """Whoever answers is told who waits, and takes the call or declines it."""
         assert wanted.target is not None
         agent = consult_agent(self.agent, wanted.target.briefing, wanted.summary)
-        return self._make(info, agent, line, _Own(Consult(decided).functions, FUNCTIONS))
+        session = self._make(info, agent, line, _Own(Consult(decided).functions, FUNCTIONS))
+        if self.agent.outbound.screen:  # what is told of who waits is for a person
+            session.screen(Answering(AgentOutbound(), private=True))
+        return session
 
     def _make(self, info: CallInfo, agent: Agent, line: PhoneLine, own: _Own) -> CallSession:
         services = self.services
