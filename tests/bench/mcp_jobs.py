@@ -86,6 +86,7 @@ class House:
         for worker in self.workers:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(worker.pid, signal.SIGKILL)
+            worker.kill()  # one that has just begun leads no group yet
             worker.wait()
         self.shop.kill()
 
@@ -307,6 +308,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     options = parser.parse_args()
     # A killed Redis is not among the faults; payments take "always" in production all the same.
+    print(f"seed {options.seed}", flush=True)
     with house(options.workers, "everysec" if options.what == "calls" else "always") as found:
         if options.what == "calls":
             asyncio.run(measure(found, options.calls, options.at_once, options.workers))

@@ -8,9 +8,10 @@ from typing import Any
 
 from tools.queue.store.late import LateResult
 from worker.agent.agent_file import Agent
+from worker.agent.tool_rules import tool_policy
 from worker.call.answering import Answering
 from worker.call.audio import session_format
-from worker.call.config import session_config, tool_policy, turn_config, written_down
+from worker.call.config import session_config, turn_config, written_down
 from worker.call.consult import FUNCTIONS, Consult, consult_agent
 from worker.call.info import PhoneLine, Services
 from worker.call.remote_servers import servers_of

@@ -33,6 +33,7 @@ class Show:
             records.ToolStarted: self._tool_started,
             records.ToolEnded: self._tool_ended,
             records.ApprovalTold: self._approval,
+            records.Transferred: self._transferred,
             records.BargedIn: self._barged_in,
             records.Noted: self._noted,
             records.Ended: self._ended,
@@ -97,6 +98,11 @@ class Show:
         )
         text = "has to be approved" if approval.answered_ms is None else how
         self._print(event.at_ms, "tool", f"{approval.tool}: {text}", "magenta")
+
+    def _transferred(self, event: records.Transferred) -> None:
+        transfer = event.transfer
+        how = f"{transfer.outcome} {transfer.sip_status or ''}".rstrip()
+        self._print(event.at_ms, "transfer", f"to {transfer.to} ({transfer.way}, {transfer.means}): {how}", "magenta")
 
     def _barged_in(self, event: records.BargedIn) -> None:
         barge_in = event.barge_in

@@ -14,8 +14,8 @@ HEARD_BOUND_S = 60.0
 """One that is generated is heard to its end, unless playout stands still (a held call) or the caller talks on."""
 
 
-REMOTE_S = 8.0
-"""A call that the provider runs ends with its session: the hang-up waits for it, as long as nobody wonders."""
+REMOTE_S = 4.0
+"""A call that the provider runs ends with its session: the hang-up waits for it, but not until the caller wonders."""
 
 
 @dataclass(slots=True)

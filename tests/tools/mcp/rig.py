@@ -39,7 +39,7 @@ class ShopServer:
             command = [sys.executable, str(PROGRAM), "http", str(self.port), str(self.folder)]
             self.process = subprocess.Popen(command, stdout=out, stderr=out)
         if wait:
-            rig.wait_until(self.answers, lambda: f"the MCP server: {(self.folder / 'server.log').read_text()}")
+            rig.wait_until(self.answers, lambda: f"the MCP server: {(self.folder / 'server.log').read_text()}", 60.0)
 
     def answers(self) -> bool:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1.0):

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from worker.agent.agent_file import Agent, parse_agent_file
-from worker.call.config import approval_words, written_down
-from worker.call.remote_servers import asks_nobody, policy_for, remote_servers, servers_of
+from worker.agent.tool_rules import approval_words
+from worker.call.config import written_down
+from worker.call.remote_servers import remote_servers, servers_of, wanted_of
 from worker.errors import AgentFileError
+from worker.turns.events import AskApproval
 
 SERVER = {"label": "crm", "url": "https://crm.example.com/mcp", "run_by": "provider"}
 
@@ -61,12 +63,15 @@ def test_a_pattern_that_may_fit_has_the_provider_ask(pattern: str, text: str, as
     one = agent(mcp=[SERVER], tools={"approval": {pattern: text}})
     [server] = servers_of(one, remote_servers(one.mcp, {}))
     assert server.require_approval == asked
-    assert asks_nobody(one, "crm", "find") == (text == "never" or not pattern.startswith(("crm__*", "*")))
 
 
 def test_who_answers_the_provider() -> None:
     asks = {**SERVER, "require_approval": "always", "tools": {"pay": {"approval": "operator"}}}
     one = agent(mcp=[asks])
-    assert policy_for(one, "crm", "pay") == "operator"
-    assert policy_for(one, "crm", "find") == "always", "the caller, where nobody else is named"
-    assert policy_for(one, "unknown", "find") == "decline"
+
+    def policies(label: str, tool: str) -> tuple[str, ...]:
+        return tuple(map(str, wanted_of(one, AskApproval("a1", label, tool, "{}")).policies))
+
+    assert policies("crm", "pay") == ("operator",)
+    assert policies("crm", "find") == ("always",), "the caller, where nobody else is named"
+    assert policies("unknown", "find") == ("always",)

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from worker.demo.show import Show
-from worker.records.record import RecordEvent
+from worker.records.record import RecordEvent, TransferRecord
 from worker.records.recorder import Recorder
 
 
@@ -54,6 +54,7 @@ def test_a_call_is_told_in_order(screen: Screen) -> None:
     recorder.tool_call_finished(7200.0, "t1", "ok", wait_ms=20, run_ms=4000)
     recorder.result_told(7300.0, "t1")  # its words are a turn
     recorder.error(8120.0, "connection lost")
+    recorder.transferred(8320.0, TransferRecord(to="sales", way="blind", means="refer", outcome="busy", sip_status=486))
     recorder.ended(9120.0, "completed", "agent")
     assert screen.lines() == [
         "0.00 s call answered after 120 ms",
@@ -65,6 +66,7 @@ def test_a_call_is_told_in_order(screen: Screen) -> None:
         "4.00 s barge-in the agent was silent 12 ms later; 1500 ms were heard",
         "7.08 s tool order_status: ok, waited 20 ms, ran 4000 ms, 0 fillers meanwhile",
         "8.00 s note connection lost",
+        "8.20 s transfer to sales (blind, refer): busy 486",
         "9.00 s call completed after 9.0 s (agent)",
     ]
     assert {type(event) for event in screen.events} == set(get_args(RecordEvent)), "a scene with every edge"

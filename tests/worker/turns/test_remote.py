@@ -177,7 +177,7 @@ class TestACallThatNeverEnds:
         scene.feed(turn.GoodbyeWanted("We close.", "drain"))
         scene.respond("r2", Purpose.GOODBYE)
         scene.played()
-        assert turn.HangUp not in kinds(scene.wait(5.0)), "the call ends with its session: it is waited for"
+        assert turn.HangUp not in kinds(scene.wait(2.5)), "the call ends with its session: it is waited for"
         assert turn.HangUp in kinds(scene.wait(4.0))
 
     def test_one_that_ends_meanwhile_lets_the_call_go(self, scene: Scene) -> None:
