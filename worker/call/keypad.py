@@ -26,7 +26,7 @@ _DIGITS: Final = re.compile(r"[0-9A-D*#,]{1,32}")
 SEND_DIGITS_FUNCTION: Final[Mapping[str, Any]] = {
     "type": "function",
     "name": SEND_DIGITS,
-    "description": "Press keys of the telephone where the other side asks for it, as a menu does. Say nothing meanwhile.",
+    "description": "Press keys of the telephone where the other side asks for it, as menus do. Say nothing meanwhile.",
     "parameters": {
         "type": "object",
         "properties": {
