@@ -18,8 +18,10 @@ COPY pyproject.toml uv.lock ./
 ENV EXPORT="uv export --quiet --locked --no-default-groups \
     --prune aiohttp --prune audioop-lts --prune numpy --prune openai --prune orjson --prune pjsua2-python \
     --prune prometheus-client --prune scipy --prune uvloop --prune websockets --no-emit-project"
+# For tools on MCP servers: --build-arg EXTRAS="--extra mcp"
+ARG EXTRAS=
 RUN --mount=type=cache,target=/root/.cache/uv \
-    $EXPORT --output-file requirements.txt \
+    $EXPORT $EXTRAS --output-file requirements.txt \
     && uv venv /opt/offhook \
     && uv pip install --python /opt/offhook --require-hashes -r requirements.txt
 COPY README.md LICENSE ./

@@ -58,7 +58,7 @@ SECOND_LINE = "X-Offhook-Second-Line"
 """Header of the INVITE to a target, with the id of the call that is handed on. One that comes back to one of our kind
 is a loop, and is told so (482)."""
 
-Outcome = Literal["accepted", "declined", "busy", "no_answer", "failed", "hung_up"]
+Outcome = Literal["accepted", "declined", "busy", "no_answer", "voicemail", "failed", "hung_up"]
 """hung_up: the caller did, before it was decided."""
 Means = Literal["refer", "bridge", "attended"]
 """How it was done: the other side dialled; we did; we did, and the target was asked first."""
@@ -124,7 +124,11 @@ class LineEnded:
 
     status: int
     by_us: bool = False
-    """It was a fault of ours."""
+    """It was a fault of ours, or nobody was there to ask:"""
+    machine: bool = False
+    """an answering machine had taken it,"""
+    silent: bool = False
+    """or nobody spoke."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,7 +323,8 @@ class Transfer:
 
     def _line_ended(self, event: LineEnded, now: float) -> list[Command]:
         if self.state is State.BRIEFING:  # who hangs up when asked declines
-            return self._end("failed" if event.by_us else "declined", event.status)
+            nobody: Outcome | None = "voicemail" if event.machine else "no_answer" if event.silent else None
+            return self._end(nobody or ("failed" if event.by_us else "declined"), event.status)
         if self.state not in (State.DIALLING, State.CONNECTING):
             return []
         outcome = outcome_of(event.status)

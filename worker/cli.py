@@ -332,7 +332,7 @@ def tools_list() -> None:
     from functools import partial
 
     from worker.agent.listing import table
-    from worker.call.config import approval_words
+    from worker.agent.tool_rules import approval_words
 
     agents = _agents()
     for line in table(_load_tools(), agents.mcp_servers(), partial(approval_words, agents.default)):

@@ -184,3 +184,38 @@ def test_an_archive_with_upstreams_name_has_upstreams_sum(builder: ModuleType, t
     with pytest.raises(SystemExit, match=f"WRONG CHECKSUM(.|\n)*{builder.TAG_SHA256}(.|\n)*nothing was built"):
         builder.check_sum(archive, None)
     builder.check_sum(archive, hashlib.sha256(b"something else").hexdigest().upper())
+
+
+WITHOUT = """
+import sys
+
+class Without:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {left_out!r}:
+            raise ModuleNotFoundError(f"the image has no {{name}}", name=name)
+
+sys.meta_path.insert(0, Without())
+sys.argv = ["offhook", "tools", "list"]
+import tools.worker.tool_worker, tools.mcp.client, tools.mcp.job
+from worker.cli import main
+main()
+"""
+MODULES = {"audioop-lts": "audioop", "pjsua2-python": "pjsua2", "prometheus-client": "prometheus_client"}
+"""Distributions by another name than that of what is imported."""
+
+
+def test_a_tool_worker_s_image_has_what_it_imports(tmp_path: Path) -> None:
+    """Without the packages that its Dockerfile leaves out: its `offhook tools list`, and the client of MCP servers."""
+    dockerfile = (ROOT / "docker" / "tool-worker.Dockerfile").read_text()
+    left_out = {MODULES.get(name, name) for name in re.findall(r"--prune ([\w-]+)", dockerfile)}
+    assert {"numpy", "orjson", "pjsua2"} <= left_out
+    (agent := tmp_path / "agent.toml").write_text('[tools]\nmodules = ["tools.builtin.clock"]\n')
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT.format(left_out=left_out)],
+        cwd=ROOT,
+        env={**os.environ, "OFFHOOK_AGENT": str(agent)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0 and "current_time" in done.stdout, done.stderr

@@ -212,6 +212,14 @@ def briefed(**plan: Any) -> Scene:
     return scene
 
 
+@pytest.mark.parametrize(("heard", "outcome"), [("machine", "voicemail"), ("silent", "no_answer")])
+def test_where_nobody_is_there_to_ask(heard: str, outcome: str) -> None:
+    """We hang up: that is no fault of ours, nor has anybody declined."""
+    ended = LineEnded(200, by_us=True, **{heard: True})
+    assert briefed().feed(ended) == [Ended(outcome, "attended", 200)]  # type: ignore[arg-type]
+    assert Scene(refer=False).feed(CallerGone(), ended)[-1] == Ended("hung_up", "bridge")
+
+
 def test_who_is_asked_takes_the_call() -> None:
     scene = briefed()
     assert scene.feed(Taken()) == [Connect()]

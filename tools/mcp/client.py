@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 import logging
 import os
 import ssl
@@ -18,7 +19,6 @@ from typing import Any, TextIO, TypeVar
 import anyio
 import httpx2
 import mcp_types as types
-import orjson
 from mcp.client import Client
 from mcp.client.session import MessageHandlerFnT
 from mcp.client.stdio import StdioServerParameters, stdio_client
@@ -306,7 +306,7 @@ class _Refusals:
         if self.last is None or not response.request.content:
             return
         try:
-            key = orjson.loads(response.request.content)["params"]["_meta"][CALL_KEY]
+            key = json.loads(response.request.content)["params"]["_meta"][CALL_KEY]
         except (ValueError, KeyError, TypeError):
             return
         self._by_call[str(key)] = response.status_code

@@ -6,19 +6,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tools.define.approval import APPROVED, Approval, Approvers, approvers_of, check_question, strictest
+from tools.define.approval import check_question
 from tools.define.spec import ToolSpec
 from tools.errors import ToolDefinitionError
 from tools.run.catalog import Catalog
 from worker.agent.agent_file import Agent, AgentFile
+from worker.agent.tool_rules import tool_policy
 from worker.call.canned import FillerMode, canned_voice, filler_mode, own_voice
+from worker.call.keypad import SEND_DIGITS
 from worker.call.remote_servers import named_tools, time_limit
 from worker.call_tools.durations import ABOUT, UsualTimes, filled, time_left
 from worker.call_tools.exposure import DESCRIBE_TOOL, LIST_TOOLS, RUN_TOOL, ToolView
 from worker.call_tools.functions import CALL_FUNCTIONS, TELL_LATER, tell_later_function
 from worker.call_tools.hook import load_hook
 from worker.call_tools.later import LaterWays, Way, offer_words
-from worker.call_tools.policy import ToolPolicy
 from worker.call_tools.reference import policy_of
 from worker.call_tools.transfer import TRANSFER_CALL, comfort_words
 from worker.realtime.base import Capabilities, Codec, SessionConfig
@@ -29,12 +30,9 @@ from worker.turns.silence import SilenceConfig
 
 __all__ = [
     "END_CALL_FUNCTION",
-    "approval_words",
-    "approvals_of",
     "check_tools",
     "prepare_canned",
     "session_config",
-    "tool_policy",
     "turn_config",
     "written_down",
 ]
@@ -70,22 +68,6 @@ def prepare_canned(
             voice.prepare((text for text in (*fillers.texts, *own, *offers) if ABOUT not in text), rate_hz)
 
 
-def tool_policy(agent: Agent) -> ToolPolicy:
-    """Return the agent's rules for its tools."""
-    tools = agent.tools
-    return ToolPolicy(
-        exposure=tools.exposure,
-        most_tokens=tools.direct_tokens,
-        allow=tools.allow,
-        deny=tools.deny,
-        max_runs=tools.max_runs,
-        max_runs_of=tools.max_runs_of,
-        approval={pattern: policy_of(text) for pattern, text in tools.approval.items()},
-        questions=tools.questions,
-        approval_s=tools.approval_seconds,
-    )
-
-
 def written_down(agent: Agent) -> bool:
     """Whether the provider writes down what the caller says, by all that is configured."""
     given: Any = agent.provider
@@ -93,31 +75,6 @@ def written_down(agent: Agent) -> bool:
         given = given.get(key, {}) if isinstance(given, Mapping) else {}
     off = isinstance(given, Mapping) and "transcription" in given and not given["transcription"]
     return not off
-
-
-def approvals_of(agent: Agent, own: Iterable[tuple[str, Approval]]) -> dict[str, Approvers | None]:
-    """Return who approves the calls of an agent's tools, by the tool's name; None: a rule says so each time.
-
-    own: the tools' names, with their own policies. Only tools that the agent has, and that want an approval.
-    """
-    policy, found = tool_policy(agent), {}
-    for name, approval in own:
-        if not policy.permits(name):
-            continue
-        given = [policy_of(approval), *policy.approvals_of(name)]
-        fixed = strictest(approvers_of(one) for one in given if isinstance(one, str))
-        if fixed != APPROVED or any(not isinstance(one, str) for one in given):
-            found[name] = fixed if all(isinstance(one, str) for one in given) else None
-    return found
-
-
-def approval_words(agent: Agent, tool: str, approval: Approval) -> str:
-    """Return who approves the calls of a tool with this policy of its own, as a list shows it."""
-    found = approvals_of(agent, [(tool, approval)])
-    if tool not in found:
-        return "never"
-    approvers = found[tool]
-    return "by rule" if approvers is None else " or ".join(sorted(approvers))
 
 
 def check_tools(agents: AgentFile, tools: Mapping[tuple[str, ...], Iterable[ToolSpec]]) -> None:
@@ -132,7 +89,7 @@ def check_tools(agents: AgentFile, tools: Mapping[tuple[str, ...], Iterable[Tool
         _check_questions(agent, tools.get(agent.tools.modules, ()))
         for one in (one for server in agent.mcp for one in server.tools.values()):
             policy_of(one.approval)
-    taken = {END_CALL, TRANSFER_CALL, LIST_TOOLS, DESCRIBE_TOOL, RUN_TOOL, TELL_LATER}
+    taken = {END_CALL, SEND_DIGITS, TRANSFER_CALL, LIST_TOOLS, DESCRIBE_TOOL, RUN_TOOL, TELL_LATER}
     taken |= {one["name"] for one in CALL_FUNCTIONS}
     for spec in (spec for specs in tools.values() for spec in specs):
         if spec.name in taken:

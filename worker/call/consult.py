@@ -50,6 +50,7 @@ GONE: Mapping[str, str] = {
 INSTRUCTIONS = """\
 You are on the telephone with a colleague, for whom a caller waits on another line. What is known of the caller stands \
 here and is all that you know: {summary}
+They are to hear first: "{opening}" Where they spoke over it, say to them what they did not hear.
 Answer a question in one short sentence, and invent nothing. As soon as the colleague agrees to take the call, call \
 take_call at once and say nothing. If they do not want it or can not take it, call decline_call and say nothing."""
 SILENCE_S = 7.0
@@ -91,12 +92,13 @@ def consult_agent(agent: Agent, briefing: str | None, summary: str) -> Agent:
     briefing: the operator's words with {summary} in them; None: ours.
     """
     words = _of(BRIEFING, agent.language) if briefing is None else briefing
+    opening = " ".join(words.replace(SUMMARY, _sentence(summary)).split())
     limits = AgentLimits(silence_seconds=SILENCE_S, silence_prompts=(_of(AGAIN, agent.language),) * 3)
     own = {
         "name": f"{agent.name} (transfer)",
-        "greeting": " ".join(words.replace(SUMMARY, _sentence(summary)).split()),
+        "greeting": opening,
         "goodbye": _of(GOODBYE, agent.language),
-        "instructions": INSTRUCTIONS.format(summary=summary or "nothing."),
+        "instructions": INSTRUCTIONS.format(summary=summary or "nothing.", opening=opening),
         "tools": AgentTools(allow=(), end_call=False),
         "limits": limits,
         "later": AgentLater(ways=()),

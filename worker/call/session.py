@@ -32,6 +32,7 @@ from worker.call_tools.offer import ToolOffer
 from worker.call_tools.runs import CallTools, ToolCalls
 from worker.realtime import base
 from worker.realtime.link import Link
+from worker.records.record import AnsweredBy
 from worker.records.telemetry import Telemetry
 from worker.turns import events as turn
 from worker.turns.machine import TurnMachine
@@ -173,6 +174,11 @@ class CallSession:
         self._conversation.history.noted("brought", note)
         self._conversation.tool_asked(turn.StartTool(tool_call_id, tool, arguments))
         self.machine.bring(tool_call_id, tool, arguments, output)
+
+    @property
+    def answered_by(self) -> AnsweredBy | None:
+        """Who answered a call of ours, as far as it is known."""
+        return self.recorder.answered_by
 
     def screen(self, answering: Answering) -> None:
         """Find out who answers before the agent speaks. To be called before `open`."""

@@ -19,7 +19,7 @@ from telephony.errors import TelephonyError
 from worker.call.consult import KEYS, caller_gone_words
 from worker.call.info import PhoneLine
 from worker.call_tools.transfer import Target, Wanted, not_accepted, ringing_words, wanted
-from worker.records.record import TransferRecord
+from worker.records.record import AnsweredBy, TransferRecord
 from worker.records.telemetry import CallInfo, Telemetry
 from worker.turns.events import StartTool, ToolProgress
 
@@ -34,6 +34,11 @@ class SecondLine(Protocol):
 
     info: CallInfo
     watch: Callable[[phone.CallEvent], None]
+
+    @property
+    def answered_by(self) -> AnsweredBy | None:
+        """Who answered it, as far as it is known."""
+        ...
 
     def step_aside(self, reason: str) -> None:
         """The agent says and hears nothing on it any more."""
@@ -75,6 +80,9 @@ class Lines(Protocol):
 
     def hang_up(self, line_id: str) -> None:
         """End the second line, if it is up."""
+
+    def send_digits(self, digits: str) -> Awaitable[None]:
+        """Press keys on this call's line."""
 
 
 class Transfers:
@@ -245,7 +253,8 @@ class _Attempt:
             case phone.DigitReceived() if event.digit in KEYS:
                 self.decided(KEYS[event.digit])
             case phone.CallEnded():
-                self._put(way.LineEnded(event.status, event.by == "agent"))
+                by = None if self.line is None else self.line.answered_by
+                self._put(way.LineEnded(event.status, event.by == "agent", by == "machine", by == "silence"))
             case _:
                 pass
         if isinstance(event, phone.CallConfirmed | phone.MediaActive) and self._confirmed and self._media:

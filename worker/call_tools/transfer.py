@@ -37,6 +37,7 @@ WAYS: Mapping[TransferWay, str] = {
 NOTES: Mapping[str, str] = {
     "busy": "They are on the telephone. Tell the caller, who is still with you, and ask how else you can help.",
     "declined": "They do not take the call now. Tell the caller, who is still with you, and ask how else you can help.",
+    "voicemail": "A voice mailbox answers there. Tell the caller, who is still there, and ask how else you can help.",
     "no_answer": "Nobody answers there. Tell the caller, who is still with you, and ask how else you can help.",
     "failed": "It could not be done. Tell the caller, who is still with you, and ask how else you can help.",
 }

@@ -107,7 +107,9 @@ class TransferRecord(BaseModel):
         description="refer: the caller's side dialled; bridge: we did, and connected the two calls;"
         " attended: the same, once they had said that they take it"
     )
-    outcome: str = Field(description="accepted, declined, busy, no_answer, failed; hung_up: the caller did meanwhile")
+    outcome: str = Field(
+        description="accepted, declined, busy, no_answer, voicemail, failed; hung_up: the caller did meanwhile"
+    )
     sip_status: int | None = Field(default=None, description="the SIP status that decided it")
     took_ms: int = Field(default=0, description="from the end of the words before it to the outcome")
     second_line: str | None = Field(default=None, description="the id of our own call to the target")

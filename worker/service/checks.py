@@ -190,7 +190,8 @@ def check_later(site: Site) -> list[Finding]:
 
 def check_approvals(site: Site) -> list[Finding]:
     """Who approves tool calls, and whether they can be asked."""
-    from worker.call.config import approvals_of, written_down
+    from worker.agent.tool_rules import approvals_of
+    from worker.call.config import written_down
     from worker.turns.consent import LANGUAGES, judges
 
     loaded, settings = site.loaded, site.settings

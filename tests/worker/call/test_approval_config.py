@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from worker.agent.agent_file import Agent, parse_agent_file
-from worker.call.config import approval_words, written_down
+from worker.agent.tool_rules import approval_words
+from worker.call.config import written_down
 from worker.call.remote_servers import remote_servers, servers_of, wanted_of
 from worker.errors import AgentFileError
 from worker.turns.events import AskApproval

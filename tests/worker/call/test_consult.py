@@ -21,6 +21,7 @@ DESK = Agent(
 def test_they_are_told_the_summary_in_the_agents_voice() -> None:
     agent = consult_agent(DESK, None, "Ann wants red shoes")
     assert agent.greeting.startswith("Hello, I have a caller for you. Ann wants red shoes. Press 1 or say that")
+    assert agent.greeting in agent.instructions, "who answers with a word speaks over it"
     assert "Ann wants red shoes" in agent.instructions and "Sell shoes" not in agent.instructions
     assert (agent.voice, agent.provider) == ("cedar", {"temperature": 0.8})
 
