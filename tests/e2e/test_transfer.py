@@ -49,7 +49,7 @@ uri = "sip:204@127.0.0.1:{colleague}"
 ways = ["attended"]
 briefing = "Hello boss. {{summary}} Press one."
 ring_seconds = 20
-brief_seconds = 8
+brief_seconds = 12
 """
 
 
