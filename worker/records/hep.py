@@ -107,10 +107,11 @@ def report(span: Span, at: float, sip_call_id: str, source: Address, target: Add
     """Return the payload of a report on one direction of a call's RTP; None where nothing is known of it.
 
     ours: of what we sent, by the other side's RTCP; else of what came to us, lost or too late. MOS is that of
-    `telephony.quality`. source, target: of the signalling, since the media's are not told.
+    `telephony.quality`, and left out where no packet came. source, target: of the signalling, since the media's are
+    not told.
     """
     packets, lost, mos = (span.sent, span.their_lost, span.their_mos) if ours else (span.received, span.lost, span.mos)
-    if mos is None or lost is None:
+    if lost is None or not (span.received or span.sent):
         return None
     trip = span.round_trip_ms
     body = {
@@ -121,9 +122,7 @@ def report(span: Span, at: float, sip_call_id: str, source: Address, target: Add
         "PACKET_LOSS": lost,
         **({} if ours else {"JITTER": span.jitter_ms, "MEAN_JITTER": span.jitter_ms, "MAX_JITTER": span.jitter_ms}),
         **({} if trip is None else {"RTT": trip}),
-        "MOS": mos,
-        "MEAN_MOS": mos,
-        "MIN_MOS": mos,
+        **({} if mos is None else {"MOS": mos, "MEAN_MOS": mos, "MIN_MOS": mos}),
         "SRC_IP": source[0],
         "SRC_PORT": source[1],
         "DST_IP": target[0],

@@ -74,6 +74,15 @@ def test_a_report_after_a_new_offer_counts_from_nought() -> None:
     assert json.loads(found["payload"])["TOTAL_PK"] == 100
 
 
+def test_a_caller_from_whom_nothing_comes_is_told_without_a_mos() -> None:
+    captures = Captures()
+    told(captures, message())
+    [found] = told(captures, rtp(0, sent=250))
+    body = json.loads(found["payload"])
+    assert body["TOTAL_PK"] == 0 and "MOS" not in body
+    assert told(captures, rtp(0, sent=250)) == [], "on hold nothing goes either way"
+
+
 def test_nothing_else_is_told() -> None:
     captures = Captures()
     told(captures, message())
