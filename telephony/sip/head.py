@@ -64,8 +64,10 @@ def head(message: str, *, private: bool = False, hide_target: bool = False) -> s
     if not line:
         return ""
     found: dict[str, list[str]] = {}
+    left = LONGEST
     for name, value in fields(message):
-        if (known := NAMES.get(name)) is not None and len(value) <= LONGEST_VALUE:
+        if (known := NAMES.get(name)) is not None and len(value) <= min(LONGEST_VALUE, left):
+            left -= len(value)
             found.setdefault(known, []).append(_value(known, value, private))
     return _text([line, *(f"{name}: {value}" for name in LISTED for value in found.get(name, ()))])
 

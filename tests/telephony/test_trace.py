@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from telephony.sip.message import header
+from tests.telephony.test_requests import sdp
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -124,3 +125,15 @@ def test_a_bye_of_ours_goes_to_the_caller_in_its_head_too(start_endpoint: Any, s
     [bye] = [event["head"] for event in messages if event["method"] == "BYE" and event["line"].startswith("BYE")]
     tags = [header(head, name).partition(";tag=")[2] for head, name in ((bye, "To"), (messages[0]["head"], "From"))]
     assert tags[0] == tags[1] != "" and "tag=" in header(bye, "From")
+
+
+def test_a_caller_in_confidence_is_in_no_head(start_endpoint: Any, raw: Any) -> None:
+    endpoint = start_endpoint(trace=True, trace_heads=True)
+    peer = raw(endpoint.next("Started")["port"])
+    invite = peer.invite(body=sdp(), headers="Privacy: id\r\n")
+    peer.send(invite.replace(b"<sip:raw@127.0.0.1>;", b'"Ada" <sip:+4930124@127.0.0.1>;', 1))
+    assert endpoint.next("IncomingCall")["private"]
+    endpoint.until(lambda: any(line.startswith("200") for _, _, line in ladder(endpoint)), "our answer")
+    heads = [event["head"] for event in endpoint.seen if event["event"] == "SipMessage"]
+    assert len(heads) >= 2 and not any("+4930124" in head or "Ada" in head for head in heads)
+    assert {header(head, "From").partition(">")[0] for head in heads} == {"<sip:anonymous@127.0.0.1"}
