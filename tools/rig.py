@@ -139,6 +139,7 @@ def serve(
     secrets: Mapping[str, str] | None = None,
     notify: NotifySettings | None = None,
     servers: Sequence[McpServer] = (),
+    traces: bool = False,
 ) -> None:
     """Run a tool worker in this process, which leads a session of its own; touch the file `ready` when it is up.
 
@@ -163,4 +164,5 @@ def serve(
         secrets=secrets,
         notify=notify,
         servers=servers,
+        traces=traces,
     )

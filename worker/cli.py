@@ -183,6 +183,7 @@ def tool_worker(
         secrets=settings.secrets_for_tools(),
         notify=settings.notify_settings(),
         servers=[server for server in agents.mcp_servers() if server.run_by == "offhook"],
+        traces=settings.traces(),
     )
 
 

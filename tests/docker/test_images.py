@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 DOCKERFILES = sorted((ROOT / "docker").glob("*.Dockerfile"))
 COMPOSE_FILES = sorted((ROOT / "docker").glob("compose*.yaml"))
 VARIABLES = {variable_of(field) for field in Settings.model_fields}
-OURS = re.compile(r"^ +((?:OFFHOOK|OPENAI|AZURE|GEMINI|GOOGLE|XAI)_[A-Z_]+|REDIS_URL):", re.M)
+OURS = re.compile(r"^ +((?:OFFHOOK|OPENAI|AZURE|GEMINI|GOOGLE|OTEL|XAI)_[A-Z_]+|REDIS_URL):", re.M)
 
 
 def instructions(path: Path) -> list[list[str]]:

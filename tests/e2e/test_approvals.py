@@ -290,7 +290,8 @@ def spoken_desk(request: pytest.FixtureRequest, own_folder: Path) -> Iterator[Wo
 
 
 @pytest.mark.parametrize(
-    ("answer", "approved", "hears"), [("yes please", True, LOOKED_UP), ("no thank you", False, LEFT)]
+    ("answer", "approved", "hears"),
+    [("yes please", True, LOOKED_UP), pytest.param("no thank you", False, LEFT, marks=pytest.mark.spoken)],
 )
 def test_a_spoken_call_with_the_local_provider(
     spoken_desk: Worker, dial: Callable[[str], Call], answer: str, approved: bool, hears: str

@@ -118,7 +118,11 @@ def calls_of(record: dict[str, Any]) -> list[tuple[str, str, str]]:
     return [(one["tool"], one["mode"], one["status"]) for one in record["tool_calls"]]
 
 
-@pytest.mark.parametrize("faults", ["", "remote_done_first = true"], ids=["within its response", "after its response"])
+@pytest.mark.parametrize(
+    "faults",
+    ["", pytest.param("remote_done_first = true", marks=pytest.mark.spoken)],
+    ids=["within its response", "after its response"],
+)
 def test_a_slow_call_is_covered_by_a_filler_and_told(
     start: Callable[..., Desk], dial: Callable[[str], Call], faults: str
 ) -> None:
@@ -175,6 +179,7 @@ ASKS = """
 """
 
 
+@pytest.mark.spoken
 def test_an_approval_that_nobody_gives_is_a_no(start: Callable[..., Desk], dial: Callable[[str], Call]) -> None:
     desk = start(more='require_approval = "always"')
     call, call_id = greeted(dial, desk)
@@ -190,7 +195,9 @@ def test_an_approval_that_nobody_gives_is_a_no(start: Callable[..., Desk], dial:
     assert desk.mcp.lines("calls") == [], "it never ran"
 
 
-@pytest.mark.parametrize(("answer", "approved"), [("yes please", True), ("no thank you", False)])
+@pytest.mark.parametrize(
+    ("answer", "approved"), [("yes please", True), pytest.param("no thank you", False, marks=pytest.mark.spoken)]
+)
 def test_the_caller_approves_what_the_provider_runs(
     start: Callable[..., Desk], dial: Callable[[str], Call], answer: str, approved: bool
 ) -> None:

@@ -33,6 +33,8 @@ from tools.queue.connect import close, connect, parsed
 from tools.queue.job import QueueJob
 from tools.queue.refusals import Redial, refusal_of
 from tools.tool_call.request import ToolRequest
+from tools.traces.names import TRACEPARENT
+from tools.traces.span import SpanContext
 
 log = structlog.get_logger(__name__)
 
@@ -263,6 +265,7 @@ def _payload(step: Step, call: ToolRequest, now: float, deadline: float) -> dict
         "caller": call.caller,
         "dialled": call.dialled,
         **({"facts": dict(call.facts)} if call.facts else {}),
+        **({TRACEPARENT: call.traceparent} if call.traceparent else {}),
         "enqueued_at": now,
         "deadline": deadline,
         "not_after": deadline if step.spec.on_hangup == "cancel" else None,
@@ -271,12 +274,14 @@ def _payload(step: Step, call: ToolRequest, now: float, deadline: float) -> dict
 
 def _meta(spec: ToolSpec, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Return what an operator reads of the job in rq-dashboard."""
-    return {
+    found = {
         "call_id": payload["call_id"],
         "tool_call_id": payload["tool_call_id"],
         "tool": spec.name,
         "summary": spec.summary,
     }
+    traced = SpanContext.read(payload.get(TRACEPARENT))
+    return found if traced is None else {**found, "trace": f"{traced.trace_id:032x}"}
 
 
 def reason(error: Exception) -> str:

@@ -21,6 +21,8 @@ from tools.queue.job import QueueJob
 from tools.queue.store import late, promises
 from tools.queue.store.late import Orphan
 from tools.tool_call.outcome import Outcome
+from tools.traces.current import current_traceparent
+from tools.traces.names import TRACEPARENT
 
 log = structlog.get_logger(__name__)
 
@@ -66,11 +68,17 @@ def _settled(redis: Redis, queue: str, orphan: Orphan, outcome: Outcome) -> None
     late.keep(redis, orphan, outcome, time.time())
     if orphan.channel is None:
         return
-    tries = pauses()
+    tries, traceparent = pauses(), current_traceparent()
     try:
         Queue(queue, connection=redis, job_class=QueueJob, serializer=JSONSerializer).enqueue_call(
             names.NOTICE_ENTRY,
-            args=({"call_id": orphan.call_id, "tool_call_id": orphan.tool_call_id},),
+            args=(
+                {
+                    "call_id": orphan.call_id,
+                    "tool_call_id": orphan.tool_call_id,
+                    **({TRACEPARENT: traceparent} if traceparent else {}),
+                },
+            ),
             job_id=names.notice_id(orphan.job_id),
             unique=True,
             timeout=TIMEOUT_S,

@@ -31,7 +31,8 @@ class ToolRequest:
     """One tool call. The two ids together say which: the same pair is the same tool call, however often it comes.
 
     call_id: our id of the phone call. tool_call_id: the provider's. arguments: JSON text, not yet checked.
-    caller, dialled: as the call has them. facts: what else the INVITE said (`InviteFacts.as_json`).
+    caller, dialled: as the call has them. facts: what else the INVITE said (`InviteFacts.as_json`). traceparent: the
+    tool call's span (W3C Trace Context); "": the call has no trace.
     """
 
     call_id: str
@@ -41,6 +42,7 @@ class ToolRequest:
     caller: str = field(default="", repr=False)
     dialled: str = field(default="", repr=False)
     facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    traceparent: str = ""
 
     @property
     def job_id(self) -> str:

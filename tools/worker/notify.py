@@ -5,6 +5,7 @@ A webhook is a POST with a JSON body and these headers:
     Offhook-Delivery    an id; the same one when the same message comes again: take it once
     Offhook-Timestamp   Unix time in s
     Offhook-Signature   v1=<hex HMAC-SHA256, with the secret, of the timestamp, a dot and the body>
+    traceparent         where the call has a trace: what the receiver traces hangs below it (W3C Trace Context)
 
 Any answer of 2xx ends it. Anything else, a redirect too, is tried again with growing pauses for about a day. `verify`
 is the receiver's half.
@@ -32,6 +33,8 @@ from urllib.parse import urlsplit
 
 from tools.errors import ToolDefinitionError
 from tools.queue.names import DEFAULT_CHANNEL
+from tools.traces.current import current_traceparent
+from tools.traces.names import TRACEPARENT
 
 """The channels of what a caller was promised: an operator's hook of that name comes first."""
 TIMEOUT_S = 10.0
@@ -135,6 +138,8 @@ def post(url: str, secret: str, delivery_id: str, body: bytes, now: float) -> No
         TIMESTAMP: timestamp,
         SIGNATURE: sign(secret, timestamp, body),
     }
+    if traceparent := current_traceparent():
+        headers[TRACEPARENT] = traceparent
     try:
         parts = urlsplit(url)
         connection = _connection(parts.scheme, parts.hostname or "", parts.port)

@@ -88,7 +88,7 @@ def attempt(kit: Kit, payload: Mapping[str, Any], job: Job) -> Outcome:
         if kept_at and (answer := cache.read(redis, kept_at)):
             return answer
         for parameter, needed in _needed(spec, payload).items():
-            outcome = _result_of(redis, needed)
+            outcome = result_of(redis, needed)
             if outcome.status != "ok":
                 tool = spec.signature.needs[parameter].tool
                 return replace(outcome, detail=f"{tool}, which it needs: {outcome.detail or outcome.status}")
@@ -212,7 +212,8 @@ def _needed(spec: ToolSpec, payload: Mapping[str, Any]) -> dict[str, str]:
     return {parameter: str(found[parameter]) for parameter in spec.signature.needs}
 
 
-def _result_of(redis: Redis, job_id: str) -> Outcome:
+def result_of(redis: Redis, job_id: str) -> Outcome:
+    """Return the outcome of a job that is over. Raises a RedisError."""
     entries: Any = redis.xrevrange(names.result_key(job_id), count=1)
     for _entry, fields in entries:
         end = finished(kind_of(fields), fields)

@@ -10,7 +10,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from redis.client import Pipeline
@@ -35,6 +35,9 @@ from tools.worker.notify import NotDelivered
 from tools.worker.patience import PATIENCE_S, PatientRetry
 from tools.worker.running import TryAgain
 
+if TYPE_CHECKING:
+    from tools.worker.tracing import JobTraces
+
 log = structlog.get_logger(__name__)
 
 MONITOR_S = 5  # RQ's default is 30
@@ -49,6 +52,8 @@ class SteadyWorker(BaseWorker):
 
     max_connection_wait_time = 1.0  # RQ's doubles up to 60 s, so that a Redis that is back finds nobody
     log_result_lifespan = False
+    traces: JobTraces | None = None
+    """Tells of each job that belongs to a trace."""
 
     def __init__(self, settings: QueueSettings, on_ready: Callable[[], None] = lambda: None) -> None:
         """Connect. Raises redis' ConnectionError where Redis can't be reached."""
@@ -155,7 +160,8 @@ class SteadyWorker(BaseWorker):
 
     def _run_or_put_away(self, job: OffhookJob, queue: Queue) -> None:
         try:
-            self.run_job(job, queue)
+            with self.traces.around(job) if self.traces is not None else contextlib.nullcontext():
+                self.run_job(job, queue)
         except StopRequested:
             raise
         except Exception as error:

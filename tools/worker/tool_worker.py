@@ -32,6 +32,7 @@ from tools.mcp.job import PAYLOAD
 from tools.mcp.server import McpServer
 from tools.queue.client import QueueSettings
 from tools.queue.refusals import refusal_of
+from tools.traces.opening import open_exporter
 from tools.worker import jobs
 from tools.worker.fork import Fork, Left
 from tools.worker.jobs import OffhookJob
@@ -46,6 +47,8 @@ OVERDUE_S = 60
 ASKED_S = 1.5
 """A fork that was asked to stop has so long before it is killed."""
 NOT_READY_S = 5.0
+SERVICE = "offhook-tool-worker"
+"""What it is called in traces, where OTEL_SERVICE_NAME does not say so."""
 
 
 class ToolWorker(SteadyWorker, Worker):
@@ -209,11 +212,13 @@ def run_tool_worker(
     secrets: Mapping[str, str] | None = None,
     notify: NotifySettings | None = None,
     servers: Sequence[McpServer] = (),
+    traces: bool = False,
 ) -> list[ToolSpec]:
     """Run tool calls until SIGTERM or SIGINT, or (burst) until the queue is empty. Blocks; for a process' main thread.
 
     simple: without a fork for each job. secrets: by name, for the tools that ask for them. notify: where ends of tool
-    calls are told whose caller has hung up. servers: MCP servers whose tools it runs. Logs `tool_worker_ready` and
+    calls are told whose caller has hung up. servers: MCP servers whose tools it runs. traces: jobs are told by OTLP, as
+    the OTEL_* variables have it (the extra `otel`). Logs `tool_worker_ready` and
     calls `on_ready` once it takes jobs. Returns the tools that it had. Raises `ToolDefinitionError` for what can't be
     loaded or lacks a secret, `QueueUnavailable` where Redis can't be reached.
     """
@@ -226,11 +231,18 @@ def run_tool_worker(
         if on_ready:
             on_ready()
 
+    exporter = open_exporter(SERVICE) if traces else None
     worker = _connected(SimpleToolWorker if simple else ToolWorker, settings, ready)
+    if exporter is not None:
+        from tools.worker.tracing import JobTraces
+
+        worker.traces = JobTraces(exporter)
     gc.collect()
     gc.freeze()  # what is loaded stays shared with the forks
     with contextlib.suppress(StopRequested):  # from its last words to a Redis that is away
         worker.work(burst=burst, logging_level="WARNING")
+    if exporter is not None:
+        exporter.close()
     log.info("tool_worker_stopped", queue=settings.queue)
     return specs
 

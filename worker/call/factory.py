@@ -86,7 +86,9 @@ def _telemetry(info: CallInfo, agent: Agent, services: Services, route: str | No
     """Begin the record of a call that this agent answers, or makes."""
     about = About(agent.name, route, services.provider.name, services.provider.model)
     tariff = _tariff(agent, services)
-    return Telemetry.of_call(info, services.metrics, services.clock, tariff, told=services.told, about=about)
+    return Telemetry.of_call(
+        info, services.metrics, services.clock, tariff, told=services.told, about=about, tracing=services.tracing
+    )
 
 
 @dataclass(frozen=True, slots=True)

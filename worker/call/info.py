@@ -16,6 +16,7 @@ from worker.realtime.remote import RemoteServer
 from worker.records.metrics import Metrics
 from worker.records.prices import Prices
 from worker.records.telemetry import CallInfo, Told
+from worker.records.tracing import Tracing
 
 __all__ = ["CallInfo", "PhoneLine", "Services"]
 
@@ -47,5 +48,7 @@ class Services:
     """What models cost; None: nobody asks."""
     told: Told = Told()
     """What of the calls is kept."""
+    tracing: Tracing | None = None
+    """Tells them as traces; None: nobody wants any."""
     connect: Connect = connection_for
     """Makes the connection to the provider."""

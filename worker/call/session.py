@@ -349,7 +349,7 @@ class CallSession:
 
     def on_provider_event(self, event: base.RealtimeEvent) -> None:
         """Take one event of the realtime session; audio goes straight to the playout."""
-        self.journal.provided(event)
+        self._call.provided(event)
         if isinstance(event, base.AudioDelta):
             self._voice.take(event)
             return

@@ -171,6 +171,7 @@ class ToolCalls:
             caller=self._call.info.caller,
             dialled=self._call.info.dialled,
             facts=self._call.info.facts.as_json(),
+            traceparent=self._call.traceparent(command.tool_call_id),
         )
         return await self._catalog.run(
             request,

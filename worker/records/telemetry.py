@@ -16,6 +16,8 @@ from worker.records.metrics import Metrics
 from worker.records.prices import Tariff
 from worker.records.recorder import About, Recorder
 from worker.records.told import Told
+from worker.records.traces import OfCall
+from worker.records.tracing import Traced, Tracing
 
 __all__ = ["About", "CallInfo", "Telemetry", "Told"]
 
@@ -58,6 +60,8 @@ class Telemetry:
     tariff: Tariff | None = None
     """By which it is priced; None: it costs nothing, or nobody asks."""
     journal: Journal = field(default_factory=lambda: Journal(on=False))
+    trace: Traced | None = None
+    """None: nobody wants traces, or not this one."""
 
     @classmethod
     def of_call(
@@ -69,9 +73,10 @@ class Telemetry:
         *,
         told: Told | None = None,
         about: About | None = None,
+        tracing: Tracing | None = None,
     ) -> Telemetry:
-        """Begin the record of a call, and its journal. about: what it is answered with."""
-        told = told or Told()
+        """Begin the record of a call, its journal and its trace. about: what it is answered with."""
+        told, about = told or Told(), about or About()
         recorder = Recorder(
             info.call_id,
             clock() * 1000,
@@ -81,7 +86,7 @@ class Telemetry:
             diverted_from=info.facts.diverted_from,
             calls_back=info.calls_back,
             second_line_of=info.second_line_of,
-            about=about or About(),
+            about=about,
             words=told.words,
         )
         recorder.silences.over = metrics.silent
@@ -89,9 +94,35 @@ class Telemetry:
         if told.journal:
             recorder.subscribe(journal.recorded)
         log = structlog.get_logger("worker.call").bind(call_id=info.call_id)
-        return cls(info, recorder, metrics, clock, log, tariff, journal)
+        trace = tracing.begin(_of_call(info, about, recorder.started_at), clock) if tracing is not None else None
+        if trace is not None:
+            recorder.subscribe(trace.recorded)
+        return cls(info, recorder, metrics, clock, log, tariff, journal, trace)
 
     @property
     def now_ms(self) -> float:
         """The time that the recorder wants."""
         return self.clock() * 1000
+
+    def provided(self, event: object) -> None:
+        """An event of the realtime session has come."""
+        self.journal.provided(event)
+        if self.trace is not None:
+            self.trace.provided(event)
+
+    def traceparent(self, tool_call_id: str) -> str:
+        """Return what a tool call takes along of the trace; "" where there is none."""
+        return "" if self.trace is None else self.trace.traceparent(tool_call_id)
+
+
+def _of_call(info: CallInfo, about: About, started_at: float) -> OfCall:
+    return OfCall(
+        call_id=info.call_id,
+        invited_ns=round(started_at * 1e9),
+        agent=about.agent,
+        route=about.route,
+        provider=about.provider,
+        model=about.model,
+        outbound=info.outbound,
+        second_line_of=info.second_line_of,
+    )

@@ -14,17 +14,20 @@ from tools.queue.backlog import Judged
 from tools.queue.queued import QueuedRunner
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
+from tools.traces.opening import open_exporter
 from worker.call.remote_servers import remote_servers
 from worker.call.session import Services
 from worker.call_tools.durations import UsualTimes
 from worker.realtime.provider import Provider
 from worker.records.metrics import Metrics
+from worker.records.tracing import Tracing
 from worker.service.loaded import Catalogs, Loaded, ToolsKey, make_catalogs
 from worker.service.queue_watch import FINE, QueueWatch
 from worker.settings.settings import Settings
 
 if TYPE_CHECKING:
     from tools.mcp.servers import McpServers
+    from tools.traces.otlp import Exporter
 
 __all__ = ["Tooling"]
 
@@ -32,6 +35,8 @@ log = structlog.get_logger(__name__)
 
 MCP_S = 5.0
 """So long a start waits for MCP servers: the first caller should find their tools, and no server holds it up."""
+SERVICE = "offhook"
+"""What a worker is called in traces, where OTEL_SERVICE_NAME does not say so."""
 WATCHED = 16
 """Remote tools that have not run yet, and whose usual times are looked for all the same."""
 
@@ -52,9 +57,12 @@ class Tooling:
         self._replaced: list[Catalog] = []
         """Of tools that were read again since: calls in progress have them."""
         self._mcp: McpServers | None = None
+        self._exporter: Exporter | None = None
 
     async def open(self, redis_url: str | None) -> None:
         """Make the catalogs on a queue; redis_url: that of the embedded Redis."""
+        if self._settings.traces():
+            self._exporter = await asyncio.to_thread(open_exporter, SERVICE)
         self.queue = QueuedRunner(self._settings.queue_settings(redis_url))
         catalogs = self._catalogs = make_catalogs(self._loaded, self._inline, self.queue)
         self.watch = QueueWatch(
@@ -121,11 +129,14 @@ class Tooling:
         if self.queue is not None:
             await self.queue.aclose()
         await self._inline.aclose()
+        if self._exporter is not None:
+            await asyncio.to_thread(self._exporter.close)
 
     def services(self, provider: Provider) -> Mapping[ToolsKey, Services]:
         """Return what calls share, by the tools of their agent."""
         settings = self._settings
         later, told, prices = settings.later_ways(), settings.told(), settings.price_table()
+        tracing = None if self._exporter is None else Tracing(self._exporter)
         remote = remote_servers(self._loaded.agents.mcp_servers(), self._loaded.secrets)
         return {
             key: Services(
@@ -135,6 +146,7 @@ class Tooling:
                 usual=self._usual,
                 later=later,
                 told=told,
+                tracing=tracing,
                 prices=prices,
                 remote=remote,
             )

@@ -256,6 +256,43 @@ class Settings(BaseSettings):
         default=(), description="a list with commas of environment variables that tools may ask for by name"
     )
 
+    otel_endpoint: HttpUrl | None = Field(
+        default=None,
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="an http:// or https:// URL of an OTLP receiver, such as http://127.0.0.1:4318",
+    )
+    otel_traces_endpoint: HttpUrl | None = Field(
+        default=None,
+        validation_alias="OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        description="an http:// or https:// URL that takes traces, such as http://127.0.0.1:4318/v1/traces",
+    )
+    otel_headers: SecretStr | None = Field(
+        default=None,
+        validation_alias="OTEL_EXPORTER_OTLP_HEADERS",
+        description="headers for that receiver as name=value, with commas",
+    )
+    otel_traces_headers: SecretStr | None = Field(
+        default=None,
+        validation_alias="OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+        description="headers for the receiver of traces as name=value, with commas",
+    )
+    otel_protocol: Literal["http/protobuf"] = Field(
+        default="http/protobuf",
+        validation_alias="OTEL_EXPORTER_OTLP_PROTOCOL",
+        description="http/protobuf alone",
+    )
+    otel_traces_protocol: Literal["http/protobuf"] = Field(
+        default="http/protobuf",
+        validation_alias="OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+        description="http/protobuf alone",
+    )
+    otel_traces_exporter: str = Field(
+        default="otlp", validation_alias="OTEL_TRACES_EXPORTER", description="otlp, or none for no traces"
+    )
+    otel_disabled: Annotated[Literal["true", "false"], Lower] = Field(
+        default="false", validation_alias="OTEL_SDK_DISABLED", description="one of: true (no traces), false"
+    )
+
     openai_api_key: SecretStr | None = Field(
         default=None,
         validation_alias="OPENAI_API_KEY",
@@ -362,6 +399,11 @@ class Settings(BaseSettings):
         """Return what of calls is kept."""
         return Told(journal=self.journal != "off", words=self.transcripts == "on")
 
+    def traces(self) -> bool:
+        """Tell whether calls and jobs are told as traces: where there is an endpoint, and nobody has put them off."""
+        off = self.otel_disabled == "true" or self.otel_traces_exporter == "none"
+        return not off and bool(self.otel_endpoint or self.otel_traces_endpoint)
+
     def journal_folder(self) -> Path | None:
         """Return where journals are kept: a folder of their own, or beside the recordings; None: in memory alone."""
         if self.journal == "off":
@@ -423,6 +465,8 @@ class Settings(BaseSettings):
         """Return every secret there is, for the log to know them: the settings' own, and those for tools."""
         own = [value.get_secret_value() for _, value in self if isinstance(value, SecretStr)]
         own += headers_of(reveal(self.realtime_headers) or "").values()
+        for headers in (self.otel_headers, self.otel_traces_headers):
+            own += [pair.partition("=")[2] for pair in (reveal(headers) or "").split(",") if "=" in pair]
         return own + [os.environ[name] for name in self.tool_secrets if name in os.environ]
 
     def notify_settings(self) -> NotifySettings:

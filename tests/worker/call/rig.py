@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from telephony.bridge import Bridge
 from tools import tool
+from tools.define.spec import ToolSpec
+from tools.queue.queued import QueuedRunner
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
 from worker.agent.agent_file import Agent
@@ -19,6 +21,7 @@ from worker.call.remote_servers import remote_servers
 from worker.call.session import CallInfo, CallSession, PhoneLine, Services
 from worker.realtime import base
 from worker.records.metrics import Metrics
+from worker.records.tracing import Tracing
 
 Until = Callable[..., Awaitable[None]]
 SILENCE = bytes(320)
@@ -90,7 +93,17 @@ class Rig:
     """A call between a bridge whose clock the test moves and a provider whose words the test speaks."""
 
     def __init__(
-        self, service: Any, until: Until, agent: Agent = AGENT, tool_calls: Any = "open", *, outbound: bool = False
+        self,
+        service: Any,
+        until: Until,
+        agent: Agent = AGENT,
+        tool_calls: Any = "open",
+        *,
+        outbound: bool = False,
+        tracing: Tracing | None = None,
+        queue: QueuedRunner | None = None,
+        more: Sequence[ToolSpec] = (),
+        call_id: str = "c0ffee",
     ) -> None:
         self.service, self.until = service, until
         self.now = 1000.0
@@ -103,11 +116,13 @@ class Rig:
         self.events: list[base.RealtimeEvent] = []
         self.syncs = 0
         self.faults: list[Exception] = []
-        catalog = Catalog(self.shop.specs(), inline=self.inline)
+        catalog = Catalog([*self.shop.specs(), *more], inline=self.inline, queued=queue)
         provider = replace(service.peer.provider, tool_calls=tool_calls)
         remote = remote_servers(agent.mcp, SECRETS)
-        self.services = Services(catalog, self.metrics, provider, clock=lambda: self.now, remote=remote)
-        info = CallInfo("c0ffee", "alice", "427", outbound=outbound)
+        self.services = Services(
+            catalog, self.metrics, provider, clock=lambda: self.now, remote=remote, tracing=tracing
+        )
+        info = CallInfo(call_id, "alice", "427", outbound=outbound)
         line = PhoneLine(self.bridge, self.hang_ups.append)
         self.session: CallSession = make_session(info, agent, line, self.services)
         self.link = self.session._link

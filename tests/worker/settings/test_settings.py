@@ -257,7 +257,7 @@ def test_every_setting_says_what_is_allowed_and_has_a_name() -> None:
     for field, info in Settings.model_fields.items():
         assert info.description, field
         assert variable_of(field).startswith(
-            ("OFFHOOK_", "OPENAI_", "AZURE_OPENAI_", "REDIS_URL", "XAI_", "GEMINI_", "GOOGLE_CLOUD_")
+            ("OFFHOOK_", "OPENAI_", "AZURE_OPENAI_", "REDIS_URL", "XAI_", "GEMINI_", "GOOGLE_CLOUD_", "OTEL_")
         )
 
 
@@ -435,3 +435,37 @@ def test_a_homer_that_can_t_be(monkeypatch: pytest.MonkeyPatch, name: str, value
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=f"{name}={value} is not allowed: it takes "):
         load_settings()
+
+
+def test_traces_are_off_without_an_endpoint_and_where_they_are_put_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not load_settings().traces()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:4318/v1/traces")
+    assert load_settings().traces()
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    assert not load_settings().traces()
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "false")
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
+    assert not load_settings().traces()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4318"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json"),
+        ("OTEL_SDK_DISABLED", "perhaps"),
+    ],
+)
+def test_what_of_traces_is_not_carried_is_said(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=f"{variable}={value} is not allowed"):
+        load_settings()
+
+
+def test_headers_for_a_receiver_of_traces_are_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=sk-otel-4711,tenant=shop")
+    settings = load_settings()
+    assert "sk-otel-4711" in settings.secret_values() and "4711" not in repr(settings)
+    assert "OTEL_EXPORTER_OTLP_HEADERS" not in child_environment(keep_secrets=False)
+    assert "OTEL_EXPORTER_OTLP_HEADERS" in child_environment(keep_secrets=True)
