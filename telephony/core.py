@@ -217,7 +217,7 @@ class Core:
             self._account, call_id, bridge, port, self._post, pj_id=pj_id, sip_call_id=sip_call_id, source=source
         )
         if self.settings.trace:
-            call.trace = Trace(call_id, self._post)
+            call.trace = Trace(call_id, self._post, heads=self.settings.trace_heads)
         self._calls[call_id] = call
         self._bridges[call_id] = bridge
         return call
@@ -247,7 +247,7 @@ class Core:
             )
         )
         if call.trace is not None:
-            call.trace.invited(message, sip_call_id[:LONGEST])
+            call.trace.invited(message, sip_call_id[:LONGEST], source, private=caller.private)
 
     def _answered(self, method: str, message: str, source: str, said: Answer) -> None:
         """A request that the library would not have answered, or not so well."""
@@ -255,7 +255,7 @@ class Core:
         for call in self._calls.values() if sip_call_id is not None else ():
             if call.sip_call_id == sip_call_id and not call.ended:
                 if call.trace is not None:
-                    call.trace.at_the_door(method, message, said.status)
+                    call.trace.at_the_door(method, message, said.status, call.sip_call_id)
                 if method == "INFO" and said.status == 200:
                     call.take_info(message, said.digit)
         if method == "INFO" and said.status == 200:

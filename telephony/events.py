@@ -149,7 +149,7 @@ class RegistrationChanged:
 
 @dataclass(frozen=True, slots=True)
 class SipMessage:
-    """A SIP message of a call went out or came in; told where `SipSettings.trace` is on. No body, no header.
+    """A SIP message of a call went out or came in; told where `SipSettings.trace` is on. No body.
 
     The library tells of transactions while it has the call: not of a message that is sent again, nor of what answers
     our own BYE.
@@ -166,6 +166,10 @@ class SipMessage:
     """The request's, of a response too."""
     sip_call_id: str
     """The SIP Call-ID."""
+    head: str = ""
+    """Its first line and headers as `telephony.sip.head` has them, where `SipSettings.trace_heads` is on."""
+    peer: str = ""
+    """The other side's address, as host:port; "" while it is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,8 @@ class SipSettings:
     trace: bool = False
     """Tell of each SIP message of a call, without body and headers, and every few seconds of its RTP (`SipMessage`,
     `RtpReport`)."""
+    trace_heads: bool = False
+    """Tell of each message's headers, too, but for what is confidential (`telephony.sip.head`)."""
     log_level: int = 1
     """Of the SIP library: 0 nothing, 1 errors, 2 warnings, 3 events. Higher ones print messages, which carry
     digits and credentials, and are not to be had."""

@@ -17,11 +17,13 @@ from worker.errors import HostError, OperatorError
 from worker.records.archive import Archive, is_call_id
 from worker.records.story import Story
 
-__all__ = ["calls_of_all", "find_story", "lines"]
+__all__ = ["calls_of_all", "find_recording", "find_story", "lines"]
 
 ASK_S = 2.0
 STORY_S = 10.0
 """A worker that has much to do, and a long call, may take so long."""
+RECORDING_S = 120.0
+"""An hour's recording is 115 MB."""
 
 Answer = tuple[Known, list[dict[str, Any]] | None]
 """A worker and its calls; None where it does not answer."""
@@ -84,8 +86,7 @@ async def find_story(
     if story is not None and story.journal is not None:
         return story
     said: list[str] = []
-    urls = [worker.http for worker in await _workers(queue)] if queue is not None else []
-    urls += [http] if http is not None and http not in urls else []
+    urls = await _urls(queue, http)
     async with _client(token, STORY_S) as session:
         for found in await asyncio.gather(*(_story(session, url, call_id, said) for url in urls)):
             if found is not None:
@@ -109,3 +110,28 @@ async def _story(session: aiohttp.ClientSession, url: str, call_id: str, said: l
     except ValueError:  # no JSON, or another version's
         said.append(f"{url} says what can't be read: is it another version?")
     return None
+
+
+async def find_recording(
+    call_id: str, archive: Archive, queue: QueueSettings | None, http: str | None, token: str | None
+) -> bytes | None:
+    """Return a call's recording (WAV): from the files, else from the worker that has it; None where nobody has.
+
+    As `find_story`, which has looked at the id.
+    """
+    if (path := archive.recording(call_id)) is not None:
+        return await asyncio.to_thread(path.read_bytes)
+    async with _client(token, RECORDING_S) as session:
+        for url in await _urls(queue, http):
+            try:
+                async with session.get(f"{url}/calls/{call_id}/recording") as answer:
+                    if answer.status == 200:
+                        return await answer.read()
+            except (aiohttp.ClientError, TimeoutError):
+                continue
+    return None
+
+
+async def _urls(queue: QueueSettings | None, http: str | None) -> list[str]:
+    urls = [worker.http for worker in await _workers(queue)] if queue is not None else []
+    return urls + ([http] if http is not None and http not in urls else [])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tools.run.inline import InlineRunner
     from tools.tool_call.outcome import Outcome
     from worker.agent.agent_file import AgentFile
+    from worker.records.story import Story
     from worker.settings.settings import Settings
 
 Protocol = Literal["openai", "gemini"]
@@ -238,6 +239,11 @@ def calls(
 def call(
     call_id: Annotated[str, typer.Argument(metavar="ID", help="The call's id, as the log and its page have it.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print everything that is known of it, as JSON.")] = False,
+    as_vcon: Annotated[bool, typer.Option("--vcon", help="Print it as a vCon, with its recording.")] = False,
+    recording: Annotated[
+        str,
+        typer.Option(help="With --vcon: inline, none, or an https: URL at which the recording can be had."),
+    ] = "inline",
 ) -> None:
     """Tell a call's whole story: what was said, why it was silent, its tools, SIP messages and line.
 
@@ -246,23 +252,47 @@ def call(
     """
     import asyncio
 
-    from worker.calls import find_story
+    from worker.calls import find_recording, find_story
     from worker.records.archive import Archive
 
+    if recording not in ("inline", "none") and not recording.startswith("https://"):
+        raise OperatorError(f"--recording {recording}: it takes inline, none, or a URL that begins with https://")
     settings = _start("call")
     from worker.settings.settings import reveal
 
     archive = Archive(settings.records_folder(), settings.journal_folder(), settings.recordings)
     queue = settings.queue_settings() if settings.redis_url is not None else None
-    story = asyncio.run(find_story(call_id, archive, queue, settings.own_url(), reveal(settings.http_token)))
+    http, token = settings.own_url(), reveal(settings.http_token)
+    story = asyncio.run(find_story(call_id, archive, queue, http, token))
     if as_json:
         print(story.model_dump_json(indent=2))
+        return
+    if as_vcon:
+        wanted = recording != "none" and story.recorded and not story.live
+        wav = asyncio.run(find_recording(call_id, archive, queue, http, token)) if wanted else None
+        if wanted and wav is None:
+            print("offhook: the recording can't be had; the vCon is without it", file=sys.stderr)
+        _print_vcon(story, wav, recording, settings.told().words)
         return
     from rich.console import Console
 
     from worker.pages.terminal import print_story
 
     print_story(story, Console(soft_wrap=True))
+
+
+def _print_vcon(story: Story, wav: bytes | None, recording: str, words: bool) -> None:
+    import time
+
+    from worker.records.record import wall
+    from worker.records.vcon import Recording, VConError, vcon_of
+
+    url = None if recording == "inline" else recording
+    part = Recording(wav, f"{story.call_id}.wav", url) if wav is not None else None
+    try:
+        print(json.dumps(vcon_of(story, wall(time.time()), part, words=words), ensure_ascii=False))
+    except VConError as error:
+        raise OperatorError(str(error)) from None
 
 
 @app.command()

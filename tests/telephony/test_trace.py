@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from telephony.sip.message import header
+from tests.telephony.test_requests import sdp
+
 pytestmark = pytest.mark.timeout(30)
 
 
@@ -94,3 +97,43 @@ def test_a_key_by_info_stands_in_the_ladder_without_its_digit(start_endpoint: An
     endpoint.next("CallEnded")
     infos = [line for _, method, line in ladder(endpoint) if method == "INFO"]
     assert infos and all("Signal" not in line for line in infos)
+
+
+def test_with_heads_each_message_has_its_headers_and_the_other_side(start_endpoint: Any, sipp: Any) -> None:
+    endpoint = start_endpoint(ring=True, trace=True, trace_heads=True)
+    run = sipp("call", address(endpoint.next("Started")), hold_ms=300)
+    call = endpoint.next("IncomingCall")
+    endpoint.next("CallEnded", call_id=call["call_id"])
+    run.finish()
+    endpoint.until(lambda: len(ladder(endpoint)) >= 7, "all of its messages")
+    messages = [event for event in endpoint.seen if event["event"] == "SipMessage"]
+    assert {header(event["head"], "Call-ID") for event in messages} == {call["sip_call_id"]}
+    assert [header(event["head"], "CSeq") for event in messages] == [*["1 INVITE"] * 4, "1 ACK", *["2 BYE"] * 2]
+    assert [("X-Reconstructed" in event["head"]) for event in messages] == [False] * 4 + [True] + [False] * 2
+    assert {event["peer"].rpartition(":")[0] for event in messages} == {"127.0.0.1"}
+    assert not any("m=audio" in event["head"] for event in messages)
+
+
+def test_a_bye_of_ours_goes_to_the_caller_in_its_head_too(start_endpoint: Any, sipp: Any) -> None:
+    endpoint = start_endpoint(trace=True, trace_heads=True)
+    run = sipp("their_bye", address(endpoint.next("Started")))
+    endpoint.next("CallConfirmed")
+    endpoint.do("hang_up", call_id=endpoint.seen[-1]["call_id"])
+    endpoint.next("CallEnded")
+    run.finish()
+    messages = [event for event in endpoint.seen if event["event"] == "SipMessage"]
+    [bye] = [event["head"] for event in messages if event["method"] == "BYE" and event["line"].startswith("BYE")]
+    tags = [header(head, name).partition(";tag=")[2] for head, name in ((bye, "To"), (messages[0]["head"], "From"))]
+    assert tags[0] == tags[1] != "" and "tag=" in header(bye, "From")
+
+
+def test_a_caller_in_confidence_is_in_no_head(start_endpoint: Any, raw: Any) -> None:
+    endpoint = start_endpoint(trace=True, trace_heads=True)
+    peer = raw(endpoint.next("Started")["port"])
+    invite = peer.invite(body=sdp(), headers="Privacy: id\r\n")
+    peer.send(invite.replace(b"<sip:raw@127.0.0.1>;", b'"Ada" <sip:+4930124@127.0.0.1>;', 1))
+    assert endpoint.next("IncomingCall")["private"]
+    endpoint.until(lambda: any(line.startswith("200") for _, _, line in ladder(endpoint)), "our answer")
+    heads = [event["head"] for event in endpoint.seen if event["event"] == "SipMessage"]
+    assert len(heads) >= 2 and not any("+4930124" in head or "Ada" in head for head in heads)
+    assert {header(head, "From").partition(">")[0] for head in heads} == {"<sip:anonymous@127.0.0.1"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.worker.service.test_call_pages import TOKEN, Board, Site, Worker
-from worker.calls import find_story
+from worker.calls import find_recording, find_story
 from worker.errors import OperatorError
 from worker.records.archive import Archive
 from worker.records.edges import JournalFile
@@ -71,3 +71,11 @@ async def test_a_worker_that_is_away_and_nothing_that_is_set() -> None:
         await find_story("c1", NOWHERE, None, "http://127.0.0.1:1", None)
     with pytest.raises(OperatorError, match="neither a folder nor a worker is set"):
         await find_story("c1", NOWHERE, None, None, None)
+
+
+async def test_a_recording_is_in_the_files_or_at_the_worker_or_nowhere(site: Site) -> None:
+    (site.folder / "c1.wav").write_bytes(b"RIFF and so on")
+    assert await find_recording("c1", site.book.archive, None, None, None) == b"RIFF and so on"
+    assert await find_recording("c1", NOWHERE, None, url(site), TOKEN) == b"RIFF and so on"
+    assert await find_recording("c1", NOWHERE, None, url(site), None) is None
+    assert await find_recording("c1", NOWHERE, None, "http://127.0.0.1:1", None) is None

@@ -390,3 +390,45 @@ def test_the_realtime_server_listens_where_it_says_and_ends_with_sigterm() -> No
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder with a call and its recording."""
+    turns = [{"who": "agent", "text": "Good morning.", "start_ms": 0, "end_ms": 900}]
+    record = {"call_id": "c1", "outcome": "completed", "answered_ms": 5, "duration_ms": 900, "turns": turns}
+    (tmp_path / "c1.json").write_text(json.dumps(record))
+    (tmp_path / "c1.journal").write_text(json.dumps({"call_id": "c1", "zero_at": "2026-01-01T00:00:00Z"}))
+    (tmp_path / "c1.wav").write_bytes(b"RIFF")
+    monkeypatch.setenv("OFFHOOK_RECORDINGS", str(tmp_path))
+    return tmp_path
+
+
+def vcon(out: str) -> dict:
+    return json.loads(out)
+
+
+def test_a_call_as_a_vcon(run, kept: Path) -> None:
+    code, out, _ = run("call", "c1", "--vcon")
+    [dialog] = vcon(out)["dialog"]
+    assert code == 0 and (dialog["encoding"], dialog["body"]) == ("base64url", "UklGRg")
+    assert "Good morning." in out
+    _, out, _ = run("call", "c1", "--vcon", "--recording", "https://archive.example/c1.wav")
+    [dialog] = vcon(out)["dialog"]
+    assert dialog["url"] == "https://archive.example/c1.wav" and "body" not in dialog
+    _, out, _ = run("call", "c1", "--vcon", "--recording", "none")
+    assert "mediatype" not in vcon(out)["dialog"][0]
+
+
+def test_a_vcon_says_no_words_where_transcripts_are_off(run, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OFFHOOK_TRANSCRIPTS", "off")
+    code, out, _ = run("call", "c1", "--vcon")
+    assert code == 0 and "Good morning." not in out and vcon(out)["analysis"]
+
+
+def test_a_vcon_that_can_t_be_made_says_why(run, kept: Path) -> None:
+    code, out, errors = run("call", "c1", "--vcon", "--recording", "http://archive.example/c1.wav")
+    assert (code, out) == (2, "") and "takes inline, none, or a URL that begins with https://" in errors
+    (kept / "c1.json").write_text("{")
+    code, out, errors = run("call", "c1", "--vcon", "--recording", "none")
+    assert code == 2 and out == "" and "there is no record of call c1 that can be read" in errors

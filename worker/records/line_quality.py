@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from telephony.quality import FRAME_MS, mos
 from worker.records.edges import Edge
 
-__all__ = ["LineQuality", "Span", "line_quality"]
+__all__ = ["LineQuality", "Span", "line_quality", "span_of"]
 
 
 class Span(BaseModel):
@@ -49,9 +49,7 @@ def line_quality(edges: Iterable[Edge]) -> LineQuality | None:
     spans = []
     before: Edge | None = None
     for report in reports:
-        if before is not None and _of(report, "received") < _of(before, "received"):
-            before = None  # a new stream, after a new offer, counts from nought
-        spans.append(_span(before, report))
+        spans.append(span_of(before, report))
         before = report
     spans = [span for span in spans if span.received or span.sent]
     known = [span.mos for span in spans if span.mos is not None]
@@ -71,7 +69,11 @@ def line_quality(edges: Iterable[Edge]) -> LineQuality | None:
     )
 
 
-def _span(before: Edge | None, now: Edge) -> Span:
+def span_of(before: Edge | None, now: Edge) -> Span:
+    """Return how the line was from one report to the next. before: None at the first."""
+    if before is not None and _of(now, "received") < _of(before, "received"):
+        before = None  # a new stream, after a new offer, counts from nought
+
     def grown(*names: str) -> int:
         return max(0, sum(round(_of(now, name) - (0 if before is None else _of(before, name))) for name in names))
 

@@ -33,6 +33,7 @@ from worker.service.call_book import CallBook
 from worker.service.certificate import certificate_part, watch_certificate
 from worker.service.checks import sip_refused, tell_beside
 from worker.service.governor import Governor
+from worker.service.homer import Homer
 from worker.service.http import HttpEndpoint, Part, start_http
 from worker.service.lifecycle import Lifecycle, Step
 from worker.service.load_watch import LoadWatch
@@ -100,6 +101,7 @@ class App:
         self._listening: asyncio.Future[EndpointInfo] | None = None
         self._board: Switchboard | None = None
         self._call_backs: CallBacks | None = None
+        self._homer: Homer | None = None
         self._lifecycle = Lifecycle(self._steps())
 
     # --- start and stop -----------------------------------------------------------------------------------------------
@@ -170,6 +172,10 @@ class App:
             self._background.run("late records", self._late.run())
         if self.book.archive.journals is not None:
             self._background.run("journals", self.book.sweep())
+        if (settings := self.settings).hep is not None:
+            host = settings.sip_public_address or settings.sip_host
+            self._homer = Homer(settings.hep, settings.hep_id, reveal(settings.hep_password), host)
+            self._background.run("HEP", self._homer.run())
 
     async def _start_http(self) -> None:
         if self.settings.http is not None:
@@ -235,6 +241,8 @@ class App:
             self.info = await asyncio.shield(self._listening)
         except SipStartError as error:
             raise sip_refused(error) from None
+        if self._homer is not None:
+            self._homer.port = self.info.port
         self.metrics.calls_capacity.set(self.info.limit)
         self.metrics.sip_registration_wanted.set(self._registers)
 
@@ -316,6 +324,8 @@ class App:
     def _on_phone(self, event: phone.CallEvent) -> None:
         if self._board is not None:
             self._board.on_event(event)
+        if self._homer is not None:
+            self._homer.told(event)
 
     async def dial(self, uri: str) -> CallSession:
         """Call somebody; the agent speaks once they answer."""

@@ -37,6 +37,7 @@ from worker.settings.values import (
     RealtimeUrl,
     RedisUrl,
     SecretUrl,
+    Server,
     SipServer,
     Words,
     azure_base,
@@ -207,6 +208,17 @@ class Settings(BaseSettings):
     journal_days: float = Field(default=14, gt=0, description="days that journals are kept for, such as 14")
     transcripts: Annotated[Literal["on", "off"], Lower] = Field(
         default="on", description="one of: on, off (records and pages have who spoke when, and no words)"
+    )
+    hep: Server = Field(
+        default=None,
+        description="host:port of a Homer that is told of SIP messages and lines by HEP3 over UDP, such as"
+        " homer.example:9060, or off",
+    )
+    hep_id: int = Field(default=1, ge=0, le=0xFFFFFFFF, description="our number as a capture agent, such as 2001")
+    hep_password: SecretStr | None = Field(
+        default=None,
+        max_length=128,
+        description="the capture server's password, of at most 128 characters, which HEP3 sends in clear",
     )
     prices: File | None = Field(
         default=None, description="the path of a table of prices (TOML) that exists (left out: the shipped one)"
@@ -379,7 +391,8 @@ class Settings(BaseSettings):
             rtp_source=self.rtp_source,
             rtp_ports=self.rtp_ports,
             max_calls=self.max_calls,
-            trace=self.journal != "off",
+            trace=self.journal != "off" or self.hep is not None,
+            trace_heads=self.hep is not None,
         )
 
     def told(self) -> Told:
@@ -591,12 +604,12 @@ def unknown_variables() -> list[str]:
 def child_environment(*, keep_secrets: bool, **extra: str) -> dict[str, str]:
     """Return the environment for a child process, with `extra` put in.
 
-    The SIP passwords and the token of our pages never go to a child; other secrets, and what OFFHOOK_TOOL_SECRETS
-    names, go only with `keep_secrets` (a tool may need one).
+    The SIP passwords, Homer's and the token of our pages never go to a child; other secrets, and what
+    OFFHOOK_TOOL_SECRETS names, go only with `keep_secrets` (a tool may need one).
     """
     secrets = {variable_of(name) for name in Settings.model_fields if _is_secret(name)}
     for_tools = {word.strip() for word in os.environ.get(variable_of("tool_secrets"), "").split(",")}
-    own = {"OFFHOOK_SIP_PASSWORD", "OFFHOOK_SIP_PROXY_PASSWORD", "OFFHOOK_HTTP_TOKEN"}
+    own = {"OFFHOOK_SIP_PASSWORD", "OFFHOOK_SIP_PROXY_PASSWORD", "OFFHOOK_HTTP_TOKEN", "OFFHOOK_HEP_PASSWORD"}
     drop = own if keep_secrets else secrets
     named = set() if keep_secrets else for_tools
     # A setting may be written in small letters; a tool's secret is read as it is written.

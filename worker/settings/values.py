@@ -96,6 +96,13 @@ def _listen(value: object) -> object:
     return HttpAddress(host, int(port))
 
 
+def _server(value: object) -> object:
+    found = _listen(value)
+    if isinstance(found, HttpAddress) and not found.port:
+        raise ValueError
+    return found
+
+
 def _port_range(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -214,6 +221,8 @@ Hooks = Annotated[dict[str, str], NoDecode, BeforeValidator(_hooks)]
 """channel=module:function, with commas."""
 Listen = Annotated[HttpAddress | None, NoDecode, BeforeValidator(_listen)]
 """host:port, or None for "off"."""
+Server = Annotated[HttpAddress | None, NoDecode, BeforeValidator(_server)]
+"""host:port of somebody else, or None for "off"."""
 PortRange = Annotated[tuple[int, int], NoDecode, BeforeValidator(_port_range)]
 """first-last, both taken in."""
 Headers = Annotated[SecretStr, AfterValidator(_headers)]

@@ -417,6 +417,26 @@ def test_where_a_worker_is_asked_from_its_machine(monkeypatch: pytest.MonkeyPatc
     assert load_settings().own_url() == url
 
 
+def test_a_homer_is_told_with_heads_also_where_there_is_no_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().hep is None and not load_settings().sip_settings().trace_heads
+    monkeypatch.setenv("OFFHOOK_JOURNAL", "off")
+    monkeypatch.setenv("OFFHOOK_HEP", "homer.example:9060")
+    monkeypatch.setenv("OFFHOOK_HEP_PASSWORD", "a secret of theirs")
+    sip = load_settings().sip_settings()
+    assert sip.trace and sip.trace_heads and "a secret of theirs" in load_settings().secret_values()
+    assert "OFFHOOK_HEP_PASSWORD" not in child_environment(keep_secrets=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("OFFHOOK_HEP", "homer"), ("OFFHOOK_HEP", "homer:0"), ("OFFHOOK_HEP", "homer:70000"), ("OFFHOOK_HEP_ID", "-1")],
+)
+def test_a_homer_that_can_t_be(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"{name}={value} is not allowed: it takes "):
+        load_settings()
+
+
 def test_traces_are_off_without_an_endpoint_and_where_they_are_put_off(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not load_settings().traces()
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:4318/v1/traces")
