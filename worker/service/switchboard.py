@@ -18,8 +18,9 @@ from telephony.endpoint import Endpoint
 from telephony.recording import StereoRecorder
 from worker.call.session import CallInfo, CallSession
 from worker.call_tools.approvals import Told
+from worker.pages.timeline import draw
 from worker.records.metrics import Metrics
-from worker.records.record import CallRecord, Observer, write_record
+from worker.records.record import CallRecord, Observer, write_record, write_whole
 from worker.service.lines import CallLines
 from worker.service.pacer import Pacer
 
@@ -285,6 +286,9 @@ class Switchboard:
                 path = self._records / f"{call_id}.json"
                 if await self._to_disk(call_id, lambda: write_record(record, path)):
                     self._recorded(record)
+            if call.recording is not None:
+                picture = call.recording.path.with_suffix(".svg")
+                await self._to_disk(call_id, lambda: write_whole(picture, draw(record).encode()))
             if self._finished is not None:
                 await self._finished(session, record)
         finally:

@@ -151,6 +151,7 @@ async def test_a_call_rings_is_answered_once_there_is_a_session_and_leaves_its_r
         "427",
     )
     assert record["recording"] == str(tmp_path / "c1.wav")
+    assert (tmp_path / "c1.svg").read_text().startswith("<svg "), "and its picture"
     with wave.open(str(tmp_path / "c1.wav")) as file:
         assert file.getnchannels() == 2 and 50 * 160 <= file.getnframes() <= 52 * 160
     assert len(office.board) == 0 and office.metrics.calls_active._value.get() == 0
