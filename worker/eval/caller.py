@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 
 from pydantic import BaseModel
 
@@ -62,8 +64,17 @@ class Errand(BaseModel):
 
 def _prepare_ears(grammar: str) -> None:
     """In the recogniser's process: load the model, before the first utterance waits for it."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     global _recogniser
     _recogniser = Recogniser(grammar)
+
+
+def _end_with_parent() -> None:
+    """A pool's process does not notice by itself that its parent was killed."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _understand(pcm: bytes) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -66,6 +67,7 @@ def run_eval(
     for place in (junit, out and out / "index.html"):
         if place is not None:
             _write(place, "")
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))  # ends the calls, too
     results = asyncio.run(_Evaluation(file, own, out).run(calls))
     for line in report.lines(results):
         print(line)
