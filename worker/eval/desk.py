@@ -19,7 +19,7 @@ from typing import Any
 
 from worker.embedded.children import Child, ChildSpec
 from worker.embedded.services import Embedded
-from worker.errors import OperatorError
+from worker.errors import HostError, OperatorError
 from worker.eval.eval_file import Fault
 from worker.eval.judge import ToolSeen
 from worker.records.record import CallRecord
@@ -108,7 +108,7 @@ class Desk:
         await self._embedded.stop()
 
     async def breaks(self, fault: Fault) -> None:
-        """Do what the fault says, when it says so. Raises OperatorError for a child that is not ours."""
+        """Do what the fault says, when it says so. Raises OffhookError where it can't be done."""
         child = self._embedded.children.get(CHILD_OF[fault.kind])
         if child is None:
             raise OperatorError(f"{fault.kind}: that needs the local realtime server: unset OFFHOOK_REALTIME")
@@ -135,10 +135,12 @@ class Desk:
 
 
 def _signal(child: Child, number: signal.Signals) -> None:
-    """To the child and what it has forked: it leads a group of its own."""
-    if child.pid is not None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, number)
+    """To the child and what it has forked: it leads a group of its own. Raises HostError where it is not up."""
+    pid = child.pid
+    if pid is None:
+        raise HostError(f"{child.spec.name} is not up at the moment")
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, number)
 
 
 async def find_record(folder: Path, display_name: str) -> CallRecord | None:

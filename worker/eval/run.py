@@ -186,6 +186,8 @@ class _Evaluation:
         waiting = [task for task in faults if not task.done()]
         if waiting:
             evidence.problems.append(f"{len(waiting)} of {len(faults)} faults had not passed when the call ended")
+        broke = [error for task in faults if task.done() and (error := task.exception()) is not None]
+        evidence.problems += [f"a fault could not be made: {error}" for error in broke]
         await end_tasks(faults)
         folder = desk.folder if desk is not None else self._file.agent.records
         if folder is not None:
