@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
-from parts.program import OFFHOOK, Program, descendants, environment
+from parts.program import OFFHOOK, Program, command_line, descendants, environment, until
 
 EARS = """
 [ears]
@@ -85,3 +85,17 @@ def test_a_killed_tool_worker_is_felt_by_the_call_and_fails_what_expects_a_resul
     lines = (failure.text or "").splitlines()
     assert len(lines) == 1 and lines[0].startswith("order_status called 1 time, each ok: 1 in all;"), lines
     assert program.err == [] and descendants(program.pid) == []
+
+
+def test_sigterm_ends_calls_and_processes(tmp_path: Path) -> None:
+    file = tmp_path / "e.toml"
+    file.write_text(SCRIPTED)
+    program = Program([*OFFHOOK, "eval", file], environment())
+    try:
+        until(lambda: any("worker.eval.caller" in command_line(pid) for pid in descendants(program.pid)), "a call", 60)
+        below = descendants(program.pid)
+        assert program.stop() == 130
+        until(lambda: not any("worker" in command_line(pid) for pid in below), "nothing is left of it")
+        assert program.err == []
+    finally:
+        program.kill()

@@ -67,8 +67,10 @@ def run_eval(
     for place in (junit, out and out / "index.html"):
         if place is not None:
             _write(place, "")
-    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))  # ends the calls, too
-    results = asyncio.run(_Evaluation(file, own, out).run(calls))
+    try:
+        results = asyncio.run(_Evaluation(file, own, out).run(calls))
+    except asyncio.CancelledError:  # SIGTERM
+        raise KeyboardInterrupt from None
     for line in report.lines(results):
         print(line)
     if junit is not None:
@@ -117,13 +119,15 @@ class _Evaluation:
 
     async def run(self, calls: Sequence[tuple[Scenario, Plan]]) -> list[report.Result]:
         """Make the calls; returns how each went, in the file's order."""
+        if (task := asyncio.current_task()) is not None:  # ends calls and processes; Ctrl-C does so by itself
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         self._folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="offhook-eval-"))
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         console = Console(stderr=True)
         try:
             with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-                task = bar.add_task("calls", total=len(calls))
-                return await self._all(calls, lambda: bar.advance(task))
+                bar_task = bar.add_task("calls", total=len(calls))
+                return await self._all(calls, lambda: bar.advance(bar_task))
         finally:
             await asyncio.to_thread(self._keep)
 
