@@ -164,6 +164,9 @@ def _read_record(folder: Path, display_name: str) -> CallRecord | None:
 
 
 def _errors_only(name: str, line: str) -> None:
-    """Only what went wrong in a way that nobody has designed is of interest here, in the programs that run tools."""
-    if name in ("worker", "tool-worker") and re.search(r'Traceback|"exception"', line):
+    """Only what went wrong in a way that nobody has designed is of interest here.
+
+    A worker that starts looks whether its provider is there, and asks for nothing: that is no error of the server's.
+    """
+    if re.search(r'Traceback|"exception"', line) and "opening handshake failed" not in line:
         print(f"[{name}] {line}", file=sys.stderr, flush=True)
