@@ -22,7 +22,7 @@ SCRIPTED = (
     + """
 [[scenario]]
 name = "scripted"
-noise = 25
+noise = 40
 turns = [
     { say = "what is the status of order four two seven" },
     { wait_for = "order four two seven is shipped", say = "thank you goodbye", within = 60 },
@@ -42,7 +42,7 @@ KILLED = (
 name = "killed"
 turns = [
     { say = "what is the status of order four two seven" },
-    { wait_for = "order four two seven", say = "thank you goodbye", within = 60 },
+    { say = "thank you goodbye", pause = 10, within = 60 },
 ]
 faults = [{ kind = "tool_worker_killed", on = "tool", after = 1 }]
 [scenario.expect]
