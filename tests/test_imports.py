@@ -30,7 +30,7 @@ class Import:
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("worker.__main__",),
     ("worker.cli",),
-    ("worker.console",),
+    ("worker.console", "worker.eval"),
     ("worker.calls", "worker.check", "worker.demo", "worker.scene"),
     ("worker.service",),
     ("worker.pages",),

@@ -151,6 +151,27 @@ def console(
     raise typer.Exit(1 if record.outcome == "failed" else 0)
 
 
+@app.command("eval")
+def evaluate(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The evaluation (TOML); see worker/eval/example.toml.")],
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.", dir_okay=False)] = None,
+    out: Annotated[Path | None, typer.Option(help="Write a page and the recordings here.", file_okay=False)] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="In place of the file's.")] = None,
+    at_once: Annotated[int | None, typer.Option(min=1, max=100, help="Calls at once, in place of the file's.")] = None,
+    scenario: Annotated[str | None, typer.Option(help="The calls of this scenario alone.")] = None,
+) -> None:
+    """Let simulated callers call an agent over real SIP, and judge each call. Exit code 0 only if all passed.
+
+    The file says what they say, how bad their line is, what is broken meanwhile, and what is expected. Redis, tool
+    worker and worker are started for it, and the local realtime server where no provider is set: nothing in use is
+    touched.
+    """
+    settings = _start("eval", quiet=True)
+    from worker.eval.run import run_eval
+
+    raise typer.Exit(run_eval(settings, file, junit=junit, out=out, seed=seed, at_once=at_once, only=scenario))
+
+
 @app.command("tool-worker")
 def tool_worker(
     burst: Annotated[bool, typer.Option("--burst", help="End when the queue is empty.")] = False,

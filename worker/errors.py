@@ -4,6 +4,7 @@
       OperatorError        a setting or an agent file is wrong          exit 2, nothing was started
         SettingsError      environment variables
         AgentFileError     the agent's TOML file
+        EvalFileError      the TOML file of an evaluation
       HostError            the machine lacks a free port, a program, a service    exit 1
         ChildFailed        a child process did not start or did not stay up
       ProviderFault        the realtime provider broke its protocol or refused us
@@ -43,6 +44,10 @@ class SettingsError(OperatorError):
 
 class AgentFileError(OperatorError):
     """The agent file is wrong; each line names the file, the key and what is allowed."""
+
+
+class EvalFileError(OperatorError):
+    """The file of an evaluation is wrong; each line names the file, the key and what is allowed."""
 
 
 class HostError(OffhookError):

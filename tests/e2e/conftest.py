@@ -31,10 +31,8 @@ goodbye = "Goodbye, and thank you."
 instructions = "Be brief."
 [tools]
 modules = ["{shop}"]
-[outbound]
-screen = false
 """
-"""The callers of its scenes are tones, which are no people. No greeting: a scene begins in silence."""
+"""No greeting: a scene begins in silence."""
 
 WORKSHOP_AGENT = """
 goodbye = "Goodbye, and thank you."

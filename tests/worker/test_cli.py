@@ -25,6 +25,7 @@ COMMANDS = (
     "tools",
     "agent",
     "console",
+    "eval",
 )
 
 TOOLS = '''

@@ -1,0 +1,1 @@
+"""Simulated callers over real SIP against an agent, and a judgement of each call."""

@@ -1,0 +1,264 @@
+"""A simulated caller: a process of its own with a SIP endpoint, a voice and ears, which makes one call by a plan.
+
+It tells what happens as JSON lines on stdout: {"event": "said"|"heard"|"gave_up"|"ended"|..., ...}. It shares nothing
+with the worker but the telephone line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from multiprocessing import get_context, parent_process
+
+from pydantic import BaseModel
+
+from telephony import events as phone
+from telephony.bridge import Bridge
+from telephony.endpoint import Endpoint
+from telephony.errors import SipRequestError
+from telephony.resample import Resampler
+from telephony.settings import SipSettings
+from worker.demo.ears import FRAME_MS, Listener, Started, Stopped
+from worker.eval.behaviour import Behaviour, GiveUp
+from worker.eval.line import Line, speech_level
+from worker.eval.plan import Act, Plan
+from worker.local.speech import Recogniser, synthesize
+from worker.log import setup_logging
+
+__all__ = ["Errand", "main"]
+
+VOICE = "en-us"
+RATE_WPM = 150
+PHONE_HZ = 8000
+FRAME_BYTES = PHONE_HZ * FRAME_MS // 1000 * 2
+POLL_S = 0.01
+LEAD_MS = 100
+"""So much of the caller's audio waits for the clock: more than the loop is ever late."""
+KEY_S = 0.3
+"""A key as an RTP event, and the pause after it."""
+LAST_WORDS_S = 5.0
+
+_recogniser: Recogniser | None = None
+
+
+class Errand(BaseModel):
+    """What a caller's process is started with. grammar: of its ears (JSGF); None: it has none."""
+
+    uri: str
+    caller: str
+    display_name: str
+    plan: Plan
+    grammar: str | None = None
+    at_most_s: float
+
+
+def _prepare_ears(grammar: str) -> None:
+    """In the recogniser's process: load the model, before the first utterance waits for it."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    global _recogniser
+    _recogniser = Recogniser(grammar)
+
+
+def _end_with_parent() -> None:
+    """A pool's process does not notice by itself that its parent was killed."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _understand(pcm: bytes) -> str:
+    """In the recogniser's process: the words of an utterance (16-bit PCM at 8 kHz)."""
+    assert _recogniser is not None
+    return _recogniser.recognise(Resampler(PHONE_HZ, 16000).process(pcm))
+
+
+def _tell(event: str, **values: object) -> None:
+    print(json.dumps({"event": event, **values}), flush=True)
+
+
+@dataclass(slots=True)
+class Caller:
+    """One outbound call, driven by its plan."""
+
+    endpoint: Endpoint
+    call_id: str
+    bridge: Bridge
+    voices: dict[str, bytes]
+    line: Line
+    behaviour: Behaviour
+    ears: ProcessPoolExecutor | None
+    listener: Listener = field(default_factory=Listener)
+    up_since: float | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    _rest: bytes = b""
+    _speech: deque[bytes] = field(default_factory=deque)
+    _done_at: float | None = None
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def on_phone(self, event: phone.CallEvent) -> None:
+        """Take an event of the endpoint."""
+        match event:
+            case phone.CallConfirmed():
+                self.up_since = time.monotonic()
+                self.bridge.take()
+                self.behaviour.begin(self.up_since)
+                _tell("answered")
+            case phone.CallEnded():
+                _tell("ended", by=event.by, status=event.status, reason=event.reason)
+                self.ended.set()
+            case _:
+                pass
+
+    def step(self, now: float) -> None:
+        """Listen to what came in, speak on, and do what the plan says."""
+        if self.up_since is None:
+            return
+        heard = self._rest + self.bridge.take()
+        whole = len(heard) - len(heard) % FRAME_BYTES
+        self._rest = heard[whole:]
+        for at in range(0, whole, FRAME_BYTES):
+            self._edge(self.listener.hear(heard[at : at + FRAME_BYTES]), now)
+        self._speak(now)
+        if self._done_at is not None and now >= self._done_at:
+            self._done_at = None
+            self.behaviour.said(now)
+        self._do(self.behaviour.tick(now), now)
+
+    def give_up(self, reason: str) -> None:
+        """End the call: it did not go as it was meant to."""
+        _tell("gave_up", reason=reason)
+        self.endpoint.hang_up(self.call_id)
+
+    def _speak(self, now: float) -> None:
+        """Keep the line's audio going: words, or silence with the line's noise in it."""
+        while self.bridge.queued_ms < LEAD_MS:
+            frame = self._speech.popleft() if self._speech else bytes(FRAME_BYTES)
+            if not self.bridge.play("line", self.line.carry(frame)):
+                return
+            if frame and not self._speech and self._done_at == float("inf"):
+                self._done_at = now + self.bridge.queued_ms / 1000
+
+    def _do(self, act: Act | GiveUp | None, now: float) -> None:
+        if isinstance(act, GiveUp):
+            self.give_up(act.reason)
+        elif act is None:
+            return
+        elif act.hang_up:
+            _tell("hung_up")
+            self.endpoint.hang_up(self.call_id)
+        elif act.keys:
+            _tell("pressed", keys=len(act.keys))
+            self.endpoint.send_digits(self.call_id, act.keys)
+            self._done_at = now + KEY_S * len(act.keys)
+        elif act.say:
+            _tell("said", text=act.say)
+            pcm = self.voices[act.say]
+            self._speech.extend(pcm[at : at + FRAME_BYTES] for at in range(0, len(pcm) - FRAME_BYTES + 1, FRAME_BYTES))
+            self._done_at = float("inf")
+
+    def _edge(self, edge: Started | Stopped | None, now: float) -> None:
+        if isinstance(edge, Started):
+            self.behaviour.agent_speaks(now)
+        elif isinstance(edge, Stopped):
+            self.behaviour.agent_quiet(now)
+            if self.ears is not None:
+                task = asyncio.get_running_loop().create_task(self._listen(self.ears, edge.pcm))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _listen(self, ears: ProcessPoolExecutor, pcm: bytes) -> None:
+        text = await asyncio.get_running_loop().run_in_executor(ears, _understand, pcm)
+        _tell("heard", text=text)
+        self.behaviour.understood(text)
+
+    async def finish(self) -> None:
+        """Wait for what is still being understood."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=LAST_WORDS_S)
+
+
+def _voices(plan: Plan) -> dict[str, bytes]:
+    """All that may be said, as 16-bit PCM at the telephone's rate."""
+    voices = {}
+    for text in plan.words():
+        pcm, rate_hz = synthesize(text, voice=VOICE, rate_wpm=RATE_WPM)
+        voices[text] = Resampler(rate_hz, PHONE_HZ).process(pcm)
+    return voices
+
+
+@asynccontextmanager
+async def _ears(grammar: str | None) -> AsyncIterator[ProcessPoolExecutor | None]:
+    """A recogniser that is ready; None where none is wanted."""
+    if grammar is None:
+        yield None
+        return
+    with ProcessPoolExecutor(1, get_context("spawn"), _prepare_ears, (grammar,)) as ears:
+        await asyncio.get_running_loop().run_in_executor(ears, _understand, bytes(FRAME_BYTES * 20))
+        yield ears
+
+
+async def call(errand: Errand) -> None:
+    """Make the call; returns when it is over."""
+    plan = errand.plan
+    voices = await asyncio.to_thread(_voices, plan)
+    speech = speech_level(b"".join(voices.values()), FRAME_BYTES)
+    line = Line(plan.seed, speech=speech, noise_db=plan.noise_db, loss_percent=plan.loss_percent)
+    events: deque[phone.CallEvent] = deque()  # filled on the pj thread, emptied here
+    settings = SipSettings(
+        host="127.0.0.1" if "@127." in errand.uri else "0.0.0.0",
+        port=0,
+        transports=("udp",),
+        rtp_ports=(0, 0),
+        username=errand.caller,
+        display_name=errand.display_name,
+    )
+    endpoint = Endpoint(settings, events.append)
+    async with _ears(errand.grammar) as ears:
+        await asyncio.to_thread(endpoint.start)
+        try:
+            call_id = await asyncio.wrap_future(endpoint.invite(errand.uri))
+            bridge = endpoint.bridge(call_id)
+            assert bridge is not None
+            caller = Caller(endpoint, call_id, bridge, voices, line, Behaviour(plan), ears)
+            await _drive(caller, events, time.monotonic() + errand.at_most_s, errand.at_most_s)
+            _tell("line", frames=line.frames, lost=line.lost)
+        except SipRequestError as error:
+            _tell("gave_up", reason=f"could not call: {error}")
+        finally:
+            await asyncio.to_thread(endpoint.stop)
+
+
+async def _drive(caller: Caller, events: deque[phone.CallEvent], until: float, at_most_s: float) -> None:
+    while not caller.ended.is_set():
+        while events:
+            caller.on_phone(events.popleft())
+        now = time.monotonic()
+        if now >= until:
+            caller.give_up(f"the call was not over after {at_most_s:g} s")
+            until = now + at_most_s
+        caller.step(now)
+        await asyncio.sleep(POLL_S)
+    await caller.finish()
+
+
+def main() -> None:
+    """Run the caller: `python -m worker.eval.caller ERRAND`, with the errand as JSON."""
+    setup_logging("error", "auto", process="caller")
+    sys.setswitchinterval(0.0001)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(call(Errand.model_validate_json(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    main()
