@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
 from parts.program import OFFHOOK, Program, command_line, descendants, environment, until
 
 EARS = """
@@ -77,6 +78,7 @@ def test_a_scripted_caller_gets_the_answer_of_a_tool(tmp_path: Path) -> None:
     assert {path.suffix for path in (tmp_path / "out" / "calls").iterdir()} >= {".json", ".wav"}
 
 
+@pytest.mark.spoken
 def test_a_killed_tool_worker_is_felt_by_the_call_and_fails_what_expects_a_result(tmp_path: Path) -> None:
     code, program, case = evaluate(tmp_path, KILLED)
     assert code == 1, program.text()
