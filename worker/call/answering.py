@@ -56,7 +56,9 @@ class Answering:
         """The agent has not begun."""
         self.over = False
         """Nothing more is to be found out."""
-        self._policy = policy
+        # Whatever is usual for a machine: what is for one person's ears is not gone on with to a tape.
+        private_to_tape = private and policy.on_machine == "go_on"
+        self._policy = policy.model_copy(update={"on_machine": "hang_up"}) if private_to_tape else policy
         self._private = private
         self._screening = Screening(RATE_HZ)
         self._ms = 0.0

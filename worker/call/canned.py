@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import importlib.util
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -111,7 +111,33 @@ def _spoken(text: str, voice: str, rate_hz: int) -> bytes:
     return resample(pcm, source_hz, rate_hz)
 
 
-class CannedFillers:
+class _Aside:
+    """What a call says in a voice of ours, beside the loop: made in a thread, then played."""
+
+    def __init__(self, machine: TurnMachine, media: CallMedia, log: Any, feed: Callable[[object], None]) -> None:
+        """Take the parts; `feed` gives an event to the machine."""
+        self._machine = machine
+        self._playout = media.playout
+        self._rate_hz = media.bridge.rate_hz
+        self._log = log
+        self._feed = feed
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def end(self) -> None:
+        """The call is over."""
+        for task in tuple(self._tasks):
+            task.cancel()
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _speech(self, voice: CannedVoice, text: str) -> bytes:
+        return await asyncio.to_thread(voice.speech, text, self._rate_hz)
+
+
+class CannedFillers(_Aside):
     """The canned fillers of one call."""
 
     def __init__(
@@ -123,30 +149,17 @@ class CannedFillers:
         log: Any,
         feed: Callable[[object], None],
     ) -> None:
-        """Take the parts; `feed` gives an event to the machine."""
+        super().__init__(machine, media, log, feed)
         self._voice = voice
-        self._machine = machine
-        self._playout = media.playout
-        self._rate_hz = media.bridge.rate_hz
         self._transcript = transcript
-        self._log = log
-        self._feed = feed
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def speak(self, command: SpeakFiller) -> None:
         """Speak a filler as soon as its audio is at hand; returns at once."""
-        task = asyncio.get_running_loop().create_task(self._speak(command))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def end(self) -> None:
-        """The call is over."""
-        for task in tuple(self._tasks):
-            task.cancel()
+        self._begin(self._speak(command))
 
     async def _speak(self, command: SpeakFiller) -> None:
         try:
-            pcm = await asyncio.to_thread(self._voice.speech, command.text, self._rate_hz)
+            pcm = await self._speech(self._voice, command.text)
         except Exception as error:  # without words the caller still has the tone
             self._log.error("filler_not_spoken", reason=str(error))
             self._feed(base.ProviderError("filler_not_spoken", str(error), metadata=command.metadata))
@@ -164,7 +177,7 @@ class CannedFillers:
         self._feed(base.ResponseDone(key, "completed", metadata=command.metadata))
 
 
-class OwnQuestions:
+class OwnQuestions(_Aside):
     """Asks a caller in a voice of ours, word by word, where the provider did not."""
 
     def __init__(
@@ -175,31 +188,18 @@ class OwnQuestions:
         log: Any,
         feed: Callable[[object], None],
     ) -> None:
-        """Take the parts; `feed` gives an event to the machine."""
+        super().__init__(machine, media, log, feed)
         self._voice = voice
-        self._machine = machine
-        self._playout = media.playout
-        self._rate_hz = media.bridge.rate_hz
-        self._log = log
-        self._feed = feed
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def ask(self, command: AskOurselves) -> None:
         """Ask as soon as the audio is at hand; returns at once."""
-        task = asyncio.get_running_loop().create_task(self._ask(command))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def end(self) -> None:
-        """The call is over."""
-        for task in tuple(self._tasks):
-            task.cancel()
+        self._begin(self._ask(command))
 
     async def _ask(self, command: AskOurselves) -> None:
         try:
             if self._voice is None:
                 raise HostError("there is no local voice")
-            pcm = await asyncio.to_thread(self._voice.speech, command.text, self._rate_hz)
+            pcm = await self._speech(self._voice, command.text)
         except Exception as error:
             self._log.error("question_not_spoken", reason=str(error))
             self._feed(QuestionUnsaid(command.item_id))

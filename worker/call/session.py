@@ -267,12 +267,13 @@ class CallSession:
         if answering.over and not answering.holding:
             self._answering = None
         self._take_steps(answering, answering.hear(pcm))
+        self.recorder.answered_by = answering.answerer
         return bytes(len(pcm)) if answering.holding else pcm
 
     def _take_steps(self, answering: Answering, steps: Iterable[Step]) -> None:
         for step in steps:
             judged = answering.judged
-            self.recorder.answered_by = answering.answerer
+            self.recorder.answered_by = answering.answerer  # before a step of it ends the call
             self._call.log.info(
                 "answered_by",
                 answerer=answering.answerer,

@@ -13,7 +13,6 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 
 from telephony import events as phone
 from telephony.bridge import Bridge
@@ -24,33 +23,24 @@ from tools.define.loading import load_tools
 from worker.agent.agent_file import load_agent_file
 from worker.demo.agent_lines import grammar
 from worker.demo.ears import FRAME_MS, Listener, Started, Stopped
+from worker.demo.recognising import PHONE_HZ, recogniser_of, understand
 from worker.demo.script import CallerScript, Finish, Line, Say
-from worker.local.speech import Recogniser, synthesize
+from worker.local.speech import synthesize
 from worker.log import setup_logging
 
 __all__ = ["main"]
 
 VOICE = "en-us"
 RATE_WPM = 150
-PHONE_HZ = 8000
 FRAME_BYTES = PHONE_HZ * FRAME_MS // 1000 * 2
 POLL_S = 0.01
 
-_recogniser: Recogniser | None = None
 
-
-def _prepare_ears() -> None:
-    """In the recogniser's process: load the model, before the first utterance waits for it."""
-    global _recogniser
+def _grammar() -> str:
+    """What the caller understands: the shipped agent's sentences."""
     agent = load_agent_file(None).default
     own = [text for spec in load_tools(agent.tools.modules) for text in spec.filler]
-    _recogniser = Recogniser(grammar((*agent.fillers.texts, *own)))
-
-
-def _understand(pcm: bytes) -> str:
-    """In the recogniser's process: the words of an utterance (16-bit PCM at 8 kHz)."""
-    assert _recogniser is not None
-    return _recogniser.recognise(Resampler(PHONE_HZ, 16000).process(pcm))
+    return grammar((*agent.fillers.texts, *own))
 
 
 def _tell(event: str, **values: object) -> None:
@@ -116,7 +106,7 @@ class Caller:
             task.add_done_callback(self._tasks.discard)
 
     async def _listen(self, pcm: bytes) -> None:
-        text = await asyncio.get_running_loop().run_in_executor(self.ears, _understand, pcm)
+        text = await asyncio.get_running_loop().run_in_executor(self.ears, understand, pcm)
         _tell("heard", text=text)
         self.script.understood(text, time.monotonic())
 
@@ -145,8 +135,8 @@ async def call(uri: str) -> None:
     """Dial `uri` and go through the script; returns when the call is over."""
     loop = asyncio.get_running_loop()
     script = CallerScript()
-    with ProcessPoolExecutor(1, get_context("spawn"), _prepare_ears) as ears:
-        ready = loop.run_in_executor(ears, _understand, bytes(FRAME_BYTES * 20))
+    with recogniser_of(_grammar()) as ears:
+        ready = loop.run_in_executor(ears, understand, bytes(FRAME_BYTES * 20))
         lines = await asyncio.to_thread(_voices, script)
         await ready
         events: asyncio.Queue[phone.CallEvent] = asyncio.Queue()

@@ -9,16 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from multiprocessing import get_context, parent_process
 
 from pydantic import BaseModel
 
@@ -29,17 +26,17 @@ from telephony.errors import SipRequestError
 from telephony.resample import Resampler
 from telephony.settings import SipSettings
 from worker.demo.ears import FRAME_MS, Listener, Started, Stopped
+from worker.demo.recognising import PHONE_HZ, recogniser_of, understand
 from worker.eval.behaviour import Behaviour, GiveUp
 from worker.eval.line import Line, speech_level
 from worker.eval.plan import Act, Plan
-from worker.local.speech import Recogniser, synthesize
+from worker.local.speech import synthesize
 from worker.log import setup_logging
 
 __all__ = ["Errand", "main"]
 
 VOICE = "en-us"
 RATE_WPM = 150
-PHONE_HZ = 8000
 FRAME_BYTES = PHONE_HZ * FRAME_MS // 1000 * 2
 POLL_S = 0.01
 LEAD_MS = 100
@@ -47,8 +44,6 @@ LEAD_MS = 100
 KEY_S = 0.3
 """A key as an RTP event, and the pause after it."""
 LAST_WORDS_S = 5.0
-
-_recogniser: Recogniser | None = None
 
 
 class Errand(BaseModel):
@@ -60,27 +55,6 @@ class Errand(BaseModel):
     plan: Plan
     grammar: str | None = None
     at_most_s: float
-
-
-def _prepare_ears(grammar: str) -> None:
-    """In the recogniser's process: load the model, before the first utterance waits for it."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    global _recogniser
-    _recogniser = Recogniser(grammar)
-
-
-def _end_with_parent() -> None:
-    """A pool's process does not notice by itself that its parent was killed."""
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-def _understand(pcm: bytes) -> str:
-    """In the recogniser's process: the words of an utterance (16-bit PCM at 8 kHz)."""
-    assert _recogniser is not None
-    return _recogniser.recognise(Resampler(PHONE_HZ, 16000).process(pcm))
 
 
 def _tell(event: str, **values: object) -> None:
@@ -178,7 +152,7 @@ class Caller:
                 task.add_done_callback(self._tasks.discard)
 
     async def _listen(self, ears: ProcessPoolExecutor, pcm: bytes) -> None:
-        text = await asyncio.get_running_loop().run_in_executor(ears, _understand, pcm)
+        text = await asyncio.get_running_loop().run_in_executor(ears, understand, pcm)
         _tell("heard", text=text)
         self.behaviour.understood(text)
 
@@ -203,8 +177,8 @@ async def _ears(grammar: str | None) -> AsyncIterator[ProcessPoolExecutor | None
     if grammar is None:
         yield None
         return
-    with ProcessPoolExecutor(1, get_context("spawn"), _prepare_ears, (grammar,)) as ears:
-        await asyncio.get_running_loop().run_in_executor(ears, _understand, bytes(FRAME_BYTES * 20))
+    with recogniser_of(grammar) as ears:
+        await asyncio.get_running_loop().run_in_executor(ears, understand, bytes(FRAME_BYTES * 20))
         yield ears
 
 

@@ -482,7 +482,8 @@ class Settings(BaseSettings):
         uri, hooks, webhook = self.call_back_uri, self.notify_hooks, self.notify_url and self.notify_secret
         server = self.sip_proxy or self.sip_registrar
         if uri is None and server is not None:
-            uri = f"sip:{CALLER}@{server.removeprefix('sip:')}"
+            scheme = "sips" if server.startswith("sips:") else "sip"
+            uri = f"{scheme}:{CALLER}@{server.removeprefix(f'{scheme}:')}"
         send = "send" if "send" in hooks else "default" if "default" in hooks or webhook else None
         return LaterWays(send=send, hook="call_back" in hooks, uri=uri)
 
@@ -704,11 +705,15 @@ def _wrong_for_tls(settings: Settings) -> list[str]:
             f"{srtp}={settings.srtp}, but {transports} has no tls: the keys would go over the network for all to read; "
             f"add tls, or set {variable_of('srtp_keys')}=plain where nobody can listen"
         )
-    for name in ("sip_registrar", "sip_proxy"):
-        found = getattr(settings, name) or ""
-        if found.lower().startswith("sips:") or "transport=tls" in found.lower():
-            lines.append(f"{transports} has no tls: {variable_of(name)}={found} needs it; add tls")
+    server = settings.sip_registrar
+    if _is_tls(server):
+        lines.append(f"{transports} has no tls: {variable_of('sip_registrar')}={server} needs it; add tls")
     return lines
+
+
+def _is_tls(server: str | None) -> bool:
+    found = (server or "").lower()
+    return found.startswith("sips:") or "transport=tls" in found
 
 
 def _wrong_for_proxy(settings: Settings) -> list[str]:
@@ -721,6 +726,10 @@ def _wrong_for_proxy(settings: Settings) -> list[str]:
         lines.append(f"{password} is not set: {proxy} needs it; set it to {allowed}")
     if settings.sip_registrar is not None:
         lines.append(f"{registrar} is set beside {proxy}: the proxy registers with the trunk; set {registrar} there")
+    if _is_tls(settings.sip_proxy):
+        lines.append(
+            f"{proxy}={settings.sip_proxy}: workers and their proxy speak UDP or TCP, on a network of their own"
+        )
     if "transport=tcp" in settings.sip_proxy.lower() and "tcp" not in settings.sip_transports:
         lines.append(f"{variable_of('sip_transports')} has no tcp: {proxy}={settings.sip_proxy} needs it; add tcp")
     return lines

@@ -60,6 +60,11 @@ def test_it_may_go_on_as_with_a_person() -> None:
     assert steps(Answering(policy), MACHINE, tone(400), quiet(3000)) == [Begin()]
 
 
+def test_what_is_private_is_not_gone_on_with_to_a_machine() -> None:
+    answering = Answering(AgentOutbound(on_machine="go_on"), private=True)
+    assert steps(answering, MACHINE, tone(400), quiet(3000)) == [Leave("answering machine")]
+
+
 def test_a_person_who_turns_out_to_be_a_machine() -> None:
     by_beep = Answering(MESSAGE)
     assert steps(by_beep, PERSON, speech(3000), tone(400), quiet(500)) == [

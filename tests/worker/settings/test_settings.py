@@ -310,6 +310,8 @@ def test_what_can_be_told_after_a_call_follows_from_the_settings(monkeypatch: py
     webhook = {"NOTIFY_URL": "https://shop/ends", "NOTIFY_SECRET": "whsec"}
     assert ways() == LaterWays()
     assert ways(**registrar) == LaterWays(uri="sip:{caller}@pbx:5080;transport=tcp")
+    secure = {**registrar, "SIP_REGISTRAR": "sips:pbx:5061", "SIP_TRANSPORTS": "udp,tls"}
+    assert ways(**secure) == LaterWays(uri="sips:{caller}@pbx:5061")
     assert ways(**registrar, CALL_BACK_URI="sip:{caller}@trunk") == LaterWays(uri="sip:{caller}@trunk")
     assert ways(**webhook) == LaterWays(send="default")
     assert ways(**webhook, NOTIFY_HOOKS="send=shop:sms") == LaterWays(send="send")
@@ -469,3 +471,11 @@ def test_headers_for_a_receiver_of_traces_are_secrets(monkeypatch: pytest.Monkey
     assert "sk-otel-4711" in settings.secret_values() and "4711" not in repr(settings)
     assert "OTEL_EXPORTER_OTLP_HEADERS" not in child_environment(keep_secrets=False)
     assert "OTEL_EXPORTER_OTLP_HEADERS" in child_environment(keep_secrets=True)
+
+
+@pytest.mark.parametrize("proxy", ["sip:front:5061;transport=tls", "sips:front"])
+def test_the_proxy_is_spoken_to_without_tls(monkeypatch, proxy: str) -> None:
+    """The contact that a worker announces has no TLS, nor has the proxy on that side."""
+    given = {"OFFHOOK_SIP_PROXY": proxy, "OFFHOOK_SIP_PROXY_PASSWORD": "sesame", "OFFHOOK_SIP_TRANSPORTS": "udp,tls"}
+    [line] = lines(monkeypatch, **given)
+    assert "speak UDP or TCP" in line
