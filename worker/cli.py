@@ -321,7 +321,7 @@ def check() -> None:
     """Say what is configured, what is reachable, and what this pjsua2 build can carry."""
     from worker.check import run_check
     from worker.log import setup_logging
-    from worker.settings.settings import load_settings
+    from worker.settings.load import load_settings
 
     settings = load_settings()
     setup_logging("error", settings.log_format, process="check")  # the findings say it already
@@ -457,7 +457,7 @@ def _start(process: str, *, quiet: bool = False, **options: object) -> Settings:
     quiet: only errors are logged, unless a level is set: a conversation stands there.
     """
     from worker.log import setup_logging
-    from worker.settings.settings import load_settings, unknown_variables
+    from worker.settings.load import load_settings, unknown_variables
 
     settings = load_settings(**options)
     level = "error" if quiet and "log_level" not in settings.model_fields_set else settings.log_level
@@ -469,7 +469,7 @@ def _start(process: str, *, quiet: bool = False, **options: object) -> Settings:
 
 def _agents() -> AgentFile:
     from worker.agent.agent_file import load_agent_file
-    from worker.settings.settings import load_settings
+    from worker.settings.load import load_settings
 
     return load_agent_file(load_settings().agent)
 
@@ -481,7 +481,7 @@ def _load_tools(*, ask: bool = True) -> list[ToolSpec]:
     from tools.define.loading import load_tools
     from tools.mcp.server import check_servers
     from worker.agent.remote import ask_servers, check_mcp_installed
-    from worker.settings.settings import load_settings
+    from worker.settings.load import load_settings
 
     agents, secrets = _agents(), load_settings().secrets_for_tools()
     own = load_tools(agents.tool_modules())
@@ -501,7 +501,7 @@ def _catalog(specs: list[ToolSpec], runner: InlineRunner | None = None, queued: 
     """The tools of the agent file; without a queue all of them would run in this process."""
     from tools.run.catalog import Catalog
     from tools.run.inline import InlineRunner
-    from worker.settings.settings import load_settings
+    from worker.settings.load import load_settings
 
     secrets = load_settings().secrets_for_tools()
     return Catalog(specs, inline=runner or InlineRunner(), queued=queued, secrets=secrets)

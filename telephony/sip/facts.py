@@ -62,7 +62,7 @@ def facts_of(message: str, *, trusted: bool, wanted: Iterable[str] = ()) -> Invi
     own: dict[str, str] = {}
     for name, value in fields(message) if patterns else ():
         if len(own) < MOST_HEADERS and any(fnmatchcase(name, pattern) for pattern in patterns):
-            own.setdefault(clean(name), printable(value))
+            own.setdefault(clean(name), clean(value, LONGEST_DATA))
     if not trusted:
         return InviteFacts(display_name=_display_name(header(message, "From")), headers=own)
     diversions = _diversions(message) or _history(message)
@@ -78,11 +78,6 @@ def facts_of(message: str, *, trusted: bool, wanted: Iterable[str] = ()) -> Invi
 def may_be_read(name: str) -> bool:
     """Whether this names headers that may be handed on, by its name or a pattern: none that holds a password."""
     return bool(_PATTERN.fullmatch(name)) and not any(fnmatchcase(secret, name.lower()) for secret in SECRET)
-
-
-def printable(text: str) -> str:
-    """The printable characters of a value, as many as are handed on."""
-    return "".join(char for char in text if char.isprintable())[:LONGEST_DATA]
 
 
 def _named(message: str) -> list[str]:
@@ -140,6 +135,6 @@ def _user_to_user(value: str) -> str:
         try:
             text = plain.decode()
         except UnicodeDecodeError:
-            return printable(data)
-        return printable(text) if text.isprintable() else printable(data)
-    return printable(data)[:LONGEST_DATA]
+            return clean(data, LONGEST_DATA)
+        return clean(text, LONGEST_DATA) if text.isprintable() else clean(data, LONGEST_DATA)
+    return clean(data, LONGEST_DATA)

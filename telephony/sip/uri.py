@@ -141,9 +141,9 @@ def registrar_uri(registrar: str) -> str:
     return registrar if registrar.lower().startswith(("sip:", "sips:")) else f"sip:{registrar}"
 
 
-def clean(text: str) -> str:
+def clean(text: str, most: int = LONGEST) -> str:
     """The printable characters of a stranger's text, as many as are handed on."""
-    return "".join(char for char in text if char.isprintable())[:LONGEST]
+    return "".join(char for char in text if char.isprintable())[:most]
 
 
 def _user(raw: str) -> tuple[str, dict[str, str]]:

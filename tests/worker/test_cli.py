@@ -132,7 +132,7 @@ def test_options_stand_in_place_of_settings_and_are_named_where_they_are_wrong(r
 
 
 def test_options_go_over_the_environment(monkeypatch, bare_environment: Path) -> None:
-    from worker.settings.settings import load_settings
+    from worker.settings.load import load_settings
 
     monkeypatch.setenv("OFFHOOK_SIP_PORT", "5099")
     settings = load_settings(agent=bare_environment, sip_port=0)
@@ -149,7 +149,7 @@ def test_a_wrong_key_of_the_agent_file_is_told_before_anything_heavy_is_loaded(t
     agent = tmp_path / "agent.toml"
     agent.write_text('greting = "Hello."\n')
     code = (
-        "import sys; from worker.service.run import serve; from worker.settings.settings import load_settings\n"
+        "import sys; from worker.service.run import serve; from worker.settings.load import load_settings\n"
         "try: serve(load_settings())\n"
         "except Exception as error: print(error)\n"
         "print(*{'openai', 'scipy', 'numpy', 'pjsua2'} & set(sys.modules))"

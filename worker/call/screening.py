@@ -150,9 +150,9 @@ class Screening:
 
     def read(self, text: str) -> list[Judged | BeepHeard | GreetingEnded]:
         """Take what the answerer said, by the provider's transcript."""
-        return (
-            [self._judge("machine", "words of a machine")] if self._may_be("machine") and is_machine_talk(text) else []
-        )
+        if self.answerer == "machine" or not is_machine_talk(text):
+            return []
+        return [self._judge("machine", "words of a machine")]
 
     def _frame(self, frame: bytes) -> list[Judged | BeepHeard | GreetingEnded]:
         self._ms += FRAME_MS
@@ -190,7 +190,7 @@ class Screening:
 
     def _beep(self) -> list[Judged | BeepHeard | GreetingEnded]:
         self._recording = True
-        judged = [self._judge("machine", "a beep")] if self._may_be("machine") else []
+        judged = [self._judge("machine", "a beep")] if self.answerer != "machine" else []
         return [*judged, BeepHeard(self._ms)]
 
     def _after_a_machine(self) -> list[Judged | BeepHeard | GreetingEnded]:
@@ -199,9 +199,6 @@ class Screening:
             return []
         self._recording = True
         return [GreetingEnded(self._ms)]
-
-    def _may_be(self, answerer: Answerer) -> bool:
-        return self.answerer != answerer
 
     def _judge(self, answerer: Answerer, why: str) -> Judged:
         self.answerer = answerer

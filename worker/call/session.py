@@ -264,10 +264,10 @@ class CallSession:
 
     def _screened(self, answering: Answering, pcm: bytes) -> bytes:
         """Hear who answers; the session hears silence until the agent may speak."""
-        if answering.over and not answering.holding:
-            self._answering = None
         self._take_steps(answering, answering.hear(pcm))
         self.recorder.answered_by = answering.answerer
+        if answering.over and not answering.holding:
+            self._answering = None
         return bytes(len(pcm)) if answering.holding else pcm
 
     def _take_steps(self, answering: Answering, steps: Iterable[Step]) -> None:

@@ -15,7 +15,7 @@ from worker.records.record import Observer, RecordEvent, ToolStarted
 from worker.service.app import App
 from worker.service.checks import load
 from worker.service.run import run_loop, until_stopped
-from worker.settings.settings import load_settings
+from worker.settings.load import load_settings
 
 __all__ = ["main"]
 

@@ -32,7 +32,8 @@ from worker.service.loaded import (
     kept_folders,
     load_tools_of,
 )
-from worker.settings.settings import Settings, reveal, unknown_variables, without_password
+from worker.settings.load import unknown_variables
+from worker.settings.settings import Settings, reveal, without_password
 
 __all__ = ["BESIDE", "FIRST", "START", "Finding", "Site", "find", "load", "sip_refused", "tell_beside"]
 

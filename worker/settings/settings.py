@@ -6,14 +6,13 @@ variable: its name, its value (never a secret's) and the field's `description`, 
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from worker.call_tools.later import CALLER, LaterWays
@@ -62,10 +61,11 @@ XAI_URL = "wss://api.x.ai/v1"
 GEMINI_URL = "wss://generativelanguage.googleapis.com"
 LOCAL_MODEL = "local"
 
-OPTIONS = {"agent": "--agent", "sip_port": "--port"}
-"""What the command line calls the fields that it can set."""
-
 RealtimeName = Literal["local", "openai", "azure", "gateway", "xai", "gemini", "vertex"]
+
+
+OUR_OWN = ("SIP_PASSWORD", "SIP_PROXY_PASSWORD", "HTTP_TOKEN", "APPROVAL_TOKEN", "HEP_PASSWORD")
+"""Secrets of no use to a tool: with the approvals' token it could let its own calls run."""
 
 
 class Settings(BaseSettings):
@@ -567,50 +567,15 @@ def variable_of(field: str) -> str:
     return alias if isinstance(alias, str) else PREFIX + field.upper()
 
 
-def load_settings(**options: object) -> Settings:
-    """Read the environment. options: fields that the command line sets in its place; None: it does not.
-
-    Raises `SettingsError` with one line for each variable or option that is wrong or missing.
-    """
-    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    try:
-        settings = Settings(**given)
-    except ValidationError as error:
-        raise SettingsError(sorted(set(_lines(error, given)))) from None
-    checks = (_missing_for_provider, _missing_for_registrar, _wrong_for_tls, _wrong_for_proxy)
-    if missing := [line for check in checks for line in check(settings)]:
-        raise SettingsError(missing)
-    settings.price_table()
-    tell, refuse = settings.backlog_tell_seconds, settings.backlog_refuse_seconds
-    if tell is not None and refuse is not None and refuse < tell:
-        one, other = variable_of("backlog_refuse_seconds"), variable_of("backlog_tell_seconds")
-        raise SettingsError(f"{one}={refuse:g} is under {other}={tell:g}: make it the larger one")
-    return settings
-
-
-def unknown_variables() -> list[str]:
-    """Return a line for each OFFHOOK_* variable that is no setting, with the nearest one that is.
-
-    They do not stop the start: container platforms put variables of their own beside a service's.
-    """
-    known = [variable_of(field) for field in Settings.model_fields]
-    lines = []
-    for name in sorted(set(os.environ) - set(known)):
-        if name.startswith(PREFIX):
-            near = difflib.get_close_matches(name, known, 1)
-            lines.append(f"{name} is no setting of offhook" + (f"; did you mean {near[0]}?" if near else ""))
-    return lines
-
-
 def child_environment(*, keep_secrets: bool, **extra: str) -> dict[str, str]:
     """Return the environment for a child process, with `extra` put in.
 
-    The SIP passwords, Homer's and the token of our pages never go to a child; other secrets, and what
-    OFFHOOK_TOOL_SECRETS names, go only with `keep_secrets` (a tool may need one).
+    What is the worker's alone (`OUR_OWN`) never goes to a child; other secrets, and what OFFHOOK_TOOL_SECRETS names, go
+    only with `keep_secrets` (a tool may need one).
     """
-    secrets = {variable_of(name) for name in Settings.model_fields if _is_secret(name)}
+    secrets = {variable_of(name) for name in Settings.model_fields if is_secret(name)}
     for_tools = {word.strip() for word in os.environ.get(variable_of("tool_secrets"), "").split(",")}
-    own = {"OFFHOOK_SIP_PASSWORD", "OFFHOOK_SIP_PROXY_PASSWORD", "OFFHOOK_HTTP_TOKEN", "OFFHOOK_HEP_PASSWORD"}
+    own = {f"OFFHOOK_{name}" for name in OUR_OWN}
     drop = own if keep_secrets else secrets
     named = set() if keep_secrets else for_tools
     # A setting may be written in small letters; a tool's secret is read as it is written.
@@ -631,105 +596,6 @@ def search_path() -> str:
     return os.environ.get("PATH", os.defpath)
 
 
-def _is_secret(field: str) -> bool:
+def is_secret(field: str) -> bool:
+    """Whether a field of `Settings` is one that no log may have."""
     return "SecretStr" in str(Settings.model_fields[field].annotation)
-
-
-def _lines(error: ValidationError, given: Mapping[str, object]) -> list[str]:
-    lines = []
-    for detail in error.errors(include_url=False):
-        name = str(detail["loc"][0])
-        field = next((f for f in Settings.model_fields if f == name or variable_of(f) == name), name)
-        variable, info = variable_of(field), Settings.model_fields[field]
-        value = os.environ.get(variable, os.environ.get(variable.lower(), ""))
-        shown = variable if _is_secret(field) else f"{variable}={value}"
-        if field in given:
-            shown = f"{OPTIONS[field]} {given[field]}"
-        lines.append(f"{shown} is not allowed: it takes {info.description}")
-    return lines
-
-
-def _missing_for_provider(settings: Settings) -> list[str]:
-    """The variables that the chosen provider needs; one line each, saying what to do."""
-    wanted: Mapping[str, tuple[tuple[str, object], ...]] = {
-        "local": (),
-        "openai": (("openai_api_key", settings.openai_api_key),),
-        "azure": (
-            ("azure_openai_endpoint", settings.azure_openai_endpoint or settings.realtime_url),
-            ("azure_openai_api_key", settings.azure_openai_api_key or settings.azure_auth == "entra" or None),
-            ("azure_openai_deployment", settings.azure_openai_deployment or settings.realtime_model),
-        ),
-        "gateway": (("realtime_url", settings.realtime_url),),
-        "xai": (("xai_api_key", settings.xai_api_key), ("realtime_model", settings.realtime_model)),
-        "gemini": (("gemini_api_key", settings.gemini_api_key or settings.realtime_headers),),
-        # Behind a gateway that has the project and its credentials, its own headers are enough.
-        "vertex": (
-            ("google_cloud_project", settings.google_cloud_project or settings.realtime_headers),
-            ("google_cloud_location", settings.google_cloud_location or settings.realtime_headers),
-        ),
-    }
-    return [
-        f"{variable_of(field)} is not set: OFFHOOK_REALTIME={settings.realtime} needs it;"
-        f" set it to {Settings.model_fields[field].description}, or set OFFHOOK_REALTIME=local to do without"
-        for field, value in wanted[settings.realtime]
-        if value is None
-    ]
-
-
-def _missing_for_registrar(settings: Settings) -> list[str]:
-    if settings.sip_registrar is None:
-        return []
-    pairs = (("sip_username", settings.sip_username), ("sip_password", settings.sip_password))
-    return [
-        f"{variable_of(field)} is not set: OFFHOOK_SIP_REGISTRAR needs it;"
-        f" set it to {Settings.model_fields[field].description}"
-        for field, value in pairs
-        if value is None
-    ]
-
-
-def _wrong_for_tls(settings: Settings) -> list[str]:
-    transports, srtp = variable_of("sip_transports"), variable_of("srtp")
-    if "tls" in settings.sip_transports:
-        wants = settings.sip_tls_verify == "all" and settings.sip_tls_ca is None
-        ca, verify = variable_of("sip_tls_ca"), variable_of("sip_tls_verify")
-        text = f"{ca} is not set: {verify}=all needs it; set it to the file of those who sign callers' certificates"
-        return [text] if wants else []
-    lines = [
-        f"{variable_of(name)} is set, but {transports} has no tls: add it, as in udp,tcp,tls"
-        for name in ("sip_tls_cert", "sip_tls_key")
-        if getattr(settings, name) is not None
-    ]
-    if settings.srtp != "off" and settings.srtp_keys == "tls":
-        lines.append(
-            f"{srtp}={settings.srtp}, but {transports} has no tls: the keys would go over the network for all to read; "
-            f"add tls, or set {variable_of('srtp_keys')}=plain where nobody can listen"
-        )
-    server = settings.sip_registrar
-    if _is_tls(server):
-        lines.append(f"{transports} has no tls: {variable_of('sip_registrar')}={server} needs it; add tls")
-    return lines
-
-
-def _is_tls(server: str | None) -> bool:
-    found = (server or "").lower()
-    return found.startswith("sips:") or "transport=tls" in found
-
-
-def _wrong_for_proxy(settings: Settings) -> list[str]:
-    if settings.sip_proxy is None:
-        return []
-    proxy, registrar, password = (variable_of(f"sip_{name}") for name in ("proxy", "registrar", "proxy_password"))
-    lines = []
-    if settings.sip_proxy_password is None:
-        allowed = Settings.model_fields["sip_proxy_password"].description
-        lines.append(f"{password} is not set: {proxy} needs it; set it to {allowed}")
-    if settings.sip_registrar is not None:
-        lines.append(f"{registrar} is set beside {proxy}: the proxy registers with the trunk; set {registrar} there")
-    if _is_tls(settings.sip_proxy):
-        lines.append(
-            f"{proxy}={settings.sip_proxy}: workers and their proxy speak UDP or TCP, on a network of their own"
-        )
-    if "transport=tcp" in settings.sip_proxy.lower() and "tcp" not in settings.sip_transports:
-        lines.append(f"{variable_of('sip_transports')} has no tcp: {proxy}={settings.sip_proxy} needs it; add tcp")
-    return lines

@@ -9,7 +9,8 @@ from worker.embedded import services as embedded
 from worker.embedded.children import Child
 from worker.embedded.services import Embedded, private_folder, reachable_port, redis_program, redis_spec, try_redis
 from worker.errors import ChildFailed, HostError
-from worker.settings.settings import Settings, load_settings
+from worker.settings.load import load_settings
+from worker.settings.settings import Settings
 
 SYSTEM_REDIS = shutil.which("redis-server")
 

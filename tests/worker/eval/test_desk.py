@@ -9,7 +9,7 @@ import pytest
 
 from worker.eval.desk import find_record, own_settings, worker_environment
 from worker.records.record import CallRecord, write_record
-from worker.settings.settings import load_settings
+from worker.settings.load import load_settings
 
 IN_USE = {
     "REDIS_URL": "redis://redis.example.com",

@@ -30,7 +30,8 @@ from worker.service.checks import (
     load,
     tell_beside,
 )
-from worker.settings.settings import Settings, load_settings
+from worker.settings.load import load_settings
+from worker.settings.settings import Settings
 
 
 @pytest.fixture
@@ -303,7 +304,7 @@ async def test_http_off_free_and_busy(settings) -> None:
 SIP = """
 import asyncio, sys
 from worker.service.checks import Site, check_capacity, check_sip
-from worker.settings.settings import load_settings
+from worker.settings.load import load_settings
 site = Site(load_settings())
 for finding in asyncio.run(check_sip(site)) + asyncio.run(check_capacity(site)):
     print(finding.level, finding.about, finding.text, "|", finding.mend)

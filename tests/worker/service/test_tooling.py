@@ -16,7 +16,7 @@ from worker.records.traces import OfCall
 from worker.records.tracing import Tracing
 from worker.service.checks import load
 from worker.service.tooling import Tooling
-from worker.settings.settings import load_settings
+from worker.settings.load import load_settings
 
 
 @pytest.fixture

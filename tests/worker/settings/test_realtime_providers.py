@@ -10,7 +10,7 @@ from worker.realtime import dialect
 from worker.realtime.gemini import dial as gemini_dial
 from worker.realtime.gemini.dial import endpoint, model_path
 from worker.realtime.provider import Provider
-from worker.settings.settings import load_settings
+from worker.settings.load import load_settings
 
 AI_STUDIO = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
 VERTEX_AI = "/ws/google.cloud.aiplatform.v1beta1.LlmBidiService/BidiGenerateContent"

@@ -11,7 +11,7 @@ from websockets.asyncio.server import ServerConnection
 
 from worker.realtime.base import SessionConfig
 from worker.realtime.choose import codec_for, connection_for
-from worker.settings.settings import load_settings
+from worker.settings.load import load_settings
 
 OPENAI = {"OFFHOOK_REALTIME": "openai", "OPENAI_API_KEY": "key-of-openai", "OFFHOOK_REALTIME_MODEL": "m-1"}
 AZURE = {

@@ -7,14 +7,8 @@ from tools.queue.backlog import Backlog
 from worker.call_tools.later import LaterWays
 from worker.errors import SettingsError
 from worker.records.told import Told
-from worker.settings.settings import (
-    Settings,
-    child_environment,
-    load_settings,
-    unknown_variables,
-    variable_of,
-    without_password,
-)
+from worker.settings.load import load_settings, unknown_variables
+from worker.settings.settings import Settings, child_environment, variable_of, without_password
 from worker.settings.values import HttpAddress
 
 
@@ -402,6 +396,8 @@ def test_a_token_that_is_too_short_is_told_and_not_shown(monkeypatch: pytest.Mon
         load_settings()
     assert "too-short" not in str(told.value)
     assert "OFFHOOK_HTTP_TOKEN" not in child_environment(keep_secrets=True)
+    monkeypatch.setenv("OFFHOOK_APPROVAL_TOKEN", "of-operators-alone")
+    assert "OFFHOOK_APPROVAL_TOKEN" not in child_environment(keep_secrets=True), "no tool approves its own calls"
 
 
 @pytest.mark.parametrize(
