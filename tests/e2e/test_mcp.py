@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from parts.caller import Call
 from parts.program import until
-from parts.provider import Provider, Session
+from parts.provider import WORDS_HZ, Provider, Session
 from parts.services import OwnDesk, RealtimeServer, RedisServer, ToolWorker, Worker
 
 from tests.tools.mcp.rig import ShopServer
@@ -144,3 +144,49 @@ def test_a_server_that_comes_late_changes_its_list_and_dies(
     used = [(one["tool"], one["mode"], one["status"]) for one in record["tool_calls"]]
     assert ("crm__count", "inline", "ok") in used and ("crm__pay", "queued", "unknown") in used
     assert crm.lines("effects").count("a") == 1
+
+
+ASKS = """
+[mcp.tools.pay]
+approval = "key"
+"""
+
+
+def is_approval(request: dict[str, Any]) -> bool:
+    return bool(request["response"].get("metadata", {}).get("purpose") == "approval")
+
+
+def test_a_payment_on_a_server_waits_for_the_callers_key(
+    crm: ShopServer, own_folder: Path, provider: Provider, dial: Callable[[str], Call]
+) -> None:
+    """Nothing is queued before, a hang-up is a no, and what was approved is what runs."""
+    crm.start()
+    (folder := own_folder / "asks").mkdir()
+    agent = folder / "agent.toml"
+    agent.write_text(AGENT.format(url=crm.url, greeting="") + ASKS)
+    desk = OwnDesk(folder, agent, provider.url, secrets=SECRETS)
+    try:
+
+        def asked(key: str) -> tuple[Call, Session, str, str]:
+            call = dial(desk.worker.uri)
+            session, call_id = provider.session(), desk.worker.next_call()
+            tool = session.calls("crm__pay", {"key": key})
+            session.wait("response.create", is_approval)
+            call.hears_tone(WORDS_HZ, 400)
+            call.waits(1500)
+            assert key not in crm.lines("effects") and desk.redis.client.llen("rq:queue:tools") == 0
+            return call, session, call_id, tool
+
+        call, session, call_id, tool = asked("yes")
+        call.type("1")
+        assert session.output(tool, 40.0) == {"result": "paid yes"}
+        call.hang_up()
+        record = desk.worker.record(call_id)
+        assert [(one["tool"], one["approved"], one["by"]) for one in record["approvals"]] == [("crm__pay", True, "key")]
+        call, session, call_id, tool = asked("no")
+        call.hang_up()
+        record = desk.worker.record(call_id)
+        assert [(one["approved"], one["by"]) for one in record["approvals"]] == [(False, "hang-up")]
+        assert crm.lines("effects") == ["yes"]
+    finally:
+        assert desk.stop() == 0, desk.worker.text()
