@@ -80,8 +80,6 @@ class CallFacts:
     dialled: str = ""
     agent: str = ""
     language: str = ""
-    seconds: float = 0.0
-    """Since the answer."""
 
 
 ApprovalRule = Callable[[CallToApprove, CallFacts], Any]

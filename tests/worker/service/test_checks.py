@@ -20,6 +20,7 @@ from worker.service.checks import (
     FIRST,
     Finding,
     Site,
+    check_approvals,
     check_capacity,
     check_fillers,
     check_http,
@@ -412,3 +413,34 @@ def test_a_secret_that_an_mcp_server_wants_is_told_by_both(settings, tmp_path: P
         ToolDefinitionError, match="mcp shop wants the secret SHOP_KEY: set it, and name it in OFFHOOK_"
     ):
         load(settings(OFFHOOK_AGENT=str(path)), load_agent_file(path))
+
+
+APPROVED = """
+{more}
+[tools]
+modules = ["tools.builtin.clock"]
+[tools.approval]
+current_time = "{who}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("who", "more", "variables", "words"),
+    [
+        ("caller", "", {}, []),
+        ("caller", "[provider.audio.input]\ntranscription = false", {}, ["is not to write down what callers say"]),
+        ("caller", 'language = "pl"', {}, ["a yes is not known in pl (but in en, de, fr, es): by key alone"]),
+        ("operator", "", {}, ["an operator has to approve current_time, and none can: they never run"]),
+        ("operator", "", {"OFFHOOK_APPROVAL_TOKEN": "of-operators"}, []),
+        ("caller or operator", "", {}, []),
+    ],
+)
+def test_who_can_not_be_asked_for_an_approval_is_told(
+    settings, tmp_path: Path, who: str, more: str, variables: dict[str, str], words: list[str]
+) -> None:
+    (agent := tmp_path / "agent.toml").write_text(APPROVED.format(who=who, more=more))
+    found = settings(OFFHOOK_AGENT=str(agent), **variables)
+    site = Site(found, loaded=load(found, load_agent_file(agent)))
+    [wanted, *notes] = check_approvals(site)
+    assert (wanted.level, wanted.text) == ("ok", "wanted for current_time")
+    assert len(notes) == len(words) and all(text in note.text for text, note in zip(words, notes, strict=True))
