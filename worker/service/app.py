@@ -30,7 +30,7 @@ from worker.records.record import CallRecord, Observer
 from worker.service.background import Background
 from worker.service.call_backs import CallBacks
 from worker.service.call_book import CallBook
-from worker.service.certificate import certificate_part, watch_certificate
+from worker.service.certificate import CertificateWatch
 from worker.service.checks import sip_refused, tell_beside
 from worker.service.governor import Governor
 from worker.service.homer import Homer
@@ -94,6 +94,7 @@ class App:
         self._tooling = Tooling(settings, loaded, self.metrics)
         self._governor = Governor()
         self._load = LoadWatch(self._governor, self._in_progress, self.metrics)
+        self._certificate = CertificateWatch(settings.tls_settings())
         self._background = Background()
         self._looking: asyncio.Task[None] | None = None
         self._late: LateRecords | None = None
@@ -272,7 +273,7 @@ class App:
     async def _begin_load(self) -> None:
         self._load.begin()
         self._background.run("load watch", self._load.run())
-        self._background.run("certificate", watch_certificate(self.settings.tls_settings()))
+        self._background.run("certificate", self._certificate.run())
         if self._reload:
             self._background.run("reload", Reloader(self.settings, self._loaded, self._use).run())
 
@@ -378,7 +379,7 @@ class App:
         ]
         if self._registers:
             parts.append(self._registration())
-        if (certificate := certificate_part(self.settings.tls_settings())) is not None:
+        if (certificate := self._certificate.part()) is not None:
             parts.append(certificate)
         if mcp := self._tooling.mcp():
             words = "; ".join(f"{label}: {how}" for label, (_up, how) in mcp.items())

@@ -9,29 +9,38 @@ import structlog
 from telephony.tls import EXPIRES_SOON_DAYS, TlsSettings, days_left
 from worker.service.http import Part
 
-__all__ = ["certificate_part", "watch_certificate"]
+__all__ = ["CertificateWatch"]
 
 log = structlog.get_logger(__name__)
 
-DAY_S = 86400.0
+LOOK_S = 3600.0
+LOOKS_A_DAY = 24
 
 
-def certificate_part(tls: TlsSettings) -> Part | None:
-    """Return how it stands; None where there is none. No call is refused for it: other transports go on."""
-    if tls.certificate is None:
-        return None
-    days = days_left(tls)
-    if days is None:
-        return Part("certificate", True, "unknown: install offhook[tls] to be told when it expires", needed=False)
-    words = f"expires in {days:.0f} days" if days >= 0 else f"expired {-days:.0f} days ago"
-    return Part("certificate", days > EXPIRES_SOON_DAYS, words, needed=False)
+class CertificateWatch:
+    """Reads the file beside the loop, once an hour: what asks for /readyz is answered between frames."""
 
+    def __init__(self, tls: TlsSettings) -> None:
+        """Nothing is read yet."""
+        self._tls = tls
+        self._days: float | None = None
 
-async def watch_certificate(tls: TlsSettings) -> None:
-    """Tell once a day, until cancelled. A file that was replaced is read anew; callers see it after a restart."""
-    while True:
-        days = days_left(tls)
-        if days is not None and days <= EXPIRES_SOON_DAYS:
-            mend = "put the new one in its place, and restart the worker"
-            log.warning("certificate_expires", file=tls.certificate, days=round(days, 1), mend=mend)
-        await asyncio.sleep(DAY_S)
+    async def run(self) -> None:
+        """Look until cancelled. A file that was replaced is seen here; callers see it after a restart."""
+        looks = 0
+        while True:
+            self._days = await asyncio.to_thread(days_left, self._tls)
+            if self._days is not None and self._days <= EXPIRES_SOON_DAYS and not looks % LOOKS_A_DAY:
+                mend = "put the new one in its place, and restart the worker"
+                log.warning("certificate_expires", file=self._tls.certificate, days=round(self._days, 1), mend=mend)
+            looks += 1
+            await asyncio.sleep(LOOK_S)
+
+    def part(self) -> Part | None:
+        """Return how it stands; None where there is none. No call is refused for it: other transports go on."""
+        if self._tls.certificate is None:
+            return None
+        if self._days is None:
+            return Part("certificate", True, "unknown: install offhook[tls] to be told when it expires", needed=False)
+        words = f"expires in {self._days:.0f} days" if self._days >= 0 else f"expired {-self._days:.0f} days ago"
+        return Part("certificate", self._days > EXPIRES_SOON_DAYS, words, needed=False)
