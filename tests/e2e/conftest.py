@@ -31,8 +31,10 @@ goodbye = "Goodbye, and thank you."
 instructions = "Be brief."
 [tools]
 modules = ["{shop}"]
+[outbound]
+screen = false
 """
-"""No greeting: a scene begins in silence."""
+"""The callers of its scenes are tones, which are no people. No greeting: a scene begins in silence."""
 
 WORKSHOP_AGENT = """
 goodbye = "Goodbye, and thank you."

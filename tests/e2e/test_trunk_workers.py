@@ -24,6 +24,8 @@ modules = ["{ERRANDS}"]
 [later]
 offer_after = 1.5
 pauses = [1]
+[outbound]
+screen = false
 """
 
 

@@ -57,6 +57,7 @@ class AgentTools(_Table):
         default=None, description="module:function or file.py:function that says which tools a call is offered"
     )
     hook_seconds: float | None = Field(default=None, ge=1, description="s after which the hook is asked again")
+    send_digits: bool = Field(default=False, description="whether the agent may press keys, such as in a menu")
     end_call: bool = Field(default=True, description="whether the agent may hang up by itself")
     approval: dict[str, str] = Field(
         default_factory=dict,

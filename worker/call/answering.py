@@ -15,7 +15,7 @@ from worker.call.screening import Answerer, BeepHeard, GreetingEnded, Judged, Sc
 __all__ = ["Answering", "Begin", "Leave", "LeaveMessage", "Step"]
 
 RATE_HZ: Final = 8000
-SCREENED_MS: Final = 45_000
+SCREENED_MS: Final = 30_000
 """A machine has told by its words or its beep by then."""
 MACHINE_MS: Final = 60_000
 """A machine that has neither beeped nor fallen silent by then is left without a message."""

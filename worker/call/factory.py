@@ -14,6 +14,7 @@ from worker.call.audio import session_format
 from worker.call.config import session_config, turn_config, written_down
 from worker.call.consult import FUNCTIONS, Consult, consult_agent
 from worker.call.info import PhoneLine, Services
+from worker.call.keypad import SEND_DIGITS, SEND_DIGITS_FUNCTION, Keypad
 from worker.call.remote_servers import servers_of
 from worker.call.session import CallSession, SessionTools
 from worker.call.told import of_the_call
@@ -23,7 +24,7 @@ from worker.call_tools.hook import load_hook
 from worker.call_tools.later import opening_words
 from worker.call_tools.offer import Question, ToolOffer
 from worker.call_tools.runs import CallTools
-from worker.call_tools.transfer import TRANSFER_CALL, Wanted, open_to, transfer_call_function
+from worker.call_tools.transfer import TRANSFER_CALL, Target, Wanted, open_to, transfer_call_function
 from worker.call_tools.view import CallView
 from worker.realtime.base import SessionConfig
 from worker.realtime.link import Link
@@ -55,8 +56,7 @@ def make_session(
     call = _telemetry(info, agent, services, route)
     targets = open_to((one.target for one in agent.transfer), info.caller)
     transfers = Transfers(call, targets, _Seconds(agent, services), agent.language)
-    own = {TRANSFER_CALL: transfers.answer} if targets else {}
-    offered = (transfer_call_function(targets),) if targets else ()
+    own, offered = _functions(call, agent, transfers, targets)
     session = _session(call, agent, line, services, transfers, _Own(own, offered), calls_back=brings is not None)
     if brings is not None:
         orphan = brings.orphan
@@ -65,6 +65,21 @@ def make_session(
     if info.outbound and agent.outbound.screen:
         session.screen(Answering(agent.outbound, private=brings is not None))
     return session
+
+
+def _functions(
+    call: Telemetry, agent: Agent, transfers: Transfers, targets: Sequence[Target]
+) -> tuple[dict[str, OwnFunction], list[Mapping[str, Any]]]:
+    """The functions of the call itself that the agent file allows, by name, and how the model is told of them."""
+    own: dict[str, OwnFunction] = {}
+    offered: list[Mapping[str, Any]] = []
+    if targets:
+        own[TRANSFER_CALL] = transfers.answer
+        offered.append(transfer_call_function(targets))
+    if agent.tools.send_digits:
+        own[SEND_DIGITS] = Keypad(call, lambda: transfers.lines).answer
+        offered.append(SEND_DIGITS_FUNCTION)
+    return own, offered
 
 
 def _telemetry(info: CallInfo, agent: Agent, services: Services, route: str | None = None) -> Telemetry:

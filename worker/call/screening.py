@@ -35,6 +35,8 @@ ENDED_MS: Final = 2500
 """A machine that is silent for so long listens, beep or not."""
 
 FRAME_MS: Final = 20
+TALKED_MS: Final = 2500
+"""A person is taken for a machine by a beep only where so much was said at first, or since: other things beep, too."""
 BEEP_HZ: Final = (350.0, 2300.0)
 BEEP_MS: Final = (160, 3000)
 BEEP_DBFS: Final = -38.0
@@ -137,6 +139,8 @@ class Screening:
         """the end of that before."""
         self._greeted_from_ms: int | None = None
         self._recording = False
+        self._talked_ms = 0
+        """Of what was said before it was judged a person, and since."""
 
     def hear(self, pcm: bytes) -> list[Judged | BeepHeard | GreetingEnded]:
         """Take the next piece; return what is known by it."""
@@ -163,6 +167,8 @@ class Screening:
             return self._beep()
         if self.answerer == "machine":
             return self._after_a_machine()
+        if self.answerer == "person":
+            self._talked_ms += FRAME_MS if self._began_ms is not None else 0
         judged = self._by_time() if self.answerer is None or self.answerer == "silence" else None
         return [judged] if judged is not None else []
 
@@ -185,10 +191,13 @@ class Screening:
         assert self._ended_ms is not None
         spoken, quiet = self._ended_ms - start, self._ms - self._ended_ms
         if quiet >= (WAITS_MS if spoken <= SHORT_MS else BETWEEN_MS):
+            self._talked_ms = spoken if spoken > SHORT_MS else 0
             return self._judge("person", f"{spoken} ms, then silence")
         return None
 
     def _beep(self) -> list[Judged | BeepHeard | GreetingEnded]:
+        if self.answerer == "person" and self._talked_ms < TALKED_MS:
+            return []
         self._recording = True
         judged = [self._judge("machine", "a beep")] if self.answerer != "machine" else []
         return [*judged, BeepHeard(self._ms)]

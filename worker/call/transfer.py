@@ -81,6 +81,9 @@ class Lines(Protocol):
     def hang_up(self, line_id: str) -> None:
         """End the second line, if it is up."""
 
+    def send_digits(self, digits: str) -> Awaitable[None]:
+        """Press keys on this call's line."""
+
 
 class Transfers:
     """One call's transfers, one at a time. `attach` it before it is used."""

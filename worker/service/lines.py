@@ -39,6 +39,10 @@ class CallLines:
         """Connect the second line with this call."""
         await asyncio.wrap_future(self.endpoint.join(self.call_id, line_id))
 
+    async def send_digits(self, digits: str) -> None:
+        """Press keys on this call's line (RFC 4733)."""
+        await asyncio.wrap_future(self.endpoint.send_digits(self.call_id, digits))
+
     def hang_up(self, line_id: str) -> None:
         """End the second line, if it is up."""
         self.end_line(line_id)

@@ -35,19 +35,25 @@ def run_loop(main: Coroutine[Any, Any, Any]) -> Any:
     A task that some tool's library began may raise SystemExit, or a callback of it stop the loop: that ends nothing
     here. It is logged, and the loop goes on where it was.
     """
+    running: list[asyncio.Task[Any]] = []
+
+    async def end() -> Any:
+        # It begins below whoever is cancelled by Ctrl-C: begun beside it, the first ms of it would miss that.
+        if not running:
+            running.append(asyncio.get_running_loop().create_task(main))
+        return await running[0]
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        running = runner.get_loop().create_task(main)
         while True:
             try:
-                return runner.run(_end_of(running))
+                return runner.run(end())
             except (SystemExit, KeyboardInterrupt, RuntimeError) as error:
-                if running.done() or running.cancelling():  # its own end, or Ctrl-C
+                if not running:
+                    main.close()
+                    raise
+                if running[0].done() or running[0].cancelling():  # its own end, or Ctrl-C
                     raise
                 log.error("loop_goes_on", error=type(error).__name__, exc_info=error)
-
-
-async def _end_of(task: asyncio.Task[Any]) -> Any:
-    return await task
 
 
 def serve(settings: Settings, *, reload: bool = False) -> None:

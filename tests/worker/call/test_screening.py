@@ -52,10 +52,15 @@ def test_who_talks_on_is_a_machine_and_its_end_is_told() -> None:
 
 @pytest.mark.parametrize("hz", [400, 850, 1000, 1400, 2100])
 def test_a_beep_is_a_machines_and_ends_its_greeting(hz: float) -> None:
-    found = known(quiet(300), speech(1000), quiet(1500), tone(400, hz), quiet(6000))
+    found = known(quiet(300), speech(1000), quiet(1500), speech(3000), quiet(500), tone(400, hz), quiet(6000))
     assert [type(one) for one in found] == [Judged, Judged, BeepHeard], "a person, until it beeped"
     beep = found[-1]
-    assert isinstance(beep, BeepHeard) and abs(beep.at_ms - 3200) <= 60
+    assert isinstance(beep, BeepHeard) and abs(beep.at_ms - 6700) <= 60
+
+
+def test_something_that_beeps_beside_a_person_makes_no_machine_of_him() -> None:
+    assert judged(quiet(300), speech(700), quiet(2000), tone(400), quiet(2000), speech(900), tone(300)) == ["person"]
+    assert judged(quiet(300), tone(400), quiet(3000)) == ["machine"], "before anybody has spoken"
 
 
 @pytest.mark.parametrize("pcm", [tone(100), tone(5000), tone(400, 200), tone(400, 3000), speech(3000)])

@@ -53,6 +53,10 @@ class Telephone:
     def hang_up(self, line_id: str) -> None:
         self.asked.append(("hang_up", line_id))
 
+    async def send_digits(self, digits: str) -> None:
+        self.asked.append(("keys", digits))
+        self._fail()
+
     def _fail(self) -> None:
         fault, self.fault = self.fault, None
         if fault is not None:

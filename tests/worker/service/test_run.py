@@ -89,15 +89,28 @@ def test_an_interrupt_ends_it_also_while_it_cleans_up() -> None:
         "        await asyncio.sleep(30)\n"
         "run_loop(main())\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    late = threading.Timer(20, process.kill)
-    late.start()
-    try:
-        assert process.stdout is not None
-        for line in (b"up\n", b"cleaning\n"):
-            assert process.stdout.readline() == line
-            os.kill(process.pid, signal.SIGINT)
-        process.communicate()
-    finally:
-        late.cancel()
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, **pipes) as process:
+        late = threading.Timer(20, process.kill)
+        late.start()
+        try:
+            assert process.stdout is not None
+            for line in (b"up\n", b"cleaning\n"):
+                assert process.stdout.readline() == line
+                os.kill(process.pid, signal.SIGINT)
+            process.communicate()
+        finally:
+            late.cancel()
+            process.kill()
     assert process.returncode == -signal.SIGINT
+
+
+def test_an_interrupt_in_its_first_moment_is_not_missed() -> None:
+    """The signal comes while the main coroutine takes its first step: whoever is cancelled has not begun to wait."""
+
+    async def main() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(30)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_loop(main())
