@@ -1,36 +1,73 @@
 """The stereo recording of a call: what was really received on the left, what was really sent on the right.
 
 The bridge keeps both directions (`Bridge.record`); whoever drains (off the event loop: it writes a file) moves them to
-disk. The file is a valid WAV after every drain, so that a call's recording outlives the process.
+disk. The file is valid after every drain, so that a call's recording outlives the process.
 """
 
 from __future__ import annotations
 
 import threading
 import wave
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 from telephony.bridge import Bridge
 
-__all__ = ["StereoRecorder"]
+__all__ = ["AudioFile", "MakeFile", "StereoRecorder", "WavFile"]
 
 LIMIT_MS = 60_000
 """Longer than any drain takes. Beyond it the oldest audio is lost, counted, and left as silence."""
 
 
+class AudioFile(Protocol):
+    """Where a recording goes: what is written of it can be read whatever becomes of the process."""
+
+    def write(self, samples: bytes) -> None:
+        """Add 16-bit stereo samples. Raises OSError."""
+
+    def close(self) -> None:
+        """No more comes. Raises OSError."""
+
+
+MakeFile = Callable[[Path, int], AudioFile]
+"""Creates the file of a recording at so many Hz. Raises OSError."""
+
+
+class WavFile:
+    """A WAV file, whose header has the right lengths after every write."""
+
+    def __init__(self, path: Path, rate_hz: int) -> None:
+        """Create it. Raises OSError."""
+        self._file = path.open("wb")
+        self._wav = wave.open(self._file, "wb")
+        self._wav.setnchannels(2)
+        self._wav.setsampwidth(2)
+        self._wav.setframerate(rate_hz)
+
+    def write(self, samples: bytes) -> None:
+        """Add 16-bit stereo samples. Raises OSError."""
+        self._wav.writeframes(samples)
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close it. Raises OSError."""
+        self._wav.close()
+        self._file.close()
+
+
 class StereoRecorder:
     """Records one call, from `begin` on."""
 
-    def __init__(self, path: Path, bridge: Bridge) -> None:
+    def __init__(self, path: Path, bridge: Bridge, make_file: MakeFile = WavFile) -> None:
         """Nothing is written before the first drain that has something to write."""
         self.path = path
         self.lost_ms = 0
         """Audio that nobody drained in time, or that could not be written."""
         self._bridge = bridge
         self._bytes_per_ms = bridge.rate_hz * 4 // 1000
-        self._file: BinaryIO | None = None
-        self._wav: wave.Wave_write | None = None
+        self._make_file = make_file
+        self._file: AudioFile | None = None
         self._unwritten_ms = 0
         """Of the lost, those that could not be written."""
         self._silent_ms = 0
@@ -62,8 +99,7 @@ class StereoRecorder:
             try:
                 self._write(last=True)
             finally:
-                if self._wav is not None and self._file is not None:
-                    self._wav.close()
+                if self._file is not None:
                     self._file.close()
 
     def _write(self, *, last: bool) -> None:
@@ -73,21 +109,12 @@ class StereoRecorder:
             return
         missing_ms = self.lost_ms - self._silent_ms
         try:
-            wav, file = self._files()
-            wav.writeframes(bytes(missing_ms * self._bytes_per_ms) + samples)  # and the header's lengths
-            file.flush()
+            if self._file is None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self._make_file(self.path, self._bridge.rate_hz)
+            self._file.write(bytes(missing_ms * self._bytes_per_ms) + samples)
         except OSError:
             self._unwritten_ms += len(samples) // self._bytes_per_ms
             self.lost_ms = lost_ms + self._unwritten_ms
             raise
         self._silent_ms += missing_ms
-
-    def _files(self) -> tuple[wave.Wave_write, BinaryIO]:
-        if self._wav is None or self._file is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("wb")
-            self._wav = wave.open(self._file, "wb")
-            self._wav.setnchannels(2)
-            self._wav.setsampwidth(2)
-            self._wav.setframerate(self._bridge.rate_hz)
-        return self._wav, self._file

@@ -14,7 +14,7 @@ from tools.queue.queued import QueuedRunner, QueueSettings
 from tools.queue.store import workers as store
 from tools.queue.store.workers import Known
 from worker.errors import HostError, OperatorError
-from worker.records.archive import Archive, is_call_id
+from worker.records.archive import Archive, is_call_id, is_sealed
 from worker.records.story import Story
 
 __all__ = ["calls_of_all", "find_recording", "find_story", "lines"]
@@ -115,18 +115,21 @@ async def _story(session: aiohttp.ClientSession, url: str, call_id: str, said: l
 async def find_recording(
     call_id: str, archive: Archive, queue: QueueSettings | None, http: str | None, token: str | None
 ) -> bytes | None:
-    """Return a call's recording (WAV): from the files, else from the worker that has it; None where nobody has.
+    """Return a call's recording (WAV): from the files, else from the worker that has it; None where nobody has, or can
+    hear it.
 
     As `find_story`, which has looked at the id.
     """
     if (path := archive.recording(call_id)) is not None:
+        if is_sealed(path):
+            return None
         return await asyncio.to_thread(path.read_bytes)
     async with _client(token, RECORDING_S) as session:
         for url in await _urls(queue, http):
             try:
                 async with session.get(f"{url}/calls/{call_id}/recording") as answer:
                     if answer.status == 200:
-                        return await answer.read()
+                        return await answer.read() if answer.content_type == "audio/wav" else None
             except (aiohttp.ClientError, TimeoutError):
                 continue
     return None

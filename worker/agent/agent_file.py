@@ -20,6 +20,7 @@ from telephony.sip.facts import InviteFacts
 from tools.define.approval import approvers_of
 from tools.mcp.server import McpServer, check_labels
 from worker.agent.faults import fault_line
+from worker.agent.recording import AgentRecording
 from worker.agent.routes import When
 from worker.agent.transfer import AgentTransfer, labels_once, tables_each
 from worker.call_tools.durations import ABOUT
@@ -252,6 +253,7 @@ class Agent(_Table):
     limits: AgentLimits = AgentLimits()
     later: AgentLater = AgentLater()
     outbound: AgentOutbound = AgentOutbound()
+    recording: AgentRecording = AgentRecording()
     transfer: tuple[AgentTransfer, ...] = Field(default=(), description="to whom calls may be handed on")
 
     mcp: tuple[McpServer, ...] = Field(default=(), description="MCP servers whose tools the agent has")

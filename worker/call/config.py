@@ -14,6 +14,7 @@ from worker.agent.agent_file import Agent, AgentFile
 from worker.agent.tool_rules import tool_policy
 from worker.call.canned import FillerMode, canned_voice, filler_mode, own_voice
 from worker.call.keypad import SEND_DIGITS
+from worker.call.recording import PAUSE_RECORDING, RESUME_RECORDING
 from worker.call.remote_servers import named_tools, time_limit
 from worker.call_tools.durations import ABOUT, UsualTimes, filled, time_left
 from worker.call_tools.exposure import DESCRIBE_TOOL, LIST_TOOLS, RUN_TOOL, ToolView
@@ -90,6 +91,7 @@ def check_tools(agents: AgentFile, tools: Mapping[tuple[str, ...], Iterable[Tool
         for one in (one for server in agent.mcp for one in server.tools.values()):
             policy_of(one.approval)
     taken = {END_CALL, SEND_DIGITS, TRANSFER_CALL, LIST_TOOLS, DESCRIBE_TOOL, RUN_TOOL, TELL_LATER}
+    taken |= {PAUSE_RECORDING, RESUME_RECORDING}
     taken |= {one["name"] for one in CALL_FUNCTIONS}
     for spec in (spec for specs in tools.values() for spec in specs):
         if spec.name in taken:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.agent.agent_file import Agent, AgentLater, AgentLimits, AgentTools
+from worker.agent.recording import not_asked
 from worker.call_tools.functions import OwnFunction
 from worker.turns.events import StartTool
 
@@ -102,6 +103,7 @@ def consult_agent(agent: Agent, briefing: str | None, summary: str) -> Agent:
         "tools": AgentTools(allow=(), end_call=False),
         "limits": limits,
         "later": AgentLater(ways=()),
+        "recording": not_asked(agent.recording),
         "transfer": (),
         "mcp": (),
     }

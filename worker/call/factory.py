@@ -8,6 +8,7 @@ from typing import Any
 
 from tools.queue.store.late import LateResult
 from worker.agent.agent_file import Agent, AgentOutbound
+from worker.agent.recording import not_asked
 from worker.agent.tool_rules import tool_policy
 from worker.call.answering import Answering
 from worker.call.audio import session_format
@@ -15,6 +16,7 @@ from worker.call.config import session_config, turn_config, written_down
 from worker.call.consult import FUNCTIONS, Consult, consult_agent
 from worker.call.info import PhoneLine, Services
 from worker.call.keypad import SEND_DIGITS, SEND_DIGITS_FUNCTION, Keypad
+from worker.call.recording import RECORDING_FUNCTIONS, CallRecording
 from worker.call.remote_servers import servers_of
 from worker.call.session import CallSession, SessionTools
 from worker.call.told import of_the_call
@@ -56,8 +58,14 @@ def make_session(
     call = _telemetry(info, agent, services, route)
     targets = open_to((one.target for one in agent.transfer), info.caller)
     transfers = Transfers(call, targets, _Seconds(agent, services), agent.language)
+    recording = _recording(call, agent)
     own, offered = _functions(call, agent, transfers, targets)
-    session = _session(call, agent, line, services, transfers, _Own(own, offered), calls_back=brings is not None)
+    if services.recordings and agent.recording.enabled and agent.recording.pause:
+        own |= recording.functions
+        offered += RECORDING_FUNCTIONS
+    session = _session(
+        call, agent, line, services, transfers, _Own(own, offered), recording, calls_back=brings is not None
+    )
     if brings is not None:
         orphan = brings.orphan
         note = CALLED_BACK.format(what=orphan.summary, opening=opening(agent))
@@ -106,6 +114,7 @@ def _session(
     services: Services,
     transfers: Transfers,
     own: _Own,
+    recording: CallRecording,
     *,
     calls_back: bool = False,
 ) -> CallSession:
@@ -136,7 +145,7 @@ def _session(
     turns = turn_config(agent, services.catalog, link.codec, services.usual, later, transfers=handed_on)
     if calls_back:
         turns = replace(turns, greeting=opening(agent) or None)
-    return CallSession(call, agent, TurnMachine(turns), line, link, SessionTools(tools, offer, transfers))
+    return CallSession(call, agent, TurnMachine(turns), line, link, SessionTools(tools, offer, transfers, recording))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +157,8 @@ class _Seconds:
 
     def silent(self, info: CallInfo, line: PhoneLine) -> CallSession:
         """Nobody speaks on it but those who are connected."""
-        session = self._make(info, Agent(name="transfer"), line, _Own({}, ()))
+        own = Agent(name="transfer", recording=not_asked(self.agent.recording))
+        session = self._make(info, own, line, _Own({}, ()))
         session.step_aside("")
         return session
 
@@ -164,7 +174,12 @@ class _Seconds:
     def _make(self, info: CallInfo, agent: Agent, line: PhoneLine, own: _Own) -> CallSession:
         services = self.services
         call = _telemetry(info, agent, services)
-        return _session(call, agent, line, services, Transfers(call, (), self, agent.language), own)
+        transfers = Transfers(call, (), self, agent.language)
+        return _session(call, agent, line, services, transfers, own, _recording(call, agent))
+
+
+def _recording(call: Telemetry, agent: Agent) -> CallRecording:
+    return CallRecording(call, agent.recording, language=agent.language, voice=written_down(agent))
 
 
 def _link(call: Telemetry, config: SessionConfig, codec: str, services: Services) -> Link:

@@ -46,6 +46,8 @@ class Services:
     """The MCP servers that the provider runs, by label."""
     prices: Prices | None = None
     """What models cost; None: nobody asks."""
+    recordings: bool = False
+    """Calls are recorded."""
     told: Told = Told()
     """What of the calls is kept."""
     tracing: Tracing | None = None

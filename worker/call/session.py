@@ -23,6 +23,7 @@ from worker.call.ears import Ears
 from worker.call.hangup import MESSAGE_LEFT, HangUp
 from worker.call.info import CallInfo, PhoneLine, Services
 from worker.call.media import CallMedia
+from worker.call.recording import CONSENT, CallRecording
 from worker.call.remote import RemoteTools
 from worker.call.remote_servers import wanted_of
 from worker.call.sounds import APOLOGY, OWN_WORDS, load_prompt
@@ -45,11 +46,12 @@ LOOK_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class SessionTools:
-    """A call's tools, the offer that keeps what the session is told of them up to date, and its transfers."""
+    """A call's tools, the offer that keeps what the session is told of them up to date, transfers and recording."""
 
     tools: CallTools
     offer: ToolOffer
     transfers: Transfers
+    recording: CallRecording
 
 
 class CallSession:
@@ -80,6 +82,8 @@ class CallSession:
         self._conversation = Conversation(link, tools.tools.view)
         self._transcript = Transcript(call, self._conversation.history, self._media.playout)
         self._voice = AgentVoice(call, machine, self._media, self._conversation, self._transcript, self._feed)
+        self.recording = tools.recording
+        self.recording.attach(self._feed)
         self._tools = ToolCalls(call, tools.tools, machine.pending, self._feed)
         self.approvals = self._tools.approvals
         self._remote = RemoteTools(
@@ -133,7 +137,7 @@ class CallSession:
             turn.PlayTone: lambda command: self._media.playout.play_tone(),
             turn.OwnWords: self._speak_own,
             turn.AskOurselves: self._questions.ask,
-            turn.ApprovalAnswered: self.approvals.answered,
+            turn.ApprovalAnswered: self._answered_us,
             turn.NewSession: lambda command: self._link.recycle(command.reason),
             turn.Unmet: self._transcript.unmet,
             turn.CancelResponse: self._conversation.cancel_response,
@@ -190,11 +194,17 @@ class CallSession:
             return False
         self._flows = True
         self.bridge.take()  # what came in before the answer is not for the session
+        self.recording.media()
         if self._answering is None:
-            self._feed(turn.MediaReady())
+            self._begin_talk()
         if self._hangup.fault:
             self._apologise(self._hangup.fault)
         return True
+
+    def _begin_talk(self) -> None:
+        """The agent may speak: first to ask whether the call may be recorded."""
+        self.recording.talk()
+        self._feed(turn.MediaReady())
 
     def use_lines(self, lines: Lines) -> None:
         """What this call may ask of the telephone beside its own line."""
@@ -281,7 +291,7 @@ class CallSession:
                 step=type(step).__name__,
             )
             if isinstance(step, Begin):
-                self._feed(turn.MediaReady())
+                self._begin_talk()
             elif isinstance(step, LeaveMessage):
                 self._feed(turn.GoodbyeWanted(step.text, MESSAGE_LEFT))
                 self._feed(turn.MediaReady())
@@ -423,6 +433,15 @@ class CallSession:
     def _apologise_for(self, command: turn.Apologise) -> None:
         self._hangup.reason = command.reason
         self.fail(command.reason)
+
+    def _answered_us(self, command: turn.ApprovalAnswered) -> None:
+        """The caller has answered a question of ours."""
+        if command.number == CONSENT:
+            self.recording.answered(command)
+            if command.by in ("voice", "key") and not self.agent.greeting:
+                self._feed(turn.CallerTyped())  # they have said something, and wait for an answer
+        else:
+            self.approvals.answered(command)
 
     def _told(self, command: turn.ResultsTold) -> None:
         """The caller begins to hear of these: of ours nothing is owed any more."""

@@ -46,7 +46,7 @@ def call_page(story: Story, levels: Levels | None = None, part: int = 0) -> str:
 
 def moving(story: Story, levels: Levels | None = None, part: int = 0) -> Markup:
     """Return what of the page changes while a call goes on."""
-    times = _Times(story.call_id, story.recorded and not story.live)
+    times = _Times(story.call_id, story.recorded and not (story.live or story.sealed))
     return joined(
         [el("p", problem, class_="problem", role="alert") for problem in story.problems],
         _summary(story),
@@ -134,6 +134,8 @@ def _timeline(story: Story, times: _Times, levels: Levels | None) -> Markup:
     if times.recorded:
         source = f"/calls/{story.call_id}/recording"
         player = el("p", el("audio", id="audio", controls=True, preload="metadata", src=source), el("output", id="now"))
+    elif story.sealed:
+        player = el("p", "The recording is encrypted: who has the secret key hears it by offhook decrypt.")
     elif story.live and story.recorded:
         player = el("p", "The recording can be heard here when the call is over.")
     return _section("Timeline", el("div", Markup(draw_names()), scroller, class_="timeline"), player, name="timeline-h")

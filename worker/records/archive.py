@@ -1,4 +1,5 @@
-"""Calls on disk: `<call id>.json` is the record, `<call id>.journal` the journal, `<call id>.wav` the recording.
+"""Calls on disk: `<call id>.json` is the record, `<call id>.journal` the journal, `<call id>.wav` the recording, or
+`<call id>.wav.sealed` where it is encrypted (`sealed`).
 
 Everything here reads and writes files: it belongs into a thread. An id is looked at before it becomes part of a path.
 """
@@ -17,13 +18,15 @@ from pydantic import BaseModel, ValidationError
 
 from worker.records.edges import JournalFile
 from worker.records.record import CallRecord, wall, write_whole
+from worker.records.sealed import SUFFIX
 from worker.records.story import Story, story_of
 
-__all__ = ["JOURNAL", "Archive", "Summary", "is_call_id", "summary_of"]
+__all__ = ["JOURNAL", "Archive", "Summary", "is_call_id", "is_sealed", "summary_of"]
 
 log = structlog.get_logger(__name__)
 
 JOURNAL = ".journal"
+WAV = ".wav"
 DAY_S = 86_400.0
 CACHED = 5000
 CALL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -86,17 +89,18 @@ class Archive:
         problems: list[str] = []
         record = _read(self.records, f"{call_id}.json", CallRecord, problems)
         journal = _read(self.journals, f"{call_id}{JOURNAL}", JournalFile, problems)
-        recorded = self.recording(call_id) is not None
-        if record is None and journal is None and not problems and not recorded:
+        path = self.recording(call_id)
+        if record is None and journal is None and not problems and path is None:
             return None
-        return story_of(call_id, record, journal, recorded=recorded, problems=problems)
+        sealed = path is not None and is_sealed(path)
+        return story_of(call_id, record, journal, recorded=path is not None, sealed=sealed, problems=problems)
 
     def recording(self, call_id: str) -> Path | None:
         """Return where the call's recording is, if there is one."""
         if self.recordings is None or not is_call_id(call_id):
             return None
-        path = self.recordings / f"{call_id}.wav"
-        return path if path.is_file() else None
+        paths = (self.recordings / f"{call_id}{suffix}" for suffix in (WAV, SUFFIX))
+        return next((path for path in paths if path.is_file()), None)
 
     def summaries(self) -> Iterator[Summary]:
         """Yield the calls, the one that ended last first. A record that can't be read is passed over."""
@@ -112,21 +116,35 @@ class Archive:
     def sweep(self, now: float, days: float) -> int:
         """Delete journals of more than so many days ago, and the records in a folder of the journals' own.
 
-        Returns how many files went. Recordings, and records beside them, are the operator's to delete.
+        Returns how many files went. Records beside recordings are the operator's to delete.
         """
-        gone = 0
         own = self.records == self.journals and self.recordings != self.journals
-        for path in tuple(self.journals.iterdir()) if self.journals is not None and self.journals.is_dir() else ():
-            name, dot, suffix = path.name.removesuffix(PART).partition(".")
-            if not is_call_id(name) or (dot + suffix != JOURNAL and not (own and suffix == "json")):
-                continue
-            try:
-                if now - path.stat().st_mtime > days * DAY_S:
-                    path.unlink()
-                    gone += 1
-            except OSError as error:  # it has just gone, or is not ours to delete
-                log.debug("journal_not_deleted", path=str(path), reason=str(error))
-        return gone
+        return _sweep(self.journals, (JOURNAL, ".json") if own else (JOURNAL,), now - days * DAY_S)
+
+    def sweep_recordings(self, now: float, days: float) -> int:
+        """Delete recordings that nothing was written to for more than so many days. Returns how many went."""
+        return _sweep(self.recordings, (WAV, SUFFIX), now - days * DAY_S)
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether a recording is encrypted, by its name."""
+    return path.name.endswith(SUFFIX)
+
+
+def _sweep(folder: Path | None, suffixes: tuple[str, ...], before: float) -> int:
+    """Delete the calls' files with these suffixes that were written before that (Unix time, s)."""
+    gone = 0
+    for path in tuple(folder.iterdir()) if folder is not None and folder.is_dir() else ():
+        name, dot, suffix = path.name.removesuffix(PART).partition(".")
+        if not is_call_id(name) or dot + suffix not in suffixes:
+            continue
+        try:
+            if path.stat().st_mtime < before:
+                path.unlink()
+                gone += 1
+        except OSError as error:  # it has just gone, or is not ours to delete
+            log.debug("not_deleted", path=str(path), reason=str(error))
+    return gone
 
 
 def _read(folder: Path | None, name: str, kind: type[T], problems: list[str]) -> T | None:

@@ -30,6 +30,7 @@ VERSION = 2
 IN_PROGRESS = "in progress"
 """The outcome of a call that has none yet."""
 
+MOST_PAUSES = 200
 MOST_APPROVALS = 200
 MOST_UNMET = 200
 """What a provider can make a record hold: a call with so many faults is told well enough."""
@@ -151,6 +152,24 @@ class CostRecord(BaseModel):
     unpriced: list[str] = Field(default=[], description="models that were used, too, and have no price in the table")
 
 
+class ConsentRecord(BaseModel):
+    """The caller was asked whether the call may be recorded. Without a yes it was not."""
+
+    asked_ms: int
+    answered_ms: int | None = None
+    given: bool = False
+    by: str = Field(default="", description="how it was answered: voice, key, nobody (silence, or no clear answer)")
+    why: str = ""
+
+
+class PauseRecord(BaseModel):
+    """The recording is silent from here to there."""
+
+    at_ms: int
+    until_ms: int | None = Field(default=None, description="None: to the end")
+    why: str = Field(description="agent: it was paused; digits: the caller typed what is for a tool alone")
+
+
 class CallRecord(BaseModel):
     """One call, as `offhook demo --json` prints it and as it is kept beside the recording."""
 
@@ -164,6 +183,9 @@ class CallRecord(BaseModel):
     longest_tool_silence_ms: int = 0
     heard_by_caller: list[str] = Field(default=[], description="what the caller's own recogniser understood")
     recording: str | None = None
+    recorded_from_ms: int | None = Field(default=None, description="where the recording begins")
+    consent: ConsentRecord | None = Field(default=None, description="to the recording; None: nobody was asked")
+    pauses: list[PauseRecord] = Field(default=[], description="of the recording, in order; the first 200")
     reason: str = Field(default="", description="why the call ended")
     answered_by: AnsweredBy | None = Field(
         default=None, description="who answered a call of ours, by its sound and words; None: not listened for"
@@ -295,6 +317,35 @@ class ApprovalTold:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingBegan:
+    """The call is recorded from here on."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingPaused:
+    """The recording is silent from here on."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingResumed:
+    """It is not any more."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentTold:
+    """The caller was asked whether the call may be recorded; told again when they have answered."""
+
+    at_ms: int
+    consent: ConsentRecord
+
+
+@dataclass(frozen=True, slots=True)
 class Noted:
     """Something went wrong, and the call goes on."""
 
@@ -321,6 +372,10 @@ RecordEvent = (
     | ResultTold
     | Transferred
     | ApprovalTold
+    | ConsentTold
+    | RecordingBegan
+    | RecordingPaused
+    | RecordingResumed
     | BargedIn
     | Noted
     | Ended

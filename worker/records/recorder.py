@@ -16,6 +16,7 @@ from worker.records.record import (
     LONGEST_ERROR,
     MOST_APPROVALS,
     MOST_ERRORS,
+    MOST_PAUSES,
     MOST_UNMET,
     VERSION,
     Answered,
@@ -26,11 +27,17 @@ from worker.records.record import (
     BargeInRecord,
     CallOutcome,
     CallRecord,
+    ConsentRecord,
+    ConsentTold,
     CostRecord,
     Ended,
     Noted,
     Observer,
+    PauseRecord,
     RecordEvent,
+    RecordingBegan,
+    RecordingPaused,
+    RecordingResumed,
     ResultTold,
     SoundEnded,
     SoundStarted,
@@ -111,6 +118,7 @@ class Recorder:
     words: bool = True
     """Whether the record has what was said; False: only who spoke when."""
     recording: str | None = None
+    consent: ConsentRecord | None = None
     errors: list[str] = field(default_factory=list)
     heard_by_caller: list[str] = field(default_factory=list)
     silences: Silences = field(default_factory=Silences)
@@ -125,6 +133,8 @@ class Recorder:
     _callers: set[int] = field(default_factory=set)
     """Approvals that the caller is asked for: the silence is theirs."""
     _sounds: set[str] = field(default_factory=set)
+    _recorded_from_ms: int | None = None
+    _pauses: list[PauseRecord] = field(default_factory=list)
     _transfers: list[TransferRecord] = field(default_factory=list)
     _barge_ins: list[BargeInRecord] = field(default_factory=list)
     _unmet: list[UnmetRecord] = field(default_factory=list)
@@ -267,6 +277,35 @@ class Recorder:
             entry.by, entry.why, entry.who = by, why, who
             self._tell(ApprovalTold(entry.answered_ms, entry.model_copy()))
 
+    def consent_asked(self, now_ms: float) -> None:
+        """The caller is asked whether the call may be recorded."""
+        self.consent = ConsentRecord(asked_ms=self._at(now_ms))
+        self._tell(ConsentTold(self.consent.asked_ms, self.consent.model_copy()))
+
+    def consent_answered(self, now_ms: float, given: bool, by: str, why: str = "") -> None:
+        """They have answered, or won't."""
+        if self.consent is not None:
+            self.consent.answered_ms = self._at(now_ms)
+            self.consent.given, self.consent.by, self.consent.why = given, by, why
+            self._tell(ConsentTold(self.consent.answered_ms, self.consent.model_copy()))
+
+    def recording_begun(self, now_ms: float, path: str) -> None:
+        """The call is recorded from now on, there."""
+        self.recording, self._recorded_from_ms = path, self._at(now_ms)
+        self._tell(RecordingBegan(self._recorded_from_ms))
+
+    def recording_paused(self, now_ms: float, why: str) -> None:
+        """The recording is silent from now on. Past `MOST_PAUSES` nothing more is kept."""
+        if len(self._pauses) < MOST_PAUSES:
+            self._pauses.append(PauseRecord(at_ms=self._at(now_ms), why=why))
+        self._tell(RecordingPaused(self._at(now_ms)))
+
+    def recording_resumed(self, now_ms: float) -> None:
+        """It is not any more."""
+        if self._pauses and self._pauses[-1].until_ms is None:
+            self._pauses[-1].until_ms = self._at(now_ms)
+        self._tell(RecordingResumed(self._at(now_ms)))
+
     def result_told(self, now_ms: float, tool_call_id: str) -> None:
         """The caller begins to hear how a tool call ended."""
         self._tell(ResultTold(self._at(now_ms), tool_call_id))
@@ -365,6 +404,9 @@ class Recorder:
             longest_tool_silence_ms=round(self._silence.longest_ms),
             heard_by_caller=self.heard_by_caller,
             recording=self.recording,
+            recorded_from_ms=self._recorded_from_ms,
+            consent=self.consent,
+            pauses=self._pauses,
             reason=reason,
             answered_by=self.answered_by,
             errors=self.errors,

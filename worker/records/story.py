@@ -25,6 +25,9 @@ class Story(BaseModel):
     silences: list[Silence] = []
     quality: LineQuality | None = None
     recorded: bool = Field(default=False, description="a recording is there")
+    sealed: bool = Field(
+        default=False, description="and it is encrypted: `offhook decrypt` opens it, with the secret key"
+    )
     problems: list[str] = Field(default=[], description="what could not be read, and why")
 
     @property
@@ -45,11 +48,12 @@ def story_of(
     *,
     live: bool = False,
     recorded: bool = False,
+    sealed: bool = False,
     problems: list[str] | None = None,
 ) -> Story:
     """Put a story together: silences and the line's quality are reckoned from the journal's edges."""
     story = Story.model_construct(
-        version=VERSION, call_id=call_id, live=live, record=record, journal=journal, recorded=recorded
+        version=VERSION, call_id=call_id, live=live, record=record, journal=journal, recorded=recorded, sealed=sealed
     )
     story.problems = problems or []
     edges = journal.edges if journal is not None else []

@@ -16,6 +16,7 @@ from telephony import events as phone
 from telephony.endpoint import Endpoint
 from telephony.errors import SipStartError
 from telephony.library import EndpointInfo
+from telephony.recording import WavFile
 from tools.queue.store.call_backs import CallBack
 from worker.call.audio import prepare as prepare_audio
 from worker.call.config import prepare_canned
@@ -27,6 +28,7 @@ from worker.records.archive import Archive
 from worker.records.late import LateRecords
 from worker.records.metrics import Metrics
 from worker.records.record import Answered, CallRecord, Observer, RecordEvent
+from worker.records.sealed import file_maker
 from worker.service.background import Background
 from worker.service.call_backs import CallBacks
 from worker.service.call_book import CallBook
@@ -176,6 +178,8 @@ class App:
             self._background.run("late records", self._late.run())
         if self.book.archive.journals is not None:
             self._background.run("journals", self.book.sweep())
+        if self.settings.recordings is not None and self.settings.recordings_days is not None:
+            self._background.run("old recordings", self.book.sweep_recordings(self.settings.recordings_days))
         if (settings := self.settings).hep is not None:
             host = settings.sip_public_address or settings.sip_host
             self._homer = Homer(settings.hep, settings.hep_id, reveal(settings.hep_password), host)
@@ -224,6 +228,7 @@ class App:
             self._sessions.for_call,
             answer_s=settings.answer_seconds,
             recordings=settings.recordings,
+            make_file=WavFile if settings.recordings_key is None else file_maker(settings.recordings_key),
             observe=self._observe,
             refuse=self._refuse,
             recorded=self._recorded,

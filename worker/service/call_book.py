@@ -14,7 +14,7 @@ from typing import Protocol
 import structlog
 
 from worker.call.session import CallSession
-from worker.records.archive import Archive, Summary, summary_of
+from worker.records.archive import Archive, Summary, is_sealed, summary_of
 from worker.records.edges import JournalFile, journal_bytes, journal_of
 from worker.records.record import IN_PROGRESS, CallRecord, wall
 from worker.records.story import Story, story_of
@@ -127,6 +127,14 @@ class CallBook:
                 log.info("journals_deleted", files=gone, days=self._days)
             await asyncio.sleep(SWEEP_S)
 
+    async def sweep_recordings(self, days: float) -> None:
+        """Delete recordings of more than so many days ago, until cancelled."""
+        while True:
+            gone = await asyncio.to_thread(self.archive.sweep_recordings, time.time(), days)
+            if gone:
+                log.info("recordings_deleted", files=gone, days=days)
+            await asyncio.sleep(SWEEP_S)
+
     # --- what is told -------------------------------------------------------------------------------------------------
 
     async def story(self, call_id: str) -> Story | None:
@@ -134,12 +142,13 @@ class CallBook:
         session = self.calls.session(call_id) if self.calls is not None else None
         if session is not None:
             record, taken = session.recorder.so_far(session.now_ms), session.journal.taken()
-            recorded = self.archive.recording(call_id) is not None
+            path = self.archive.recording(call_id)
+            recorded, sealed = path is not None, path is not None and is_sealed(path)
             on = session.journal.on
 
             def told() -> Story:
                 journal = journal_of(call_id, taken) if on else None
-                return story_of(call_id, record, journal, live=True, recorded=recorded)
+                return story_of(call_id, record, journal, live=True, recorded=recorded, sealed=sealed)
 
             return await asyncio.to_thread(told)
         if (kept := self._kept.get(call_id)) is not None:

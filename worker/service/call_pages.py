@@ -16,7 +16,7 @@ from aiohttp import web
 from worker.pages.call_page import call_page, moving, not_found_page
 from worker.pages.list_page import list_page, token_page
 from worker.pages.waveform import Levels, levels
-from worker.records.archive import is_call_id
+from worker.records.archive import is_call_id, is_sealed
 from worker.records.story import Story
 from worker.service.call_book import CallBook, Query
 from worker.service.gate import COOKIE, Answer, Gate, local_path, proof
@@ -131,14 +131,15 @@ class CallPages:
 
     def _levels(self, story: Story) -> Levels | None:
         path = self._book.recording(story.call_id)
-        return None if path is None else levels(path)
+        return None if path is None or is_sealed(path) else levels(path)
 
     async def _recording(self, request: web.Request) -> web.StreamResponse:
         call_id = request.match_info["call_id"]
         path = await asyncio.to_thread(self._book.recording, call_id)
         if path is None:
             return _no_call(request, call_id, "recording")
-        return web.FileResponse(path, headers={**HEADERS, "Content-Type": "audio/wav"})
+        kind = "application/octet-stream" if is_sealed(path) else "audio/wav"
+        return web.FileResponse(path, headers={**HEADERS, "Content-Type": kind})
 
     async def _asset(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]

@@ -26,6 +26,7 @@ from worker.call.remote_servers import check_remote
 from worker.embedded.services import redis_program
 from worker.errors import AgentFileError, HostError, SettingsError
 from worker.installed import remedy
+from worker.records.sealed import require_sealing
 from worker.settings.settings import Settings
 
 __all__ = [
@@ -154,6 +155,8 @@ def check_programs(settings: Settings) -> None:
     """Whether what is to run as a child is installed. Raises HostError."""
     if settings.needs_embedded_redis():
         redis_program()
+    if settings.recordings is not None and settings.recordings_key is not None:
+        require_sealing()
     if settings.needs_local_realtime():
         missing = [name for name in SPEECH if importlib.util.find_spec(name) is None]
         if missing:

@@ -15,12 +15,13 @@ from telephony import announce
 from telephony import events as phone
 from telephony.bridge import Bridge
 from telephony.endpoint import Endpoint
-from telephony.recording import StereoRecorder
+from telephony.recording import MakeFile, StereoRecorder, WavFile
 from worker.call.session import CallInfo, CallSession
 from worker.call_tools.approvals import Told
 from worker.pages.timeline import draw
 from worker.records.metrics import Metrics
 from worker.records.record import CallRecord, Observer, write_record, write_whole
+from worker.records.sealed import SUFFIX
 from worker.service.lines import CallLines
 from worker.service.pacer import Pacer
 
@@ -72,11 +73,12 @@ class Switchboard:
         recorded: Callable[[CallRecord], None] = lambda record: None,
         records: Path | None = None,
         finished: Callable[[CallSession, CallRecord], Awaitable[None]] | None = None,
+        make_file: MakeFile = WavFile,
     ) -> None:
         """`refuse` says of a new call whether it is refused, and after how many s it may try again.
 
         `recorded` is told of every record that is on disk, `finished` of every call that is over. `records`: where
-        records are kept, if not beside the recordings.
+        records are kept, if not beside the recordings. `make_file`: creates a recording's file.
         """
         self._endpoint = endpoint
         self._pacer = pacer
@@ -89,6 +91,7 @@ class Switchboard:
         self._recorded = recorded
         self._records = records or recordings
         self._finished = finished
+        self._make_file = make_file
         self._calls: dict[str, LiveCall] = {}
         self._early: deque[tuple[str, phone.CallEvent]] = deque(maxlen=EARLY_EVENTS)
         self._dials = 0
@@ -167,8 +170,8 @@ class Switchboard:
         call.session.watch(event)
 
     def _media(self, call: LiveCall) -> None:
-        if call.confirmed and call.media and call.session.start_media() and call.recording is not None:
-            call.recording.begin()
+        if call.confirmed and call.media:
+            call.session.start_media()
 
     # --- one call -----------------------------------------------------------------------------------------------------
 
@@ -218,10 +221,10 @@ class Switchboard:
             session.recorder.subscribe(observer)
         call = LiveCall(session, outbound, time.monotonic(), sip_call_id)
         session.recorder.sip_call_id = sip_call_id
-        if self._recordings is not None:
-            path = self._recordings / f"{call_id}.wav"
-            call.recording = StereoRecorder(path, bridge)
-            session.recorder.recording = str(path)
+        if self._recordings is not None and session.agent.recording.enabled:
+            suffix = SUFFIX if self._make_file is not WavFile else ".wav"
+            call.recording = StereoRecorder(self._recordings / f"{call_id}{suffix}", bridge, self._make_file)
+            session.recording.use(call.recording)
         self._calls[call_id] = call
         self._idle.clear()
         self._metrics.calls_active.set(len(self._calls))
@@ -290,8 +293,8 @@ class Switchboard:
                 path = self._records / f"{call_id}.json"
                 if await self._to_disk(call_id, lambda: write_record(record, path)):
                     self._recorded(record)
-            if call.recording is not None:
-                picture = call.recording.path.with_suffix(".svg")
+            if self._recordings is not None:
+                picture = self._recordings / f"{call_id}.svg"
                 await self._to_disk(call_id, lambda: write_whole(picture, draw(record).encode()))
             if self._finished is not None:
                 await self._finished(session, record)

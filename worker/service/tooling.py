@@ -145,6 +145,7 @@ class Tooling:
                 provider,
                 usual=self._usual,
                 later=later,
+                recordings=settings.recordings is not None,
                 told=told,
                 tracing=tracing,
                 prices=prices,

@@ -33,6 +33,7 @@ from worker.settings.values import (
     Lower,
     Networks,
     PortRange,
+    PublicKey,
     RealtimeUrl,
     RedisUrl,
     SecretUrl,
@@ -212,6 +213,14 @@ class Settings(BaseSettings):
     dial_per_minute: int = Field(default=10, ge=1, description="how many of them are begun a minute, on each worker")
     recordings: Directory | None = Field(
         default=None, description="the directory for recordings and call records (left out: nothing is recorded)"
+    )
+    recordings_key: PublicKey | None = Field(
+        default=None,
+        description="the public key of `offhook keys recordings`, offhook-public-...: recordings are encrypted, and the"
+        " secret key opens them, which stays elsewhere (left out: they are WAV files)",
+    )
+    recordings_days: float | None = Field(
+        default=None, gt=0, description="days that recordings are kept for, such as 30 (left out: for ever)"
     )
     journal: Journal = Field(
         default="memory",

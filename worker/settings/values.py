@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
 
 from telephony.sip.facts import may_be_read
+from worker.records.sealed import public_key
 
 CALL_BACK_URI = re.compile(
     r"sip:[A-Za-z0-9+._-]*\{caller\}@([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(;[a-z-]+=[A-Za-z0-9.-]+)*"
@@ -138,6 +139,11 @@ def _file(value: Path) -> Path:
     return value
 
 
+def _public_key(value: str) -> str:
+    public_key(value)
+    return value.strip()
+
+
 def _directory(value: Path) -> Path:
     if value.exists() and not value.is_dir():
         raise ValueError
@@ -236,5 +242,7 @@ File = Annotated[Path, AfterValidator(_file)]
 """A file that exists."""
 Journal = Annotated[Literal["memory", "off"] | Path, BeforeValidator(_journal), AfterValidator(_kept)]
 """Where journals are kept."""
+PublicKey = Annotated[str, AfterValidator(_public_key)]
+"""A key that recordings are sealed for, as `offhook keys` prints it."""
 Directory = Annotated[Path, AfterValidator(_directory)]
 """A folder, or a path where one can be made."""

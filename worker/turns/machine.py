@@ -225,7 +225,9 @@ class TurnMachine:
             response_id = state.slot.cancel(now)
             if response_id is not None and not state.config.server_interrupts:
                 commands.append(CancelResponse(response_id))
-        state.owed.drop(Purpose.GREETING, Purpose.SILENCE)
+        state.owed.drop(Purpose.SILENCE)
+        if not state.asking:  # who answers a question of ours is still to be greeted
+            state.owed.drop(Purpose.GREETING)
         state.patience.heard()
         self._interruptions.speech_started(event, now)
         self._transfers.take_back(INTERRUPTED)

@@ -104,7 +104,7 @@ class Owed:
             return None
         # What the caller has just asked comes before what is owed from earlier: a model may answer that alone.
         first = (Purpose.GOODBYE, Purpose.GREETING, Purpose.APPROVAL, Purpose.RESUME)
-        purpose = next((one for one in first if one in self._wanted), next(iter(self._wanted)))
+        purpose = only or next((one for one in first if one in self._wanted), next(iter(self._wanted)))
         self._asked = (purpose, self._wanted.pop(purpose))
         return RequestResponse(*self._asked)
 

@@ -104,6 +104,7 @@ class Rig:
         queue: QueuedRunner | None = None,
         more: Sequence[ToolSpec] = (),
         call_id: str = "c0ffee",
+        recordings: bool = False,
     ) -> None:
         self.service, self.until = service, until
         self.now = 1000.0
@@ -120,7 +121,13 @@ class Rig:
         provider = replace(service.peer.provider, tool_calls=tool_calls)
         remote = remote_servers(agent.mcp, SECRETS)
         self.services = Services(
-            catalog, self.metrics, provider, clock=lambda: self.now, remote=remote, tracing=tracing
+            catalog,
+            self.metrics,
+            provider,
+            clock=lambda: self.now,
+            remote=remote,
+            tracing=tracing,
+            recordings=recordings,
         )
         info = CallInfo(call_id, "alice", "427", outbound=outbound)
         line = PhoneLine(self.bridge, self.hang_ups.append)

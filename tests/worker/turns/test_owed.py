@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from worker.turns.events import Purpose, RequestResponse
-from worker.turns.owed import FAILURES_IN_A_ROW, RETRY_S, Owed
+from worker.turns.owed import FAILURES_IN_A_ROW, RETRY_S, Owed, say_exactly
 
 
 def test_purposes_are_taken_in_order_a_goodbye_before_all() -> None:
@@ -27,6 +27,14 @@ def test_with_only_one_purpose_allowed_the_others_wait() -> None:
     owed = Owed()
     owed.want(Purpose.NOTICE, "One minute.")
     assert owed.take(0.0, only=Purpose.GOODBYE) is None and Purpose.NOTICE in owed
+
+
+def test_what_alone_is_allowed_comes_before_a_greeting() -> None:
+    owed = Owed()
+    owed.want(Purpose.GREETING, "Hello.")
+    owed.want(Purpose.APPROVAL, "May I?")
+    assert owed.take(0.0, only=Purpose.APPROVAL) == RequestResponse(Purpose.APPROVAL, say_exactly("May I?"))
+    assert Purpose.GREETING in owed
 
 
 def test_a_failed_one_is_owed_again_after_a_growing_pause_until_it_is_too_much() -> None:

@@ -1,0 +1,33 @@
+"""The agent file's `[recording]`: whether calls are recorded, what is asked before, and what goes with it."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["AgentRecording", "not_asked"]
+
+
+class AgentRecording(BaseModel):
+    """Of calls that are recorded at all (OFFHOOK_RECORDINGS)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+    enabled: bool = Field(default=True, description="whether this agent's calls are recorded")
+    consent: str = Field(
+        default="",
+        max_length=500,
+        description="asked before anything is recorded, such as: May I record this call? Without a yes it is not."
+        " Empty: nobody is asked",
+    )
+    pause: bool = Field(default=False, description="whether the agent may pause its recording, and go on with it")
+    beep_seconds: float = Field(
+        default=0, ge=0, le=30, description="s between the beeps (1400 Hz) that tell of a recording; 0: none"
+    )
+
+
+def not_asked(rules: AgentRecording) -> AgentRecording:
+    """Return the rules for a second line, whose far side is not asked: where the caller is, it is not recorded.
+
+    The caller is heard on it, who may have said no.
+    """
+    return rules.model_copy(update={"enabled": rules.enabled and not rules.consent, "consent": "", "pause": False})
