@@ -94,12 +94,13 @@ async def _answers(settings: QueueSettings) -> bool:
 
 
 @contextlib.contextmanager
-def tool_worker(url: str, references: Sequence[str]) -> Iterator[None]:
-    """Run a tool worker in a process of its own for as long as the block lasts."""
+def tool_worker(url: str, references: Sequence[str], digits: str | None = None) -> Iterator[None]:
+    """Run a tool worker in a process of its own for as long as the block lasts. digits: see `QueueSettings`."""
     with tempfile.TemporaryDirectory(prefix="offhook-") as folder:
         ready, log = Path(folder) / "ready", Path(folder) / "log"
         # With this process' own path: what it can import, the worker has to.
-        code = f"import sys; sys.path[:] = {sys.path!r}; from tools.rig import serve; serve(*sys.argv[1:])"
+        call = f"serve(*sys.argv[1:], digits={digits!r})"
+        code = f"import sys; sys.path[:] = {sys.path!r}; from tools.rig import serve; {call}"
         command = [sys.executable, "-c", code, url, str(ready), *references]
         with open(log, "wb") as out:
             process = subprocess.Popen(command, stdout=out, stderr=out)
@@ -140,6 +141,7 @@ def serve(
     notify: NotifySettings | None = None,
     servers: Sequence[McpServer] = (),
     traces: bool = False,
+    digits: str | None = None,
 ) -> None:
     """Run a tool worker in this process, which leads a session of its own; touch the file `ready` when it is up.
 
@@ -155,7 +157,7 @@ def serve(
             os.dup2(out.fileno(), 2)
     if folder:
         os.chdir(folder)
-    settings = QueueSettings(url=url)
+    settings = QueueSettings(url=url, digits=digits)
     run_tool_worker(
         settings,
         references,

@@ -24,6 +24,7 @@ from typing import Any, Literal
 from tools.define.spec import ATTRIBUTE, ToolSpec
 from tools.errors import ToolDefinitionError
 from tools.queue.queued import QueuedRunner, QueueSettings
+from tools.queue.sealed_digits import new_key
 from tools.rig import RedisServer, tool_worker
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
@@ -56,10 +57,12 @@ def run_tool(
     dialled: str = "+15550199",
     facts: Mapping[str, Any] | None = None,
     timeout: float | None = None,
+    typed: Mapping[str, str] | None = None,
 ) -> Tried:
     """Run one tool call to its end; `function` has `@tool` on it, `arguments` are what the model would send.
 
     facts: what else the INVITE said, by the names of `ToolContext`: display_name, diverted_from, headers, ...
+    typed: what the caller types, by parameter.
 
     Never raises for the tool's fault: that is a status. Raises `ToolDefinitionError` for what is no tool, and (queued)
     for a tool that another process can't import. Works with and without an event loop running.
@@ -76,13 +79,15 @@ def run_tool(
         caller=caller,
         dialled=dialled,
         facts=facts or {},
+        typed=typed or {},
     )
 
     def body() -> Tried:
         if mode == "inline":
             return asyncio.run(_try(spec, request, timeout, None))
-        with RedisServer.temporary() as redis, tool_worker(redis.url, [reference_to(function)]):
-            return asyncio.run(_try(spec, request, timeout, QueueSettings(url=redis.url)))
+        digits = new_key() if typed else None
+        with RedisServer.temporary() as redis, tool_worker(redis.url, [reference_to(function)], digits):
+            return asyncio.run(_try(spec, request, timeout, QueueSettings(url=redis.url, digits=digits)))
 
     with ThreadPoolExecutor(1) as thread:  # a loop may run in this one
         return thread.submit(body).result()

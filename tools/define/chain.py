@@ -36,6 +36,11 @@ def check(spec: ToolSpec, find: Callable[[str], ToolSpec | None], above: tuple[s
         other = find(needs.tool)
         if other is None:
             raise ToolDefinitionError(f"{where}: {parameter} needs the tool {needs.tool}: load it with this one")
+        if other.signature.digits:
+            raise ToolDefinitionError(
+                f"{where}: {parameter}: {needs.tool} takes what the caller types, which is for the tool alone that the"
+                " model calls: let that one take it"
+            )
         properties = other.signature.parameters["properties"]
         own = spec.signature.parameters["properties"]
         for theirs, ours in needs.given.items():
@@ -49,6 +54,11 @@ def check(spec: ToolSpec, find: Callable[[str], ToolSpec | None], above: tuple[s
                     f" Needs({needs.tool!r}, {name}=...) with the name of one that is"
                 )
         check(other, find, (*above, spec.name))
+
+
+def wants_queue(spec: ToolSpec, find: Callable[[str], ToolSpec | None]) -> bool:
+    """Return whether a tool always runs as a job: it says so, or one does that it needs."""
+    return any(one.queued for one in wanted_by(spec, find))
 
 
 def wanted_by(spec: ToolSpec, find: Callable[[str], ToolSpec | None]) -> list[ToolSpec]:

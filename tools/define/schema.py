@@ -13,11 +13,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError, create_model
 from pydantic.errors import PydanticUserError
 from pydantic_core import PydanticUndefined, SchemaError
 
 from tools.define.context import ToolContext
+from tools.define.digits import Digits, check_digits
 from tools.define.needs import Needs
 from tools.define.source import place_of
 from tools.errors import InvalidArguments, ToolDefinitionError
@@ -32,12 +33,14 @@ class FunctionSignature:
     """What a Python function takes: a `Signature`.
 
     parameters: the JSON schema of the arguments. context: the name of the parameter that takes the `ToolContext`.
-    needs: the parameters that take another tool's result. Neither of these is in the schema.
+    needs: the parameters that take another tool's result. digits: those that the caller types. None of these is in the
+    schema.
     """
 
     parameters: dict[str, Any]
     context: str | None
     needs: Mapping[str, Needs]
+    digits: Mapping[str, Digits]
     _model: type[BaseModel]
     _names: Mapping[str, str]  # field of the model -> parameter of the function
     _results: Mapping[str, TypeAdapter[Any]]
@@ -86,6 +89,7 @@ def signature_of(function: Callable[..., Any]) -> FunctionSignature:
     schemas: dict[str, Any] = {}
     needs: dict[str, Needs] = {}
     results: dict[str, TypeAdapter[Any]] = {}
+    digits: dict[str, Digits] = {}
     context: str | None = None
     for parameter in inspect.signature(function).parameters.values():
         annotation = hints.get(parameter.name, parameter.empty)
@@ -96,6 +100,9 @@ def signature_of(function: Callable[..., Any]) -> FunctionSignature:
         if need := _need(annotation):
             needs[parameter.name] = need
             results[parameter.name] = _adapter(annotation, parameter, where)
+            continue
+        if typed := _typed(annotation, parameter, where):
+            digits[parameter.name] = typed
             continue
         annotation = _with_description(annotation)
         schemas[parameter.name] = _schema_of(annotation, parameter, where)
@@ -112,7 +119,7 @@ def signature_of(function: Callable[..., Any]) -> FunctionSignature:
         "required": required,
         "additionalProperties": False,
     }
-    return FunctionSignature(parameters, context, needs, model, names, results)
+    return FunctionSignature(parameters, context, needs, digits, model, names, results)
 
 
 def nearest(name: str, known: tuple[str, ...] | list[str]) -> str | None:
@@ -160,6 +167,25 @@ def _with_description(annotation: Any) -> Any:
 def _need(annotation: Any) -> Needs | None:
     extras = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
     return next((extra for extra in extras if isinstance(extra, Needs)), None)
+
+
+def _typed(annotation: Any, parameter: inspect.Parameter, where: str) -> Digits | None:
+    """Return what the caller types for a parameter; None for one that the model gives."""
+    inner, *extras = get_args(annotation) if get_origin(annotation) is Annotated else (annotation,)
+    found = next((extra for extra in extras if isinstance(extra, Digits)), None)
+    if found is None:
+        return None
+    if inner is not SecretStr:
+        raise ToolDefinitionError(
+            f"{where}: {parameter.name} is typed by the caller: annotate it Annotated[SecretStr, Digits(...)], with"
+            " pydantic's SecretStr, which no log shows"
+        )
+    if parameter.default is not parameter.empty:
+        raise ToolDefinitionError(
+            f"{where}: {parameter.name} is typed by the caller in each call: leave its default out"
+        )
+    check_digits(f"{where}: {parameter.name}", found)
+    return found
 
 
 def _adapter(annotation: Any, parameter: inspect.Parameter, where: str) -> TypeAdapter[Any]:

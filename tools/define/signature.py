@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from tools.define.digits import Digits
 from tools.define.needs import Needs
 
 
@@ -24,6 +25,11 @@ class Signature(Protocol):
     @property
     def needs(self) -> Mapping[str, Needs]:
         """The parameters that take another tool's result; neither are these."""
+        ...
+
+    @property
+    def digits(self) -> Mapping[str, Digits]:
+        """The parameters that the caller types; nor these."""
         ...
 
     def bind(self, arguments: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from functools import lru_cache
 from typing import Any, Literal, TypeVar, get_args, overload
 
 from tools.define.approval import Approval, check_approval, check_question
+from tools.define.digits import told_of
 from tools.define.schema import nearest, signature_of
 from tools.define.signature import Signature
 from tools.define.source import place_of
@@ -145,7 +146,7 @@ class ToolSpec:
         return {
             "type": "function",
             "name": self.name,
-            "description": self.description,
+            "description": self.description + told_of(self.signature.digits),
             "parameters": self.signature.parameters,
         }
 
@@ -237,8 +238,8 @@ def spec_of(
     for label, texts in (("filler", filler), ("secrets", secrets)):
         if not isinstance(texts, Iterable) or not all(isinstance(text, str) for text in texts):
             raise ToolDefinitionError(f"{where}: {label}={texts!r} is wrong: give a text, or a list of texts")
-    _check_again(where, choices, cache)
     signature = signature_of(function)
+    _check_again(where, choices, cache, typed=bool(signature.digits))
     check_question(where, question, signature.parameters["properties"])
     return ToolSpec(
         name=found_name,
@@ -273,7 +274,7 @@ def _check_types(where: str, **texts: object) -> None:
             raise ToolDefinitionError(f"{where}: {label}={text!r} is wrong: give a text")
 
 
-def _check_again(where: str, choices: dict[str, Any], cache: float | None) -> None:
+def _check_again(where: str, choices: dict[str, Any], cache: float | None, *, typed: bool) -> None:
     """What may run twice, or not at all, says so in its effects."""
     effects, retries = choices.get("effects", "any"), choices.get("retries", 0)
     if not isinstance(retries, int) or not 0 <= retries <= MOST_RETRIES:
@@ -283,6 +284,8 @@ def _check_again(where: str, choices: dict[str, Any], cache: float | None) -> No
             f'{where}: retries={retries} would run it again: add effects="idempotent" if running it twice is as good'
             " as once, or leave retries out"
         )
+    if typed and cache is not None:
+        raise ToolDefinitionError(f"{where}: what the caller types belongs in no cache: leave cache out")
     if cache is not None and effects == "once":
         raise ToolDefinitionError(f"{where}: an effect that counts can't come out of a cache: leave cache out")
 

@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 import structlog
 
+from tools.define.digits import Digits
 from tools.define.needs import Needs
 from tools.define.schema import values_of
 from tools.define.spec import Effects, Remote, ToolSpec
@@ -39,6 +40,7 @@ class PassedOn:
     parameters: dict[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}, "required": []})
     context: str | None = "context"
     needs: Mapping[str, Needs] = field(default_factory=dict)
+    digits: Mapping[str, Digits] = field(default_factory=dict)
 
     def bind(self, arguments: str) -> dict[str, Any]:
         """Return {"arguments": ...} from JSON text."""

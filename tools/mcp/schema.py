@@ -19,6 +19,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
+from tools.define.digits import Digits
 from tools.define.needs import Needs
 from tools.define.schema import compact, nearest, values_of
 from tools.errors import InvalidArguments
@@ -43,6 +44,7 @@ class JsonSignature:
     parameters: dict[str, Any]
     context: str | None = "context"
     needs: Mapping[str, Needs] = field(default_factory=dict)
+    digits: Mapping[str, Digits] = field(default_factory=dict)
     _validator: Any = field(default=None, repr=False)
 
     def bind(self, arguments: str) -> dict[str, Any]:

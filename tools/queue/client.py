@@ -32,6 +32,7 @@ from tools.queue import lifetimes, names
 from tools.queue.connect import close, connect, parsed
 from tools.queue.job import QueueJob
 from tools.queue.refusals import Redial, refusal_of
+from tools.queue.sealed_digits import DigitsKey
 from tools.tool_call.request import ToolRequest
 from tools.traces.names import TRACEPARENT
 from tools.traces.span import SpanContext
@@ -49,7 +50,8 @@ class QueueSettings:
 
     url: redis://, rediss://, unix:// or redis+sentinel:// (`tools.queue.connect`). queue: RQ's name of it.
     result_ttl_s, failure_ttl_s: how long results and failures stay in Redis. timeout_s: the longest that one command
-    to Redis may take before Redis counts as away.
+    to Redis may take before Redis counts as away. digits: the key for what callers type (`sealed_digits`), as text;
+    None: no job may have any.
     """
 
     url: str = field(repr=False)  # it may hold a password
@@ -57,6 +59,7 @@ class QueueSettings:
     result_ttl_s: int = 24 * 3600
     failure_ttl_s: int = 7 * 24 * 3600
     timeout_s: float = 1.0
+    digits: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,15 +235,27 @@ class QueueClient:
 
 
 def tickets_of(
-    steps: Sequence[Step], call: ToolRequest, now: float, deadline: float, limit_s: float, *, paged: bool = False
+    steps: Sequence[Step],
+    call: ToolRequest,
+    now: float,
+    deadline: float,
+    limit_s: float,
+    *,
+    paged: bool = False,
+    digits: DigitsKey | None = None,
 ) -> list[Ticket]:
-    """Return the jobs of a tool call: the last one is that of the tool which the model called."""
+    """Return the jobs of a tool call: the last one is that of the tool which the model called.
+
+    digits: the key for what the caller typed; without one nothing of that is in them.
+    """
     ids = {step.key: call.step_id(step.key) for step in steps}
     found = []
     for step in steps:
         payload = _payload(step, call, now, deadline)
         payload["needs"] = {parameter: ids[key] for parameter, key in step.needs.items()}
         payload["paged"] = paged
+        if call.typed and not step.key and digits is not None:
+            payload[names.TYPED] = digits.seal(ids[step.key], call.typed)
         needed = tuple(dict.fromkeys(payload["needs"].values()))
         found.append(Ticket(ids[step.key], step.spec, payload, limit_s, needed))
     return found

@@ -9,6 +9,8 @@ from tools.tool_call.request import job_id
 _JOB_ID = re.compile(rb"[A-Za-z0-9_-]+")
 
 QUEUE = "tools"
+TYPED = "typed"
+"""In a job's payload: what the caller typed for the tool alone, sealed."""
 ENTRY = "tools.jobs.run_tool"
 NOTICE_ENTRY = "tools.jobs.deliver_notice"
 # What a job calls its function. A name on the wire, which workers and tool workers of several versions share: it stays,

@@ -26,6 +26,7 @@ from tools.queue.backlog import QueueState
 from tools.queue.client import QueueClient, QueueSettings, Stopped, reason, tickets_of
 from tools.queue.finished import STOPPED, Finished
 from tools.queue.results import ResultReader
+from tools.queue.sealed_digits import DigitsKey
 from tools.queue.store import late, times
 from tools.queue.store import remainder as rest
 from tools.queue.store.late import LateResult, Orphan
@@ -51,9 +52,15 @@ class QueuedRunner:
     def __init__(self, settings: QueueSettings) -> None:
         """Connect to nothing yet. Close it with `aclose`."""
         self._settings = settings
+        self._digits = None if settings.digits is None else DigitsKey.read(settings.digits)
         self._client = QueueClient(settings)
         self._reader = ResultReader(settings.url, timeout_s=settings.timeout_s, on_refused=self._client.drop)
         self._threads = ThreadPoolExecutor(ENQUEUERS, thread_name_prefix="offhook-queue")
+
+    @property
+    def takes_digits(self) -> bool:
+        """Whether what callers type may go into the queue: there is a key to seal it with."""
+        return self._digits is not None
 
     async def run(
         self,
@@ -79,7 +86,7 @@ class QueuedRunner:
         future = self._reader.watch(job_id, on_progress)
         try:
             found = steps or (Step("", spec, values_of(call.arguments), {}),)
-            tickets = tickets_of(found, call, wall, wall + limit, limit, paged=paged)
+            tickets = tickets_of(found, call, wall, wall + limit, limit, paged=paged, digits=self._digits)
             try:
                 certain = await self._in_thread(self._client.enqueue, tickets, time.monotonic() + limit)
             except QueueUnavailable as error:

@@ -13,13 +13,14 @@ import json
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import structlog
 
 from tools.define.approval import words_of
-from tools.define.chain import check, wanted_by
+from tools.define.chain import check, wanted_by, wants_queue
+from tools.define.digits import shown
 from tools.define.loading import load_tools
 from tools.define.schema import nearest, values_of
 from tools.define.spec import ToolSpec
@@ -31,7 +32,7 @@ from tools.queue.store.late import LateResult, Orphan
 from tools.run.dispatch import Dispatcher, Hearers
 from tools.run.inline import InlineRunner
 from tools.run.more import more_tool
-from tools.tool_call.outcome import Outcome, failure
+from tools.tool_call.outcome import Outcome, failure, with_shown
 from tools.tool_call.request import ToolRequest, job_id
 
 __all__ = ["Catalog", "ToolRequest", "load_tools"]
@@ -59,6 +60,10 @@ class Permit(Protocol):
 
         specs: the tool, then what it needs. arguments: as they will run.
         """
+        ...
+
+    async def typed(self, request: ToolRequest, spec: ToolSpec) -> Mapping[str, str] | Outcome:
+        """Have the caller type what the tool takes of them (`spec.signature.digits`); else the call's outcome."""
         ...
 
     def ended(self, request: ToolRequest, outcome: Outcome) -> None:
@@ -126,12 +131,22 @@ class Catalog:
             found[spec.name] = spec
         for spec in found.values():
             check(spec, found.get)
+            self._check_digits(spec, found)
             if spec.mode != "queued" or self._queued is None:
                 spec.secrets_from(self._secrets)
         self._specs.clear()
         self._specs.update(found)
         for hearer in tuple(self._hearers):
             hearer()
+
+    def _check_digits(self, spec: ToolSpec, found: Mapping[str, ToolSpec]) -> None:
+        """What callers type goes into no queue in clear."""
+        queued, digits = self._queued, spec.signature.digits
+        if digits and queued is not None and not queued.takes_digits and wants_queue(spec, found.get):
+            raise ToolDefinitionError(
+                f"tool {spec.source}: it is a job and takes what callers type ({', '.join(digits)}):"
+                ' set OFFHOOK_DIGITS_KEY (see `offhook keys digits`), or make it mode="inline"'
+            )
 
     def on_change(self, hearer: Callable[[], None]) -> Callable[[], None]:
         """Have `hearer` called after each `replace`. Returns what ends that."""
@@ -225,6 +240,11 @@ class Catalog:
             declined = await permit.approve(request, wanted_by(spec, self._specs.get), arguments)
             if declined is not None:
                 return declined
+            if spec.signature.digits:
+                typed = await permit.typed(request, spec)
+                if isinstance(typed, Outcome):
+                    return typed
+                request = replace(request, typed=typed)
         running = self._calls.get(request.job_id)
         if running is None:
             mode = self.mode_of(spec)
@@ -234,7 +254,9 @@ class Catalog:
             self._remember(running)
         elif running.request != request:
             log.warning("tool_call_id_reused", call_id=request.call_id, tool=request.name)
-        return await _end_of(running.task)
+        outcome = await _end_of(running.task)
+        typed = running.request.typed
+        return with_shown(outcome, shown(running.spec.signature.digits, typed)) if typed else outcome
 
     async def cancel(self, call_id: str, tool_call_id: str) -> bool:
         """Stop a tool call that runs; its `run` returns the outcome. False where there was nothing to stop.

@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import structlog
+from pydantic import SecretStr
 
 from tools.define.chain import Step, chain
 from tools.define.context import ToolContext, invite_facts
+from tools.define.digits import hidden
 from tools.define.schema import values_of
 from tools.define.spec import ToolSpec
 from tools.errors import InvalidArguments, QueueUnavailable
@@ -22,10 +24,13 @@ from tools.queue.queued import QueuedRunner
 from tools.queue.store import cache
 from tools.run.inline import InlineRunner
 from tools.tool_call.durations import ModeChoice
-from tools.tool_call.outcome import Outcome, failure, returned
+from tools.tool_call.outcome import Outcome, failure, returned, without_typed
 from tools.tool_call.request import ToolRequest
 
 log = structlog.get_logger(__name__)
+
+
+NOBODY_TYPES = "It takes something that the caller types on the keypad, and nobody can here."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +59,7 @@ class Dispatcher:
 
     def mode_of(self, spec: ToolSpec) -> str:
         """Return how a tool is run now: inline or queued. What needs a queued tool is queued itself."""
-        if self.queued is None:
+        if self.queued is None or (spec.signature.digits and not self.queued.takes_digits):
             return "inline"
         own = self._choice(spec).mode if spec.mode == "auto" else spec.mode
         needed = (self.find(needs.tool) for needs in spec.signature.needs.values())
@@ -63,6 +68,8 @@ class Dispatcher:
     def may_queue(self, spec: ToolSpec) -> bool:
         """Tell whether a tool runs as a job now or may later, when its runs were slow."""
         needed = (self.find(needs.tool) for needs in spec.signature.needs.values())
+        if spec.signature.digits and not (self.queued is not None and self.queued.takes_digits):
+            return False
         return self.queued is not None and (spec.mode != "inline" or any(self.may_queue(n) for n in needed if n))
 
     def limit(self, spec: ToolSpec) -> float:
@@ -76,6 +83,8 @@ class Dispatcher:
         if kept_at and (answer := await self._cached(kept_at)):
             hearers.started(None)
             return answer
+        if missing := [name for name in spec.signature.digits if name not in request.typed]:
+            return failure("unavailable", NOBODY_TYPES, detail=f"nobody typed {', '.join(missing)}")
         steps = chain(spec, values, self.find)
         try:
             for step in steps:
@@ -95,6 +104,7 @@ class Dispatcher:
         else:
             hearers.started(None)
             outcome = await self._inline_chain(steps, request, hearers, self.limit(spec))
+            outcome = without_typed(outcome, request.typed)
             if kept_at:
                 await self._keep(kept_at, spec, outcome)
         if spec.mode == "auto" and outcome.run_ms is not None and not outcome.cached:
@@ -110,6 +120,8 @@ class Dispatcher:
         outcomes: dict[str, Outcome] = {}
         for step in steps:
             arguments = step.spec.signature.bind_values(step.given)
+            if not step.key:
+                arguments |= {name: SecretStr(value) for name, value in request.typed.items()}
             for parameter, key in step.needs.items():
                 tool, needed = step.spec.signature.needs[parameter].tool, outcomes[key]
                 if needed.status != "ok":
@@ -136,12 +148,12 @@ class Dispatcher:
             **invite_facts(request.facts),
             deadline=time.time() + left,
             secrets=spec.secrets_from(self.secrets),
-            report=lambda text: _from_any_thread(loop, heard, text),
+            report=lambda text: _from_any_thread(loop, heard, hidden(text, request.typed)),
         )
 
     def _encoder(self, request: ToolRequest) -> Callable[[object], Outcome]:
         queued = self.queued
-        if queued is None or not self.paged:
+        if queued is None or not self.paged or request.typed:
             return returned
 
         def encode(value: object) -> Outcome:  # in a thread

@@ -145,7 +145,7 @@ async def _with_retries(spec: ToolSpec, attempt: Callable[[], Awaitable[Ended]],
             return end
         if isinstance(end, ToolError) or not isinstance(end, Exception | SystemExit):
             break
-        log.warning("tool_raised", tool=spec.name, error=type(end).__name__, again=True, exc_info=end)
+        log.warning("tool_raised", tool=spec.name, error=type(end).__name__, again=True, exc_info=_told(spec, end))
         await asyncio.sleep(pause_s)
     else:
         end = await attempt()
@@ -154,8 +154,13 @@ async def _with_retries(spec: ToolSpec, attempt: Callable[[], Awaitable[Ended]],
 
 def _report(spec: ToolSpec, error: BaseException, log: Any) -> Outcome:
     """Make an outcome of what a tool raised; the log gets all of it, the model only what `raised` lets through."""
-    log.warning("tool_raised", tool=spec.name, error=type(error).__name__, exc_info=error)
+    log.warning("tool_raised", tool=spec.name, error=type(error).__name__, exc_info=_told(spec, error))
     return raised(error)
+
+
+def _told(spec: ToolSpec, error: BaseException) -> BaseException | None:
+    """What the log has of an error: of a tool that takes what a caller types nothing of its words."""
+    return None if spec.signature.digits else error
 
 
 def _overdue(spec: ToolSpec, started: bool) -> Outcome:

@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 
 from pydantic_core import to_jsonable_python
 
+from tools.define.digits import hidden
 from tools.errors import EffectUnknown, ToolError, ToolUnavailable
 from tools.limits import RESULT_LIMIT
 from tools.tool_call.pages import outline
@@ -111,6 +112,18 @@ def raised(error: BaseException) -> Outcome:
         return failure("unknown", detail=str(error))
     detail = f"{type(error).__name__} at {_place(error)}"
     return failure("failed", str(error) if isinstance(error, ToolError) else None, detail=detail)
+
+
+def without_typed(outcome: Outcome, typed: Mapping[str, str]) -> Outcome:
+    """Return an outcome in which nothing is left of what the caller typed, should the tool have put it there."""
+    if not typed:
+        return outcome
+    return replace(outcome, output=hidden(outcome.output, typed), detail=hidden(outcome.detail, typed))
+
+
+def with_shown(outcome: Outcome, entered: Mapping[str, str]) -> Outcome:
+    """Return an outcome that tells the model that these were entered."""
+    return replace(outcome, output=_dump({"entered": dict(entered), **json.loads(outcome.output)}))
 
 
 Keep = Callable[[str], tuple[str, int]]

@@ -32,7 +32,8 @@ class ToolRequest:
 
     call_id: our id of the phone call. tool_call_id: the provider's. arguments: JSON text, not yet checked.
     caller, dialled: as the call has them. facts: what else the INVITE said (`InviteFacts.as_json`). traceparent: the
-    tool call's span (W3C Trace Context); "": the call has no trace.
+    tool call's span (W3C Trace Context); "": the call has no trace. typed: what the caller typed, by parameter
+    (`tools.define.digits`): it stands in no log and in no store.
     """
 
     call_id: str
@@ -43,6 +44,7 @@ class ToolRequest:
     dialled: str = field(default="", repr=False)
     facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
     traceparent: str = ""
+    typed: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def job_id(self) -> str:

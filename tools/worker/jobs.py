@@ -21,6 +21,7 @@ from tools.define.spec import ToolSpec
 from tools.mcp.server import McpServer
 from tools.queue import names, notices
 from tools.queue.job import QueueJob
+from tools.queue.sealed_digits import DigitsKey
 from tools.tool_call.outcome import Status, failure
 from tools.worker.delivery import deliver
 from tools.worker.notify import Channels
@@ -100,13 +101,16 @@ def install(
     secrets: Mapping[str, str] | None = None,
     channels: Channels | None = None,
     servers: Iterable[McpServer] = (),
+    digits: DigitsKey | None = None,
 ) -> None:
     """Make these the tools of this process, in the place of any before, with the secrets and channels there are.
 
-    servers: those whose tools it runs. Raises `ToolDefinitionError` where a secret is wanted that isn't there.
+    servers: those whose tools it runs. digits: the key for what callers type.
+
+    Raises `ToolDefinitionError` where a secret is wanted that isn't there.
     """
     global _kit, _channels
-    _kit = Kit.of(specs, secrets or {}, servers)
+    _kit = Kit.of(specs, secrets or {}, servers, digits)
     _channels = channels or Channels()
 
 

@@ -10,23 +10,26 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
+from pydantic import SecretStr
 from redis import Redis
 from redis.exceptions import RedisError
 from rq.job import Job
 from rq.timeouts import JobTimeoutException
 
 from tools.define.context import ToolContext, invite_facts
+from tools.define.digits import hidden
 from tools.define.schema import values_of
 from tools.define.spec import ToolSpec
-from tools.errors import InvalidArguments, ToolError, ToolUnavailable
+from tools.errors import InvalidArguments, ToolDefinitionError, ToolError, ToolUnavailable
 from tools.limits import STEP_LIMIT
 from tools.mcp import job as mcp_job
 from tools.mcp.server import McpServer
 from tools.queue import names
 from tools.queue.finished import finished, kind_of
+from tools.queue.sealed_digits import DigitsKey, NotForUs
 from tools.queue.store import cache, times
 from tools.queue.store import remainder as rest
-from tools.tool_call.outcome import Outcome, failure, raised, returned
+from tools.tool_call.outcome import Outcome, failure, raised, returned, without_typed
 from tools.worker.leash import ToolStopped, leash
 
 log = structlog.get_logger(__name__)
@@ -38,21 +41,35 @@ class TryAgain(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """What a tool worker was started with: its tools by name, MCP servers by label, and the secrets by name."""
+    """What a tool worker was started with: its tools by name, MCP servers by label, the secrets by name.
+
+    digits: the key for what callers type.
+    """
 
     tools: Mapping[str, ToolSpec] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     servers: Mapping[str, McpServer] = field(default_factory=dict)
+    digits: DigitsKey | None = None
 
     @classmethod
-    def of(cls, specs: Iterable[ToolSpec], secrets: Mapping[str, str], servers: Iterable[McpServer] = ()) -> Kit:
-        """Return the kit. Raises `ToolDefinitionError` where a tool or a server wants a secret that isn't there."""
+    def of(
+        cls,
+        specs: Iterable[ToolSpec],
+        secrets: Mapping[str, str],
+        servers: Iterable[McpServer] = (),
+        digits: DigitsKey | None = None,
+    ) -> Kit:
+        """Return the kit. Raises `ToolDefinitionError` where a tool or a server wants a secret that isn't there, or a
+        queued tool takes what callers type and there is no key for that.
+        """
         tools = {spec.name: spec for spec in specs}
         for spec in tools.values():
             spec.secrets_from(secrets)
+            if spec.queued and spec.signature.digits and digits is None:
+                raise ToolDefinitionError(f"tool {spec.source} takes what callers type: set OFFHOOK_DIGITS_KEY")
         found = {server.label: server for server in servers}
         mcp_job.prepare(found.values(), secrets)
-        return cls(tools, dict(secrets), found)
+        return cls(tools, dict(secrets), found, digits)
 
     def find(self, payload: Mapping[str, Any]) -> ToolSpec | None:
         """Return the tool that a job is for: one of ours, or one of a server's; None for neither."""
@@ -84,6 +101,8 @@ def attempt(kit: Kit, payload: Mapping[str, Any], job: Job) -> Outcome:
     try:
         values = _values(payload)
         arguments = spec.signature.bind_values(values)
+        typed = _typed(kit, spec, payload, job.id)
+        arguments |= {name: SecretStr(value) for name, value in typed.items()}
         kept_at = cache.key_of(spec, values, *_who(payload), _facts(payload)) if spec.cache_s else None
         if kept_at and (answer := cache.read(redis, kept_at)):
             return answer
@@ -95,7 +114,9 @@ def attempt(kit: Kit, payload: Mapping[str, Any], job: Job) -> Outcome:
             arguments[parameter] = spec.signature.bind_needed(parameter, values_of(outcome.output, STEP_LIMIT))
     except InvalidArguments as error:
         return failure("invalid", str(error), detail=error.reason)
-    outcome = _run(kit, spec, arguments, payload, job)
+    except NotForUs:
+        return failure("failed", detail="what the caller typed can't be read: is OFFHOOK_DIGITS_KEY the worker's?")
+    outcome = without_typed(_run(kit, spec, arguments, payload, job), typed)
     if kept_at:
         cache.write(redis, kept_at, spec, outcome)
     return outcome
@@ -154,11 +175,13 @@ def _called(spec: ToolSpec, arguments: dict[str, Any], payload: Mapping[str, Any
             tool=spec.name,
             error=type(error).__name__,
             again=again,
-            exc_info=error,
+            exc_info=None if spec.signature.digits else error,  # its words may have what was typed
         )
         if again:
             raise TryAgain from None
         return raised(error)
+    if spec.signature.digits:
+        return returned(value)  # what it has of them is still in it: none of it is kept for later
     return _returned(value, payload, job.connection)
 
 
@@ -191,6 +214,18 @@ def number(payload: Mapping[str, Any], name: str, default: float) -> float:
 def _values(payload: Mapping[str, Any]) -> Mapping[str, Any]:
     arguments = payload.get("arguments")
     return arguments if isinstance(arguments, dict) else values_of(str(arguments or ""))
+
+
+def _typed(kit: Kit, spec: ToolSpec, payload: Mapping[str, Any], job_id: str) -> dict[str, str]:
+    """Return what the caller typed for the tool. Raises NotForUs."""
+    if not spec.signature.digits:
+        return {}
+    if kit.digits is None or names.TYPED not in payload:
+        raise NotForUs
+    typed = kit.digits.open(job_id, payload[names.TYPED])
+    if typed.keys() != spec.signature.digits.keys():
+        raise NotForUs
+    return typed
 
 
 def _who(payload: Mapping[str, Any]) -> tuple[str, str]:
@@ -233,7 +268,7 @@ def _context(kit: Kit, spec: ToolSpec, payload: Mapping[str, Any], job: Job) -> 
         **invite_facts(_facts(payload)),
         deadline=number(payload, "deadline", math.inf),
         secrets=spec.secrets_from(kit.secrets),
-        report=lambda text: _report(job.connection, job.id, text),
+        report=lambda text: _report(job.connection, job.id, hidden(text, _typed(kit, spec, payload, job.id))),
     )
 
 

@@ -32,6 +32,7 @@ from tools.mcp.job import PAYLOAD
 from tools.mcp.server import McpServer
 from tools.queue.client import QueueSettings
 from tools.queue.refusals import refusal_of
+from tools.queue.sealed_digits import DigitsKey
 from tools.traces.opening import open_exporter
 from tools.worker import jobs
 from tools.worker.fork import Fork, Left
@@ -223,7 +224,8 @@ def run_tool_worker(
     loaded or lacks a secret, `QueueUnavailable` where Redis can't be reached.
     """
     specs = load_tools(tool_refs)
-    jobs.install(specs, secrets, Channels(notify), servers)
+    digits = None if settings.digits is None else DigitsKey.read(settings.digits)
+    jobs.install(specs, secrets, Channels(notify), servers, digits)
 
     def ready() -> None:
         labels = [server.label for server in servers]

@@ -38,6 +38,10 @@ class DigitBuffer:
         """Return the whole text when the caller has paused long enough."""
         return self._take() if now >= self.due else None
 
+    def give(self) -> str:
+        """Give what is typed so far to somebody else; "" where that is nothing."""
+        return self._take() or ""
+
     def _take(self) -> str | None:
         digits, self._digits = self._digits, ""
         return digits or None

@@ -29,6 +29,7 @@ from worker.call.remote_servers import wanted_of
 from worker.call.sounds import APOLOGY, OWN_WORDS, load_prompt
 from worker.call.transcript import Transcript
 from worker.call.transfer import Lines, Transfers
+from worker.call_tools.entries import DIGITS
 from worker.call_tools.offer import ToolOffer
 from worker.call_tools.runs import CallTools, ToolCalls
 from worker.realtime import base
@@ -84,7 +85,8 @@ class CallSession:
         self._voice = AgentVoice(call, machine, self._media, self._conversation, self._transcript, self._feed)
         self.recording = tools.recording
         self.recording.attach(self._feed)
-        self._tools = ToolCalls(call, tools.tools, machine.pending, self._feed)
+        self._tools = ToolCalls(call, tools.tools, machine.pending, self._feed, self._cover)
+        self._entries = self._tools.entries
         self.approvals = self._tools.approvals
         self._remote = RemoteTools(
             call,
@@ -231,10 +233,15 @@ class CallSession:
         """The caller typed a digit: an answer to a question of ours, or a word to the model."""
         if self._aside:
             return  # it goes to the other side
+        now = self._clock()
+        if self._entries.takes(now):
+            self._entries.key(digit, now)
+            self._due = min(self._due, self._entries.due)
+            return
         if self.machine.takes_keys:
             self._feed(turn.CallerPressed(digit))
             return
-        self._typed(self._digits.add(digit, self._clock()))
+        self._typed(self._digits.add(digit, now))
         self._due = min(self._due, self._digits.due)
 
     def said(self, text: str) -> None:
@@ -267,6 +274,8 @@ class CallSession:
         pcm = self.bridge.take()
         if not self._flows or self._aside:
             return b""
+        if self._entries.covered:
+            pcm = bytes(len(pcm))  # keys sound on some lines
         if (edge := self._ears.hear(pcm, self._clock())) is not None:
             self._feed(turn.CallerSounds(edge))
         self._transcript.sent_ms += len(pcm) / (2 * self.bridge.rate_hz) * 1000
@@ -329,7 +338,8 @@ class CallSession:
                 self._feed(turn.CallerSounds(edge))
             self._late(self.bridge.worst_lateness_s())
             self.journal.looked(self.bridge.underruns, self.bridge.dropped_in_frames)
-        self._due = min(self._looked + LOOK_S, self._hangup.by, self._digits.due)
+        self._entries.poll(now, heard=self.machine.entry_heard)
+        self._due = min(self._looked + LOOK_S, self._hangup.by, self._digits.due, self._entries.due)
         self._wake_up()
 
     def broke(self) -> None:
@@ -418,6 +428,8 @@ class CallSession:
 
     def _wake_up(self) -> None:
         """Look again when the machine wants to."""
+        if self._entries.covered:
+            self._due = 0.0
         wake = self.machine.wake
         if wake is not None and wake < self._due:
             self._due = wake
@@ -440,8 +452,17 @@ class CallSession:
             self.recording.answered(command)
             if command.by in ("voice", "key") and not self.agent.greeting:
                 self._feed(turn.CallerTyped())  # they have said something, and wait for an answer
+        elif command.number < CONSENT:
+            self._entries.unasked(command)
         else:
             self.approvals.answered(command)
+
+    def _cover(self, secret: bool) -> None:
+        """What is on the line is for a tool alone, or is not any more."""
+        self.recording.mute(DIGITS, secret)
+        if secret:
+            for key in self._digits.give():  # typed in good time
+                self._entries.key(key, self._clock())
 
     def _told(self, command: turn.ResultsTold) -> None:
         """The caller begins to hear of these: of ours nothing is owed any more."""

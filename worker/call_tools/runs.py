@@ -13,6 +13,7 @@ from tools.tool_call.outcome import Outcome, failure
 from tools.tool_call.request import ToolRequest
 from worker.call_tools.approvals import Approvals
 from worker.call_tools.durations import UsualTimes
+from worker.call_tools.entries import Entries
 from worker.call_tools.functions import CallFunctions, OwnFunction
 from worker.call_tools.later import Way
 from worker.call_tools.view import CallView
@@ -56,8 +57,14 @@ class ToolCalls:
     """The tool calls of one phone call. `feed` gets a ToolFinished for each, exactly once, and what they report."""
 
     def __init__(
-        self, call: Telemetry, tools: CallTools, pending: PendingTools, feed: Callable[[object], None]
+        self,
+        call: Telemetry,
+        tools: CallTools,
+        pending: PendingTools,
+        feed: Callable[[object], None],
+        secret: Callable[[bool], None] = lambda secret: None,
     ) -> None:
+        """secret: gets whether what is on the line must not be kept."""
         self._call = call
         self._call_id = call.info.call_id
         self._tools = tools
@@ -66,6 +73,8 @@ class ToolCalls:
             call, tools.view.policy, feed, agent=tools.agent, language=tools.language, voice=tools.written_down
         )
         tools.view.decide = self.approvals.decide
+        self.entries = Entries(call, feed, secret, tools.language)
+        tools.view.enter = self.entries.enter
         self._own = CallFunctions(call, self._stop, tools.catalog, pending, tools.later, tools.own)
         self._recorder = call.recorder
         self._log = call.log
@@ -102,6 +111,7 @@ class ToolCalls:
         """
         if self._hanging_up is not None:
             return
+        self.entries.end()
         self.approvals.end()  # who has hung up has approved nothing
         going = {request.tool_call_id: request for request in self._catalog.outliving(self._call_id)}
         self._hanging_up = asyncio.get_running_loop().create_task(self._apply_policies())
@@ -135,7 +145,8 @@ class ToolCalls:
 
     async def _stop(self, tool_call_id: str) -> bool:
         """Stop a tool that runs, or take back one that waits for its approval."""
-        return self.approvals.withdraw(tool_call_id) or await self._catalog.cancel(self._call_id, tool_call_id)
+        waits = self.approvals.withdraw(tool_call_id) or self.entries.withdraw(tool_call_id)
+        return waits or await self._catalog.cancel(self._call_id, tool_call_id)
 
     async def _run(self, command: StartTool) -> None:
         try:

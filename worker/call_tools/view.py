@@ -14,6 +14,7 @@ from tools.run.catalog import Catalog
 from tools.tool_call.outcome import Outcome, failure
 from tools.tool_call.request import ToolRequest
 from worker.call_tools.approval import Decide, Wanted, nobody, words_for_model
+from worker.call_tools.entries import Enter, nobody_types
 from worker.call_tools.exposure import ToolView, view_of
 from worker.call_tools.policy import Quota, ToolPolicy
 
@@ -35,6 +36,8 @@ class CallView:
         self.policy = policy
         self.decide: Decide = nobody
         """Who is asked whether a tool call may run (`approvals.Approvals`)."""
+        self.enter: Enter = nobody_types
+        """Who has the caller type what is for a tool alone (`entries.Entries`)."""
         self._wanted: frozenset[str] | None = None
         self._quota = Quota(policy)
         self._counted: set[str] = set()
@@ -102,6 +105,10 @@ class CallView:
             return None
         detail = f"by {decision.by}" + (f": {decision.why}" if decision.why else "")
         return failure("declined", words_for_model(decision), detail=detail)
+
+    async def typed(self, request: ToolRequest, spec: ToolSpec) -> Mapping[str, str] | Outcome:
+        """Have the caller type what the tool takes of them; else return the tool call's outcome."""
+        return await self.enter(request.tool_call_id, spec)
 
     def ended(self, request: ToolRequest, outcome: Outcome) -> None:
         """A tool call that was not refused has come back."""

@@ -20,6 +20,7 @@ from worker.errors import SettingsError
 from worker.records.told import Told
 from worker.settings.values import (
     CallBackUri,
+    DigitsText,
     Directory,
     File,
     HeaderNames,
@@ -258,6 +259,11 @@ class Settings(BaseSettings):
         description="redis://, rediss:// or unix:// and the server's address, or redis+sentinel://HOST:PORT,.../MASTER"
         " (left out: an embedded Redis)",
     )
+    digits_key: DigitsText | None = Field(
+        default=None,
+        description="a key of `offhook keys digits`, offhook-digits-..., the same for workers and tool workers: what"
+        " callers type for a queued tool is sealed with it",
+    )
     notify_url: SecretUrl | None = Field(
         default=None, description="an http:// or https:// URL that is told what tools end after their call"
     )
@@ -465,7 +471,7 @@ class Settings(BaseSettings):
         found = reveal(self.redis_url) or url
         if found is None:
             raise SettingsError("REDIS_URL is not set: set it to the Redis server's, such as redis://127.0.0.1:6379")
-        return QueueSettings(url=found)
+        return QueueSettings(url=found, digits=reveal(self.digits_key))
 
     def backlog(self) -> Backlog:
         """Return the limits of the tools' queue."""

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
 
 from telephony.sip.facts import may_be_read
+from tools.queue.sealed_digits import DigitsKey
 from worker.records.sealed import public_key
 
 CALL_BACK_URI = re.compile(
@@ -139,6 +140,11 @@ def _file(value: Path) -> Path:
     return value
 
 
+def _digits_key(value: SecretStr) -> SecretStr:
+    DigitsKey.check(value.get_secret_value())
+    return value
+
+
 def _public_key(value: str) -> str:
     public_key(value)
     return value.strip()
@@ -242,6 +248,7 @@ File = Annotated[Path, AfterValidator(_file)]
 """A file that exists."""
 Journal = Annotated[Literal["memory", "off"] | Path, BeforeValidator(_journal), AfterValidator(_kept)]
 """Where journals are kept."""
+DigitsText = Annotated[SecretStr, AfterValidator(_digits_key)]
 PublicKey = Annotated[str, AfterValidator(_public_key)]
 """A key that recordings are sealed for, as `offhook keys` prints it."""
 Directory = Annotated[Path, AfterValidator(_directory)]

@@ -133,14 +133,34 @@ class ApprovalTurns:
     @property
     def takes_keys(self) -> bool:
         """Whether a key that is pressed now is an answer, or too early for one: no word to the model in any case."""
-        return self._now is not None and (self._now.heard_once or self._now.stage is not _Stage.WANTED)
+        asked = self._now
+        return asked is not None and not asked.question.entry and (asked.heard_once or asked.stage is not _Stage.WANTED)
+
+    @property
+    def entry_heard(self) -> bool:
+        """Whether the caller has heard what they are to type, or types already."""
+        return self._now is not None and self._now.question.entry and self._now.stage is _Stage.HEARD
 
     def pressed(self, event: CallerPressed, now: float) -> list[Command]:
         """The caller presses a key."""
+        if self._now is not None and self._now.question.entry:
+            return self._typing(self._now, now)
         if self._now is None or not self._now.heard_once:
             return []  # who has not heard the question has not answered it
         self._state.patience.heard()
         return self._answer(event.digit == YES_KEY, "key", now)
+
+    def _typing(self, asked: _Standing, now: float) -> list[Command]:
+        """The caller types: nothing more is to be said of what they are asked."""
+        self._state.patience.heard()
+        if asked.stage is _Stage.HEARD:
+            return []
+        commands = self._stop(asked, now)
+        self._state.owed.drop(Purpose.APPROVAL)
+        asked.turns.clear()
+        asked.stage, asked.heard_once, asked.since = _Stage.HEARD, True, now
+        self._listen(True)
+        return commands
 
     # --- being said ---------------------------------------------------------------------------------------------------
 
@@ -234,7 +254,7 @@ class ApprovalTurns:
         """The words of a turn are known, or (None) never will be."""
         asked = self._now
         turn = None if asked is None else asked.turns.get(item_id)
-        if asked is None or turn is None:
+        if asked is None or turn is None or asked.question.entry:
             return []
         if text is None:
             return self._deaf(asked, now)
@@ -250,6 +270,21 @@ class ApprovalTurns:
             return []
         if state.ending is not None:
             return self._answer(False, "nobody", now, "the call ends")
+        if asked.question.entry:
+            asked.turns.clear()  # nothing that is said is an answer
+            if asked.stage is _Stage.INTERRUPTED and state.floor is not Floor.CALLER:
+                return self._repeat(asked, now)
+        elif (commands := self._expire_answer(asked, now)) is not None:
+            return commands
+        if asked.stage is _Stage.SAID and asked.response_id and state.slot.discarded(asked.response_id):
+            self._again(asked, now)
+        if asked.stage is _Stage.WANTED and not asked.ours and state.slot.free:
+            self._want(asked)
+        return []
+
+    def _expire_answer(self, asked: _Standing, now: float) -> list[Command] | None:
+        """See to an answer that does not come; None where none is due."""
+        state = self._state
         if state.floor is not Floor.CALLER:
             for turn in asked.turns.values():
                 turn.ended = now if turn.ended is None else turn.ended  # by our own ears
@@ -259,11 +294,7 @@ class ApprovalTurns:
             return self._weigh(asked, now)
         if asked.stage is _Stage.HEARD and asked.since + ANSWER_S <= now and state.floor is not Floor.CALLER:
             return self._once_more(asked, "no answer", now)
-        if asked.stage is _Stage.SAID and asked.response_id and state.slot.discarded(asked.response_id):
-            self._again(asked, now)
-        if asked.stage is _Stage.WANTED and not asked.ours and state.slot.free:
-            self._want(asked)
-        return []
+        return None
 
     def speak(self, now: float) -> list[Command]:
         """Say the question ourselves, where that is due."""
@@ -285,7 +316,7 @@ class ApprovalTurns:
     def wakes(self) -> list[float | None]:
         """When something of this is due (s)."""
         asked = self._now
-        if asked is None:
+        if asked is None or asked.question.entry:
             return []
         times: list[float | None] = [*asked.words_due()]
         if asked.stage is _Stage.HEARD and not asked.turns and self._state.floor is not Floor.CALLER:

@@ -92,6 +92,8 @@ class Question:
     """Of the answer (a BCP 47 tag)."""
     voice: bool = True
     """Whether a spoken yes counts. A spoken no always does, and so does a key."""
+    entry: bool = False
+    """It asks for keys that are for a tool alone: nothing here is an answer to it, whoever takes the keys ends it."""
 
 
 # --- events ---------------------------------------------------------------------------------------------------------

@@ -168,6 +168,11 @@ class TurnMachine:
         """Whether a key that the caller presses now belongs to a question of ours, and not to the conversation."""
         return not self.over and self._approvals.takes_keys
 
+    @property
+    def entry_heard(self) -> bool:
+        """Whether the caller has heard what they are to type for a tool alone, or types already."""
+        return not self.over and self._approvals.entry_heard
+
     def asks(self, item_id: str) -> bool:
         """Whether the question that was to be asked in a voice of ours, as this item, is still to be asked."""
         return not self.over and self._approvals.wants(item_id)
