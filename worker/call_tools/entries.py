@@ -42,7 +42,7 @@ async def nobody_types(tool_call_id: str, spec: ToolSpec) -> Mapping[str, str] |
 
 @dataclass(slots=True)
 class _Open:
-    """An entry that goes on. number: of its question, below 0; another for each time that it is asked."""
+    """An entry that goes on. number: of its question, below 0."""
 
     tool_call_id: str
     name: str
@@ -110,11 +110,11 @@ class Entries:
         return failure("declined", words, detail=f"{name} was not typed")
 
     def _ask(self, one: _Open, again: Again | None = None) -> None:
-        self._end_question(one)
-        self._numbers += 1
-        one.number = -self._numbers
+        if not one.number:
+            self._numbers += 1
+            one.number = -self._numbers
         question = entry_question(one.name, one.rules, self._language, again.why if again else None)
-        self._call.recorder.approval_asked(self._call.now_ms, one.number)
+        self._call.recorder.approval_asked(self._call.now_ms, one.number)  # the silence is the caller's
         self._feed(ApprovalAwaited(one.number, one.tool_call_id, question))
 
     def _end_question(self, one: _Open) -> None:

@@ -113,6 +113,8 @@ class ApprovalTurns:
         tool = self._state.pending.get(event.tool_call_id)
         if tool is not None:
             tool.awaits = True
+        if self._now is not None and event.question is not None and self._now.number == event.number:
+            return self._replace(self._now, event.question, now)
         if event.question is not None:
             self._waiting.append((event.number, event.question))
             self._next(now)
@@ -335,6 +337,13 @@ class ApprovalTurns:
             if state.server_answers:
                 state.slot.cancel(now)  # the server's answer to what the caller said before: the question comes first
             self._want(self._now)
+
+    def _replace(self, asked: _Standing, question: Question, now: float) -> list[Command]:
+        """The same is asked in other words: what the caller typed was not it."""
+        commands = self._stop(asked, now)
+        asked.question, asked.text, asked.begun = question, question.keys, 0
+        self._again(asked, now)
+        return commands
 
     def _want(self, asked: _Standing) -> None:
         """Have it said, unless that was asked for just now."""

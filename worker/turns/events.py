@@ -163,7 +163,10 @@ class CallerPressed:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalAwaited:
-    """A tool call waits for somebody's approval; with a question, for the caller's."""
+    """A tool call waits for somebody's approval; with a question, for the caller's.
+
+    The question of a number that stands is put in its place: what is asked is the same.
+    """
 
     number: int
     """Of the approval, in this call."""
