@@ -34,11 +34,15 @@ log = structlog.get_logger(__name__)
 Post = Callable[[CallEvent], None]
 
 
-class Partner(Protocol):
-    """Who has to know of a call that is connected with another."""
+class Listener(Protocol):
+    """Who has something on a call's line beside its port."""
 
     def media_changed(self, call: SipCall) -> None:
         """Its audio was negotiated anew."""
+
+
+class Partner(Listener, Protocol):
+    """Who has to know of a call that is connected with another."""
 
     def pressed(self, call: SipCall, digit: str) -> None:
         """A key was pressed."""
@@ -69,6 +73,7 @@ class SipCall(pj.Call):  # type: ignore[misc]
         self.trace: Trace | None = None
         """Who tells of its messages and its RTP, where somebody wants to know."""
         self.partner: Partner | None = None
+        self.beeps: Listener | None = None
         self._post = post
         self._source = source
         self._keypad = Keypad()
@@ -239,8 +244,9 @@ class SipCall(pj.Call):  # type: ignore[misc]
         if found != self._active:
             self._active = found
             self._post(MediaActive(self.call_id, *found))
-        if self.partner is not None:
-            self.partner.media_changed(self)
+        for listener in (self.partner, self.beeps):
+            if listener is not None:
+                listener.media_changed(self)
 
     def _hold(self) -> None:
         info = self.getInfo()

@@ -24,6 +24,7 @@ from telephony import account as accounts
 from telephony import announce, binding
 from telephony.access import Access
 from telephony.account import SipAccount
+from telephony.beeps import Beeps
 from telephony.binding import explain, pj
 from telephony.bridge import Bridge
 from telephony.call import SipCall, operation
@@ -99,6 +100,7 @@ class Core:
         self._overloaded = overloaded
         self._calls: dict[str, SipCall] = {}
         self._joined = Joined(self._calls)
+        self._beeps = Beeps()
         self._turned_away: list[pj.Call] = []
         self._ports = PortPool()
         self._account = SipAccount(self._invited, self._registration_answered)
@@ -162,6 +164,7 @@ class Core:
         self._turned_away.clear()
         self._bridges.clear()
         self._ports.clear()
+        self._beeps.clear()
         gc.collect()  # should a cycle hold one of them after all, it goes here and now, on this thread
         try:
             self._account.shutdown()
@@ -197,6 +200,10 @@ class Core:
     def refer(self, call_id: str, uri: str) -> None:
         """Ask a call's other side to call `uri`. Raises NoSuchCall or pj.Error."""
         self.call(call_id).refer(uri)
+
+    def beep(self, call_id: str, seconds: float) -> None:
+        """Let a call hear beeps at this interval (s); 0: no more. Raises NoSuchCall or pj.Error."""
+        self._beeps.set(self.call(call_id), seconds)
 
     def join(self, call_id: str, other_id: str) -> None:
         """Let two calls hear each other. Raises NoSuchCall, or SipRequestError where one has no audio."""
@@ -308,6 +315,7 @@ class Core:
         for call_id in [call_id for call_id, call in self._calls.items() if call.ended]:
             call = self._calls.pop(call_id)
             self._joined.ended(call_id)
+            self._beeps.ended(call_id)
             self._bridges.pop(call_id, None)
             self._ports.give_back(call.port)
         if self._turned_away:

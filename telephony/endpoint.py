@@ -128,6 +128,13 @@ class Endpoint:
         """
         return self.submit(lambda: self._running.join(call_id, other_id))
 
+    def beep(self, call_id: str, seconds: float) -> Future[None]:
+        """Let a call hear the beeps that tell of a recording, at this interval (s, 1 to 30); 0: no more.
+
+        The future may raise NoSuchCall.
+        """
+        return self.submit(lambda: self._running.beep(call_id, seconds))
+
     def bridge(self, call_id: str) -> Bridge | None:
         """A call's audio; None when no such call is up."""
         return self._bridges.get(call_id)

@@ -10,12 +10,18 @@ import threading
 import wave
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
+
+import numpy as np
 
 from telephony.bridge import Bridge
 
-__all__ = ["AudioFile", "MakeFile", "StereoRecorder", "WavFile"]
+__all__ = ["BEEP_HZ", "BEEP_MS", "BEEP_PEAK", "AudioFile", "MakeFile", "StereoRecorder", "WavFile"]
 
+BEEP_HZ: Final = 1400
+BEEP_MS: Final = 200
+BEEP_PEAK: Final = 2500
+"""What tells of a recording (`beeps` makes it on the line); of 32767, -22 dBFS: heard beside speech, and under it."""
 LIMIT_MS = 60_000
 """Longer than any drain takes. Beyond it the oldest audio is lost, counted, and left as silence."""
 
@@ -75,6 +81,9 @@ class StereoRecorder:
         self._lock = threading.Lock()
         """Held by whoever writes; the clock thread never asks for it."""
         self._closed = False
+        self._beep_ms = 0
+        self._at = 0
+        """How many samples of each side are in the file."""
 
     def begin(self) -> None:
         """Record from now on."""
@@ -83,6 +92,13 @@ class StereoRecorder:
     def mute(self, muted: bool) -> None:
         """Record silence of the same length, until told otherwise."""
         self._bridge.mute_record(muted)
+
+    def beep(self, seconds: float) -> None:
+        """Put the beeps that the caller hears at this interval (s) into the agent's side, too; 0: no more.
+
+        The line has its own clock for them: in the file they begin with the recording.
+        """
+        self._beep_ms = round(seconds * 1000)
 
     def drain(self) -> None:
         """Write what has gathered. Raises OSError when that fails; what was to be written counts as lost."""
@@ -112,9 +128,22 @@ class StereoRecorder:
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = self._make_file(self.path, self._bridge.rate_hz)
-            self._file.write(bytes(missing_ms * self._bytes_per_ms) + samples)
+            whole = bytes(missing_ms * self._bytes_per_ms) + samples
+            self._file.write(self._with_beeps(whole))
+            self._at += len(whole) // 4
         except OSError:
             self._unwritten_ms += len(samples) // self._bytes_per_ms
             self.lost_ms = lost_ms + self._unwritten_ms
             raise
         self._silent_ms += missing_ms
+
+    def _with_beeps(self, samples: bytes) -> bytes:
+        """Mix in what of the beeps falls into these samples."""
+        rate_hz, interval_ms = self._bridge.rate_hz, self._beep_ms
+        if not interval_ms or not samples:
+            return samples
+        both = np.frombuffer(samples, dtype="<i2").reshape(-1, 2).astype(np.int32)
+        at = self._at + np.arange(len(both))
+        sounds = at % (rate_hz * interval_ms // 1000) < rate_hz * BEEP_MS // 1000
+        both[:, 1] += np.where(sounds, BEEP_PEAK * np.sin(2 * np.pi * BEEP_HZ / rate_hz * at), 0).astype(np.int32)
+        return np.clip(both, -32768, 32767).astype("<i2").tobytes()

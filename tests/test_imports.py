@@ -63,7 +63,20 @@ NEVER = {
 
 # The modules of telephony that call the library.
 SHELL = (
-    *("account", "announce", "call", "core", "door", "endpoint", "frames", "joined", "library", "port", "rtp_source"),
+    *(
+        "account",
+        "announce",
+        "beeps",
+        "call",
+        "core",
+        "door",
+        "endpoint",
+        "frames",
+        "joined",
+        "library",
+        "port",
+        "rtp_source",
+    ),
     "trace",
 )
 

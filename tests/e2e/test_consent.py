@@ -33,8 +33,10 @@ tone = false
 [recording]
 consent = "May I record this call?"
 pause = true
+beep_seconds = 2
 """
 BEFORE_HZ, KEPT_HZ, PAUSED_HZ, AFTER_HZ = 400, 500, 600, 800
+BEEP_HZ = 1400
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +94,8 @@ def test_consent_pause_and_a_card_that_only_the_tool_gets(
     key.write_text(SECRET)
     code, _, errors = offhook("decrypt", str(sealed), "--key", str(key), "--out", str(wav))
     assert code == 0, errors
-    left = sound.channels(wav)[0]
+    left, right = sound.channels(wav)
+    assert sound.tone_ms(right, BEEP_HZ) >= 150 and sound.tone_ms(bytes(call.heard), BEEP_HZ) >= 150
     assert sound.tone_ms(left, KEPT_HZ) > 400 and sound.tone_ms(left, AFTER_HZ) > 400
     assert sound.tone_ms(left, BEFORE_HZ) == sound.tone_ms(left, PAUSED_HZ) == 0
 

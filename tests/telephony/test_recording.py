@@ -63,6 +63,23 @@ def recorder(tmp_path: Path, line: Line) -> StereoRecorder:
     return made
 
 
+def test_beeps_are_on_the_agents_side_from_its_beginning_on(tmp_path: Path) -> None:
+    bridge = Bridge(make_queue=FrameQueue)
+    recorder = StereoRecorder(tmp_path / "call.wav", bridge)
+    recorder.begin()
+    recorder.beep(1)
+    for _ in range(100):
+        bridge.pull()
+        bridge.push(frame(7))
+        if _ % 20 == 19:
+            recorder.drain()
+    recorder.close()
+    with wave.open(str(tmp_path / "call.wav"), "rb") as file:
+        stereo = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2").reshape(-1, FRAME_SAMPLES, 2)
+    loud = [bool(np.abs(part[:, 1]).max() > 2000) for part in stereo]
+    assert loud == ([True] * 10 + [False] * 40) * 2 and (stereo[:, :, 0] == 7).all()
+
+
 def test_the_caller_is_left_and_the_agent_right(line: Line, recorder: StereoRecorder) -> None:
     for number in range(1, 4):
         line.sent(100 + number)

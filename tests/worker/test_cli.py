@@ -433,3 +433,23 @@ def test_a_vcon_that_can_t_be_made_says_why(run, kept: Path) -> None:
     (kept / "c1.json").write_text("{")
     code, out, errors = run("call", "c1", "--vcon", "--recording", "none")
     assert code == 2 and out == "" and "there is no record of call c1 that can be read" in errors
+
+
+def test_a_sealed_recording_is_named_by_the_vcon_and_opened_by_its_key(run, kept: Path) -> None:
+    from worker.records.sealed import SealedFile, public_key
+
+    code, out, errors = run("keys", "recordings")
+    public, secret = out.split()
+    assert code == 0 and "keep it away from the workers" in errors
+    (kept / "c1.wav").unlink()
+    sealed = SealedFile(kept / "c1.wav.sealed", 8000, public_key(public.partition("=")[2]))
+    sealed.write(b"abcd" * 80)
+    sealed.close()
+    code, out, errors = run("call", "c1", "--vcon")
+    assert code == 0 and "is encrypted (`offhook decrypt` opens it)" in errors and "body" not in vcon(out)["dialog"][0]
+    (kept / "key").write_text(secret)
+    code, out, _ = run("decrypt", str(kept / "c1.wav.sealed"), "--key", str(kept / "key"))
+    assert code == 0 and out.strip() == str(kept / "c1.wav") and (kept / "c1.wav").read_bytes().endswith(b"abcd" * 80)
+    (kept / "key").write_text(public.partition("=")[2])
+    code, _, errors = run("decrypt", str(kept / "c1.wav.sealed"), "--key", str(kept / "key"))
+    assert code != 0 and "this is the public key" in errors

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 __all__ = ["AgentRecording", "not_asked"]
 
@@ -21,8 +21,18 @@ class AgentRecording(BaseModel):
     )
     pause: bool = Field(default=False, description="whether the agent may pause its recording, and go on with it")
     beep_seconds: float = Field(
-        default=0, ge=0, le=30, description="s between the beeps (1400 Hz) that tell of a recording; 0: none"
+        default=0,
+        ge=0,
+        le=30,
+        description="s from beep to beep (1400 Hz) that tells of a recording, 1 or more; 0: none",
     )
+
+    @field_validator("beep_seconds")
+    @classmethod
+    def _some_quiet(cls, seconds: float) -> float:
+        if 0 < seconds < 1:
+            raise ValueError("give 1 to 30 seconds, or 0 for no beeps")
+        return seconds
 
 
 def not_asked(rules: AgentRecording) -> AgentRecording:

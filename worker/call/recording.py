@@ -51,6 +51,9 @@ class Recorded(Protocol):
     def mute(self, muted: bool) -> None:
         """Record silence of the same length, until told otherwise."""
 
+    def beep(self, seconds: float) -> None:
+        """Have the beeps in the file, at this interval; 0: no more."""
+
 
 class CallRecording:
     """One call's."""
@@ -135,8 +138,10 @@ class CallRecording:
         self._beep()
 
     def _beep(self) -> None:
-        if self._rules.beep_seconds:
-            self.beep(0 if self._muted else self._rules.beep_seconds)
+        if self._rules.beep_seconds and self._file is not None:
+            seconds = 0 if self._muted else self._rules.beep_seconds
+            self._file.beep(seconds)
+            self.beep(seconds)
 
     @property
     def functions(self) -> Mapping[str, OwnFunction]:

@@ -163,6 +163,19 @@ def check_folder(site: Site) -> list[Finding]:
     return found
 
 
+def check_consent(site: Site) -> list[Finding]:
+    """Who is recorded without being asked, or told by beeps."""
+    if site.settings.recordings is None or site.agents is None:
+        return []
+    rules = {agent.name: agent.recording for agent in site.agents.agents()}
+    silent = [name for name, one in rules.items() if one.enabled and not (one.consent or one.beep_seconds)]
+    if not silent:
+        return []
+    text = f"{', '.join(silent)}: callers are recorded without being asked; many countries' law wants that"
+    mend = "set consent, or beep_seconds, in [recording] of the agent file, where nobody else tells the callers"
+    return [Finding("note", "recordings", text, mend)]
+
+
 def check_children(site: Site) -> list[Finding]:
     """The programs that are to run as children of the worker."""
     settings, found = site.settings, []
@@ -465,6 +478,7 @@ FIRST: tuple[Callable[[Site], list[Finding]], ...] = (
     check_agent,
     check_tools,
     check_folder,
+    check_consent,
     check_children,
     check_later,
     check_approvals,

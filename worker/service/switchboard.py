@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -225,6 +226,7 @@ class Switchboard:
             suffix = SUFFIX if self._make_file is not WavFile else ".wav"
             call.recording = StereoRecorder(self._recordings / f"{call_id}{suffix}", bridge, self._make_file)
             session.recording.use(call.recording)
+            session.recording.beep = lambda seconds: self._beep(call_id, seconds)
         self._calls[call_id] = call
         self._idle.clear()
         self._metrics.calls_active.set(len(self._calls))
@@ -309,6 +311,15 @@ class Switchboard:
         """End a call, whatever its state; one that is over is left alone."""
         if call_id in self._calls:
             self._endpoint.hang_up(call_id)
+
+    def _beep(self, call_id: str, seconds: float) -> None:
+        """Let the caller hear that the call is recorded, each so many seconds; 0: no more."""
+
+        def told(done: Future[None]) -> None:
+            if not done.cancelled() and (error := done.exception()) is not None:
+                log.warning("beeps_not_set", call_id=call_id, reason=str(error))
+
+        self._endpoint.beep(call_id, seconds).add_done_callback(told)
 
     def session(self, call_id: str) -> CallSession | None:
         """Return the session of a call in progress; None where there is none of that id."""

@@ -139,3 +139,16 @@ def test_nothing_goes_before_its_time_or_where_there_is_no_folder(tmp_path: Path
     age(tmp_path, 1e9, 13)
     assert archive.sweep(1e9, 14) == 0 and Archive(None, None).sweep(1e9, 1) == 0
     assert Archive(None, tmp_path / "none").sweep(1e9, 1) == 0
+
+
+def test_recordings_go_after_their_days_sealed_ones_too_and_nothing_else(tmp_path: Path) -> None:
+    archive = Archive(tmp_path, tmp_path, tmp_path)
+    for name in ("c1.wav", "c2.wav.sealed", "c3.json", "c3.svg", "music.mp3", "a.b.wav"):
+        (tmp_path / name).write_bytes(b"x")
+    assert archive.recording("c2") == tmp_path / "c2.wav.sealed"
+    age(tmp_path, 1e9, 29)
+    assert archive.sweep_recordings(1e9, 30) == 0
+    age(tmp_path, 1e9, 31)
+    assert archive.sweep_recordings(1e9, 30) == 2
+    assert names(tmp_path) == {"c3.json", "c3.svg", "music.mp3", "a.b.wav"}
+    assert Archive(None, None).sweep_recordings(1e9, 1) == 0
