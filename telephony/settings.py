@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from telephony.sip.facts import may_be_read
 from telephony.tls import TlsSettings
@@ -13,6 +13,8 @@ Transport = Literal["udp", "tcp", "tls"]
 Srtp = Literal["off", "optional", "required"]
 SrtpKeys = Literal["tls", "plain"]
 RtpSource = Literal["learn", "sdp", "follow"]
+Codec = Literal["PCMU", "PCMA", "G722"]
+CODECS: tuple[Codec, ...] = get_args(Codec)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,9 @@ class SipSettings:
     none of these, everybody's are."""
     headers: tuple[str, ...] = ()
     """Names, or patterns such as "X-Shop-*", of further headers of an INVITE that are handed on (`InviteFacts`)."""
+    codecs: tuple[Codec, ...] = CODECS
+    """The codecs that we speak, as SDP names them. In our own offers this is their order; an offer of the other side is
+    answered in its order (RFC 3264 section 6.1)."""
     srtp: Srtp = "off"
     """Media encryption with SDES keys in the SDP (RFC 4568)."""
     srtp_keys: SrtpKeys = "tls"
@@ -93,6 +98,8 @@ class SipSettings:
         _check(0 <= self.port <= 65535, "port", self.port, "0 to 65535")
         _check(bool(self.transports), "transports", self.transports, "udp, tcp, tls or several")
         _check(set(self.transports) <= {"udp", "tcp", "tls"}, "transports", self.transports, "udp, tcp, tls or several")
+        known = bool(self.codecs) and set(self.codecs) <= set(CODECS) and len(set(self.codecs)) == len(self.codecs)
+        _check(known, "codecs", self.codecs, f"some of {', '.join(CODECS)}, each once")
         plain = self.srtp != "off" and self.srtp_keys == "tls" and "tls" not in self.transports
         _check(not plain, "srtp", self.srtp, "off without TLS: its keys would go over the network for all to read")
         _check(0 <= self.tls.port <= 65535, "tls.port", self.tls.port, "0 to 65535")

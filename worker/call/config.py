@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -51,13 +51,13 @@ END_CALL_FUNCTION: Mapping[str, Any] = {
 def prepare_canned(
     agents: AgentFile,
     tools: Mapping[tuple[str, ...], Iterable[ToolSpec]],
-    rate_hz: int,
+    rates: Collection[int],
     later: LaterWays = LaterWays(),  # noqa: B008
     can: Capabilities | None = None,
 ) -> None:
     """Have every canned filler at hand, before a call wants it. Blocks; raises HostError with the remedy.
 
-    later: what may be offered beside them. can: what the provider can do.
+    rates: of the calls, in Hz. later: what may be offered beside them. can: what the provider can do.
     """
     for agent in agents.agents():
         if (voice := canned_voice(agent, can)) is not None:
@@ -65,7 +65,9 @@ def prepare_canned(
             own = [text for some in fillers.tool_texts.values() for text in some]
             own += [text for server in agent.mcp for tool in server.tools.values() for text in tool.filler]
             offers = (words for ways in later.combinations(agent.later.ways) if (words := _offer(agent, ways)))
-            voice.prepare((text for text in (*fillers.texts, *own, *offers) if ABOUT not in text), rate_hz)
+            texts = [text for text in (*fillers.texts, *own, *offers) if ABOUT not in text]
+            for rate_hz in rates:
+                voice.prepare(texts, rate_hz)
 
 
 def written_down(agent: Agent) -> bool:

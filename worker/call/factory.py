@@ -63,7 +63,7 @@ def make_session(
         note = CALLED_BACK.format(what=orphan.summary, opening=opening(agent))
         session.bring(orphan.tool_call_id, orphan.tool, orphan.arguments or "{}", brings.output, note)
     if info.outbound and agent.outbound.screen:
-        session.screen(Answering(agent.outbound, private=brings is not None))
+        session.screen(Answering(agent.outbound, private=brings is not None, rate_hz=line.bridge.rate_hz))
     return session
 
 
@@ -158,7 +158,7 @@ class _Seconds:
         agent = consult_agent(self.agent, wanted.target.briefing, wanted.summary)
         session = self._make(info, agent, line, _Own(Consult(decided).functions, FUNCTIONS))
         if self.agent.outbound.screen:  # what is told of who waits is for a person
-            session.screen(Answering(AgentOutbound(), private=True))
+            session.screen(Answering(AgentOutbound(), private=True, rate_hz=line.bridge.rate_hz))
         return session
 
     def _make(self, info: CallInfo, agent: Agent, line: PhoneLine, own: _Own) -> CallSession:

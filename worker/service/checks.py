@@ -44,7 +44,7 @@ Look = Callable[["Site"], Awaitable[list["Finding"]]]
 REACH_S = 8.0
 SHOWN = 8
 """Tools of a server that a finding names."""
-PHONE_HZ = 8000
+PHONE_HZ = (8000, 16000)
 MEND_REALTIME = "correct OFFHOOK_REALTIME, OFFHOOK_REALTIME_URL, OFFHOOK_REALTIME_MODEL or the key"
 
 

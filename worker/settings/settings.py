@@ -20,6 +20,7 @@ from worker.errors import SettingsError
 from worker.records.told import Told
 from worker.settings.values import (
     CallBackUri,
+    CodecNames,
     Directory,
     File,
     HeaderNames,
@@ -112,6 +113,11 @@ class Settings(BaseSettings):
     )
     sip_headers: HeaderNames = Field(
         default=(), description="a list with commas of headers of an INVITE that are read, such as X-Account, X-Shop-*"
+    )
+    sip_codecs: Annotated[tuple[Literal["PCMU", "PCMA", "G722"], ...], NoDecode, CodecNames] = Field(
+        default=("PCMU", "PCMA", "G722"),
+        min_length=1,
+        description="a list with commas of: PCMU, PCMA, G722, each once, in the order that our own offers have",
     )
     srtp: Annotated[Literal["off", "optional", "required"], Lower] = Field(
         default="off", description="one of: off, optional, required"
@@ -399,6 +405,7 @@ class Settings(BaseSettings):
             proxy_password=reveal(self.sip_proxy_password),
             allow=self.sip_allow,
             headers=self.sip_headers,
+            codecs=self.sip_codecs,
             srtp=self.srtp,
             srtp_keys=self.srtp_keys,
             rtp_source=self.rtp_source,
