@@ -13,6 +13,7 @@ from tools.run.catalog import Catalog
 from worker.agent.agent_file import Agent, AgentFile
 from worker.agent.tool_rules import tool_policy
 from worker.call.canned import FillerMode, canned_voice, filler_mode, own_voice
+from worker.call.interruption import reversible, turn_detection
 from worker.call.keypad import SEND_DIGITS
 from worker.call.remote_servers import named_tools, time_limit
 from worker.call_tools.durations import ABOUT, UsualTimes, filled, time_left
@@ -135,6 +136,7 @@ def session_config(
         remote=remote,
         language=agent.language.partition("-")[0].lower() or None,
         transcription_model=transcriber,
+        turn_detection=turn_detection(agent),
         extra=agent.provider,
     )
 
@@ -209,13 +211,16 @@ def turn_config(
     words, after_s = _offer(agent, later or ()), agent.later.offer_after
     offer = Offer(text=words, after_s=after_s, possible=possible, expected_s=expected_s) if words and after_s else None
     can, taking = codec.capabilities, codec.turn_taking(agent.provider)
+    withdraws = reversible(agent, can)
     return TurnConfig(
         greeting=agent.greeting or None,
         goodbye=agent.goodbye,
         fillers=replace(filler_config(agent, catalog.specs(), fill, filler_mode(agent, can)), offer=offer),
         cancelled_by_barge_in=frozenset(spec.name for spec in catalog.specs() if spec.on_barge_in == "cancel"),
-        server_responds=taking.responds,
-        server_interrupts=taking.interrupts,
+        server_responds=taking.responds and not withdraws,
+        server_interrupts=taking.interrupts and not withdraws,
+        reversible=withdraws,
+        language=agent.language,
         transfers=transfers,
         acknowledges=can.acknowledges,
         talks_while_call_pending=can.talks_while_call_pending,

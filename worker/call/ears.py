@@ -7,13 +7,43 @@ its end would keep the agent silent for good.
 from __future__ import annotations
 
 from telephony.pcm import level_dbfs
+from worker.realtime import ears as speech
+from worker.turns.events import CallerHeard
 
-__all__ = ["LOUD_DBFS", "QUIET_S", "Ears"]
+__all__ = ["GAP_MS", "LOUD_DBFS", "QUIET_S", "CloseEars", "Ears"]
 
 LOUD_DBFS = -48.0
 """Speech on the telephone is 20 to 30 dB over this, a line's noise 5 to 15 under it."""
 QUIET_S = 0.8
 """Without a loud piece for so long the line is quiet: longer than a pause for breath."""
+
+
+GAP_MS = 200
+"""Quiet that ends a sound: longer than within a word (a stop consonant: 0.1 s), shorter than between two."""
+
+
+class CloseEars:
+    """One caller's line, listened to closely: each sound and its length, with the ears of a provider without any."""
+
+    def __init__(self, rate_hz: int) -> None:
+        self._ears = speech.Ears(rate_hz, end_ms=GAP_MS)
+        self._rate_hz = rate_hz
+        self._heard_ms = 0.0
+        self._began_ms = 0
+
+    def hear(self, pcm: bytes) -> list[CallerHeard]:
+        """Take the next piece (16-bit PCM of whole samples); return the sounds that begin and end in it."""
+        self._heard_ms += len(pcm) / (2 * self._rate_hz) * 1000
+        found = []
+        for edge in self._ears.hear(pcm):
+            if not isinstance(edge, speech.Edge):
+                continue
+            if edge.started:
+                self._began_ms = edge.at_ms
+                found.append(CallerHeard(True, max(0, round(self._heard_ms) - edge.at_ms)))
+            else:
+                found.append(CallerHeard(False, max(0, edge.at_ms - self._began_ms)))
+        return found
 
 
 class Ears:

@@ -49,6 +49,7 @@ class Playout:
         """The last voice that was queued, if it is a filler's."""
         self._filler_ended_ms: int | None = None
         """When the last of it was sent, by the playout clock; None while it is still to be sent."""
+        self._paused = False
 
     @property
     def playing(self) -> str | None:
@@ -93,6 +94,7 @@ class Playout:
     def play_prompt(self, pcm: bytes, text: str) -> None:
         """Queue a recorded prompt; what was queued before it is dropped."""
         self._bridge.flush()
+        self._paused = False
         self._recorder.turn_text(PROMPT, text)
         self.play(PROMPT, pcm, "agent")
         self._bridge.end_item(PROMPT)
@@ -106,6 +108,8 @@ class Playout:
 
         An item whose audio came to nothing (too little for a frame, or refused) is so taken back.
         """
+        if self._paused:
+            return False, self._told  # as it was: nothing is sent
         item_id = self._bridge.playing()
         if item_id is not None and item_id.startswith(TONE + ":"):
             item_id = TONE
@@ -120,6 +124,22 @@ class Playout:
         changed, self._told = item_id != self._told, item_id
         return changed, item_id
 
+    def pause(self, now: float) -> int:
+        """Fall silent within a frame, and keep what was not sent; returns the heard ms of what was being sent."""
+        self._bridge.pause(True)
+        self._paused = True
+        if self._now_playing is None:
+            return 0
+        self._recorder.sound_ended(now * 1000, self._now_playing)
+        return self._bridge.heard_ms(self._now_playing)
+
+    def resume(self, now: float) -> None:
+        """Go on where it was paused."""
+        self._bridge.pause(False)
+        self._paused = False
+        if self._now_playing is not None:
+            self._recorder.sound_started(now * 1000, self._now_playing)
+
     def flush(self, now: float) -> list[Cut]:
         """Drop everything that was not sent yet; returns the provider's items that were cut, in order."""
         cuts = [
@@ -127,6 +147,7 @@ class Playout:
             for flushed in self._bridge.flush()
             if flushed.item_id in self._voices and not flushed.complete
         ]
+        self._paused = False
         self._move(None, now)
         self._told = self._filler = None
         return cuts

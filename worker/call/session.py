@@ -19,7 +19,7 @@ from worker.call.audio import Uplink
 from worker.call.canned import CannedFillers, OwnQuestions, canned_voice, own_voice
 from worker.call.conversation import Conversation
 from worker.call.digits import DigitBuffer
-from worker.call.ears import Ears
+from worker.call.ears import CloseEars, Ears
 from worker.call.hangup import MESSAGE_LEFT, HangUp
 from worker.call.info import CallInfo, PhoneLine, Services
 from worker.call.media import CallMedia
@@ -77,6 +77,7 @@ class CallSession:
         self._media = CallMedia(line.bridge, link.input_format, link.output_format, call.recorder)
         self._digits = DigitBuffer()
         self._ears = Ears()
+        self._close = CloseEars(line.bridge.rate_hz) if machine.state.config.reversible else None
         self._conversation = Conversation(link, tools.tools.view)
         self._transcript = Transcript(call, self._conversation.history, self._media.playout)
         self._voice = AgentVoice(call, machine, self._media, self._conversation, self._transcript, self._feed)
@@ -138,6 +139,8 @@ class CallSession:
             turn.Unmet: self._transcript.unmet,
             turn.CancelResponse: self._conversation.cancel_response,
             turn.StopPlayout: lambda command: self._voice.stop(barge_in=command.barge_in),
+            turn.PausePlayout: lambda command: self._voice.pause(),
+            turn.ResumePlayout: self._resume,
             turn.Apologise: self._apologise_for,
             turn.HangUp: lambda command: self._hangup.leave(command.reason),
         }
@@ -259,6 +262,8 @@ class CallSession:
             return b""
         if (edge := self._ears.hear(pcm, self._clock())) is not None:
             self._feed(turn.CallerSounds(edge))
+        for heard in self._close.hear(pcm) if self._close is not None else ():
+            self._feed(heard)
         self._transcript.sent_ms += len(pcm) / (2 * self.bridge.rate_hz) * 1000
         return pcm if self._answering is None else self._screened(self._answering, pcm)
 
@@ -414,6 +419,10 @@ class CallSession:
 
     def _do(self, command: turn.Command) -> None:
         self._commands[type(command)](command)
+
+    def _resume(self, command: turn.ResumePlayout) -> None:
+        self._voice.resume(command)
+        self._edges = -1  # what came meanwhile is looked at in the next round
 
     def _handed_on(self, reason: str) -> None:
         """The caller's side has dialled somebody else: this call is of no more use to them."""

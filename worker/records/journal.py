@@ -17,7 +17,17 @@ from typing import Any, Literal
 
 from telephony.events import RtpReport, SipMessage
 from worker.realtime.base import AgentTranscriptDelta, AudioDelta
-from worker.records.record import Answered, BargedIn, CallRecord, Ended, Noted, RecordEvent, ToolEnded, TurnText
+from worker.records.record import (
+    Answered,
+    BargedIn,
+    BargeInWithdrawn,
+    CallRecord,
+    Ended,
+    Noted,
+    RecordEvent,
+    ToolEnded,
+    TurnText,
+)
 
 __all__ = ["LIMITS", "SAFE", "Journal", "Kind", "Raw", "Shape", "Taken", "shape_of"]
 
@@ -36,10 +46,10 @@ LIMITS: Mapping[Kind, int] = {
 counted."""
 
 SAFE = frozenset(
-    "answered_ms approved by code codec error_code expected fatal held item_id job_id key kind left_s loud"
-    " means metadata mode name number outcome purpose rate_hz reason response_id retry_after_s role second_line"
-    " session_id sip_status status then to took_ms tool tool_call_id tool_call_ids type via wait_ms waited_s"
-    " way who words".split()
+    "answered_ms approved began by code codec error_code expected fatal held item_id job_id key kind lasted_ms left_s"
+    " loud means metadata mode name number outcome paused_ms purpose rate_hz reason response_id retry_after_s role"
+    " second_line session_id sip_status status then to took_ms tool tool_call_id tool_call_ids type via"
+    " wait_ms waited_s way who words".split()
 )
 """Names of fields that may be kept. `metadata` is kept for its purpose alone; `words` are of a closed set (`turns`),
 `to` is the label that the agent file gives a target."""
@@ -67,6 +77,7 @@ _SHAPES: dict[type[Any], Shape] = {}
 NESTED: Mapping[type[Any], tuple[str, ...]] = {
     ToolEnded: ("call.tool", "call.status", "call.wait_ms", "call.run_ms", "call.job_id", "tool_call_id"),
     BargedIn: ("barge_in.heard_ms", "barge_in.stopped_in_ms"),
+    BargeInWithdrawn: ("withdrawn.heard_ms", "withdrawn.paused_ms", "withdrawn.by"),
     Noted: ("text",),
     Ended: ("record.outcome", "record.reason"),
     SipMessage: ("sent", "line", "method"),

@@ -73,6 +73,15 @@ class ToolCallRecord(BaseModel):
     result: JsonValue = Field(default=None, description="and what came of it")
 
 
+class WithdrawnRecord(BaseModel):
+    """A barge-in that was none: the agent's voice paused, and went on where it had paused."""
+
+    at_ms: int
+    heard_ms: int = Field(description="of the item that paused, by the playout clock")
+    paused_ms: int
+    by: str = Field(description="what said that it was nothing: words, length, or the session's loss")
+
+
 class ApprovalRecord(BaseModel):
     """Somebody was to approve a tool call before it ran; times in ms."""
 
@@ -161,6 +170,7 @@ class CallRecord(BaseModel):
     turns: list[TurnRecord] = []
     tool_calls: list[ToolCallRecord] = []
     barge_ins: list[BargeInRecord] = []
+    withdrawn: list[WithdrawnRecord] = Field(default=[], description="barge-ins that were none: a cough, an mhm")
     longest_tool_silence_ms: int = 0
     heard_by_caller: list[str] = Field(default=[], description="what the caller's own recogniser understood")
     recording: str | None = None
@@ -287,6 +297,13 @@ class BargedIn:
 
 
 @dataclass(frozen=True, slots=True)
+class BargeInWithdrawn:
+    """The caller made a sound over the agent, and had not said anything."""
+
+    withdrawn: WithdrawnRecord
+
+
+@dataclass(frozen=True, slots=True)
 class ApprovalTold:
     """A tool call waits for its approval; told again when it is answered."""
 
@@ -322,6 +339,7 @@ RecordEvent = (
     | Transferred
     | ApprovalTold
     | BargedIn
+    | BargeInWithdrawn
     | Noted
     | Ended
 )
