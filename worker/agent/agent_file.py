@@ -243,7 +243,7 @@ class Agent(_Table):
     language: str = Field(default="en", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="a BCP 47 tag")
     interruption: Literal["exact", "reversible"] = Field(
         default="exact",
-        description="when the caller speaks over the agent. exact: it is cut off at once; reversible: it pauses at once,"
+        description="when the caller speaks over the agent. exact: it is cut off at once; reversible: it pauses,"
         " and goes on after a cough or an mhm",
     )
     tell: tuple[str, ...] = Field(

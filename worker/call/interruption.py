@@ -1,4 +1,4 @@
-"""Whether an agent's barge-ins may be withdrawn (`interruption = "reversible"`), and what the session is asked for then.
+"""Whether an agent's barge-ins may be withdrawn (`interruption = "reversible"`), and what is asked of its session.
 
 The provider must leave the caller's speech to us: neither cancel its response at the first sound nor answer every turn.
 OpenAI's protocol has both as options of a session's turn_detection (`interrupt_response`, `create_response`). Gemini
