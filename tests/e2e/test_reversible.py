@@ -61,6 +61,7 @@ def test_a_cough_and_an_mhm_lose_nothing_of_the_sentence_and_stop_wait_cuts_it(
     call.say("stop, please wait a moment").waits(1500)
     call.hang_up()
     record = patient.record(call_id)
+    print("REC", record["turns"], record["withdrawn"], record["barge_ins"])
     assert [one["by"] in ("words", "length") for one in record["withdrawn"]] == [True, True], record
     at, heard = began, bytes(call.heard)
     for start, end, paused in pieces(record["withdrawn"]):

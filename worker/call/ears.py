@@ -7,6 +7,7 @@ its end would keep the agent silent for good.
 from __future__ import annotations
 
 from telephony.pcm import level_dbfs
+from worker.call.voicing import Voicing
 from worker.realtime import ears as speech
 from worker.turns.events import CallerHeard
 
@@ -30,11 +31,14 @@ class CloseEars:
         self._rate_hz = rate_hz
         self._heard_ms = 0.0
         self._began_ms = 0
+        self._voicing = Voicing(rate_hz)
+        self._voiced_ms = 0
 
     def hear(self, pcm: bytes) -> list[CallerHeard]:
         """Take the next piece (16-bit PCM of whole samples); return the sounds that begin and end in it."""
         self._heard_ms += len(pcm) / (2 * self._rate_hz) * 1000
         found = []
+        self._voiced_ms += self._voicing.hear(pcm)
         for edge in self._ears.hear(pcm):
             if not isinstance(edge, speech.Edge):
                 continue
@@ -42,7 +46,9 @@ class CloseEars:
                 self._began_ms = edge.at_ms
                 found.append(CallerHeard(True, max(0, round(self._heard_ms) - edge.at_ms)))
             else:
-                found.append(CallerHeard(False, max(0, edge.at_ms - self._began_ms)))
+                found.append(CallerHeard(False, max(0, edge.at_ms - self._began_ms), self._voiced_ms))
+        if not self._ears.speaking and pcm:
+            self._voiced_ms = 0
         return found
 
 

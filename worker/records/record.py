@@ -79,7 +79,7 @@ class WithdrawnRecord(BaseModel):
     at_ms: int
     heard_ms: int = Field(description="of the item that paused, by the playout clock")
     paused_ms: int
-    by: str = Field(description="what said that it was nothing: words, length, or the session's loss")
+    by: str = Field(description="what said that it was nothing: words, length, sound, or session lost")
 
 
 class ApprovalRecord(BaseModel):

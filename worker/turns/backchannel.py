@@ -1,8 +1,9 @@
 """Whether what a caller says over the agent is an interruption, or nothing: by its words, else by its length. Pure.
 
-A listener's "mhm" or "yes, I see" (a backchannel), a cough and a click are nothing: the agent goes on. Words that say
-more are an interruption, and so is a sound that lasts as long as only speech does. A transcript may come later than a
-caller waits for a verdict: then the length alone decides, and the words may still say otherwise (`CallerTurns`).
+A listener's "mhm" or "yes, I see" (a backchannel), a cough and a click are nothing: the agent goes on. A sound without
+a voice is no word. Words that say more are an interruption, and so is a sound that lasts as long as only speech does. A
+transcript may come later than a caller waits for a verdict: then the length alone decides, and the words may still say
+otherwise (`CallerTurns`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from enum import Enum
 
 from worker.realtime.base import SpeechStarted, SpeechStopped
 from worker.turns.consent import plain_words, short_tag, without
+from worker.turns.events import CallerHeard
 
 __all__ = [
     "BOUND_S",
@@ -25,6 +27,7 @@ __all__ = [
     "Words",
     "due",
     "judge",
+    "voiceless",
     "weigh",
 ]
 
@@ -38,6 +41,8 @@ WORDY_S = 0.6
 """Sound of this length that has ended without known words is taken for speech."""
 TOO_SHORT_S = 0.12
 """Sound as short as this has no word in it: nobody waits for its transcript."""
+VOICE_S = 0.05
+"""A word has more voice than this: the shortest vowels take some 60 ms."""
 LEAD_S = 0.5
 """The provider says that speech begins so long after our own ears heard it, at the most."""
 
@@ -161,13 +166,16 @@ class Sound:
     """When it was last known that one has ended."""
     lasted: float = 0.0
     """How long that one was (s)."""
+    voiced: float = 0.0
+    """And for how long of it there was a voice (s)."""
 
-    def take(self, loud: bool, lasted_ms: int, now: float) -> None:
+    def take(self, event: CallerHeard, now: float) -> None:
         """A sound has begun so long ago, or has ended after so long."""
-        if loud:
-            self.began = now - lasted_ms / 1000
+        if event.began:
+            self.began = now - event.lasted_ms / 1000
         else:
-            self.began, self.ended, self.lasted = None, now, lasted_ms / 1000
+            self.began, self.ended = None, now
+            self.lasted, self.voiced = event.lasted_ms / 1000, event.voiced_ms / 1000
 
 
 @dataclass(slots=True)
@@ -187,7 +195,7 @@ class Doubt:
 
 
 def judge(doubt: Doubt, sound: Sound, now: float) -> tuple[bool, str] | None:
-    """Return whether it is an interruption, and by what (words, length, no words); None: nobody knows yet."""
+    """Return whether it is an interruption, and by what (words, length, sound); None: nobody knows yet."""
     known = doubt.words.values()
     if Words.SPEECH in known:
         return True, "words"
@@ -197,6 +205,8 @@ def judge(doubt: Doubt, sound: Sound, now: float) -> tuple[bool, str] | None:
         return None
     if _goes_on(doubt, sound):
         return True, "length"
+    if voiceless(doubt, sound):
+        return False, "sound"
     return _lasted(doubt, sound) >= WORDY_S, "length"
 
 
@@ -205,9 +215,14 @@ def due(doubt: Doubt, sound: Sound) -> float:
     if _goes_on(doubt, sound):
         began = doubt.since if sound.began is None else sound.began
         return min(began + SPEECH_S, doubt.since + LONGEST_S)
-    if _lasted(doubt, sound) <= TOO_SHORT_S:
+    if _lasted(doubt, sound) <= TOO_SHORT_S or voiceless(doubt, sound):
         return doubt.since
     return doubt.since + BOUND_S
+
+
+def voiceless(doubt: Doubt, sound: Sound) -> bool:
+    """Whether it has ended without a voice: a cough, and no word."""
+    return _heard(doubt, sound) and sound.began is None and sound.voiced < VOICE_S
 
 
 def _heard(doubt: Doubt, sound: Sound) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from worker.realtime import base
 from worker.turns.approvals import ApprovalTurns
-from worker.turns.backchannel import Doubt, Sound, Words, due, judge, weigh
+from worker.turns.backchannel import Doubt, Sound, Words, due, judge, voiceless, weigh
 from worker.turns.events import (
     CallerHeard,
     CallerSounds,
@@ -98,7 +98,7 @@ class CallerTurns:
 
     def heard(self, event: CallerHeard, now: float) -> list[Command]:
         """Our own ears heard a sound of the caller's begin or end."""
-        self._sound.take(event.began, event.lasted_ms, now)
+        self._sound.take(event, now)
         opened = self._open
         if opened is None or not event.began or self._state.floor is Floor.CALLER:
             return []
@@ -209,7 +209,8 @@ class CallerTurns:
             state.move_floor(FloorEdge.FILLER_HEARD if filler else FloorEdge.AGENT_HEARD)
         if doubt.stopped is None:
             self._open = doubt.speech
-        self._late.extend(item_id for item_id, words in doubt.words.items() if words is None)
+        if not voiceless(doubt, self._sound):  # else there was no word in it, whatever is written down
+            self._late.extend(item_id for item_id, words in doubt.words.items() if words is None)
         if Words.ASSENT in doubt.words.values():
             self._assented = now
         if doubt.cut:

@@ -157,6 +157,8 @@ class CallerHeard:
     began: bool
     lasted_ms: int
     """How long it has lasted so far, or did in all, without the quiet that told its end."""
+    voiced_ms: int = 0
+    """Once it has ended: for how long of it there was a voice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,7 +429,7 @@ class ResumePlayout:
 
     paused_ms: int
     by: str
-    """What said so: words, length, session lost."""
+    """What said so: words, length, sound, session lost."""
 
 
 @dataclass(frozen=True, slots=True)

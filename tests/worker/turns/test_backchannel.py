@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from worker.realtime.base import SpeechStarted, SpeechStopped
-from worker.turns.backchannel import BOUND_S, LONGEST_S, Doubt, Sound, Words, due, judge, weigh
+from worker.turns.backchannel import BOUND_S, LONGEST_S, Doubt, Sound, Words, due, judge, voiceless, weigh
+from worker.turns.events import CallerHeard
 
 SPEECH = SpeechStarted("c1", 0)
 
@@ -58,16 +59,16 @@ def verdict(sound: Sound, now: float, *, stopped: bool = False, **words: Words |
     return judge(doubt, sound, now)
 
 
-def ended(lasted_ms: int, at: float) -> Sound:
+def ended(lasted_ms: int, at: float, voiced_ms: int = 200) -> Sound:
     sound = Sound()
-    sound.take(True, 60, at - lasted_ms / 1000)
-    sound.take(False, lasted_ms, at)
+    sound.take(CallerHeard(True, 60), at - lasted_ms / 1000)
+    sound.take(CallerHeard(False, lasted_ms, voiced_ms), at)
     return sound
 
 
 def begun(at: float) -> Sound:
     sound = Sound()
-    sound.take(True, 0, at)
+    sound.take(CallerHeard(True, 0), at)
     return sound
 
 
@@ -114,3 +115,10 @@ def test_where_our_own_ears_hear_nothing_the_providers_have_to_do() -> None:
 def test_a_verdict_is_never_due_after_the_bound_in_a_quiet_line() -> None:
     assert due(Doubt(SPEECH, 10.0, {"c1": None}), ended(400, 10.1)) == 10.0 + BOUND_S
     assert due(Doubt(SPEECH, 10.0, {"c1": None}), begun(12.0)) == 10.0 + LONGEST_S
+
+
+def test_a_sound_without_a_voice_is_no_word_however_long() -> None:
+    assert verdict(ended(700, 10.3, voiced_ms=20), 10.3) == (False, "sound")
+    assert voiceless(Doubt(SPEECH, 10.0, {"c1": None}), ended(300, 10.3, voiced_ms=20))
+    assert not voiceless(Doubt(SPEECH, 10.0, {"c1": None}), begun(10.3)), "it goes on"
+    assert not voiceless(Doubt(SPEECH, 10.0, {"c1": None}), Sound()), "nobody has heard it"

@@ -28,11 +28,11 @@ def speaking() -> Scene:
     return scene
 
 
-def cough(scene: Scene, item: str = "c1", ms: int = 300) -> list[turn.Command]:
+def cough(scene: Scene, item: str = "c1", ms: int = 300, voiced_ms: int = 120) -> list[turn.Command]:
     """A sound of this length: our own ears are told of its end 200 ms later, the provider's 300 ms after that."""
     commands = scene.feed(turn.CallerHeard(True, 60), base.SpeechStarted(item, 0))
     commands += scene.wait(ms / 1000 + 0.14)
-    commands += scene.feed(turn.CallerHeard(False, ms))
+    commands += scene.feed(turn.CallerHeard(False, ms, voiced_ms))
     return commands
 
 
@@ -53,6 +53,13 @@ def test_a_cough_pauses_the_voice_and_it_goes_on_within_the_bound(speaking: Scen
     assert speaking.feed(base.ResponseDone("r1", "completed")) == []
     assert speaking.played() == [] and speaking.machine.idle, "nobody answers a cough"
     assert speaking.wait(5) == []
+
+
+def test_a_cough_without_a_voice_is_not_waited_for_and_no_word_of_it_is_believed(speaking: Scene) -> None:
+    assert cough(speaking, voiced_ms=20) == [*PAUSED, turn.ResumePlayout(440, "sound")]
+    assert speaking.caller_stops() == []
+    assert transcript(speaking, "That.") == [], "transcribers write words for noise"
+    assert speaking.machine.floor is Floor.AGENT and speaking.machine.slot.state is Slot.ACTIVE
 
 
 def test_an_mhm_goes_on_as_soon_as_it_is_known_for_one(speaking: Scene) -> None:

@@ -84,14 +84,14 @@ class ReversibleCalls(Calls):
             self.speaking = False
         self.feed(base.SpeechStopped(f"c{self.speeches}", 0))
 
-    @rule(lasted_ms=st.integers(20, 1500))
-    def a_sound(self, lasted_ms: int) -> None:
+    @rule(lasted_ms=st.integers(20, 1500), voiced_ms=st.sampled_from([0, 200]))
+    def a_sound(self, lasted_ms: int, voiced_ms: int = 200) -> None:
         """Our own ears hear it begin, or end."""
         self.sounds = not self.sounds
         again = self.hears and not self.speaking  # of a speech that was taken for nothing: it goes on
         if again and self.sounds:
             self.speaking = self.machine.floor is not Floor.CALLER
-        self.feed(turn.CallerHeard(self.sounds, 60 if self.sounds else lasted_ms))
+        self.feed(turn.CallerHeard(self.sounds, 60 if self.sounds else lasted_ms, voiced_ms))
 
     @precondition(lambda self: self.connected and self.speeches)
     @rule(ago=st.integers(0, 2), text=st.sampled_from(["and by train?", "mhm", "yes", "", None]))
@@ -121,7 +121,7 @@ class ReversibleCalls(Calls):
             self.caller_stops()
         self.speaking = False
         if self.sounds:
-            self.a_sound(lasted_ms=300)
+            self.a_sound(lasted_ms=300, voiced_ms=200)
         if self.paused_at is not None and not self.machine.over:
             self.now = self.paused_at + LONGEST_S
             self.feed(turn.Tick())
