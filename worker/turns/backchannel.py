@@ -35,14 +35,14 @@ BOUND_S = 0.8
 """From the pause to the verdict, where the line is quiet again: a longer pause is heard as an answer that stopped."""
 LONGEST_S = 1.6
 """The same where sound goes on, such as a second cough after the first."""
-SPEECH_S = 0.8
-"""Sound of this length without a gap is speech: a cough lasts 0.2 to 0.5 s, "stop, wait" 0.8."""
-WORDY_S = 0.6
-"""Sound of this length that has ended without known words is taken for speech."""
+SPEECH_S = 0.9
+"""Sound that has not ended after so long is speech: a cough lasts 0.2 to 0.5 s, and an end is told 0.15 s late."""
+WORDY_S = 0.7
+"""Sound of this length that has ended without known words is taken for speech: "mm-hmm" takes up to 0.7 s."""
 TOO_SHORT_S = 0.12
 """Sound as short as this has no word in it: nobody waits for its transcript."""
 VOICE_S = 0.05
-"""A word has more voice than this: the shortest vowels take some 60 ms."""
+"""A word has more voice than this: "stop" has 80 ms."""
 LEAD_S = 0.5
 """The provider says that speech begins so long after our own ears heard it, at the most."""
 

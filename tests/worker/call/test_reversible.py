@@ -109,7 +109,7 @@ async def test_stop_wait_cuts_at_what_was_heard_before_the_pause(call: Rig) -> N
 async def test_who_goes_on_speaking_has_interrupted_before_the_bound(call: Rig) -> None:
     call.run(500)
     await cough(call, 200)
-    call.run(700, SPEECH)
+    call.run(800, SPEECH)
     [cut] = [m for m in await call.arrived() if m["type"] == "conversation.item.truncate"]
     assert cut["audio_end_ms"] == 700
     assert call.session.machine.floor.value == "caller"

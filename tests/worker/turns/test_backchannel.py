@@ -86,12 +86,12 @@ def test_one_of_two_pieces_may_be_the_interruption() -> None:
 def test_without_words_it_is_decided_by_length_at_the_bound() -> None:
     assert verdict(ended(400, 10.5), 10.79) is None
     assert verdict(ended(400, 10.5), 10.81) == (False, "length")
-    assert verdict(ended(700, 10.6), 10.81) == (True, "length")
+    assert verdict(ended(760, 10.7), 10.81) == (True, "length")
 
 
 def test_sound_that_goes_on_is_speech_before_the_bound() -> None:
-    assert verdict(begun(9.8), 10.55) is None
-    assert verdict(begun(9.8), 10.61) == (True, "length")
+    assert verdict(begun(9.8), 10.69) is None
+    assert verdict(begun(9.8), 10.71) == (True, "length")
 
 
 def test_a_second_cough_has_its_time_and_no_third_has() -> None:

@@ -167,7 +167,7 @@ def test_stop_wait_is_an_interruption_by_its_words(speaking: Scene) -> None:
 
 def test_long_speech_is_an_interruption_before_a_word_of_it_is_known(speaking: Scene) -> None:
     assert speaking.feed(turn.CallerHeard(True, 60), base.SpeechStarted("c1", 0)) == PAUSED
-    assert speaking.wait(0.7) == []
+    assert speaking.wait(0.8) == []
     assert speaking.wait(0.05) == [turn.StopPlayout(True), turn.CancelResponse("r1")]
     assert speaking.machine.floor is Floor.CALLER and not speaking.machine.wants_audio("r1")
     speaking.feed(base.ResponseDone("r1", "cancelled"))
@@ -196,7 +196,7 @@ def test_speech_after_a_cough_in_one_breath_pauses_again_and_interrupts(speaking
     speaking.wait(0.4)
     assert speaking.machine.floor is Floor.AGENT
     assert speaking.feed(turn.CallerHeard(True, 60)) == PAUSED, "for the provider it is the same speech"
-    assert kinds(speaking.wait(0.8)) == [turn.StopPlayout, turn.CancelResponse]
+    assert kinds(speaking.wait(0.9)) == [turn.StopPlayout, turn.CancelResponse]
 
 
 def test_an_interruption_takes_the_goodbye_and_the_transfer_back() -> None:
