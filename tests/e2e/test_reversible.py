@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from parts import sound
-from parts.caller import ROUGHLY, Call, agent_voice
+from parts.caller import ROUGHLY, Call, agent_voice, voice
+from parts.provider import ANSWER_HZ, WORDS_HZ, Provider
 from parts.services import Worker
 
 from telephony.resample import Resampler
@@ -59,6 +60,39 @@ def pieces(entries: list[dict[str, Any]]) -> Iterator[tuple[int, int, int]]:
         began = one["heard_ms"]
 
 
+def test_a_cough_pauses_a_voice_that_then_says_all_of_it_and_a_word_cuts_it(
+    dial: Callable[[str], Call], desk: Worker, provider: Provider
+) -> None:
+    call = dial(desk.uri.replace("agent@", "patient@"))
+    session, call_id = provider.session(), desk.next_call()
+    session.says(WORDS_HZ, 2500, "All of this.")
+    call.hears_tone(WORDS_HZ, 400)
+    call.play(cough(), wait=False).waits(100)
+    item = session.caller_starts()
+    call.waits(800)
+    session.caller_stops(item, "that")  # as a transcriber may write it
+    call.hears_tone(WORDS_HZ, 2440)
+    assert [hz for hz, _ in call.tones()] == [WORDS_HZ] * 2, "it paused"
+    assert session.got("response.create") == [], "nobody answers a cough"
+    session.says(ANSWER_HZ, 6000, "And this is cut off.")
+    call.hears_tone(ANSWER_HZ, 400)
+    call.play(voice("stop please"), wait=False).waits(150)
+    item = session.caller_starts()
+    call.waits(300)
+    session.caller_stops(item, "stop, please")
+    session.wait("conversation.item.truncate")
+    session.wait("response.create")
+    call.hang_up()
+    record = desk.record(call_id)
+    [withdrawn], [cut] = record["withdrawn"], record["barge_ins"]
+    heard = bytes(call.heard)
+    assert abs(sound.tone_ms(heard, WORDS_HZ) - 2500) <= NEAR_MS, "nothing is lost, and nothing heard twice"
+    assert abs(sound.tone_ms(heard, ANSWER_HZ) - cut["heard_ms"]) <= NEAR_MS
+    [truncated] = session.got("conversation.item.truncate")
+    assert truncated["audio_end_ms"] == cut["heard_ms"] and withdrawn["paused_ms"] <= 1100
+
+
+@pytest.mark.spoken
 def test_a_cough_and_an_mhm_lose_nothing_of_the_sentence_and_stop_wait_cuts_it(
     patient: Worker, dial: Callable[[str], Call]
 ) -> None:

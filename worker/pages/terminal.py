@@ -85,6 +85,8 @@ def _words(edge: Edge) -> tuple[str, str] | None:
         return "SIP", f"{'→' if edge.data.get('sent') else '←'} {edge.data.get('line')}"
     if edge.what == "BargedIn":
         return "barge-in", f"{edge.data.get('heard_ms')} ms were heard"
+    if edge.what == "BargeInWithdrawn":
+        return "barge-in", f"withdrawn after {edge.data.get('paused_ms')} ms, by {edge.data.get('by')}"
     if edge.what in ("Noted", "ConnectionLost"):
         return "note", str(edge.data.get("text") or edge.data.get("reason") or edge.what)
     if edge.kind in ("phone", "line"):

@@ -170,7 +170,6 @@ class CallRecord(BaseModel):
     turns: list[TurnRecord] = []
     tool_calls: list[ToolCallRecord] = []
     barge_ins: list[BargeInRecord] = []
-    withdrawn: list[WithdrawnRecord] = Field(default=[], description="barge-ins that were none: a cough, an mhm")
     longest_tool_silence_ms: int = 0
     heard_by_caller: list[str] = Field(default=[], description="what the caller's own recogniser understood")
     recording: str | None = None
@@ -180,6 +179,7 @@ class CallRecord(BaseModel):
     )
     errors: list[str] = Field(default=[], description="what went wrong on the way, in order")
     approvals: list[ApprovalRecord] = Field(default=[], description="of tool calls, in order; the first 200")
+    withdrawn: list[WithdrawnRecord] = Field(default=[], description="barge-ins that were none: a cough, an mhm")
     unmet: list[UnmetRecord] = Field(default=[], description="what the provider owed, in order; the first 200")
     usage: UsageRecord | None = Field(default=None, description="of all responses; None: the provider does not say")
     transcription: UsageRecord | None = Field(default=None, description="of writing down the caller's words, likewise")

@@ -105,7 +105,7 @@ def test_a_click_is_not_waited_for() -> None:
 
 
 def test_where_our_own_ears_hear_nothing_the_providers_have_to_do() -> None:
-    assert verdict(Sound(), 10.81) == (True, "length")  # it goes on, by the provider
+    assert verdict(Sound(), 10.91) == (True, "length")  # it goes on, by the provider
     assert verdict(Sound(), 10.7, stopped=True) is None
     assert verdict(Sound(), 10.81, stopped=True) == (False, "length")
     old = ended(700, 3.0)  # of a speech long before
