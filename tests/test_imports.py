@@ -98,7 +98,7 @@ ONLY_IN = {
     "pybase64": ("worker.realtime.openai.codec", "worker.realtime.gemini.*"),
     "pocketsphinx": ("worker.local.*", "worker.demo.*"),
     "espeakng_loader": ("worker.local.*",),
-    "aiohttp": ("worker.calls", "worker.service.call_pages", "worker.service.http"),
+    "aiohttp": ("worker.calls", "worker.service.call_pages", "worker.service.http", "worker.service.peers"),
     "prometheus_client": ("worker.records.metrics",),
     "typer": ("worker.cli",),
     "pydantic_settings": ("worker.settings.*",),

@@ -19,6 +19,7 @@ class Story(BaseModel):
 
     version: int = VERSION
     call_id: str
+    worker: str = Field(default="", description="who told it, where that is another worker than was asked")
     live: bool = False
     record: CallRecord | None = Field(default=None, description="None: there is none that can be read")
     journal: JournalFile | None = Field(default=None, description="None: there is none that can be read")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 import wave
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from worker.pages.waveform import levels
 from worker.records.archive import Summary
 from worker.records.edges import Edge, JournalFile
 from worker.records.record import BargeInRecord, CallRecord, ToolCallRecord, TurnRecord
+from worker.records.search import Found
 from worker.records.story import Story, story_of
 
 EVIL = "<script>alert(1)</script>\"'&\x1b[31m"
@@ -106,7 +108,13 @@ def test_all_of_it_is_there_and_what_others_wrote_is_text() -> None:
 
 
 def test_nothing_comes_from_elsewhere() -> None:
-    for html in (call_page(story(recorded=True)), list_page([], {}), token_page("/calls"), not_found_page("x")):
+    pages = (
+        call_page(story(recorded=True)),
+        list_page(Found((), False), {}),
+        token_page("/calls"),
+        not_found_page("x"),
+    )
+    for html in pages:
         seen = Seen(html)
         links = [
             value or "" for _, has in seen.tags for name, value in has.items() if name in ("src", "href", "action")
@@ -199,13 +207,24 @@ def test_a_recording_that_was_cut_off_has_the_levels_that_it_has(tmp_path: Path)
 
 def test_the_list_and_its_search() -> None:
     calls = [Summary("c1", "2026-11-26T07:24:48.316Z", EVIL, "427", "agent", "in progress", 3000, live=True)]
-    seen = Seen(list_page(calls, {"caller": EVIL, "outcome": "failed"}, more=True))
+    seen = Seen(list_page(Found(tuple(calls), True), {"caller": EVIL, "outcome": "failed"}))
     assert ("a", {"href": "/calls/c1"}) in seen.tags
     boxes = {has["name"]: has.get("value") for tag, has in seen.tags if tag == "input"}
     assert boxes == {"caller": EVIL, "since": "", "until": ""}
     [chosen] = [has["value"] for tag, has in seen.tags if tag == "option" and "selected" in has]
     assert chosen == "failed" and any("and more" in text for text in seen.text)
-    assert "No call fits" in list_page([], {"caller": "1"}) and "No call yet" in list_page([], {"caller": ""})
+    nothing = Found((), False)
+    assert "No call fits" in list_page(nothing, {"caller": "1"}) and "No call yet" in list_page(nothing, {"caller": ""})
+
+
+def test_the_list_says_whose_a_call_is_and_who_could_not_be_asked() -> None:
+    call = Summary("c1", "2026-11-26T07:24:48.316Z", "1", "427", "agent", "completed", 3000)
+    own = list_page(Found((call,), False), {})
+    assert ">worker<" not in own and 'class="problem"' not in own
+    theirs = replace(call, call_id="c2", worker=EVIL)
+    seen = Seen(html := list_page(Found((call, theirs), False, silent=(f"{EVIL} does not answer",)), {}))
+    assert ("a", {"href": "/calls/c2"}) in seen.tags and "worker" in seen.text and "this one" in seen.text
+    assert EVIL in seen.text and f"{EVIL} does not answer." in seen.text and "<script>alert" not in html
 
 
 def test_the_terminal_tells_the_same_and_no_name_moves_its_cursor() -> None:
