@@ -17,7 +17,7 @@ from aiohttp import web
 
 from worker.pages.call_page import call_page, moving, not_found_page
 from worker.pages.list_page import list_page, token_page
-from worker.pages.waveform import Levels, levels
+from worker.pages.waveform import Levels, levels, levels_of
 from worker.records.archive import is_call_id
 from worker.records.search import Found, Query
 from worker.records.story import Story
@@ -158,8 +158,10 @@ class CallPages:
         return call_id, theirs or story, silent
 
     def _levels(self, story: Story) -> Levels | None:
-        path = self._book.recording(story.call_id)
-        return None if path is None else levels(path)
+        """How loud both voices are: by the recording, else (and while it goes on) by the journal."""
+        path = None if story.live or story.worker else self._book.recording(story.call_id)
+        found = None if path is None else levels(path)
+        return found or levels_of(story.journal.envelope if story.journal is not None else None)
 
     async def _recording(self, request: web.Request) -> web.StreamResponse:
         call_id = request.match_info["call_id"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import time
 import wave
@@ -17,9 +18,9 @@ from worker.pages.call_page import EDGES, call_page, not_found_page
 from worker.pages.list_page import list_page, token_page
 from worker.pages.story_picture import draw_story
 from worker.pages.terminal import print_story
-from worker.pages.waveform import levels
+from worker.pages.waveform import levels, levels_of
 from worker.records.archive import Summary
-from worker.records.edges import Edge, JournalFile
+from worker.records.edges import Edge, EnvelopeFile, JournalFile
 from worker.records.record import BargeInRecord, CallRecord, ToolCallRecord, TurnRecord
 from worker.records.search import Found
 from worker.records.story import Story, story_of
@@ -235,3 +236,18 @@ def test_the_terminal_tells_the_same_and_no_name_moves_its_cursor() -> None:
     assert "\x1b" not in text
     for words in ("in progress", "half a file", "BYE sip:192.0.2.7", "barge-in", "→ BYE", "MOS 4.", "ran 300 ms"):
         assert words in text
+
+
+def test_without_a_recording_both_voices_are_drawn_by_the_journal() -> None:
+    envelope = EnvelopeFile(
+        start_ms=-1000,
+        column_ms=100,
+        caller=base64.b64encode(b"\x80" * 40),
+        agent=base64.b64encode(bytes(20) + b"\xff" * 10),
+    )
+    drawn = draw_story(story(), levels_of(envelope))
+    waves = re.findall(r'class="wave" points="([^"]+)"', drawn)
+    assert len(waves) == 2 and waves[0] != waves[1]
+    heights = {float(point.partition(",")[2]) for point in waves[1].split()}
+    assert max(heights) - min(heights) == pytest.approx(28)
+    assert levels_of(None) is None and levels_of(EnvelopeFile(start_ms=0, column_ms=100)) is None
