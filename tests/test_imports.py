@@ -85,7 +85,7 @@ ONLY_IN = {
     "jsonschema": ("tools.mcp.*",),
     "opentelemetry": ("tools.traces.otlp",),
     "tools.traces.otlp": ("tools.traces.opening", "tools.worker.tracing", "worker.service.tooling"),
-    "openai": ("worker.realtime.openai.*", "worker.realtime.connection"),
+    "openai": ("worker.realtime.openai.*", "worker.realtime.connection", "worker.eval.chat"),
     "google": ("worker.realtime.gemini.credentials",),
     "google.genai": (),
     "azure": ("worker.realtime.openai.credentials",),

@@ -9,6 +9,7 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -16,6 +17,7 @@ from worker.agent.faults import fault_line
 from worker.errors import EvalFileError
 from worker.local.patterns import PatternError, jsgf
 from worker.records.record import CallOutcome
+from worker.service.gate import is_loopback
 
 __all__ = [
     "Ears",
@@ -25,6 +27,7 @@ __all__ = [
     "Persona",
     "Said",
     "Scenario",
+    "TextModel",
     "ToolExpected",
     "Turn",
     "load_eval_file",
@@ -104,6 +107,27 @@ class Ears(_Table):
         return jsgf(lines, self.phrases) if lines else None
 
 
+class TextModel(_Table):
+    """A text model behind an OpenAI-shaped endpoint of chat completions: plays personas, and judges."""
+
+    url: str = Field(pattern=r"^https?://[^\s?#]+$", description="the one above /chat/completions, such as .../v1")
+    name: str = Field(min_length=1, description="the model's")
+    key: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="the environment variable that has the key, never the key itself; left out: it wants none",
+    )
+    temperature: float | None = Field(default=0.0, ge=0, le=2, description="0: as repeatable as the model can")
+    timeout: float = Field(default=20.0, gt=0, le=300, description="s for an answer, further tries included")
+
+    @model_validator(mode="after")
+    def _safe(self) -> TextModel:
+        host = urlsplit(self.url).hostname or ""
+        if self.key is not None and self.url.startswith("http:") and not is_loopback(host):
+            raise ValueError("url: http is for this machine alone, the key could be read on its way: write https")
+        return self
+
+
 class Turn(_Table):
     """One thing that the caller does, and when: by default once the agent has spoken and is quiet again."""
 
@@ -144,9 +168,13 @@ class Rule(_Table):
 
 
 class Persona(_Table):
-    """A caller who reacts, by rules: the first one that fits what was heard, and is not used up."""
+    """A caller who reacts: by rules (the first one that fits what was heard, and is not used up), or as a text model
+    plays them, where there is one and its key is set; without its key the rules play.
+    """
 
-    rules: tuple[Rule, ...]
+    who: str | None = Field(default=None, min_length=1, description="who calls, why and in what mood, for the model")
+    rules: tuple[Rule, ...] = ()
+    most: int = Field(default=20, ge=1, le=200, description="how often the model is asked in a call")
     otherwise: Choice = Field(default=(), description="said after `patience` s without anything that a rule answers")
     tries: int = Field(default=3, ge=0, description="how often that is said, before the caller gives up")
     patience: float = Field(default=PATIENCE_S, gt=0, le=600, description="s of waiting before that")
@@ -202,11 +230,14 @@ class Expect(_Table):
     tools: tuple[ToolExpected, ...] = ()
     said: tuple[Said, ...] = ()
     heard: tuple[Pattern, ...] = Field(default=(), description="what the caller's own ears have to understand")
+    judged: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        default=(), description="the rubric: sentences that have to hold of the call, judged by [model]"
+    )
 
     @property
     def needs_record(self) -> bool:
         """Whether it can't be judged by the caller alone."""
-        return bool(self.outcome or self.no_errors or self.never_silent_over or self.tools or self.said)
+        return bool(self.outcome or self.no_errors or self.never_silent_over or self.tools or self.said or self.judged)
 
 
 class Scenario(_Table):
@@ -227,8 +258,8 @@ class Scenario(_Table):
 
     @model_validator(mode="after")
     def _somebody_acts(self) -> Scenario:
-        if not self.turns and (self.persona is None or not self.persona.rules):
-            raise ValueError("needs turns, or a persona with rules: nobody would say a word")
+        if not self.turns and (self.persona is None or not (self.persona.rules or self.persona.who)):
+            raise ValueError("needs turns, or a persona with rules or with who: nobody would say a word")
         return self
 
     @property
@@ -244,6 +275,7 @@ class EvalFile(_Table):
     at_once: int = Field(default=1, ge=1, le=100, description="calls at the same time")
     agent: AgentUnderTest = AgentUnderTest()
     ears: Ears = Ears()
+    model: TextModel | None = None
     scenario: tuple[Scenario, ...] = ()
 
     @model_validator(mode="after")
@@ -257,6 +289,8 @@ class EvalFile(_Table):
                 raise ValueError(f"{place}: the name is taken already")
             if one.listens and not self.ears.lines:
                 raise ValueError(f"{place}: wait_for, heard and a persona need [ears] with lines")
+            if self.model is None and (one.expect.judged or (one.persona is not None and one.persona.who)):
+                raise ValueError(f"{place}: who and judged are for a text model: write [model] with url and name")
             if self.agent.uri is not None:
                 _check_foreign(one, place, self.agent.records)
         return self

@@ -46,6 +46,8 @@ class Verdict:
     what: str
     passed: bool
     detail: str = ""
+    shown: bool = False
+    """The detail is told where it passed, too."""
 
 
 def judge(expect: Expect, evidence: Evidence) -> list[Verdict]:

@@ -43,9 +43,15 @@ def lines(results: Sequence[Result]) -> list[str]:
     found = []
     for result in results:
         found.append(f"{'passed' if result.passed else 'FAILED'}  {result.plan.name}  ({result.took_s:.1f} s)")
-        found += [f"        {verdict.what}: {verdict.detail}" for verdict in result.failures]
+        told = [verdict for verdict in result.verdicts if verdict.shown or not verdict.passed]
+        found += [f"        {_judged(verdict)}{verdict.what}: {verdict.detail}" for verdict in told]
     passed = sum(result.passed for result in results)
     return [*found, f"{passed} of {len(results)} passed"]
+
+
+def _judged(verdict: Verdict) -> str:
+    """What stands before one that is told either way."""
+    return ("passed " if verdict.passed else "FAILED ") if verdict.shown else ""
 
 
 def junit(name: str, results: Sequence[Result]) -> str:
@@ -118,7 +124,10 @@ def _word(passed: bool) -> Markup:
 
 
 def _told(result: Result) -> str:
-    told = [f"{'passed' if verdict.passed else 'FAILED'} {verdict.what}" for verdict in result.verdicts]
+    told = [
+        f"{'passed' if verdict.passed else 'FAILED'} {verdict.what}" + (f": {verdict.detail}" if verdict.shown else "")
+        for verdict in result.verdicts
+    ]
     told += [f"the caller said: {text}" for text in result.evidence.said]
     told += [f"the caller understood: {text or '(nothing)'}" for text in result.evidence.heard]
     return "\n".join(told)

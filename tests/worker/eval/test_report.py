@@ -29,6 +29,14 @@ BAD = Result(
 )
 
 
+def test_a_judge_s_reason_is_told_in_any_case() -> None:
+    reasoned = Result(PLAN, [Verdict("judged: It is polite.", True, "It says please.", shown=True)], 1.0)
+    told = "passed judged: It is polite.: It says please."
+    assert told in "\n".join(lines([reasoned]))
+    assert told in (ElementTree.fromstring(junit("e", [reasoned])).findtext(".//system-out") or "")
+    assert "It says please." in page_of("e", 1, [reasoned], "")
+
+
 def test_junit_has_a_case_for_each_call() -> None:
     top = ElementTree.fromstring(junit("evals", [GOOD, BAD]))
     (suite,) = top.findall("testsuite")
