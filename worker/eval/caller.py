@@ -95,6 +95,8 @@ class Caller:
     listener: Listener = field(default_factory=Listener)
     up_since: float | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    late_s: float = 0.0
+    """How late this process's media clock was at the worst."""
     _rest: bytes = b""
     _speech: deque[bytes] = field(default_factory=deque)
     _done_at: float | None = None
@@ -124,6 +126,7 @@ class Caller:
         for at in range(0, whole, FRAME_BYTES):
             self._edge(self.listener.hear(heard[at : at + FRAME_BYTES]), now)
         self._speak(now)
+        self.late_s = max(self.late_s, self.bridge.worst_lateness_s())
         if self._done_at is not None and now >= self._done_at:
             self._done_at = None
             self.behaviour.said(now)
@@ -256,7 +259,7 @@ async def call(errand: Errand) -> None:
             behaviour, persona = Behaviour(plan), Persona(plan.who)
             caller = Caller(endpoint, call_id, bridge, voices, line, behaviour, ears, chat, persona, plan.seed)
             await _drive(caller, events, time.monotonic() + errand.at_most_s, errand.at_most_s)
-            _tell("line", frames=line.frames, lost=line.lost)
+            _tell("line", frames=line.frames, lost=line.lost, late_ms=round(caller.late_s * 1000))
         except SipRequestError as error:
             _tell("gave_up", reason=f"could not call: {error}")
         finally:

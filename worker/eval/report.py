@@ -18,6 +18,10 @@ NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 (section 2.2) has no character for."""
 
 
+LATE_MS = 100
+"""A media clock that is so late cuts holes into what both sides hear: such a failure says little of the agent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """One call, judged."""
@@ -43,6 +47,8 @@ def lines(results: Sequence[Result]) -> list[str]:
     found = []
     for result in results:
         found.append(f"{'passed' if result.passed else 'FAILED'}  {result.plan.name}  ({result.took_s:.1f} s)")
+        if not result.passed and result.evidence.late_ms >= LATE_MS:
+            found.append(f"        {_late(result.evidence.late_ms)}")
         told = [verdict for verdict in result.verdicts if verdict.shown or not verdict.passed]
         found += [f"        {_judged(verdict)}{verdict.what}: {verdict.detail}" for verdict in told]
     passed = sum(result.passed for result in results)
@@ -52,6 +58,12 @@ def lines(results: Sequence[Result]) -> list[str]:
 def _judged(verdict: Verdict) -> str:
     """What stands before one that is told either way."""
     return ("passed " if verdict.passed else "FAILED ") if verdict.shown else ""
+
+
+def _late(late_ms: int) -> str:
+    return (
+        f"the caller's own audio came up to {late_ms} ms late: this machine was too busy; try fewer at once (at_once)"
+    )
 
 
 def junit(name: str, results: Sequence[Result]) -> str:
@@ -128,6 +140,7 @@ def _told(result: Result) -> str:
         f"{'passed' if verdict.passed else 'FAILED'} {verdict.what}" + (f": {verdict.detail}" if verdict.shown else "")
         for verdict in result.verdicts
     ]
+    told += [_late(result.evidence.late_ms)] if result.evidence.late_ms >= LATE_MS else []
     told += [f"the caller said: {text}" for text in result.evidence.said]
     told += [f"the caller understood: {text or '(nothing)'}" for text in result.evidence.heard]
     return "\n".join(told)

@@ -267,20 +267,9 @@ async def _dial(errand: Errand, evidence: Evidence, answered: Callable[[], None]
         except ValueError:
             print(f"[{name}] {line}", file=sys.stderr)
             return
-        match said.get("event"):
-            case "answered":
-                evidence.answered = True
-                answered()
-            case "said":
-                evidence.said.append(said["text"])
-            case "heard":
-                evidence.heard.append(said["text"])
-            case "gave_up":
-                evidence.problems.append(f"the caller gave up: {said['reason']}")
-            case "ended":
-                evidence.status = said["status"]
-            case _:
-                pass
+        if said.get("event") == "answered":
+            answered()
+        _note(said, evidence)
 
     command = (sys.executable, "-P", "-m", "worker.eval.caller", errand.model_dump_json())
     environment = child_environment(keep_secrets=False, **({KEY: key} if key is not None else {}))
@@ -298,3 +287,22 @@ async def _dial(errand: Errand, evidence: Evidence, answered: Callable[[], None]
         await child.stop()
     if evidence.status is None and not evidence.problems:
         evidence.problems.append("the caller's process ended without a call")
+
+
+def _note(said: dict[str, Any], evidence: Evidence) -> None:
+    """Take what a caller tells."""
+    match said.get("event"):
+        case "answered":
+            evidence.answered = True
+        case "said":
+            evidence.said.append(said["text"])
+        case "heard":
+            evidence.heard.append(said["text"])
+        case "gave_up":
+            evidence.problems.append(f"the caller gave up: {said['reason']}")
+        case "line":
+            evidence.late_ms = said["late_ms"]
+        case "ended":
+            evidence.status = said["status"]
+        case _:
+            pass
