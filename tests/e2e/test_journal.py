@@ -10,6 +10,8 @@ from parts.program import until
 from parts.provider import ANSWER_HZ, Provider
 from parts.services import RedisServer, Worker
 
+from worker.records.edges import JournalFile
+
 
 def test_the_whole_story_of_a_call(
     desk: Worker,
@@ -23,12 +25,14 @@ def test_the_whole_story_of_a_call(
     run = sipp("call", desk.target, rtp=media.port, hold_ms=6000)
     session, call_id = provider.session(), desk.next_call()
     session.says(ANSWER_HZ, 600, "a word in private")
+    media.learn_peer()
     until(lambda: "a word in private" in desk.get(f"/calls/{call_id}")[1], "the live story has what was said")
 
     code, out, errors = offhook("call", call_id, "--json", REDIS_URL=redis.url)
     live = json.loads(out)
     assert code == 0 and live["live"] and live["record"]["outcome"] == "in progress", errors
-    run.finish()
+    with media.sending(bytes(8000)):
+        run.finish()
 
     record = desk.record(call_id)
     assert (record["version"], record["provider"], record["agent"]) == (2, "gateway", "agent")
@@ -41,6 +45,12 @@ def test_the_whole_story_of_a_call(
     assert ladder == ["INVITE", "100", "180", "200", "ACK", "BYE", "200"]
     assert {"turn", "provider", "record", "phone", "rtp"} <= {edge["kind"] for edge in edges}
     assert "a word in private" not in text, "words stand in the record alone"
+    envelope = JournalFile.model_validate_json(text).envelope
+    assert envelope is not None and envelope.column_ms == 100 and len(envelope.caller) >= 40
+    spoken = [column for column, level in enumerate(envelope.agent) if level]
+    turn = record["turns"][0]
+    assert 5 <= len(spoken) <= 8 and max(spoken) - min(spoken) < 8, "one stretch of 600 ms"
+    assert abs(envelope.start_ms + spoken[0] * 100 - turn["start_ms"]) <= 120, "where it was heard"
     [report, *_] = [edge["data"] for edge in edges if edge["kind"] == "rtp" and edge["data"]["sent"] > 200]
     assert report["lost"] == 0
 
