@@ -60,9 +60,12 @@ def configuration(settings: SipSettings, info: EndpointInfo) -> pj.AccountConfig
     return config
 
 
-def sender(settings: SipSettings, info: EndpointInfo) -> str:
-    """Who we are in the From of an INVITE."""
-    return f'"{settings.display_name}" <sip:{_name(settings, info)}>'
+def sender(settings: SipSettings, info: EndpointInfo, caller_id: str | None = None) -> str:
+    """Who we are in the From of an INVITE. caller_id: the number or name that we call from, in place of our own."""
+    name = _name(settings, info)
+    if caller_id is not None:
+        name = f"{caller_id}@{name.rpartition('@')[2]}"
+    return f'"{settings.display_name}" <sip:{name}>'
 
 
 def _name(settings: SipSettings, info: EndpointInfo) -> str:

@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -119,7 +120,7 @@ class Core:
         info = self.library.start()
         self.limit = info.limit
         self._refusal_s = 0.0 if info.capacity > binding.WHEEL_CALLS else SLOW_REFUSAL_S
-        self._sender = accounts.sender(self.settings, info)
+        self._sender = partial(accounts.sender, self.settings, info)
         self._door = open_door(self._answered)
         try:
             self._account.create(accounts.configuration(self.settings, info), True)
@@ -178,7 +179,7 @@ class Core:
             raise NoSuchCall(call_id)
         return call
 
-    def invite(self, uri: str, headers: Mapping[str, str] | None) -> str:
+    def invite(self, uri: str, headers: Mapping[str, str] | None, caller_id: str | None = None) -> str:
         """Call `uri`; returns the call's id. Raises SipRequestError or pj.Error."""
         headers = own_headers.checked(headers or {})
         if self.settings.srtp != "off" and self.settings.srtp_keys == "tls" and not over_tls(uri):
@@ -187,7 +188,7 @@ class Core:
             raise SipRequestError(f"all {self.limit} calls are in use")
         call = self._new_call(None)
         try:
-            call.dial(uri, self._sender, headers)
+            call.dial(uri, self._sender(caller_id), headers)
         except pj.Error:
             call.ended = True
             raise

@@ -100,9 +100,14 @@ class Endpoint:
         """End a call in any state; 0 lets the library choose the status. The future may raise NoSuchCall."""
         return self.submit(lambda: self._running.call(call_id).finish(status, reason))
 
-    def invite(self, uri: str, *, headers: Mapping[str, str] | None = None) -> Future[str]:
-        """Call `uri`; the future's result is the call_id. It may raise SipRequestError."""
-        return self.submit(lambda: self._running.invite(uri, headers))
+    def invite(
+        self, uri: str, *, headers: Mapping[str, str] | None = None, caller_id: str | None = None
+    ) -> Future[str]:
+        """Call `uri`; the future's result is the call_id. It may raise SipRequestError.
+
+        caller_id: the number or name that we call from, where it is not the account's.
+        """
+        return self.submit(lambda: self._running.invite(uri, headers, caller_id))
 
     def send_digits(self, call_id: str, digits: str) -> Future[None]:
         """Send keys as RTP events (RFC 4733). The future may raise NoSuchCall."""

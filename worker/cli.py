@@ -125,12 +125,16 @@ def serve(
 @app.command()
 def dial(
     uri: Annotated[str, typer.Argument(metavar="URI", help="Whom to call, such as sip:alice@192.0.2.7.")],
+    context: Annotated[str, typer.Option(help="What the agent is told of the call: why, and for whom.")] = "",
+    name: Annotated[
+        str | None, typer.Option("--name", help="The name of the agent in the file; else its routes say which.")
+    ] = None,
 ) -> None:
     """Call somebody; the agent speaks once they answer. Ends with the call."""
     settings = _start("worker")
     from worker.service.run import dial as run
 
-    run(settings, uri)
+    run(settings, uri, context, name)
 
 
 @app.command()

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["end_tasks"]
+__all__ = ["end_tasks", "first_of"]
 
 AGAIN_S = 1.0
 """Between two cancels: what a task does at its end may take its time."""
@@ -30,3 +30,13 @@ async def end_tasks(tasks: Iterable[asyncio.Task[Any]], bound_s: float = BOUND_S
         if loop.time() >= give_up:
             break
     return going
+
+
+async def first_of(timeout_s: float, *events: asyncio.Event) -> None:
+    """Wait for the first of some events, at most so long."""
+    tasks = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()

@@ -9,6 +9,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,26 @@ def test_who_can_not_be_reached_or_may_not_be_gets_no_calls(
     time.sleep(1.5)  # one OPTIONS
     assert not any(flags.startswith("A") for flags, _ in front.destinations().values())
     sipp("refused_503", front.target).finish()
+
+
+def announced_at_once(front: Front, network: str, count: int = 24) -> None:
+    """Announce workers side by side, and wait until all of them are known. A 200 comes before one is taken in."""
+    hosts = [f"{network}.{number}" for number in range(1, count + 1)]
+    wanted = {f"sip:worker@{host}:9" for host in hosts}
+    with ThreadPoolExecutor(count) as pool:
+        said = pool.map(lambda host: register(front, host, f"sip:worker@{host}:9", front.inner_port), hosts)
+    assert list(said) == [[401, 200]] * count
+    until(lambda: wanted <= front.destinations().keys(), lambda: f"all are known; {front.destinations()}", 3.0)
+
+
+def test_workers_that_announce_themselves_at_once_are_all_known(tmp_path: Path) -> None:
+    """As after the proxy's restart: the dispatcher by itself loses entries of adds that run side by side."""
+    front = Front(tmp_path)
+    try:
+        for number in range(6):
+            announced_at_once(front, f"127.0.{20 + number}")
+    finally:
+        front.stop()
 
 
 def test_a_stranger_vouches_for_nobody(front: Front, start_behind: Callable[..., Worker]) -> None:

@@ -56,8 +56,11 @@ def crm(tmp_path: Path) -> Iterator[ShopServer]:
 
 
 def test_the_agent_answers_from_an_mcp_server_with_a_filler_before(
-    crm: ShopServer, redis: RedisServer, own_folder: Path, tmp_path: Path, dial: Callable[[str], Call]
+    crm: ShopServer, own_folder: Path, tmp_path: Path, dial: Callable[[str], Call]
 ) -> None:
+    (own := own_folder / "warehouse").mkdir()
+    redis = RedisServer(own)  # no tool worker of other scenes, who don't know the server, takes its jobs
+    redis.start()
     crm.mode("token", "late")
     crm.start()
     agent, dialogue = own_folder / "agent.toml", own_folder / "dialogue.toml"
@@ -90,6 +93,7 @@ def test_the_agent_answers_from_an_mcp_server_with_a_filler_before(
         assert worker.stop() == 0, worker.text()
         jobs.stop()
         server.stop()
+        redis.kill()
 
 
 def names(settings: dict[str, Any]) -> list[str]:

@@ -198,6 +198,7 @@ class AgentOutbound(_Table):
         default="hang_up", description="hang_up; message: leave `message` after the beep; go_on: as with a person"
     )
     message: str = Field(default="", description="left on an answering machine, which anybody may hear")
+    ring_seconds: float = Field(default=45.0, gt=0, le=180, description="s that it may ring (`later` has its own)")
 
     @model_validator(mode="after")
     def _message_to_leave(self) -> AgentOutbound:

@@ -24,7 +24,7 @@ from worker.call.hangup import MESSAGE_LEFT, HangUp
 from worker.call.info import CallInfo, PhoneLine, Services
 from worker.call.media import CallMedia
 from worker.call.remote import RemoteTools
-from worker.call.remote_servers import wanted_of
+from worker.call.remote_servers import ServersAfter, wanted_of
 from worker.call.sounds import APOLOGY, OWN_WORDS, load_prompt
 from worker.call.transcript import Transcript
 from worker.call.transfer import Lines, Transfers
@@ -45,11 +45,15 @@ LOOK_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class SessionTools:
-    """A call's tools, the offer that keeps what the session is told of them up to date, and its transfers."""
+    """A call's tools, the offer that keeps what the session is told of them up to date, and its transfers.
+
+    after: the MCP servers that a response may have for itself.
+    """
 
     tools: CallTools
     offer: ToolOffer
     transfers: Transfers
+    after: ServersAfter
 
 
 class CallSession:
@@ -78,7 +82,7 @@ class CallSession:
         self._media = CallMedia(line.bridge, *formats, call.recorder, envelope)
         self._digits = DigitBuffer()
         self._ears = Ears()
-        self._conversation = Conversation(link, tools.tools.view)
+        self._conversation = Conversation(link, tools.tools.view, tools.after)
         self._transcript = Transcript(call, self._conversation.history, self._media.playout)
         self._voice = AgentVoice(call, machine, self._media, self._conversation, self._transcript, self._feed)
         self._tools = ToolCalls(call, tools.tools, machine.pending, self._feed)

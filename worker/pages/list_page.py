@@ -66,7 +66,7 @@ def token_page(to: str, *, wrong: bool = False) -> str:
         el("input", type="hidden", name="to", value=to),
         el("button", "Show the calls", type="submit"),
         method="post",
-        action="/calls",
+        action="/calls/token",
     )
     said = el("p", "That was not it.", class_="problem", role="alert") if wrong else None
     return page("Calls: token", el("header", el("h1", "Calls")), el("main", said, form))

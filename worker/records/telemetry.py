@@ -29,7 +29,7 @@ class CallInfo:
     calls_back: the id of the call whose caller this one calls back; `caller` and `dialled` are that call's then.
     second_line_of: the id of the call that is handed on, where this one was made to whom it goes.
     private: the caller was told to us in confidence, for routing, rules and tools; elsewhere `shown` stands for it.
-    outbound: we called. facts: what else the INVITE said.
+    outbound: we called. facts: what else the INVITE said. context: what whoever ordered the call tells the agent.
     """
 
     call_id: str
@@ -40,6 +40,7 @@ class CallInfo:
     second_line_of: str | None = None
     outbound: bool = False
     facts: InviteFacts = field(default_factory=InviteFacts)
+    context: str = ""
 
     @property
     def shown(self) -> str:

@@ -28,12 +28,14 @@ from worker.realtime.choose import codec_for, prepare
 from worker.records.archive import Archive
 from worker.records.late import LateRecords
 from worker.records.metrics import Metrics
-from worker.records.record import CallRecord, Observer
+from worker.records.record import Answered, CallRecord, Observer, RecordEvent
 from worker.service.background import Background
 from worker.service.call_backs import CallBacks
 from worker.service.call_book import CallBook
 from worker.service.certificate import CertificateWatch
 from worker.service.checks import sip_refused, tell_beside
+from worker.service.dial_orders import DialOrders
+from worker.service.dial_rules import DialLedger, DialRules, Order, Target
 from worker.service.governor import Governor
 from worker.service.homer import Homer
 from worker.service.http import HttpEndpoint, Part, start_http
@@ -48,7 +50,7 @@ from worker.service.sessions import Sessions
 from worker.service.switchboard import Observe, Switchboard
 from worker.service.tooling import Tooling
 from worker.settings.settings import Settings, reveal
-from worker.tasks import end_tasks
+from worker.tasks import end_tasks, first_of
 
 __all__ = ["App"]
 
@@ -105,6 +107,7 @@ class App:
         self._listening: asyncio.Future[EndpointInfo] | None = None
         self._board: Switchboard | None = None
         self._call_backs: CallBacks | None = None
+        self._ringing: set[asyncio.Task[None]] = set()
         self._homer: Homer | None = None
         self._lifecycle = Lifecycle(self._steps())
 
@@ -194,6 +197,7 @@ class App:
                 book=self.book,
                 calls_token=reveal(settings.http_token),
                 hosts=settings.http_hosts,
+                orders=self._orders(),
                 peers=peers,
             )
             if queue is not None and url is not None and peers is not None:  # a Redis that others may share
@@ -204,6 +208,12 @@ class App:
         """The workers that share a Redis which is not our own."""
         token = reveal(self.settings.http_token) or reveal(self.settings.approval_token)
         return Peers(lambda: queue.ask(workers.known), own_name(), token)
+
+    def _orders(self) -> DialOrders:
+        settings = self.settings
+        rules = DialRules(settings.dial_to, settings.dial_from, settings.later_ways().uri)
+        ledger = DialLedger(settings.dial_calls, settings.dial_per_minute)
+        return DialOrders(self, rules, ledger, reveal(settings.dial_token))
 
     async def _stop_http(self) -> None:
         if self.http is not None:
@@ -338,12 +348,44 @@ class App:
         if self._homer is not None:
             self._homer.told(event)
 
-    async def dial(self, uri: str) -> CallSession:
-        """Call somebody; the agent speaks once they answer."""
+    async def dial(self, uri: str, context: str = "", agent: str | None = None) -> CallSession:
+        """Call somebody; the agent speaks once they answer. See `place`, of which no list is asked."""
+        order = Order(to=uri, context=context, agent=agent)
+        return await self.place(order, Target(uri, uri), None)
+
+    def takes_orders(self) -> str | None:
+        """Say why no call can be made at the moment; None where one can."""
+        if self._board is None or self.info is None:
+            return "the worker is starting"
+        if self.draining:
+            return "the worker is draining"
+        return None if self._room(0) else "the worker has no line free"
+
+    async def place(self, order: Order, target: Target, caller_id: str | None) -> CallSession:
+        """Call somebody, for at most the agent's `outbound.ring_seconds` until they answer.
+
+        Raises Refused where the order names no agent, SipRequestError, or OSError.
+        """
         assert self._board is not None
+        answered = asyncio.Event()
+
+        def note(event: RecordEvent) -> None:
+            if isinstance(event, Answered):
+                answered.set()
+
+        make = self._sessions.for_order(order, target, note)
         if self.settings.sip_proxy is not None:
             await self._announced()
-        return await self._board.dial(uri)
+        session = await self._board.dial(target.uri, make, order.headers, caller_id)
+        name = f"ringing-{session.info.call_id}"
+        self._ringing.add(task := asyncio.create_task(self._ring(session, answered), name=name))
+        task.add_done_callback(self._ringing.discard)
+        return session
+
+    async def _ring(self, session: CallSession, answered: asyncio.Event) -> None:
+        await first_of(session.agent.outbound.ring_seconds, answered, session.ended)
+        if self._board is not None and not answered.is_set():
+            self._board.hang_up(session.info.call_id)
 
     async def _announced(self) -> None:
         """Wait until the proxy knows us, at most so long: it takes calls of workers alone."""

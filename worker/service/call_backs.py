@@ -26,7 +26,7 @@ from worker.call.session import CallSession
 from worker.call_tools.later import call_back_uri
 from worker.records.metrics import Metrics
 from worker.records.record import Answered, Ended, Observer, RecordEvent, ResultTold
-from worker.tasks import end_tasks
+from worker.tasks import end_tasks, first_of
 
 __all__ = ["CallBacks", "Dial"]
 
@@ -150,7 +150,7 @@ class CallBacks:
             self._beginning -= 1
         call_id = session.info.call_id
         told.info("call_back", call_id=call_id)
-        await _first(attempt.later.ring_seconds, session.ended, attempt.answered, attempt.lost, self._stopping)
+        await first_of(attempt.later.ring_seconds, session.ended, attempt.answered, attempt.lost, self._stopping)
         unanswered = not attempt.answered.is_set()
         if unanswered:
             self._hang_up(call_id)
@@ -221,11 +221,3 @@ class CallBacks:
             except QueueUnavailable:
                 await asyncio.sleep(LOOK_S)
         return False
-
-
-async def _first(timeout_s: float, *events: asyncio.Event) -> None:
-    """Wait for the first of some events, at most so long."""
-    tasks = [asyncio.create_task(event.wait()) for event in events]
-    await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        task.cancel()

@@ -75,7 +75,7 @@ class CallPages:
         """Return what the application serves."""
         return [
             web.get("/calls", self._list),
-            web.post("/calls", self._token),
+            web.post("/calls/token", self._token),
             web.get("/calls/{call_id}", self._guarded(self._call)),
             web.get("/calls/{call_id}/events", self._guarded(self._events)),
             web.get("/calls/{call_id}/recording", self._guarded(self._recording)),

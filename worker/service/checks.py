@@ -221,6 +221,26 @@ def check_approvals(site: Site) -> list[Finding]:
     return ok + list({finding.text: finding for finding in found}.values())
 
 
+def check_orders(site: Site) -> list[Finding]:
+    """Whether other programs may have us call somebody, and whom."""
+    settings = site.settings
+    if settings.dial_token is None and not settings.dial_to:
+        return []
+    missing = [
+        f"set {name} to {words}"
+        for name, words, there in (
+            ("OFFHOOK_DIAL_TOKEN", "a secret of at least 16 characters", settings.dial_token is not None),
+            ("OFFHOOK_DIAL_TO", "whom they may have called, such as +49*", bool(settings.dial_to)),
+            ("OFFHOOK_HTTP", "an address", settings.http is not None),
+        )
+        if not there
+    ]
+    if missing:
+        return [Finding("note", "orders", "nobody is called by POST /calls", ", and ".join(missing))]
+    limits = f"{settings.dial_calls} at once, {settings.dial_per_minute} a minute"
+    return [Finding("ok", "orders", f"POST /calls may call {', '.join(settings.dial_to)}: {limits}")]
+
+
 def check_models(site: Site) -> list[Finding]:
     """Models whose end is announced: the session's, and the transcriber's."""
     from worker.realtime.retiring import ending
@@ -448,6 +468,7 @@ FIRST: tuple[Callable[[Site], list[Finding]], ...] = (
     check_children,
     check_later,
     check_approvals,
+    check_orders,
     check_models,
     check_connectors,
 )

@@ -1,4 +1,5 @@
-"""The HTTP endpoint: /healthz /readyz /metrics, what shows calls (`call_pages`), and /calls/ID/approvals.
+"""The HTTP endpoint: /healthz /readyz /metrics, what shows calls (`call_pages`) and makes them (`dial_orders`), and
+/calls/ID/approvals.
 
 For machines and operators, not for the internet: it listens on loopback unless OFFHOOK_HTTP says otherwise, and what is
 told of single calls wants a token then (`gate`). Approvals want one in any case (OFFHOOK_APPROVAL_TOKEN), as
@@ -12,7 +13,6 @@ told of single calls wants a token then (`gate`). Approvals want one in any case
 
 from __future__ import annotations
 
-import hmac
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,14 +24,17 @@ from worker.call_tools.approvals import Told
 from worker.errors import HostError
 from worker.records.archive import Archive
 from worker.records.metrics import CONTENT_TYPE, Metrics
+from worker.service.bearer import admit
 from worker.service.call_book import CallBook
 from worker.service.call_pages import CallPages
+from worker.service.dial_orders import DialOrders
 from worker.service.gate import Gate
 from worker.service.peers import Peers
 from worker.settings.values import HttpAddress
 
 LARGEST = 16 * 1024
 """Bytes of a request: an answer is a line."""
+UNSET = "approvals want a token: set OFFHOOK_APPROVAL_TOKEN"
 CLOSE_S = 1.0
 """For requests in progress when the endpoint stops: aiohttp's minute would outlast a supervisor's patience."""
 
@@ -82,7 +85,9 @@ class HttpEndpoint:
         await self._runner.cleanup()
 
 
-def make_app(status: Status, metrics: Metrics, pages: CallPages, token: str | None = None) -> web.Application:
+def make_app(
+    status: Status, metrics: Metrics, pages: CallPages, token: str | None = None, orders: DialOrders | None = None
+) -> web.Application:
     """Return the application; it starts nothing. token: of the operators who approve; None: nobody may."""
 
     async def healthz(_: web.Request) -> web.Response:
@@ -100,14 +105,14 @@ def make_app(status: Status, metrics: Metrics, pages: CallPages, token: str | No
         return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
 
     async def approvals(request: web.Request) -> web.Response:
-        _admit(request, token)
+        admit(request, token, UNSET)
         waiting = status.approvals(request.match_info["call_id"])
         if waiting is None:
             return _no(404, "there is no such call")
         return web.json_response({"approvals": [dict(one) for one in waiting]})
 
     async def approve(request: web.Request) -> web.Response:
-        _admit(request, token)
+        admit(request, token, UNSET)
         approved, who = await _answer(request)
         number = int(request.match_info["number"])
         told = status.approve(request.match_info["call_id"], number, approved, who)
@@ -126,23 +131,10 @@ def make_app(status: Status, metrics: Metrics, pages: CallPages, token: str | No
             web.get("/readyz", readyz),
             web.get("/metrics", exposition),
             *pages.routes(),
+            *([] if orders is None else [web.post("/calls", orders.post)]),
         ]
     )
     return app
-
-
-def _admit(request: web.Request, token: str | None) -> None:
-    """Let an operator in. Raises web.HTTPUnauthorized; how long it takes says nothing of the token."""
-    kind, _, given = request.headers.get("Authorization", "").partition(" ")
-    right = (token or "").encode()
-    same = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), right)
-    if not token or kind.lower() != "bearer" or not same:
-        words = "approvals want a token: set OFFHOOK_APPROVAL_TOKEN" if not token else "the token is wrong, or missing"
-        raise web.HTTPUnauthorized(
-            text=json.dumps({"error": words}),
-            content_type="application/json",
-            headers={"WWW-Authenticate": 'Bearer realm="offhook"'},
-        )
 
 
 async def _answer(request: web.Request) -> tuple[bool, str]:
@@ -166,6 +158,7 @@ async def start_http(
     book: CallBook | None = None,
     calls_token: str | None = None,
     hosts: tuple[str, ...] = (),
+    orders: DialOrders | None = None,
     peers: Peers | None = None,
 ) -> HttpEndpoint:
     """Listen on `address`. Raises `HostError` when that is not possible, such as on a busy port.
@@ -175,7 +168,7 @@ async def start_http(
     """
     gate = Gate(address.host, calls_token, hosts, operators=token)
     pages = CallPages(book or CallBook(Archive(None, None)), gate, status.calls, peers)
-    return await _serve(make_app(status, metrics, pages, token), address)
+    return await _serve(make_app(status, metrics, pages, token, orders), address)
 
 
 async def try_http(address: HttpAddress) -> None:

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 
 from tools.errors import QueueUnavailable
 from tools.queue.store.workers import Known
+from worker.records.archive import is_call_id
 from worker.records.search import Found, Query, merged
 from worker.records.story import Story
 from worker.service.gate import COOKIE, proof
@@ -84,7 +85,8 @@ async def found_at(session: aiohttp.ClientSession, worker: Known, query: Query) 
         # Such as the loopback of another machine, which is ours from here.
         words = f"{worker.name} is not reached at {worker.http}: that is {found.worker or 'another'}; see OFFHOOK_HTTP"
         return Found((), False, silent=(words,))
-    return replace(found, calls=tuple(replace(call, worker=worker.name) for call in found.calls))
+    calls = tuple(replace(call, worker=worker.name) for call in found.calls if is_call_id(call.call_id))
+    return replace(found, calls=calls)
 
 
 async def story_at(session: aiohttp.ClientSession, worker: Known, call_id: str) -> Story | str | None:
@@ -98,6 +100,8 @@ async def story_at(session: aiohttp.ClientSession, worker: Known, call_id: str) 
         story = await asyncio.to_thread(Story.model_validate_json, body)
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         return _why(worker.http, error)
+    if story.call_id != call_id:
+        return f"{worker.http} tells of another call than it was asked for"
     story.worker = worker.name
     return story
 

@@ -69,11 +69,11 @@ def serve(settings: Settings, *, reload: bool = False) -> None:
     _run(settings, work, calls_back=True, reload=reload)
 
 
-def dial(settings: Settings, uri: str) -> None:
-    """Call `uri`; ends with the call, or drains it at a signal."""
+def dial(settings: Settings, uri: str, context: str = "", agent: str | None = None) -> None:
+    """Call `uri`; ends with the call, or drains it at a signal. context: what the agent is told of it."""
 
     async def work(app: App) -> None:
-        session = await app.dial(uri)
+        session = await app.dial(uri, context, agent)
         print(f"calling {uri}", flush=True)
         await session.ended.wait()
 

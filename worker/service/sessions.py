@@ -16,6 +16,7 @@ from worker.call.factory import make_session
 from worker.call.session import CallInfo, CallSession, PhoneLine, Services
 from worker.call_tools.durations import filled
 from worker.records.record import Observer
+from worker.service.dial_rules import Order, Refused, Target
 from worker.service.loaded import ToolsKey
 from worker.service.switchboard import MakeSession
 
@@ -47,10 +48,18 @@ class Sessions:
         """Take others, for the calls to come."""
         self._agents, self._services = agents, services
 
-    def make(self, info: CallInfo, bridge: Bridge, hang_up: HangUp, brings: LateResult | None = None) -> CallSession:
-        """Return a session for a call; brings: what the caller is called back for."""
-        route = self._agents.route_for(info.dialled, info.caller, info.facts)
-        agent = self._agents.default if route is None else route.agent
+    def make(
+        self,
+        info: CallInfo,
+        bridge: Bridge,
+        hang_up: HangUp,
+        brings: LateResult | None = None,
+        agent: Agent | None = None,
+    ) -> CallSession:
+        """Return a session for a call. brings: what the caller is called back for. agent: where no route says."""
+        route = None if agent is not None else self._agents.route_for(info.dialled, info.caller, info.facts)
+        if agent is None:
+            agent = self._agents.default if route is None else route.agent
         line, services = PhoneLine(bridge, hang_up, self._late), self._services[agent.tools_key]
         return make_session(info, agent, line, services, brings, None if route is None else _named(route))
 
@@ -67,6 +76,23 @@ class Sessions:
             if (notice := next(filter(None, words), None)) is not None:
                 session.notice(notice)
         return session
+
+    def for_order(self, order: Order, target: Target, observer: Observer) -> MakeSession:
+        """Return what makes the session of a call that was ordered; the observer is told its edges.
+
+        Raises Refused where it names an agent that there isn't.
+        """
+        named = {agent.name: agent for agent in self._agents.agents()}
+        if order.agent is not None and order.agent not in named:
+            raise Refused(400, f"agent: there is no {order.agent[:64]!r}, but {', '.join(map(repr, sorted(named)))}")
+
+        def make(call: CallInfo, bridge: Bridge, hang_up: HangUp) -> CallSession:
+            info = CallInfo(call.call_id, "", target.called, outbound=True, context=order.context)
+            session = self.make(info, bridge, hang_up, agent=None if order.agent is None else named[order.agent])
+            session.recorder.subscribe(observer)
+            return session
+
+        return make
 
     def for_call_back(self, found: CallBack, observer: Observer) -> MakeSession:
         """Return what makes the session of a call back; the observer is told its edges."""

@@ -173,16 +173,20 @@ class Switchboard:
     # --- one call -----------------------------------------------------------------------------------------------------
 
     async def dial(
-        self, uri: str, make: MakeSession | None = None, headers: Mapping[str, str] | None = None
+        self,
+        uri: str,
+        make: MakeSession | None = None,
+        headers: Mapping[str, str] | None = None,
+        caller_id: str | None = None,
     ) -> CallSession:
         """Call somebody; the agent speaks once they answer. Raises SipRequestError for a URI that can't be called.
 
-        make: makes the session, where it is not to be one as any other. headers: of the INVITE.
+        make: makes the session, where it is not to be one as any other. headers: of the INVITE. caller_id: the number
+        that we call from.
         """
         self._dials += 1
         try:
-            invited = self._endpoint.invite(uri, headers=headers) if headers else self._endpoint.invite(uri)
-            call_id = await asyncio.wrap_future(invited)
+            call_id = await asyncio.wrap_future(self._endpoint.invite(uri, headers=headers, caller_id=caller_id))
             bridge = self._endpoint.bridge(call_id)
             if bridge is None:
                 raise ConnectionError(f"{uri}: the call ended before it began")

@@ -64,7 +64,7 @@ LOCAL_MODEL = "local"
 RealtimeName = Literal["local", "openai", "azure", "gateway", "xai", "gemini", "vertex"]
 
 
-OUR_OWN = ("SIP_PASSWORD", "SIP_PROXY_PASSWORD", "HTTP_TOKEN", "APPROVAL_TOKEN", "HEP_PASSWORD")
+OUR_OWN = ("SIP_PASSWORD", "SIP_PROXY_PASSWORD", "HTTP_TOKEN", "APPROVAL_TOKEN", "DIAL_TOKEN", "HEP_PASSWORD")
 """Secrets of no use to a tool: with the approvals' token it could let its own calls run."""
 
 
@@ -197,6 +197,19 @@ class Settings(BaseSettings):
     approval_token: SecretStr | None = Field(
         default=None, description="a long random text, by which operators approve tool calls over HTTP"
     )
+    dial_token: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="a secret of at least 16 characters, by which other programs have us call somebody (POST /calls)",
+    )
+    dial_to: Annotated[tuple[str, ...], NoDecode, Words] = Field(
+        default=(), description="a list with commas of whom they may have called, such as +49*, sip:*@pbx.example.com"
+    )
+    dial_from: Annotated[tuple[str, ...], NoDecode, Words] = Field(
+        default=(), description="a list with commas of numbers that such calls may come from"
+    )
+    dial_calls: int = Field(default=2, ge=1, description="how many such calls go on at once, on each worker")
+    dial_per_minute: int = Field(default=10, ge=1, description="how many of them are begun a minute, on each worker")
     recordings: Directory | None = Field(
         default=None, description="the directory for recordings and call records (left out: nothing is recorded)"
     )

@@ -182,6 +182,8 @@ async def test_off_loopback_without_a_token_calls_are_not_shown(sites: Any) -> N
         assert (await site.get(path))[0] == 403
     status, text, _ = await site.get("/calls", headers=HTML)
     assert status == 403 and "OFFHOOK_HTTP_TOKEN" in text
+    for past in ("own", "all", "x"):
+        assert (await site.get(f"/calls?past={past}"))[0] == 403, "a search has names and outcomes"
     assert (await site.get("/calls"))[1] == '{"calls": [{"call_id": "live"}]}', "what machines have always had"
 
 
@@ -192,7 +194,7 @@ async def test_a_token_opens_by_header_and_by_the_form_s_cookie(sites: Any) -> N
     assert (await site.get("/calls", headers={"Authorization": f"Bearer {TOKEN}"}))[0] == 200
     status, html, _ = await site.get("/calls/c1?edges=0", headers=HTML)
     assert status == 401 and 'type="password"' in html and 'value="/calls/c1?edges=0"' in html
-    url = f"http://127.0.0.1:{site.port}/calls"
+    url = f"http://127.0.0.1:{site.port}/calls/token"
     async with site.client.post(url, data={"token": "wrong", "to": "/calls/c1"}) as answer:
         assert answer.status == 401 and "Set-Cookie" not in answer.headers
     form = {"token": TOKEN, "to": "/calls/c1"}

@@ -25,6 +25,7 @@ from worker.service.checks import (
     check_fillers,
     check_http,
     check_later,
+    check_orders,
     check_realtime,
     check_redis,
     check_settings,
@@ -444,3 +445,23 @@ def test_who_can_not_be_asked_for_an_approval_is_told(
     [wanted, *notes] = check_approvals(site)
     assert (wanted.level, wanted.text) == ("ok", "wanted for current_time")
     assert len(notes) == len(words) and all(text in note.text for text, note in zip(words, notes, strict=True))
+
+
+ORDERS = {"OFFHOOK_DIAL_TOKEN": "a-token-of-programs", "OFFHOOK_DIAL_TO": "+49*"}
+
+
+@pytest.mark.parametrize(
+    ("without", "level", "words"),
+    [
+        ("", "ok", "POST /calls may call +49*: 2 at once"),
+        ("OFFHOOK_DIAL_TO", "note", "set OFFHOOK_DIAL_TO to whom"),
+        ("OFFHOOK_DIAL_TOKEN", "note", "set OFFHOOK_DIAL_TOKEN to a secret"),
+        ("OFFHOOK_HTTP", "note", "set OFFHOOK_HTTP to an address"),
+    ],
+)
+def test_orders_need_a_token_a_list_and_an_address(settings, without: str, level: str, words: str) -> None:
+    given = {name: value for name, value in ORDERS.items() if name != without}
+    if without == "OFFHOOK_HTTP":
+        given["OFFHOOK_HTTP"] = "off"
+    [found] = check_orders(Site(settings(**given)))
+    assert found.level == level and words in f"{found.text} {found.mend}"

@@ -200,6 +200,22 @@ async def test_another_token_and_another_s_loopback_are_said(cluster: Cluster) -
     assert "far is not reached at" in html and "that is a" in html
 
 
+async def test_what_another_tells_of_calls_that_nobody_asked_for_is_left_out(cluster: Cluster) -> None:
+    async def sly(request: web.Request) -> web.Response:
+        if request.path != "/calls":
+            return web.json_response({"call_id": "c7"})
+        call = {"started_at": "", "caller": "", "dialled": "", "agent": "", "outcome": "", "duration_ms": 0}
+        calls = [{**call, "call_id": "../../healthz"}, {**call, "call_id": "c8"}]
+        return web.json_response({"calls": calls, "more": False, "worker": "sly"})
+
+    a = await cluster.add("a")
+    await cluster.foreign("sly", sly)
+    _, html, _ = await a.get("/calls", headers=HTML)
+    assert re.findall(r'href="(/calls/[^"]+)"', html) == ["/calls/c8"]
+    status, text, _ = await a.get("/calls/c9")
+    assert status == 404 and "tells of another call" in text
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"calls": [{}], "more": false}', b"x" * 300])
 async def test_what_is_no_answer(cluster: Cluster, body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     async def odd(request: web.Request) -> web.Response:

@@ -10,7 +10,7 @@ import asyncio
 import json
 import time
 import wave
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -55,7 +55,9 @@ class Line:
     def hang_up(self, call_id: str, status: int = 0, reason: str = "") -> None:
         self.asked.append(("hang_up", call_id, status))
 
-    def invite(self, uri: str) -> Future[str]:
+    def invite(
+        self, uri: str, *, headers: Mapping[str, str] | None = None, caller_id: str | None = None
+    ) -> Future[str]:
         return self.invited
 
     def bridge(self, call_id: str) -> Bridge | None:
