@@ -114,10 +114,18 @@ class Envelope:
         item = self._items.get(item_id)
         if item is None:
             return
-        said_ms = int((now - since) * 1000)
-        for index in range(heard_ms // COLUMN_MS, min(len(item.levels), -(-(heard_ms + said_ms) // COLUMN_MS))):
-            at_ms = (since - self._began) * 1000 + max(0, index * COLUMN_MS - heard_ms)
-            column = int(at_ms) // self.column_ms
+        first = heard_ms // COLUMN_MS
+        last = -(-(heard_ms + int((now - since) * 1000)) // COLUMN_MS)
+        at_ms = (since - self._began) * 1000
+        if self.column_ms == COLUMN_MS and (column := int(at_ms) // COLUMN_MS) + last - first < MOST:
+            levels = item.levels[first:last]  # all at once: it is done for every word of the agent's
+            side.extend(bytes(max(0, column - len(side))))
+            over = len(side) - column
+            levels[:over] = map(max, levels[:over], side[column:])
+            side[column : column + len(levels)] = levels
+            return
+        for index in range(first, min(len(item.levels), last)):
+            column = int(at_ms + max(0, index * COLUMN_MS - heard_ms)) // self.column_ms
             if fold:
                 self._put(side, column, item.levels[index])
             elif column < MOST:

@@ -63,6 +63,18 @@ def test_what_was_cut_off_was_not_heard_and_what_ran_dry_goes_on_from_there() ->
     assert spans(envelope.taken(9.0).agent)[1:] == [(20, 23, 100), (30, 33, 50)]
 
 
+def test_of_two_items_in_one_column_the_louder_is_kept() -> None:
+    for first, second in ((LOUD, 1600), (1600, LOUD)):
+        envelope = Envelope(0.0)
+        envelope.queued("i1", sound(200, first), RATE_HZ)
+        envelope.queued("i2", sound(200, second), RATE_HZ)
+        envelope.moved(1.0, "i1", 0)
+        envelope.moved(1.15, "i2", 0)
+        envelope.moved(1.35, None, 0)
+        assert list(envelope.taken(2.0).agent[10:]) == [first >> 5, 100, second >> 5]
+        assert envelope.taken(2.0).agent[:10] == bytes(10)
+
+
 @pytest.mark.parametrize("ms", [20, 37, 100, 250])
 def test_pieces_of_any_length_come_to_the_same(ms: int) -> None:
     envelope = Envelope(0.0)
