@@ -29,10 +29,10 @@ from telephony.settings import SipSettings
 from worker.demo.ears import FRAME_MS, Listener, Started, Stopped
 from worker.demo.recognising import PHONE_HZ, recogniser_of, understand
 from worker.eval.behaviour import Ask, Behaviour, GiveUp
-from worker.eval.eval_file import TextModel
 from worker.eval.line import Line, speech_level
 from worker.eval.persona import Persona
 from worker.eval.plan import Act, Plan
+from worker.eval.text_model import TextModel
 from worker.local.speech import synthesize
 from worker.log import setup_logging
 from worker.settings.settings import named_secret

@@ -23,7 +23,7 @@ from openai import (
 )
 
 from worker.errors import OffhookError
-from worker.eval.eval_file import TextModel
+from worker.eval.text_model import TextModel
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletionMessageParam

@@ -9,15 +9,15 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from worker.agent.faults import fault_line
 from worker.errors import EvalFileError
+from worker.eval.table import Choice, Keys, Pattern, Table
+from worker.eval.text_model import TextModel
 from worker.local.patterns import PatternError, jsgf
 from worker.records.record import CallOutcome
-from worker.service.gate import is_loopback
 
 __all__ = [
     "Ears",
@@ -27,7 +27,6 @@ __all__ = [
     "Persona",
     "Said",
     "Scenario",
-    "TextModel",
     "ToolExpected",
     "Turn",
     "load_eval_file",
@@ -40,33 +39,7 @@ PAUSE_S = 0.8
 """A person answers some 0.8 s after the other has stopped."""
 
 
-def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"is no regular expression: {error}") from None
-    return text
-
-
-def _one_or_more(given: Any) -> Any:
-    if isinstance(given, list | tuple):
-        return given
-    if not isinstance(given, str):
-        raise ValueError("is a text, or a list of texts")
-    return (given,)
-
-
-Pattern = Annotated[str, Field(min_length=1), AfterValidator(_pattern)]
-Choice = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_one_or_more)]
-"""One text, or several of which the seed chooses."""
-Keys = Annotated[str, Field(pattern=r"^[0-9A-D*#]*$")]
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
-
-
-class AgentUnderTest(_Table):
+class AgentUnderTest(Table):
     """Who is called."""
 
     file: Path | None = Field(default=None, description="the agent file; left out: OFFHOOK_AGENT, else the shipped one")
@@ -84,7 +57,7 @@ class AgentUnderTest(_Table):
         return self
 
 
-class Ears(_Table):
+class Ears(Table):
     """What the callers' own recogniser understands: patterns as in a dialogue file (worker/local)."""
 
     lines: tuple[str, ...] = Field(default=(), description="sentences of the agent's")
@@ -107,28 +80,7 @@ class Ears(_Table):
         return jsgf(lines, self.phrases) if lines else None
 
 
-class TextModel(_Table):
-    """A text model behind an OpenAI-shaped endpoint of chat completions: plays personas, and judges."""
-
-    url: str = Field(pattern=r"^https?://[^\s?#]+$", description="the one above /chat/completions, such as .../v1")
-    name: str = Field(min_length=1, description="the model's")
-    key: str | None = Field(
-        default=None,
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
-        description="the environment variable that has the key, never the key itself; left out: it wants none",
-    )
-    temperature: float | None = Field(default=0.0, ge=0, le=2, description="0: as repeatable as the model can")
-    timeout: float = Field(default=20.0, gt=0, le=300, description="s for an answer, further tries included")
-
-    @model_validator(mode="after")
-    def _safe(self) -> TextModel:
-        host = urlsplit(self.url).hostname or ""
-        if self.key is not None and self.url.startswith("http:") and not is_loopback(host):
-            raise ValueError("url: http is for this machine alone, the key could be read on its way: write https")
-        return self
-
-
-class Turn(_Table):
+class Turn(Table):
     """One thing that the caller does, and when: by default once the agent has spoken and is quiet again."""
 
     say: Choice = Field(default=(), description="words, or several of which the seed chooses")
@@ -151,7 +103,7 @@ class Turn(_Table):
         return self
 
 
-class Rule(_Table):
+class Rule(Table):
     """What a persona does when it hears something."""
 
     hears: Pattern
@@ -167,7 +119,7 @@ class Rule(_Table):
         return self
 
 
-class Persona(_Table):
+class Persona(Table):
     """A caller who reacts: by rules (the first one that fits what was heard, and is not used up), or as a text model
     plays them, where there is one and its key is set; without its key the rules play.
     """
@@ -180,7 +132,7 @@ class Persona(_Table):
     patience: float = Field(default=PATIENCE_S, gt=0, le=600, description="s of waiting before that")
 
 
-class Interruptions(_Table):
+class Interruptions(Table):
     """The caller speaks into what the agent says, by chance: which time, and where, is the seed's."""
 
     chance: float = Field(ge=0, le=1, description="for each time that the agent speaks")
@@ -195,7 +147,7 @@ class Interruptions(_Table):
         return self
 
 
-class Fault(_Table):
+class Fault(Table):
     """What is broken while the call goes on. A scenario with faults has processes of its own."""
 
     kind: FaultKind
@@ -204,7 +156,7 @@ class Fault(_Table):
     seconds: float = Field(default=3.0, gt=0, le=600, description="redis_away, provider_hangs: for so long")
 
 
-class ToolExpected(_Table):
+class ToolExpected(Table):
     """A tool that is called so often; with `arguments` only calls with these count (further ones don't matter)."""
 
     name: str
@@ -213,7 +165,7 @@ class ToolExpected(_Table):
     status: str | None = Field(default=None, description="of each of its calls, such as ok")
 
 
-class Said(_Table):
+class Said(Table):
     """Something that the agent says, as the record has it."""
 
     text: Pattern = Field(description="a regular expression; capital letters don't matter")
@@ -221,7 +173,7 @@ class Said(_Table):
     after: Pattern | None = Field(default=None, description="counted from the end of this turn of the caller's")
 
 
-class Expect(_Table):
+class Expect(Table):
     """What a call is judged by."""
 
     outcome: CallOutcome | None = None
@@ -240,7 +192,7 @@ class Expect(_Table):
         return bool(self.outcome or self.no_errors or self.never_silent_over or self.tools or self.said or self.judged)
 
 
-class Scenario(_Table):
+class Scenario(Table):
     """One kind of call."""
 
     name: str = Field(min_length=1)
@@ -268,7 +220,7 @@ class Scenario(_Table):
         return bool(self.persona or self.expect.heard or any(turn.wait_for for turn in self.turns))
 
 
-class EvalFile(_Table):
+class EvalFile(Table):
     """The whole file."""
 
     seed: int = Field(default=1, ge=0, description="of all that is left to chance")

@@ -26,10 +26,11 @@ from worker.errors import EvalFileError, OperatorError
 from worker.eval import report
 from worker.eval.caller import KEY, Errand
 from worker.eval.desk import Desk, find_record, own_settings
-from worker.eval.eval_file import EvalFile, Scenario, TextModel, load_eval_file
+from worker.eval.eval_file import EvalFile, Scenario, load_eval_file
 from worker.eval.judge import Evidence, Verdict, judge
 from worker.eval.judging import question, unjudged, verdicts
 from worker.eval.plan import Plan, plans
+from worker.eval.text_model import TextModel
 from worker.local.speech import Recogniser
 from worker.pages import markup
 from worker.service.checks import load

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from tests.worker.eval.chat_server import KEY, MODEL, Answer, ChatServer, error
 from worker.eval.chat import Chat, ChatError
-from worker.eval.eval_file import TextModel
+from worker.eval.text_model import TextModel
 
 MESSAGES: list[Any] = [("system", "Answer as JSON."), ("user", "hello")]
 
