@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from parts.caller import Phone
 from parts.program import until
 from parts.provider import ANSWER_HZ, Provider
 from parts.services import RedisServer, Worker
 
 from worker.records.edges import JournalFile
+
+
+def test_packets_that_a_bad_network_loses_are_in_the_journal(desk: Worker, provider: Provider, tmp_path: Path) -> None:
+    phone = Phone(tmp_path, drop_percent=20).ready()
+    try:
+        call = phone.dial(desk.uri)
+        session, call_id = provider.session(), desk.next_call()
+        session.says(ANSWER_HZ, 600, "hello")
+        time.sleep(5.5)  # a report comes every five seconds
+        call.hang_up()
+        desk.record(call_id)
+        path = desk.recordings / f"{call_id}.journal"
+        until(path.exists, "the journal beside the record")
+    finally:
+        phone.stop()
+    reports = [edge["data"] for edge in json.loads(path.read_text())["edges"] if edge["kind"] == "rtp"]
+    lost = max(report["lost"] + report["discarded"] for report in reports)
+    assert lost >= 10, f"of some 250 packets a fifth: {reports}"
 
 
 def test_the_whole_story_of_a_call(

@@ -248,6 +248,7 @@ async def call(errand: Errand) -> None:
         rtp_ports=(0, 0),
         username=errand.caller,
         display_name=errand.display_name,
+        drop_percent=plan.packet_loss_percent,
     )
     endpoint, chat = Endpoint(settings, events.append), _chat(errand)
     async with _ears(errand.grammar) as ears:

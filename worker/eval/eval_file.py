@@ -204,6 +204,7 @@ class Scenario(Table):
     interruptions: Interruptions | None = None
     noise: float | None = Field(default=None, ge=-20, le=80, description="dB that the voice stands over white noise")
     loss: float = Field(default=0.0, ge=0, le=100, description="per cent of the caller's frames that are silenced")
+    packet_loss: int = Field(default=0, ge=0, le=100, description="per cent of RTP packets that are lost, each way")
     at_most: float = Field(default=120.0, gt=0, le=3600, description="s of call, then it is broken off and has failed")
     faults: tuple[Fault, ...] = ()
     expect: Expect = Expect()

@@ -70,6 +70,8 @@ class Plan(_Value):
     interruptions: tuple[Interruption, ...] = ()
     noise_db: float | None = None
     loss_percent: float = 0.0
+    packet_loss_percent: int = 0
+    """Of the packets of both sides; which ones is not the seed's."""
 
     @property
     def name(self) -> str:
@@ -116,6 +118,7 @@ def plan(scenario: Scenario, seed: int, number: int = 1, *, played: bool = False
         interruptions=_interruptions(scenario, chance),
         noise_db=scenario.noise,
         loss_percent=scenario.loss,
+        packet_loss_percent=scenario.packet_loss,
     )
 
 

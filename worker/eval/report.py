@@ -118,8 +118,9 @@ def _call(number: int, result: Result) -> Markup:
     ]
     record = result.evidence.record
     plan = result.plan
+    lost = f"packets lost: {plan.packet_loss_percent} %; " if plan.packet_loss_percent else ""
     noise = "none" if plan.noise_db is None else f"{plan.noise_db:g} dB under the voice"
-    about = el("p", f"noise: {noise}; frames silenced: {plan.loss_percent:g} %; seed of the line: {plan.seed}")
+    about = el("p", f"noise: {noise}; frames silenced: {plan.loss_percent:g} %; {lost}seed of the line: {plan.seed}")
     turns = [] if record is None else [f"{turn.start_ms / 1000:.1f} s {turn.who}: {turn.text}" for turn in record.turns]
     return el(
         "section",

@@ -63,14 +63,9 @@ async def test_refusals_say_how_to_mend_them() -> None:
 
 
 async def test_a_busy_service_is_asked_again_within_the_bound() -> None:
-    answers = [error(429, "Rate limit", **{"Retry-After": "0"}), error(503, "Overloaded"), '{"ok": 1}']
-    found, server = await asked(lambda body: answers[server_count(body)])
+    answers = iter([error(429, "Rate limit", **{"Retry-After": "0"}), error(503, "Overloaded"), '{"ok": 1}'])
+    found, server = await asked(lambda body: next(answers))
     assert found == {"ok": 1} and server.requests == 3
-
-
-def server_count(body: dict[str, Any], seen: list[int] = []) -> int:  # noqa: B006
-    seen.append(1)
-    return len(seen) - 1
 
 
 async def test_one_that_stays_busy_and_one_that_is_silent_are_not_waited_for() -> None:
