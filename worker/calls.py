@@ -17,7 +17,7 @@ from tools.queue.store.workers import Known
 from worker.errors import HostError, OperatorError
 from worker.records.archive import Archive, is_call_id
 from worker.records.search import Found, Query, merged
-from worker.records.story import Story
+from worker.records.story import Story, fullest
 from worker.service import peers
 
 __all__ = ["calls_of_all", "find_calls", "find_recording", "find_story", "found_lines", "lines"]
@@ -101,8 +101,8 @@ async def find_story(
     found = await _all(queue, http)
     async with peers.client(token, STORY_S) as session:
         told = await asyncio.gather(*(peers.story_at(session, worker, call_id) for worker in found))
-    if stories := [one for one in told if isinstance(one, Story)]:
-        return next((one for one in stories if one.journal is not None), stories[0])
+    if (fuller := fullest(one for one in told if isinstance(one, Story))) is not None:
+        return fuller
     if story is not None and (story.record is not None or story.problems):
         return story
     looked = [str(folder) for folder in (archive.records, archive.journals) if folder is not None]

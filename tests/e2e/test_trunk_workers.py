@@ -150,7 +150,9 @@ def test_the_calls_of_all_workers_are_listed(line: Line, offhook: Callable[..., 
     assert [one["call_id"] for one in calls_of(offhook, line, wanted)] == [wanted]
     status, text = three[0].get(f"/calls/{wanted}")
     story = json.loads(text)
-    assert status == 200 and story["live"] and story["record"]["call_id"] == wanted, "any worker shows any call"
+    assert status == 200 and story["live"] and story["record"]["call_id"] == wanted, (
+        f"any worker shows any call: {text}"
+    )
     named = {one["call_id"]: one["worker"] for one in listed}
     assert story["worker"] == named[wanted]
     found = json.loads(three[0].get("/calls?past=all")[1])

@@ -20,7 +20,7 @@ from worker.pages.list_page import list_page, token_page
 from worker.pages.waveform import Levels, levels, levels_of
 from worker.records.archive import is_call_id
 from worker.records.search import Found, Query
-from worker.records.story import Story
+from worker.records.story import Story, fullest
 from worker.service.call_book import LISTED, CallBook
 from worker.service.gate import COOKIE, Answer, Gate, local_path, proof
 from worker.service.peers import Peers
@@ -152,10 +152,13 @@ class CallPages:
         if not is_call_id(call_id):
             return call_id, None, []
         story = await self._book.story(call_id)
-        if self._peers is None or "own" in request.query or (story is not None and story.journal is not None):
+        if self._peers is None or "own" in request.query or (story is not None and story.whole):
             return call_id, story, []
         theirs, silent = await self._peers.story(call_id)
-        return call_id, theirs or story, silent
+        found = fullest(one for one in (story, theirs) if one is not None)
+        if found is not None and not found.whole:
+            found.problems += silent  # one of them may know more
+        return call_id, found, silent
 
     def _levels(self, story: Story) -> Levels | None:
         """How loud both voices are: by the recording, else (and while it goes on) by the journal."""

@@ -21,7 +21,7 @@ from tools.errors import QueueUnavailable
 from tools.queue.store.workers import Known
 from worker.records.archive import is_call_id
 from worker.records.search import Found, Query, merged
-from worker.records.story import Story
+from worker.records.story import Story, fullest
 from worker.service.gate import COOKIE, proof
 
 __all__ = ["LIST_S", "Peers", "ask", "client", "found_at", "story_at"]
@@ -126,11 +126,12 @@ class Peers:
         return merged([own, *theirs], limit, silent)
 
     async def story(self, call_id: str) -> tuple[Story | None, list[str]]:
-        """Return a call's story from whoever has it first, and who could not be asked."""
+        """Return a call's story, whole from whoever has it first, else the fullest; and who could not be asked."""
+        partial: list[Story] = []
         async with client(self._token, STORY_S) as session:
             if (worker := self._where.get(call_id)) is not None:
                 told = await story_at(session, worker, call_id)
-                if isinstance(told, Story):
+                if isinstance(told, Story) and told.whole:
                     return told, []
                 del self._where[call_id]
             others, silent = await self._others()
@@ -139,14 +140,18 @@ class Peers:
                 for done in asyncio.as_completed(asked):
                     told = await done
                     if isinstance(told, Story):
-                        self._remember(call_id, next(one for one in others if one.name == told.worker))
-                        return told, []
-                    silent += [told] if told is not None else []
+                        partial.append(told)
+                        if told.whole:
+                            break
+                    silent += [told] if isinstance(told, str) else []
             finally:
                 for task in asked:
                     task.cancel()
                 await asyncio.gather(*asked, return_exceptions=True)
-        return None, silent
+        found = fullest(partial)
+        if found is not None:
+            self._remember(call_id, next(one for one in others if one.name == found.worker))
+        return found, silent
 
     @asynccontextmanager
     async def recording(self, call_id: str, part: str | None) -> AsyncIterator[aiohttp.ClientResponse | None]:

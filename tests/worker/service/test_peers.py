@@ -121,6 +121,28 @@ async def test_a_call_in_progress_elsewhere_moves_here(cluster: Cluster, rig: Ri
             pass
 
 
+async def test_of_a_call_in_progress_a_file_that_all_share_is_not_all_that_is_known(cluster: Cluster, rig: Rig) -> None:
+    sites = [await cluster.add(name) for name in ("a", "b", "c", "d")]
+    for site in sites[:3]:
+        (site.folder / "c0ffee.wav").write_bytes(b"RIFF")  # as in one folder of all
+    sites[3].book.calls = Board(rig.session)
+    for site in sites:
+        for _ in range(2):  # the second time by whom had it
+            story = json.loads((await site.get("/calls/c0ffee"))[1])
+            assert story["live"] and story["record"] is not None
+    cluster.known.pop()
+    story = json.loads((await sites[0].get("/calls/c0ffee"))[1])
+    assert story["live"], "it is still known who had it"
+
+
+async def test_a_record_without_its_journal_is_shown_with_who_could_not_be_asked(cluster: Cluster) -> None:
+    a, b = await cluster.add("a"), await cluster.add("b")
+    cluster.known.append(Known(name="gone", http="http://127.0.0.1:9", since=0.0))
+    b.keep("c1")
+    story = json.loads((await a.get("/calls/c1"))[1])
+    assert story["worker"] == "b" and story["record"] is not None and "127.0.0.1:9" in story["problems"][0]
+
+
 async def test_a_recording_that_another_has_is_played_from_any_place(cluster: Cluster) -> None:
     a, b = await cluster.add("a"), await cluster.add("b")
     kept(b, "c1")
