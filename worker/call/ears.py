@@ -6,7 +6,7 @@ its end would keep the agent silent for good.
 
 from __future__ import annotations
 
-from telephony.pcm import level_dbfs
+from telephony.pcm import rms
 from worker.call.voicing import Voicing
 from worker.realtime import ears as speech
 from worker.turns.events import CallerHeard
@@ -15,6 +15,7 @@ __all__ = ["GAP_MS", "LOUD_DBFS", "QUIET_S", "CloseEars", "Ears"]
 
 LOUD_DBFS = -48.0
 """Speech on the telephone is 20 to 30 dB over this, a line's noise 5 to 15 under it."""
+LOUD_RMS = 32768 * 10 ** (LOUD_DBFS / 20)
 QUIET_S = 0.8
 """Without a loud piece for so long the line is quiet: longer than a pause for breath."""
 
@@ -58,10 +59,13 @@ class Ears:
     def __init__(self) -> None:
         self._loud: bool | None = None
         self._last: float | None = None
+        self.rms = 0
+        """The level of the last piece, 0 to 32768."""
 
     def hear(self, pcm: bytes, now: float) -> bool | None:
         """Take the next piece (16-bit PCM, any rate and length, also none); return the edge: loud, quiet, or None."""
-        if self._last is None or (pcm and level_dbfs(pcm) > LOUD_DBFS):
+        self.rms = rms(pcm)
+        if self._last is None or self.rms > LOUD_RMS:
             before, self._last = self._last, now
             if before is None:
                 return None

@@ -78,7 +78,8 @@ class CallSession:
         self._link = link
         self._late = line.late
         self._hangup = HangUp(line.hang_up)
-        self._media = CallMedia(line.bridge, link.input_format, link.output_format, call.recorder)
+        formats, envelope = (link.input_format, link.output_format), call.journal.envelope
+        self._media = CallMedia(line.bridge, *formats, call.recorder, envelope)
         self._digits = DigitBuffer()
         self._ears = Ears()
         self._close = CloseEars(line.bridge.rate_hz) if machine.state.config.reversible else None
@@ -264,10 +265,13 @@ class CallSession:
         pcm = self.bridge.take()
         if not self._flows or self._aside:
             return b""
-        if (edge := self._ears.hear(pcm, self._clock())) is not None:
+        now = self._clock()
+        if (edge := self._ears.hear(pcm, now)) is not None:
             self._feed(turn.CallerSounds(edge))
         for heard in self._close.hear(pcm) if self._close is not None else ():
             self._feed(heard)
+        if (envelope := self.journal.envelope) is not None:
+            envelope.caller(now, self._ears.rms)
         self._transcript.sent_ms += len(pcm) / (2 * self.bridge.rate_hz) * 1000
         return pcm if self._answering is None else self._screened(self._answering, pcm)
 

@@ -49,6 +49,7 @@ def _summary(story: Story, console: Console) -> None:
         "agent": record.agent + (f", route {record.route}" if record.route else ""),
         "model": " ".join(filter(None, (record.provider, record.model))),
         "SIP Call-ID": record.sip_call_id,
+        "worker": story.worker,
         "cost": "" if record.cost is None else f"{record.cost.amount:.4f} {record.cost.currency}",
         "tokens": f"{record.usage.input_tokens} in, {record.usage.output_tokens} out" if record.usage else "",
     }

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from telephony.events import RtpReport, SipMessage
 from worker.realtime.base import AgentTranscriptDelta, AudioDelta
+from worker.records.envelope import Envelope, Levels
 from worker.records.record import (
     Answered,
     BargedIn,
@@ -122,6 +123,8 @@ class Taken:
     """How many edges of each kind were let go."""
     counted: Mapping[str, int]
     """Events that are counted by type."""
+    levels: Levels | None = None
+    """How loud both voices were."""
 
 
 class Journal:
@@ -135,6 +138,8 @@ class Journal:
         self._invited = clock()
         self._answered: float | None = None
         self._zero = self._invited
+        self.envelope = Envelope(self._invited) if on else None
+        """How loud both voices are; None: it is not kept."""
         self._number = 0
         self._rings: dict[Kind, deque[Raw]] = (
             {kind: deque(maxlen=limit) for kind, limit in LIMITS.items()} if on else {}
@@ -207,15 +212,17 @@ class Journal:
         """Return how it stands, for others to read in their own time."""
         raw = [edge for ring in self._rings.values() for edge in ring]
         raw.sort(key=lambda edge: edge[:2])
+        now = self._clock()
         left = {kind: seen - len(self._rings[kind]) for kind, seen in self._seen.items() if kind in self._rings}
         return Taken(
             self.started_at,
             self._invited,
             self._answered,
-            self._clock(),
+            now,
             tuple(raw),
             {kind: count for kind, count in left.items() if count},
             {kind.__name__: count for kind, count in self._counted.items() if count},
+            None if self.envelope is None else self.envelope.taken(now),
         )
 
     def _keep(self, kind: Kind, at: float, event: object) -> None:
