@@ -245,7 +245,7 @@ class RtpLoad(Child):
     """The parent's hold on it."""
 
     def __init__(self, core: int | None = None, payload_type: int = 0) -> None:
-        """payload_type: 0 (PCMU), or 9: PCMU's bytes go as G.722 then, a noise that costs as much; its judgement is void."""
+        """payload_type: 0 (PCMU), or 9: PCMU's bytes as G.722, a noise that costs as much; its judgement is void."""
         super().__init__(_main, payload_type, core=core, first=2)
         self.port: int = self.ask("port")
 
