@@ -28,6 +28,7 @@ from telephony.port import Port
 from telephony.rtp_source import RtpSource
 from telephony.sip.message import body, cseq, media_type
 from telephony.trace import Trace
+from telephony.wideband import new_line
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +77,9 @@ class SipCall(pj.Call):  # type: ignore[misc]
         self.beeps: Listener | None = None
         self._post = post
         self._source = source
+        self._wide = new_line(bridge.rate_hz)
+        self._spliced = False
+        """The stream is one at 16 kHz, and can be led past the conference."""
         self._keypad = Keypad()
         self._outbound = pj_id is None
         self._confirmed = False
@@ -196,6 +200,8 @@ class SipCall(pj.Call):  # type: ignore[misc]
             return
         self.ended = True
         self.port.attach(None)
+        if self._wide is not None:
+            self._wide.detach()
         if self.port.faults:
             log.error("port_callback_failed", call_id=self.call_id, times=self.port.faults)
         foreign = 0 if self._source is None else self._source.foreign_packets()
@@ -208,6 +214,11 @@ class SipCall(pj.Call):  # type: ignore[misc]
         """The call gets its sockets."""
         if self._source is not None:
             self._source.guard(prm)
+
+    @guarded
+    def onStreamCreated(self, prm: pj.OnStreamCreatedParam) -> None:
+        """A stream was made, and is not in the conference yet."""
+        self._spliced = self._wide is not None and self._wide.splice(prm)
 
     @guarded
     def onCallMediaState(self, prm: pj.OnCallMediaStateParam) -> None:
@@ -229,11 +240,9 @@ class SipCall(pj.Call):  # type: ignore[misc]
         self._measure()
 
     def _connect(self, index: int) -> None:
-        audio = self.getAudioMedia(index)
-        audio.startTransmit(self.port)
-        self.port.startTransmit(audio)
-        self.port.set_live(True)
         self._index = index
+        self.port.set_live(True)
+        self._wire(self.getAudioMedia(index))
         stream = self.getStreamInfo(index)
         found = (stream.codecName, stream.codecClockRate)
         self.bridge.codec = found[0]
@@ -248,13 +257,39 @@ class SipCall(pj.Call):  # type: ignore[misc]
             if listener is not None:
                 listener.media_changed(self)
 
+    def _wire(self, audio: pj.AudioMedia) -> None:
+        """Let the bridge's frames go straight to a stream at 16 kHz and from it, else through the conference."""
+        if self._wide is not None and self._spliced and self.partner is None:
+            self.port.attach(None)
+            self._wide.attach(self.bridge.queue)
+            audio.startTransmit(_nobody())  # it has its ticks from being heard by somebody
+            return
+        if self._wide is not None:
+            self._wide.detach()
+            self.port.attach(self.bridge)
+        audio.startTransmit(self.port)
+        self.port.startTransmit(audio)
+
+    def join(self, partner: Partner) -> None:
+        """Be connected with another call from now on, in the conference: what is carried past it comes back to it."""
+        self.partner = partner
+        audio = self.audio()
+        if self._spliced and audio is not None:
+            audio.stopTransmit(_nobody())
+            self._wire(audio)
+
     def _hold(self) -> None:
         info = self.getInfo()
         media = info.media
+        if self._wide is not None:
+            self._wide.detach()
+            self.port.attach(self.bridge)
         for index in range(len(media)):
             if media[index].type == pj.PJMEDIA_TYPE_AUDIO and media[index].audioConfSlot >= 0:
                 audio = self.getAudioMedia(index)
                 audio.stopTransmit(self.port)
+                if self._spliced:
+                    audio.stopTransmit(_nobody())
                 self.port.stopTransmit(audio)
         if not self._held:
             self._held = True
@@ -317,6 +352,11 @@ class SipCall(pj.Call):  # type: ignore[misc]
     def onCallReplaceRequest(self, prm: pj.OnCallReplaceRequestParam) -> None:
         """INVITE with Replaces: declined, or a stranger could take over a call."""
         prm.statusCode = 603
+
+
+def _nobody() -> pj.AudioMedia:
+    """The sound device, which is none: what it is sent goes nowhere."""
+    return pj.Endpoint.instance().audDevManager().getPlaybackDevMedia()
 
 
 def operation(

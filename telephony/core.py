@@ -45,6 +45,7 @@ from telephony.sip.requests import Answer
 from telephony.sip.uri import LONGEST, over_tls
 from telephony.trace import Trace
 from telephony.transfer import SECOND_LINE
+from telephony.wideband import rate_of
 
 log = structlog.get_logger(__name__)
 
@@ -123,7 +124,7 @@ class Core:
         self.limit = info.limit
         self._refusal_s = 0.0 if info.capacity > binding.WHEEL_CALLS else SLOW_REFUSAL_S
         self._sender = partial(accounts.sender, self.settings, info)
-        self._door = open_door(self._answered)
+        self._door = open_door(self._answered, self.settings.codecs)
         try:
             self._account.create(accounts.configuration(self.settings, info), True)
         except pj.Error as error:
@@ -217,8 +218,9 @@ class Core:
     def _full(self) -> bool:
         return sum(not call.ended for call in self._calls.values()) >= self.limit
 
-    def _new_call(self, pj_id: int | None, sip_call_id: str = "", signalling: str = "") -> SipCall:
-        call_id, bridge = uuid.uuid4().hex, new_bridge()
+    def _new_call(self, pj_id: int | None, sip_call_id: str = "", signalling: str = "", offered: str = "") -> SipCall:
+        call_id, bridge = uuid.uuid4().hex, new_bridge(rate_of(offered, self.settings.codecs))
+        bridge.codec = offered
         port = self._ports.take(bridge)
         source = new_source(self.settings, signalling)
         call = SipCall(
@@ -237,8 +239,8 @@ class Core:
             self._turn_away(prm.callId, source, refusal)
             return
         sip_call_id = header(message, "Call-ID")
-        call = self._new_call(prm.callId, sip_call_id, source)
-        call.bridge.codec = offered_codec(body(message))
+        offered = offered_codec(body(message), self.settings.codecs)
+        call = self._new_call(prm.callId, sip_call_id, source, offered)
         trusted = self.access.trusts(source)
         caller = caller_of(message, trusted=trusted)
         self._post(

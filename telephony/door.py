@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
@@ -35,9 +35,10 @@ if DOOR:
     class _Door(pj.RequestDoor):  # type: ignore[misc]
         """A `Door`, which hands on what was said."""
 
-        def __init__(self, told: Told) -> None:
+        def __init__(self, told: Told, codecs: Sequence[str]) -> None:
             super().__init__()
             self._told = told
+            self._codecs = codecs
 
         def onRequest(self, request: pj.Request) -> int:
             """The status to answer with; 0 leaves the request to the library. Must not raise: C++ frames lie below."""
@@ -49,6 +50,7 @@ if DOOR:
                     in_dialog=request.in_dialog,
                     subscribed=request.subscribed,
                     datagram=request.datagram,
+                    codecs=self._codecs,
                 )
                 if said is None or (request.tagged and not request.in_dialog):
                     return 0  # a dialog that we don't have is the library's 481
@@ -61,11 +63,11 @@ if DOOR:
                 return 0
 
 
-def open_door(told: Told) -> Door | None:
-    """Begin to be asked, after the library's start; None where the build doesn't."""
+def open_door(told: Told, codecs: Sequence[str]) -> Door | None:
+    """Begin to be asked, after the library's start; None where the build doesn't. codecs: those that we speak."""
     if not DOOR:
         return None
-    door: Door = _Door(told)
+    door: Door = _Door(told, codecs)
     if not door.open():
         log.warning("requests_stay_the_library_s")
         return None

@@ -26,7 +26,8 @@ class Joined:
     def join(self, one: SipCall, two: SipCall) -> None:
         """Let them hear each other, now and after each new negotiation. Raises pj.Error."""
         self._other[one.call_id], self._other[two.call_id] = two.call_id, one.call_id
-        one.partner = two.partner = self
+        one.join(self)
+        two.join(self)
         self.media_changed(one)
 
     def media_changed(self, call: SipCall) -> None:

@@ -18,10 +18,13 @@ from telephony.tls import check_files, trusted_file
 
 log = structlog.get_logger(__name__)
 
-CODECS = {"PCMU/8000": 240, "PCMA/8000": 230, "G722/16000": 100}
-"""What we speak and how gladly (0 is never; 254 and 255 mean something else). The order is for our own offers: in an
-answer the caller's order counts. Letting ours count there (PJMEDIA_SDP_NEG_PREFER_REMOTE_CODEC_ORDER 0) was tried,
-and one malformed payload type in an offer then ends the process."""
+CODECS = {"PCMU": "PCMU/8000", "PCMA": "PCMA/8000", "G722": "G722/16000"}
+"""What the library calls the codecs that SDP names."""
+GLADLY = 240
+"""The priority of the first codec; the next ones have 10 less (0 is never; 254 and 255 mean something else). The order
+is for our own offers: in an answer the caller's order counts. Letting ours count there
+(PJMEDIA_SDP_NEG_PREFER_REMOTE_CODEC_ORDER 0) was tried, and one malformed payload type in an offer then ends the
+process."""
 
 KINDS = {"udp": "PJSIP_TRANSPORT_UDP", "tcp": "PJSIP_TRANSPORT_TCP", "tls": "PJSIP_TRANSPORT_TLS"}
 PLAIN_FIRST = ("udp", "tcp", "tls").index
@@ -218,6 +221,7 @@ class Library:
         media.noVad = True
         media.ecTailLen = 0
         media.threadCnt = 1
+        media.txDropPct = media.rxDropPct = settings.drop_percent
         media.sndAutoCloseTime = -1  # the clock keeps running between calls: the first frame is never late
         return config
 
@@ -281,7 +285,8 @@ class Library:
 
     def _choose_codecs(self) -> None:
         codecs = self.endpoint.codecEnum2()
+        gladly = {CODECS[name]: GLADLY - 10 * place for place, name in enumerate(self.settings.codecs)}
         for codec in codecs:
             name = codec.codecId
-            priority = next((value for known, value in CODECS.items() if name.startswith(known)), 0)
+            priority = next((value for known, value in gladly.items() if name.startswith(known)), 0)
             self.endpoint.codecSetPriority(name, priority)

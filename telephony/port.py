@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -20,6 +20,8 @@ from telephony.frame_queue import FrameQueue, Queue
 __all__ = ["BridgePort", "Port", "PortPool", "new_bridge"]
 
 RATE_HZ = 8000
+"""Of the conference, and of a port unless said otherwise: to have the conference resample costs more than all the rest
+of a call."""
 PTIME_MS = 20
 FRAME_BYTES = RATE_HZ * PTIME_MS // 1000 * 2
 SILENCE = bytes(FRAME_BYTES)
@@ -30,10 +32,10 @@ NATIVE = hasattr(pj, "FrameQueue") and hasattr(pj, "FramePort")
 _thread = threading.local()
 
 
-def new_bridge() -> Bridge:
+def new_bridge(rate_hz: int = RATE_HZ) -> Bridge:
     """A call's bridge, with the best queue that this build has."""
     make: Callable[[int, float, int, int], Queue] = pj.FrameQueue if NATIVE else FrameQueue
-    return Bridge(RATE_HZ, ptime_ms=PTIME_MS, make_queue=make)
+    return Bridge(rate_hz, ptime_ms=PTIME_MS, make_queue=make)
 
 
 def _keep_thread_state() -> None:
@@ -50,6 +52,8 @@ def _keep_thread_state() -> None:
 class Port(Protocol):
     """What belongs to one call at a time. Made, given and taken back on the pj thread."""
 
+    rate_hz: int
+    """Of its frames."""
     faults: int
     """Callbacks that raised; there is nobody to raise to, and no logging on the clock thread."""
 
@@ -68,21 +72,23 @@ class Port(Protocol):
         """pjsua2's: send no more."""
 
 
-def _create(port: pj.AudioMediaPort, name: str) -> None:
+def _create(port: pj.AudioMediaPort, name: str, rate_hz: int) -> None:
     form = pj.MediaFormatAudio()
-    form.init(pj.PJMEDIA_FORMAT_PCM, RATE_HZ, 1, PTIME_MS * 1000, 16)
+    form.init(pj.PJMEDIA_FORMAT_PCM, rate_hz, 1, PTIME_MS * 1000, 16)
     port.createPort(name, form)
 
 
 class BridgePort(pj.AudioMediaPort):  # type: ignore[misc]
     """A `Port` in Python."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, rate_hz: int = RATE_HZ) -> None:
         super().__init__()
+        self.rate_hz = rate_hz
+        self._silence = bytes(rate_hz * PTIME_MS // 1000 * 2)
         self._queue: Queue | None = None
         self._live = False
         self.faults = 0
-        _create(self, name)
+        _create(self, name, rate_hz)
 
     def attach(self, bridge: Bridge | None) -> None:
         """Move this bridge's frames from now on; None: nobody's."""
@@ -102,14 +108,14 @@ class BridgePort(pj.AudioMediaPort):  # type: ignore[misc]
             if frame.size:
                 queue.push(frames.read(frame))
             elif self._live:
-                queue.push(SILENCE)
+                queue.push(self._silence)
         except Exception:
             self.faults += 1
 
     def onFrameRequested(self, frame: pj.MediaFrame) -> None:
         """The agent's frame, or silence."""
         _keep_thread_state()
-        queue, pcm = self._queue, SILENCE
+        queue, pcm = self._queue, self._silence
         if queue is not None:
             try:
                 pcm = queue.pull()
@@ -123,11 +129,12 @@ if NATIVE:
     class NativePort(pj.FramePort):  # type: ignore[misc]
         """A `Port` in C++. It moves the frames of a native queue only, so a bridge of `new_bridge`."""
 
-        def __init__(self, name: str) -> None:
-            super().__init__(FRAME_BYTES)
+        def __init__(self, name: str, rate_hz: int = RATE_HZ) -> None:
+            super().__init__(rate_hz * PTIME_MS // 1000 * 2)
+            self.rate_hz = rate_hz
             self.faults = 0
             self._bridge: Bridge | None = None
-            _create(self, name)
+            _create(self, name, rate_hz)
 
         def attach(self, bridge: Bridge | None) -> None:
             """Move this bridge's frames from now on; None: nobody's, and no callback is under way any more."""
@@ -141,19 +148,21 @@ if NATIVE:
 class PortPool:
     """Ports are never destroyed while the clock runs: pjmedia may be inside one of their callbacks.
 
-    Used again in the order they came back, so that a port rests until the conference has let go of its last call.
+    Used again in the order they came back, so that a port rests until the conference has let go of its last call. Those
+    of another rate are others.
     """
 
     def __init__(self) -> None:
-        self._free: deque[Port] = deque()
+        self._free: defaultdict[int, deque[Port]] = defaultdict(deque)
         self._made = 0
 
     def take(self, bridge: Bridge) -> Port:
         """A port for this bridge."""
-        if self._free:
-            port = self._free.popleft()
+        free = self._free[bridge.rate_hz]
+        if free:
+            port = free.popleft()
         else:
-            port = (NativePort if NATIVE else BridgePort)(f"offhook-{self._made}")
+            port = (NativePort if NATIVE else BridgePort)(f"offhook-{self._made}", bridge.rate_hz)
             self._made += 1
         port.set_live(False)
         port.faults = 0
@@ -163,7 +172,7 @@ class PortPool:
     def give_back(self, port: Port) -> None:
         """The call is over."""
         port.attach(None)
-        self._free.append(port)
+        self._free[port.rate_hz].append(port)
 
     def clear(self) -> None:
         """Destroy every port; the conference's clock must stand still."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from telephony.sip.facts import may_be_read
 from telephony.tls import TlsSettings
@@ -13,6 +13,8 @@ Transport = Literal["udp", "tcp", "tls"]
 Srtp = Literal["off", "optional", "required"]
 SrtpKeys = Literal["tls", "plain"]
 RtpSource = Literal["learn", "sdp", "follow"]
+Codec = Literal["PCMU", "PCMA", "G722"]
+CODECS: tuple[Codec, ...] = get_args(Codec)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,9 @@ class SipSettings:
     none of these, everybody's are."""
     headers: tuple[str, ...] = ()
     """Names, or patterns such as "X-Shop-*", of further headers of an INVITE that are handed on (`InviteFacts`)."""
+    codecs: tuple[Codec, ...] = CODECS
+    """The codecs that we speak, as SDP names them. In our own offers this is their order; an offer of the other side is
+    answered in its order (RFC 3264 section 6.1)."""
     srtp: Srtp = "off"
     """Media encryption with SDES keys in the SDP (RFC 4568)."""
     srtp_keys: SrtpKeys = "tls"
@@ -65,6 +70,8 @@ class SipSettings:
     PyPI wheel follows, whatever stands here, and sooner."""
     rtp_learn_s: float = 4.0
     """How long a source behind a NAT may be learnt, in s from the answer or a new offer on."""
+    drop_percent: int = 0
+    """Per cent of RTP packets to lose on purpose, each way, by the library's own chance: a bad network, for trials."""
     max_calls: int | None = None
     """Calls at once; None is what the pjsua2 build can carry, more than that is cut to it."""
     register_expires_s: int = 300
@@ -93,6 +100,8 @@ class SipSettings:
         _check(0 <= self.port <= 65535, "port", self.port, "0 to 65535")
         _check(bool(self.transports), "transports", self.transports, "udp, tcp, tls or several")
         _check(set(self.transports) <= {"udp", "tcp", "tls"}, "transports", self.transports, "udp, tcp, tls or several")
+        known = bool(self.codecs) and set(self.codecs) <= set(CODECS) and len(set(self.codecs)) == len(self.codecs)
+        _check(known, "codecs", self.codecs, f"some of {', '.join(CODECS)}, each once")
         plain = self.srtp != "off" and self.srtp_keys == "tls" and "tls" not in self.transports
         _check(not plain, "srtp", self.srtp, "off without TLS: its keys would go over the network for all to read")
         _check(0 <= self.tls.port <= 65535, "tls.port", self.tls.port, "0 to 65535")
@@ -104,6 +113,7 @@ class SipSettings:
             )
         _check(0 < self.rtp_learn_s <= 60, "rtp_learn_s", self.rtp_learn_s, "over 0 to 60")
         _check(_rtp_range(self.rtp_ports), "rtp_ports", self.rtp_ports, "first-last from 1024 to 65535, or 0-0")
+        _check(0 <= self.drop_percent <= 100, "drop_percent", self.drop_percent, "0 to 100")
         _check(self.max_calls is None or self.max_calls > 0, "max_calls", self.max_calls, "1 or more")
         _check(0 <= self.log_level <= 3, "log_level", self.log_level, "0 to 3")
         _check(self.register_expires_s >= 10, "register_expires_s", self.register_expires_s, "10 or more")

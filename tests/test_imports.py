@@ -63,21 +63,8 @@ NEVER = {
 
 # The modules of telephony that call the library.
 SHELL = (
-    *(
-        "account",
-        "announce",
-        "beeps",
-        "call",
-        "core",
-        "door",
-        "endpoint",
-        "frames",
-        "joined",
-        "library",
-        "port",
-        "rtp_source",
-    ),
-    "trace",
+    *("account", "announce", "beeps", "call", "core", "door", "endpoint", "frames", "joined", "library", "port"),
+    *("rtp_source", "trace", "wideband"),
 )
 
 # The rooms that speak to the queue.
@@ -98,7 +85,7 @@ ONLY_IN = {
     "jsonschema": ("tools.mcp.*",),
     "opentelemetry": ("tools.traces.otlp",),
     "tools.traces.otlp": ("tools.traces.opening", "tools.worker.tracing", "worker.service.tooling"),
-    "openai": ("worker.realtime.openai.*", "worker.realtime.connection"),
+    "openai": ("worker.realtime.openai.*", "worker.realtime.connection", "worker.eval.chat"),
     "google": ("worker.realtime.gemini.credentials",),
     "google.genai": (),
     "azure": ("worker.realtime.openai.credentials",),
@@ -117,6 +104,7 @@ ONLY_IN = {
         "worker.service.call_pages",
         "worker.service.dial_orders",
         "worker.service.http",
+        "worker.service.peers",
     ),
     "prometheus_client": ("worker.records.metrics",),
     "typer": ("worker.cli",),

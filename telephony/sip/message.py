@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 COMPACT = {
     "call-id": "i",
@@ -21,7 +21,8 @@ COMPACT = {
 """Short forms of header names, RFC 3261 section 7.3.3 (Event's: RFC 6665 section 8.4)."""
 
 CODECS = {"0": "PCMU", "8": "PCMA", "9": "G722"}
-"""Static payload types (RFC 3551 table 4) of the codecs that we speak."""
+"""Static payload types (RFC 3551 table 4) of the codecs that we can speak. G.722 samples at 16 kHz, and its RTP clock
+runs at 8 kHz all the same (section 4.5.2): in SDP it is G722/8000."""
 
 WHEEL_BUFFER = 4000
 """Bytes of a message that the library takes by its default, as in the PyPI wheel; the rest of a datagram is lost."""
@@ -107,7 +108,7 @@ def keys_in_clear(message: str) -> bool:
     return not over_tls and re.search(r"^a=crypto:", body(message), re.M | re.I) is not None
 
 
-def offered_codec(sdp: str) -> str:
+def offered_codec(sdp: str, codecs: Collection[str] = tuple(CODECS.values())) -> str:
     """The codec that an answer of ours to this offer begins with: the first in its order that we speak; "" for none.
 
     RFC 3264 section 6.1: the answer keeps the offer's order of preference.
@@ -115,4 +116,4 @@ def offered_codec(sdp: str) -> str:
     found = re.search(r"^m=audio \d+(?:/\d+)? \S+((?: \d+)+)", sdp, re.M)
     named = dict(re.findall(r"^a=rtpmap:(\d+) ([\w-]+)/8000", sdp, re.M))
     names = (named.get(kind, CODECS.get(kind, "")).upper() for kind in (found[1].split() if found else ()))
-    return next((name for name in names if name in CODECS.values()), "")
+    return next((name for name in names if name in codecs), "")

@@ -5,10 +5,11 @@ Those that it does answer well (BYE, CANCEL, PRACK, REFER, MESSAGE, an INVITE wi
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from telephony.dtmf import DTMF_TYPES, info_key
-from telephony.sip.message import body, cut, has_header, header, media_type, offered_codec
+from telephony.sip.message import CODECS, body, cut, has_header, header, media_type, offered_codec
 
 ALLOW = "INVITE, ACK, CANCEL, BYE, PRACK, UPDATE, OPTIONS, INFO"
 """The methods that do something here."""
@@ -49,12 +50,18 @@ class Answer:
 
 
 def answer_to(
-    method: str, message: str, *, in_dialog: bool, subscribed: bool = False, datagram: bool = True
+    method: str,
+    message: str,
+    *,
+    in_dialog: bool,
+    subscribed: bool = False,
+    datagram: bool = True,
+    codecs: Collection[str] = tuple(CODECS.values()),
 ) -> Answer | None:
     """What is said to a request; None leaves it to the library.
 
     in_dialog: it belongs to a dialog that we have, which is `subscribed` to something. datagram: it came over UDP,
-    where the end of a message may be lost.
+    where the end of a message may be lost. codecs: those that we speak.
     """
     if datagram and (status := cut(message)):
         return Answer(status)
@@ -65,7 +72,7 @@ def answer_to(
     if method == "NOTIFY" and subscribed:
         return None
     if method in ("INVITE", "UPDATE") and media_type(message) == "application/sdp":
-        return None if offered_codec(body(message)) else Answer(488)
+        return None if offered_codec(body(message), codecs) else Answer(488)
     return None if method in LIBRARY else _plain(method, IN_DIALOG)
 
 

@@ -3,6 +3,7 @@
     uv run python tests/bench/density.py [--calls 1,10,50,100,150,200,300,350,400] [--seconds 20] [--formats pcm,pcmu]
     uv run python tests/bench/density.py --calls 300 --rounds 3 --vary ref=HEAD~1,HEAD
     uv run python tests/bench/density.py --calls 300 --rounds 3 --vary OFFHOOK_JOURNAL=memory,off
+    uv run python tests/bench/density.py --calls 50,100 --rounds 3 --vary codec=PCMU,G722
     uv run python tests/bench/density.py --calls 300 --compare 'python=/opt/py313/bin/python pjsua2=W.whl' pjsua2=V.whl
 
 The worker is pinned to core 0; on core 1 are sipp (signalling), one process with the RTP of all calls and a realtime
@@ -10,8 +11,9 @@ server with endless audio. Both directions carry a tone whose every 20 ms is che
 and of what the provider gets some connections at a time, in turn. Calls stay up from one step to the next.
 
 What is compared or varied takes turns, each time with a new worker: A B A B ... for --rounds. A variant is a list of
-NAME=VALUE: ref (a commit; empty: the files as they are), pjsua2 (a wheel or folder), python, format (pcm, pcmu), or
-any environment variable. A step whose figures may be the load's or the machine's fault says so after "BUT".
+NAME=VALUE: ref (a commit; empty: the files as they are), pjsua2 (a wheel or folder), python, format (pcm, pcmu),
+codec (PCMU; G722, whose audio is not judged), or any environment variable. A step whose figures may be the load's or
+the machine's fault says so after "BUT".
 """
 
 from __future__ import annotations

@@ -301,6 +301,7 @@ class Rtp:
         self.peer: tuple[str, int] | None = None
         self.received = 0
         self.payloads: list[bytes] = []
+        self.packets: list[bytes] = []
         self._sequence, self._timestamp = 100, 16000
         self._ssrc = os.urandom(4)
         self._quit = threading.Event()
@@ -317,6 +318,7 @@ class Rtp:
                 return
             self.received += 1
             self.payloads.append(packet[12:])
+            self.packets.append(packet)
             if self.peer is None:
                 self.peer = source
 

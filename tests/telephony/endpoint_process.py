@@ -24,8 +24,7 @@ from telephony.settings import SipSettings
 from telephony.sip.facts import InviteFacts
 from telephony.tls import TlsSettings
 
-RATE = 8000
-KEPT = 2 * RATE * 2
+KEPT_S = 2
 
 
 class Process:
@@ -103,19 +102,49 @@ class Process:
     def do_play(self, call_id: str, hz: int, ms: int) -> None:
         """Queue a tone of that length for the call."""
         self.items += 1
-        pcm = array.array("h", (round(8000 * math.sin(math.tau * hz * n / RATE)) for n in range(RATE * ms // 1000)))
-        self.bridge(call_id).play(f"item{self.items}", pcm.tobytes())
+        bridge = self.bridge(call_id)
+        rate = bridge.rate_hz
+        pcm = array.array("h", (round(8000 * math.sin(math.tau * hz * n / rate)) for n in range(rate * ms // 1000)))
+        bridge.play(f"item{self.items}", pcm.tobytes())
 
     def do_heard(self, call_id: str) -> dict[str, float]:
         """The strongest of the tones a test uses in the last half second heard, and its share of the power."""
-        kept = self.heard.setdefault(call_id, bytearray())
-        kept += self.bridge(call_id).take()
-        del kept[:-KEPT]
-        samples = array.array("h", bytes(kept[-RATE:]))
+        kept, bridge = self.heard.setdefault(call_id, bytearray()), self.bridge(call_id)
+        kept += bridge.take()
+        rate = bridge.rate_hz
+        del kept[: -KEPT_S * rate * 2]
+        samples = array.array("h", bytes(kept[-rate:]))
         power = sum(s * s for s in samples) / max(1, len(samples))
-        found = max(((goertzel(samples, hz), hz) for hz in range(300, 3300, 100)), default=(0.0, 0))
+        tones = [*range(300, 3300, 100), *([6000] if rate > 12_000 else [])]
+        found = max((goertzel(samples, hz, rate), hz) for hz in tones)
         share = found[0] / power if power > 1000 else 0.0
-        return {"ms": len(kept) / RATE / 2 * 1000, "hz": found[1] if share > 0.8 else 0, "rms": math.sqrt(power)}
+        return {"ms": len(kept) / rate / 2 * 1000, "hz": found[1] if share > 0.8 else 0, "rms": math.sqrt(power)}
+
+    def do_record(self, call_id: str) -> None:
+        """Keep both directions from now on."""
+        self.bridge(call_id).record(60_000)
+
+    def do_recorded(self, call_id: str) -> dict[str, Any]:
+        """What was kept: its length, and the tone that ends each side (the caller, the agent) in its last 200 ms."""
+        bridge = self.bridge(call_id)
+        samples, _ = bridge.take_record()
+        both = array.array("h", samples)
+        sides = [both[side::2][-bridge.rate_hz // 5 :] for side in (0, 1)]
+        tones = [max((goertzel(side, hz, bridge.rate_hz), hz) for hz in (700, 1100, 6000))[1] for side in sides]
+        return {"ms": len(both) / 2 / bridge.rate_hz * 1000, "hz": tones}
+
+    def do_reinvite(self, call_id: str, codec: str) -> None:
+        """Offer this codec alone in the call."""
+
+        def offer() -> None:
+            only_codec(codec)
+            self.endpoint._running.call(call_id).reinvite(pj.CallOpParam(True))
+
+        self.endpoint.submit(offer).result(5)
+
+    def do_rate(self, call_id: str) -> int:
+        """At what rate the call is carried."""
+        return self.bridge(call_id).rate_hz
 
     def do_counters(self, call_id: str) -> dict[str, int]:
         bridge = self.bridge(call_id)
@@ -157,9 +186,9 @@ def only_codec(name: str) -> None:
         instance.codecSetPriority(codec.codecId, 255 if codec.codecId.startswith(name + "/") else 0)
 
 
-def goertzel(samples: array.array[int], hz: int) -> float:
+def goertzel(samples: array.array[int], hz: int, rate: int) -> float:
     """Mean power of one frequency in the samples."""
-    turn = 2 * math.cos(math.tau * hz / RATE)
+    turn = 2 * math.cos(math.tau * hz / rate)
     one = two = 0.0
     for sample in samples:
         one, two = sample + turn * one - two, one

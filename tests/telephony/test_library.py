@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from telephony.binding import pj
-from telephony.library import CODECS, LINES_PER_S, SPARE_LINES, LogWriter, limit_of
+from telephony.library import LINES_PER_S, SPARE_LINES, LogWriter, limit_of
 
 SECRET = "SIP/2.0 packet dropped: syntax error\r\nAuthorization: Digest sesame\r\n"
 
@@ -47,15 +47,22 @@ def test_a_flood_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(lines) == LINES_PER_S + 2
 
 
-def test_speaks_these_codecs_alone(run_python: Any) -> None:
+@pytest.mark.parametrize(
+    ("settings", "spoken"),
+    [
+        ("", {"PCMU/8000": 240, "PCMA/8000": 230, "G722/16000": 220}),
+        ("codecs=('G722', 'PCMA')", {"G722/16000": 240, "PCMA/8000": 230}),
+    ],
+)
+def test_speaks_these_codecs_alone(run_python: Any, settings: str, spoken: dict[str, int]) -> None:
     run_python(f"""
 from telephony.library import Library
 from telephony.settings import SipSettings
-library = Library(SipSettings(port=0, rtp_ports=(0, 0), log_level=3))
+library = Library(SipSettings(port=0, rtp_ports=(0, 0), log_level=3, {settings}))
 info = library.start()
 codecs = library.endpoint.codecEnum2()
 spoken = {{codec.codecId.rpartition("/")[0]: codec.priority for codec in codecs if codec.priority}}
-assert spoken == {CODECS!r}, spoken
+assert spoken == {spoken!r}, spoken
 del codecs
 assert info.limit == info.capacity - (0 if info.capacity == 4 else {SPARE_LINES}) and info.port > 0
 library.stop()

@@ -46,6 +46,14 @@ def test_speech_passes_with_80_db_and_unchanged_level(from_hz: int, to_hz: int, 
     assert abs(gain_db) < 0.5
 
 
+@pytest.mark.parametrize(("from_hz", "to_hz"), [(16000, 24000), (24000, 16000)])
+@pytest.mark.parametrize("hz", [3999, 5003, 6007, 6803])
+def test_between_16_and_24_khz_all_that_g722_carries_passes(from_hz: int, to_hz: int, hz: int) -> None:
+    snr_db, gain_db, _ = measure(hz, from_hz, to_hz)
+    assert snr_db >= 75
+    assert abs(gain_db) < 0.5
+
+
 @each_ratio
 def test_the_delay_is_what_it_says_and_under_2_ms(from_hz: int, to_hz: int) -> None:
     _, _, delay_ms = measure(211, from_hz, to_hz)

@@ -14,7 +14,6 @@ from worker.call.screening import Answerer, BeepHeard, GreetingEnded, Judged, Sc
 
 __all__ = ["Answering", "Begin", "Leave", "LeaveMessage", "Step"]
 
-RATE_HZ: Final = 8000
 SCREENED_MS: Final = 30_000
 """A machine has told by its words or its beep by then."""
 MACHINE_MS: Final = 60_000
@@ -48,8 +47,8 @@ Step = Begin | LeaveMessage | Leave
 class Answering:
     """One call of ours, from the answer on. private: what it is about is for one person's ears alone."""
 
-    def __init__(self, policy: AgentOutbound, *, private: bool = False) -> None:
-        """Nobody is judged yet."""
+    def __init__(self, policy: AgentOutbound, *, private: bool = False, rate_hz: int = 8000) -> None:
+        """Nobody is judged yet. rate_hz: of the audio that is heard."""
         self.judged: Judged | None = None
         """Who answered, as known last."""
         self.holding = True
@@ -60,7 +59,8 @@ class Answering:
         private_to_tape = private and policy.on_machine == "go_on"
         self._policy = policy.model_copy(update={"on_machine": "hang_up"}) if private_to_tape else policy
         self._private = private
-        self._screening = Screening(RATE_HZ)
+        self._screening = Screening(rate_hz)
+        self._bytes_per_ms = rate_hz * 2 / 1000
         self._ms = 0.0
 
     @property
@@ -69,10 +69,10 @@ class Answering:
         return self.judged.answerer if self.judged is not None else None
 
     def hear(self, pcm: bytes) -> list[Step]:
-        """Take the next of the far side's audio: 16-bit PCM at 8 kHz."""
+        """Take the next of the far side's audio: 16-bit PCM at the rate of the call."""
         if self.over:
             return []
-        self._ms += len(pcm) / (RATE_HZ * 2 / 1000)
+        self._ms += len(pcm) / self._bytes_per_ms
         steps = [step for fact in self._screening.hear(pcm) for step in self._know(fact)]
         return steps or self._by_time()
 

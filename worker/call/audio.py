@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 from telephony import g711
@@ -30,9 +31,9 @@ def session_format(possible: Sequence[AudioFormat], audio: Literal["pcm", "g711"
     return own if own in possible and own is not None else possible[0]
 
 
-def prepare(phone_hz: int) -> None:
+def prepare(phone_rates: Collection[int]) -> None:
     """Have every filter at hand before a call wants it. Blocks for a second, most of it to load what designs them."""
-    for session_hz in {*RATE_HZ.values()} - {phone_hz}:
+    for phone_hz, session_hz in itertools.product(phone_rates, {*RATE_HZ.values()}):
         Resampler(phone_hz, session_hz)
         Resampler(session_hz, phone_hz)
 

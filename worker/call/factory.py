@@ -17,7 +17,7 @@ from worker.call.consult import FUNCTIONS, Consult, consult_agent
 from worker.call.info import PhoneLine, Services
 from worker.call.keypad import SEND_DIGITS, SEND_DIGITS_FUNCTION, Keypad
 from worker.call.recording import RECORDING_FUNCTIONS, CallRecording
-from worker.call.remote_servers import servers_of
+from worker.call.remote_servers import ServersAfter, servers_of
 from worker.call.session import CallSession, SessionTools
 from worker.call.told import of_the_call
 from worker.call.transfer import Transfers
@@ -71,7 +71,7 @@ def make_session(
         note = CALLED_BACK.format(what=orphan.summary, opening=opening(agent))
         session.bring(orphan.tool_call_id, orphan.tool, orphan.arguments or "{}", brings.output, note)
     if info.outbound and agent.outbound.screen:
-        session.screen(Answering(agent.outbound, private=brings is not None))
+        session.screen(Answering(agent.outbound, private=brings is not None, rate_hz=line.bridge.rate_hz))
     return session
 
 
@@ -141,11 +141,14 @@ def _session(
 
     link = _link(call, configured(), line.bridge.codec, services)
     offer = ToolOffer(view, link, configured, call.log, _question(agent, info))
+    after = ServersAfter(agent, services.remote, configured)
     handed_on = TRANSFER_CALL in own.functions
     turns = turn_config(agent, services.catalog, link.codec, services.usual, later, transfers=handed_on)
     if calls_back:
         turns = replace(turns, greeting=opening(agent) or None)
-    return CallSession(call, agent, TurnMachine(turns), line, link, SessionTools(tools, offer, transfers, recording))
+    return CallSession(
+        call, agent, TurnMachine(turns), line, link, SessionTools(tools, offer, transfers, after, recording)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +171,7 @@ class _Seconds:
         agent = consult_agent(self.agent, wanted.target.briefing, wanted.summary)
         session = self._make(info, agent, line, _Own(Consult(decided).functions, FUNCTIONS))
         if self.agent.outbound.screen:  # what is told of who waits is for a person
-            session.screen(Answering(AgentOutbound(), private=True))
+            session.screen(Answering(AgentOutbound(), private=True, rate_hz=line.bridge.rate_hz))
         return session
 
     def _make(self, info: CallInfo, agent: Agent, line: PhoneLine, own: _Own) -> CallSession:

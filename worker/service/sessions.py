@@ -111,7 +111,7 @@ class Sessions:
             session.recorder.subscribe(observer)
             if found.tries > 1 and session.agent.outbound.on_machine == "message":  # one message is enough
                 quiet = session.agent.outbound.model_copy(update={"on_machine": "hang_up"})
-                session.screen(Answering(quiet, private=True))
+                session.screen(Answering(quiet, private=True, rate_hz=bridge.rate_hz))
             return session
 
         return make

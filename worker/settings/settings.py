@@ -20,6 +20,7 @@ from worker.errors import SettingsError
 from worker.records.told import Told
 from worker.settings.values import (
     CallBackUri,
+    CodecNames,
     DigitsText,
     Directory,
     File,
@@ -114,6 +115,11 @@ class Settings(BaseSettings):
     )
     sip_headers: HeaderNames = Field(
         default=(), description="a list with commas of headers of an INVITE that are read, such as X-Account, X-Shop-*"
+    )
+    sip_codecs: Annotated[tuple[Literal["PCMU", "PCMA", "G722"], ...], NoDecode, CodecNames] = Field(
+        default=("PCMU", "PCMA", "G722"),
+        min_length=1,
+        description="a list with commas of: PCMU, PCMA, G722, each once, in the order that our own offers have",
     )
     srtp: Annotated[Literal["off", "optional", "required"], Lower] = Field(
         default="off", description="one of: off, optional, required"
@@ -414,6 +420,7 @@ class Settings(BaseSettings):
             proxy_password=reveal(self.sip_proxy_password),
             allow=self.sip_allow,
             headers=self.sip_headers,
+            codecs=self.sip_codecs,
             srtp=self.srtp,
             srtp_keys=self.srtp_keys,
             rtp_source=self.rtp_source,
@@ -581,6 +588,11 @@ class Settings(BaseSettings):
 def reveal(secret: SecretStr | None) -> str | None:
     """Return the text of a secret, None where it is not set."""
     return secret.get_secret_value() if secret is not None else None
+
+
+def named_secret(name: str) -> str | None:
+    """Return a secret that a file names by its environment variable; None where that is not set, or empty."""
+    return os.environ.get(name) or None
 
 
 def without_password(url: str) -> str:

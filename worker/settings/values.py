@@ -212,6 +212,16 @@ def headers_of(text: str) -> dict[str, str]:
     return {match["name"]: match["value"].strip() for match in found if match}
 
 
+def _codec_names(value: object) -> object:
+    names = _words(value)
+    if not isinstance(names, tuple):
+        return names
+    upper = tuple(str(name).upper() for name in names)
+    if len(set(upper)) != len(upper):
+        raise ValueError
+    return upper
+
+
 def _headers(value: SecretStr) -> SecretStr:
     headers_of(value.get_secret_value())
     return value
@@ -219,6 +229,8 @@ def _headers(value: SecretStr) -> SecretStr:
 
 Words = BeforeValidator(_words)
 """A list with commas, as a tuple of words."""
+CodecNames = BeforeValidator(_codec_names)
+"""A list with commas of codecs, as a tuple of their names in SDP, each once."""
 Lower = BeforeValidator(_lower)
 """In lower case, without blanks around it."""
 Ip = Annotated[str, AfterValidator(_ip)]

@@ -22,6 +22,7 @@ from rig.worker import Usage, Worker
 
 WORKER_CORE, LOAD_CORE = 0, 1
 GIVE_UP_S = 15.0
+KEYS = {"PCMU": {"payload": "0", "rtpmap": "PCMU/8000"}, "G722": {"payload": "9", "rtpmap": "G722/8000"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class Load:
     server: LoadServer
     rtp: RtpLoad
     folder: Path
+    codec: str = "PCMU"
     sipps: list[Sipp] = field(default_factory=list)
 
     def dial(self, calls: int, per_second: float, **options: int) -> Sipp:
@@ -75,6 +77,7 @@ class Load:
             calls=calls,
             per_second=per_second,
             core=LOAD_CORE,
+            keys=KEYS[self.codec],
             **options,
         )
         self.sipps.append(one)
@@ -168,7 +171,7 @@ def loading(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="offhook-load-")))
         server = LoadServer(LOAD_CORE)
         stack.callback(server.stop)
-        rtp = RtpLoad(LOAD_CORE)
+        rtp = RtpLoad(LOAD_CORE, int(KEYS[variant.codec]["payload"]))
         stack.callback(rtp.stop)
         worker = Worker(
             server.url,
@@ -182,7 +185,7 @@ def loading(
             nice=nice,
         )
         stack.callback(worker.stop)
-        load = Load(worker, server, rtp, folder)
+        load = Load(worker, server, rtp, folder, variant.codec)
         try:
             yield load
         finally:

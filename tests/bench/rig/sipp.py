@@ -18,6 +18,7 @@ from rig.child import cpu_s
 from rig.sip import OWN
 
 SCENE = Path(__file__).with_name("call.xml")
+PCMU = MappingProxyType({"payload": "0", "rtpmap": "PCMU/8000"})
 FOR_EVER_MS = 24 * 3600 * 1000
 END_S = 1.0
 
@@ -54,7 +55,7 @@ class Sipp:
         hold_ms: int = FOR_EVER_MS,
         core: int | None = None,
         scene: Path = SCENE,
-        keys: Mapping[str, str] = MappingProxyType({}),
+        keys: Mapping[str, str] = PCMU,
     ) -> None:
         """Begin so many calls at that rate. Raises FileNotFoundError where sipp is not installed."""
         program = shutil.which("sipp")

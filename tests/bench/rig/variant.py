@@ -12,7 +12,8 @@ from rig.worker import ROOT
 
 FORMATS = {"pcm": {}, "pcmu": {"OFFHOOK_REALTIME_AUDIO": "g711"}}
 """The environment for each format of the provider's side: 24 kHz PCM, or the call's G.711 passed through."""
-WORDS = ("ref", "pjsua2", "python", "format")
+CODECS = ("PCMU", "G722")
+WORDS = ("ref", "pjsua2", "python", "format", "codec")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +26,12 @@ class Variant:
     """A wheel, or a folder to import it from; empty: the environment's own."""
     python: str = sys.executable
     format: str = "pcm"
+    codec: str = "PCMU"
+    """What callers offer."""
     environment: dict[str, str] = field(default_factory=dict)
 
     def but(self, words: Iterable[str]) -> Variant:
-        """This one with `ref=`, `pjsua2=`, `python=`, `format=` or any environment variable changed.
+        """This one with `ref=`, `pjsua2=`, `python=`, `format=`, `codec=` or any environment variable changed.
 
         Raises ValueError for what is none of them.
         """
@@ -45,11 +48,15 @@ class Variant:
         kind = plain.get("format", self.format)
         if kind not in FORMATS:
             raise ValueError(f"there is no format {kind!r}; there are {', '.join(FORMATS)}")
+        codec = plain.get("codec", self.codec)
+        if codec not in CODECS:
+            raise ValueError(f"there is no codec {codec!r}; there are {', '.join(CODECS)}")
         return Variant(
             ref=plain.get("ref", self.ref),
             pjsua2=plain.get("pjsua2", self.pjsua2),
             python=plain.get("python", self.python),
             format=kind,
+            codec=codec,
             environment=environment,
         )
 

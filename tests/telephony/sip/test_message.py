@@ -103,3 +103,10 @@ def test_nothing_raises(text: str) -> None:
 )
 def test_the_codec_that_an_offer_leads_to(media: str, codec: str) -> None:
     assert sip.offered_codec(f"v=0\r\nc=IN IP4 127.0.0.1\r\n{media}\r\na=sendrecv\r\n") == codec
+
+
+def test_the_first_that_we_speak_counts() -> None:
+    """The table of what is chosen where G.722 is listed first."""
+    offer = "m=audio 4000 RTP/AVP 9 0 8\r\na=rtpmap:9 G722/8000\r\n"
+    chosen = {codecs: sip.offered_codec(offer, codecs) for codecs in (("PCMU", "G722"), ("PCMU", "PCMA"), ("PCMA",))}
+    assert chosen == {("PCMU", "G722"): "G722", ("PCMU", "PCMA"): "PCMU", ("PCMA",): "PCMA"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from telephony.resample import Resampler
 from tests.worker.call.test_screening import quiet, speech, tone
 from worker.agent.agent_file import AgentOutbound
 from worker.call.answering import Answering, Begin, Leave, LeaveMessage, Step
@@ -49,6 +50,14 @@ def test_a_message_is_left_once_the_machine_listens(end: bytes) -> None:
     assert steps(answering, end) == [LeaveMessage("Please call us back.")]
     assert answering.holding, "what the machine says meanwhile is nothing for the model"
     assert steps(answering, SILENCE * 90, tone(400), quiet(500)) == []
+
+
+@pytest.mark.parametrize("end", [tone(400) + quiet(4000), quiet(6000)], ids=["beep", "silence"])
+def test_it_listens_at_the_rate_of_the_call(end: bytes) -> None:
+    wide = Resampler(8000, 16_000).process(MACHINE + end)
+    assert steps(Answering(MESSAGE, rate_hz=16_000), wide) == [LeaveMessage("Please call us back.")]
+    silent = Answering(AgentOutbound(), private=True, rate_hz=16_000)
+    assert steps(silent, SILENCE * 20) == [] and silent.holding, "10 s"
 
 
 def test_a_machine_that_never_ends_gets_no_message() -> None:

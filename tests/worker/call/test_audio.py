@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from telephony.pcm import level_dbfs
 from worker.call.audio import STREAMS, Downlink, Uplink, prepare, session_format
 from worker.realtime.base import RATE_HZ, SAMPLE_BYTES, AudioFormat
 
+PHONE_HZ = (8000, 16000)
 FORMATS: list[AudioFormat] = ["pcm24k", "pcm16k", "pcmu", "pcma"]
 
 POSSIBLE: tuple[AudioFormat, ...] = ("pcm24k", "pcmu", "pcma")
@@ -143,9 +146,9 @@ def test_the_same_format_again_changes_nothing() -> None:
 
 
 def test_no_filter_is_designed_in_a_call() -> None:
-    prepare(8000)
+    prepare(PHONE_HZ)
     designed = resample._design.cache_info().misses
-    for session in FORMATS:
-        Uplink(8000, session)
-        Downlink(8000, session).convert("item", bytes(960))
+    for phone_hz, session in itertools.product(PHONE_HZ, FORMATS):
+        Uplink(phone_hz, session)
+        Downlink(phone_hz, session).convert("item", bytes(960))
     assert resample._design.cache_info().misses == designed

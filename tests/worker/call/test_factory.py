@@ -226,7 +226,7 @@ def test_canned_fillers_that_can_not_be_spoken_stop_the_start() -> None:
     for fillers, words in (({"wav": {"Wait.": "/nowhere/a.wav"}}, "a.wav"), ({"voice": "nobody"}, "nobody")):
         agents = AgentFile(Path("a.toml"), Agent(fillers={"mode": "canned", **fillers}))
         with pytest.raises(HostError, match=words):
-            prepare_canned(agents, {(): [order_status.__tool__]}, 8000)
+            prepare_canned(agents, {(): [order_status.__tool__]}, (8000,))
 
 
 async def test_a_session_starts_nothing_by_itself() -> None:
@@ -309,7 +309,7 @@ def test_canned_offers_are_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     prepared: list[str] = []
     monkeypatch.setattr(CannedVoice, "prepare", lambda self, texts, rate_hz: prepared.extend(texts))
     agents = AgentFile(Path("a.toml"), Agent(fillers={"mode": "canned", "texts": ("Wait.",)}))
-    prepare_canned(agents, {(): []}, 8000, LaterWays(send="default", uri="sip:{caller}@trunk"))
+    prepare_canned(agents, {(): []}, (8000,), LaterWays(send="default", uri="sip:{caller}@trunk"))
     assert prepared == ["Wait.", *(WORDS["en"][key] for key in ("call_back", "send", "both"))]
 
 

@@ -43,6 +43,7 @@ def test_values_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch, t
         "OFFHOOK_SIP_TRANSPORTS": " tcp ",
         "OFFHOOK_SIP_ALLOW": "192.0.2.7, 198.51.100.0/24,trunk.example.com",
         "OFFHOOK_SRTP": "Required",
+        "OFFHOOK_SIP_CODECS": "g722, pcma",
         "OFFHOOK_SRTP_KEYS": "plain",
         "OFFHOOK_RTP_PORTS": "20000-20100",
         "OFFHOOK_MAX_CALLS": "3",
@@ -54,6 +55,7 @@ def test_values_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch, t
         monkeypatch.setenv(name, value)
     settings = load_settings()
     assert settings.sip_transports == ("tcp",)
+    assert settings.sip_settings().codecs == ("G722", "PCMA")
     assert settings.sip_allow == ("192.0.2.7", "198.51.100.0/24", "trunk.example.com")
     assert (settings.srtp, settings.rtp_ports, settings.max_calls) == ("required", (20000, 20100), 3)
     assert settings.http == HttpAddress("::1", 0)
@@ -80,6 +82,9 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
         ("OFFHOOK_SIP_PORT", "sip", "a port from 0 to 65535"),
         ("OFFHOOK_SIP_TRANSPORTS", "udp,sctp", "udp, tcp"),
         ("OFFHOOK_SIP_TRANSPORTS", ",", "udp, tcp"),
+        ("OFFHOOK_SIP_CODECS", "PCMU,opus", "PCMU, PCMA, G722, each once"),
+        ("OFFHOOK_SIP_CODECS", "g722,pcmu,G722", "PCMU, PCMA, G722, each once"),
+        ("OFFHOOK_SIP_CODECS", ",", "PCMU, PCMA, G722, each once"),
         ("OFFHOOK_SIP_HOST", "localhost", "an IP address of this machine"),
         ("OFFHOOK_SIP_ALLOW", "192.0.2.300", "addresses, networks or host names"),
         ("OFFHOOK_SIP_ALLOW", "192.0.2.0/33", "addresses, networks or host names"),
