@@ -78,6 +78,7 @@ def start(redis: RedisServer, tool_worker: ToolWorker, folder: Path, tmp_path: P
         assert worker.stop() == 0, worker.text()
 
 
+@pytest.mark.spoken
 def test_a_question_is_answered_by_way_of_the_catalog(
     start: Callable[..., Worker], server: RealtimeServer, dial: Callable[[str], Call]
 ) -> None:

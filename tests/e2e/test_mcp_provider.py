@@ -160,6 +160,7 @@ def test_a_server_that_can_not_be_had_costs_its_tools_and_nothing_else(
     assert record["outcome"] == "completed"
 
 
+@pytest.mark.spoken
 def test_a_call_that_fails_is_told(start: Callable[..., Desk], dial: Callable[[str], Call]) -> None:
     desk = start()
     desk.mcp.be("fail")
@@ -215,6 +216,7 @@ def test_the_caller_approves_what_the_provider_runs(
     assert len(desk.mcp.lines("calls")) == approved
 
 
+@pytest.mark.spoken
 def test_a_session_lost_in_mid_call_is_told_everything_anew(
     start: Callable[..., Desk], dial: Callable[[str], Call]
 ) -> None:

@@ -167,6 +167,7 @@ def test_a_provider_that_knows_no_g711_gets_a_second_session_in_pcm(
     assert through.record(call_id)["errors"] == []
 
 
+@pytest.mark.spoken
 def test_the_local_server_hears_and_speaks_g711(spoken_agent: Path, folder: Path, dial: Callable[[str], Call]) -> None:
     """A whole conversation: a question understood, a filler or none, the answer."""
     server = RealtimeServer().ready()

@@ -253,6 +253,7 @@ def test_nothing_is_dialled_that_no_list_allows(
     assert transfers(worker, call_id) == []
 
 
+@pytest.mark.spoken
 def test_a_spoken_conversation_is_handed_on(
     own_folder: Path, colleague_process: Phone, colleague: Colleague, redis: RedisServer, dial: Callable[[str], Call]
 ) -> None:
