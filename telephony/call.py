@@ -19,6 +19,7 @@ from telephony.events import (
     CallProgress,
     DigitReceived,
     EndedBy,
+    HandOverEnded,
     MediaActive,
     MediaHeld,
     ReferAnswered,
@@ -26,7 +27,8 @@ from telephony.events import (
 )
 from telephony.port import Port
 from telephony.rtp_source import RtpSource
-from telephony.sip.message import body, cseq, media_type
+from telephony.sip.hand_over import HandOverRules
+from telephony.sip.message import body, cseq, header, media_type
 from telephony.trace import Trace
 
 log = structlog.get_logger(__name__)
@@ -44,6 +46,29 @@ class Partner(Protocol):
         """A key was pressed."""
 
 
+class NextLegs(Protocol):
+    """Who decides where a call goes on (`telephony.legs`)."""
+
+    def referred(self, call: SipCall, refer_to: str, source: str) -> SipCall | None:
+        """The leg by which a REFER is followed; None declines it."""
+
+    def replaced_by(self, call: SipCall, source: str) -> SipCall | None:
+        """The leg that an INVITE with Replaces becomes; None declines it."""
+
+    def take_over(self, call_id: str) -> None:
+        """The next leg is the call from now on."""
+
+    def confirmed(self, leg: SipCall) -> None:
+        """A leg is up."""
+
+    def ended(self, call: SipCall) -> bool:
+        """A dialog is over; whether the call goes on without it."""
+        ...
+
+    def finish(self, call_id: str) -> None:
+        """The call is to end."""
+
+
 class SipCall(pj.Call):  # type: ignore[misc]
     """A call of ours. The endpoint holds the only strong reference, and drops it on the pj thread."""
 
@@ -58,8 +83,14 @@ class SipCall(pj.Call):  # type: ignore[misc]
         pj_id: int | None = None,
         sip_call_id: str = "",
         source: RtpSource | None = None,
+        legs: NextLegs | None = None,
+        outbound: bool | None = None,
+        standby: bool = False,
     ) -> None:
-        """Take up an INVITE that came in (`pj_id`), or make a call that `dial` will send."""
+        """Take up an INVITE that came in (`pj_id`), or make a call that `dial` will send.
+
+        standby: it is the next leg of a call, which goes on without it until `succeed`.
+        """
         super().__init__(account, pj.PJSUA_INVALID_ID if pj_id is None else pj_id)
         self.call_id = call_id
         self.sip_call_id = sip_call_id
@@ -72,8 +103,16 @@ class SipCall(pj.Call):  # type: ignore[misc]
         self._post = post
         self._source = source
         self._keypad = Keypad()
-        self._outbound = pj_id is None
+        self._outbound = pj_id is None if outbound is None else outbound
         self._confirmed = False
+        self.rules = HandOverRules()
+        """Who may have this call go on elsewhere."""
+        self.retired = False
+        """The call goes on without this dialog."""
+        self._legs = legs
+        self._standby = standby
+        self._is_next = standby
+        self._refer_source = ""
         self._held = False
         self._active: tuple[str, int] | None = None
         self._index = 0
@@ -114,7 +153,46 @@ class SipCall(pj.Call):  # type: ignore[misc]
             self._last_message("CANCEL", "CANCEL")
         else:
             self._last_message("INVITE", f"{status or 603} {reason}".rstrip())
+        if self._legs is not None and not self.retired and not self._standby:
+            self._legs.finish(self.call_id)
         self.hangup(operation(status, reason))
+
+    # As one leg of a call among others
+
+    @property
+    def outbound(self) -> bool:
+        """Whether the INVITE was ours."""
+        return self._outbound
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether it is up, or was."""
+        return self._confirmed
+
+    @property
+    def ended_by_us(self) -> bool:
+        """Whether it is to end because we want it to."""
+        return self._by is not None
+
+    def post(self, event: CallEvent) -> None:
+        """Tell the application something of this call."""
+        self._post(event)
+
+    def retire(self) -> None:
+        """Another dialog is the call from now on: this one says and hears nothing more."""
+        self.retired = True
+        audio = self.audio()
+        if audio is not None:
+            audio.stopTransmit(self.port)
+            self.port.stopTransmit(audio)
+
+    def succeed(self, old: SipCall) -> None:
+        """Be the call from now on, in place of that dialog."""
+        self.rules, self._standby = old.rules, False
+        self._is_next = old._confirmed or old._is_next  # else nobody has answered yet: it is a call that rings
+        if self._active is not None and not self._held:
+            self._active = None  # so that its codec is told
+            self._connect(self._index)
 
     def send_digits(self, digits: str) -> None:
         """Send keys as RTP events (RFC 4733)."""
@@ -157,7 +235,12 @@ class SipCall(pj.Call):  # type: ignore[misc]
                 self.trace.acknowledged(self.sip_call_id, sent=self._outbound)
             if self._source is not None:
                 self._source.reopen()
-            self._post(CallConfirmed(self.call_id))
+            if self._is_next and self._legs is not None:
+                self._legs.confirmed(self)
+            else:
+                self._post(CallConfirmed(self.call_id))
+        elif self._is_next:
+            self.sip_call_id = self.sip_call_id or info.callIdString
         elif self._outbound and 100 <= info.lastStatusCode < 200:
             self._post(CallProgress(self.call_id, info.lastStatusCode, info.lastReason))
 
@@ -190,6 +273,10 @@ class SipCall(pj.Call):  # type: ignore[misc]
         if self.ended:
             return
         self.ended = True
+        if self._legs is not None and self._legs.ended(self):
+            if self._standby:
+                self._post(HandOverEnded(self.call_id, "refer" if self._outbound else "replaces", status))
+            return
         self.port.attach(None)
         if self.port.faults:
             log.error("port_callback_failed", call_id=self.call_id, times=self.port.faults)
@@ -207,7 +294,7 @@ class SipCall(pj.Call):  # type: ignore[misc]
     @guarded
     def onCallMediaState(self, prm: pj.OnCallMediaStateParam) -> None:
         """Media was negotiated: at the answer, and again at each re-INVITE."""
-        if self.ended:
+        if self.ended or self.retired:
             return
         info = self.getInfo()  # held: SWIG's members point into it, and do not keep it alive
         media = info.media
@@ -224,6 +311,10 @@ class SipCall(pj.Call):  # type: ignore[misc]
         self._measure()
 
     def _connect(self, index: int) -> None:
+        if self._standby:  # what comes before the answer is for nobody: the call is elsewhere still
+            stream = self.getStreamInfo(index)
+            self._index, self._active = index, (stream.codecName, stream.codecClockRate)
+            return
         audio = self.getAudioMedia(index)
         audio.startTransmit(self.port)
         self.port.startTransmit(audio)
@@ -266,8 +357,11 @@ class SipCall(pj.Call):  # type: ignore[misc]
         change = prm.e.body.tsxState
         if self.trace is not None:
             self.trace.changed(change, self.sip_call_id)
-        if change.tsx.method == "REFER" and change.tsx.role == pj.PJSIP_ROLE_UAC:
-            self._refer_moved(change.tsx)
+        if change.tsx.method == "REFER":
+            if change.tsx.role == pj.PJSIP_ROLE_UAC:
+                self._refer_moved(change.tsx)
+            elif change.type == pj.PJSIP_EVENT_RX_MSG:
+                self._refer_source = change.src.rdata.srcAddress
         if change.tsx.method != "INFO" or change.tsx.role != pj.PJSIP_ROLE_UAS:
             return
         if change.tsx.state != pj.PJSIP_TSX_STATE_TRYING or change.type != pj.PJSIP_EVENT_RX_MSG:
@@ -304,13 +398,30 @@ class SipCall(pj.Call):  # type: ignore[misc]
 
     @guarded
     def onCallTransferRequest(self, prm: pj.OnCallTransferRequestParam) -> None:
-        """REFER: declined, or any caller could have us dial any number."""
+        """REFER: declined unless a list allows it, or any caller could have us dial any number."""
         prm.statusCode = 603
+        leg = None if self._legs is None else self._legs.referred(self, prm.dstUri, self._refer_source)
+        if leg is not None:
+            audio_alone(prm)
+            prm.newCall = leg
+            prm.statusCode = 202
 
     @guarded
     def onCallReplaceRequest(self, prm: pj.OnCallReplaceRequestParam) -> None:
-        """INVITE with Replaces: declined, or a stranger could take over a call."""
+        """INVITE with Replaces: declined unless a list allows it, or a stranger could take over a call."""
         prm.statusCode = 603
+        leg = None if self._legs is None else self._legs.replaced_by(self, prm.rdata.srcAddress)
+        if leg is not None:
+            leg.sip_call_id = header(prm.rdata.wholeMsg, "Call-ID")
+            audio_alone(prm)
+            prm.newCall = leg
+            prm.statusCode = 200
+
+    @guarded
+    def onCallReplaced(self, prm: pj.OnCallReplacedParam) -> None:
+        """The INVITE with Replaces is about to be answered, and this dialog to end."""
+        if self._legs is not None:
+            self._legs.take_over(self.call_id)
 
 
 def operation(
@@ -327,7 +438,7 @@ def operation(
     return prm
 
 
-def audio_alone(prm: pj.CallOpParam) -> None:
+def audio_alone(prm: pj.CallOpParam | pj.OnCallTransferRequestParam | pj.OnCallReplaceRequestParam) -> None:
     """Neither offer nor take anything but audio: since 2.16 the library has real-time text (T.140) by default."""
     prm.opt.audioCount, prm.opt.videoCount = 1, 0
     if hasattr(prm.opt, "textCount"):

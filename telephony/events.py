@@ -106,6 +106,27 @@ class ReferNotified:
 
 
 @dataclass(frozen=True, slots=True)
+class HandOverBegan:
+    """The call is about to go on elsewhere, by leave of its `HandOverRules`."""
+
+    call_id: str
+    means: Literal["refer", "replaces"]
+    """The other side asked us to dial (RFC 3515), or another call takes this one's place (RFC 3891)."""
+    target: str
+    """Whom we dial; "" where we don't."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandOverEnded:
+    """It has: what is said from now on is said to somebody else. Or it has not, and the call stays where it is."""
+
+    call_id: str
+    means: Literal["refer", "replaces"]
+    status: int
+    """200, or the target's final response to our INVITE."""
+
+
+@dataclass(frozen=True, slots=True)
 class CallEnded:
     """The call is over; the last event of its call_id."""
 
@@ -208,6 +229,8 @@ CallEvent = (
     | DigitReceived
     | ReferAnswered
     | ReferNotified
+    | HandOverBegan
+    | HandOverEnded
     | CallEnded
     | SipMessage
     | RtpReport

@@ -64,7 +64,7 @@ NEVER = {
 # The modules of telephony that call the library.
 SHELL = (
     *("account", "announce", "call", "core", "door", "endpoint", "frames", "joined", "library", "port", "rtp_source"),
-    "trace",
+    *("legs", "trace"),
 )
 
 # The rooms that speak to the queue.

@@ -22,6 +22,7 @@ from telephony.errors import TelephonyError
 from telephony.events import CallEnded, IncomingCall
 from telephony.settings import SipSettings
 from telephony.sip.facts import InviteFacts
+from telephony.sip.hand_over import HandOverRules
 from telephony.tls import TlsSettings
 
 RATE = 8000
@@ -84,6 +85,10 @@ class Process:
 
     def do_refer(self, call_id: str, uri: str) -> None:
         self.endpoint.refer(call_id, uri).result(5)
+
+    def do_permit(self, call_id: str, sources: list[str], targets: list[str], replaces: bool) -> None:
+        rules = HandOverRules(tuple(sources), tuple(targets), replaces)
+        self.endpoint.permit(call_id, rules).result(5)
 
     def do_join(self, call_id: str, other_id: str) -> None:
         self.endpoint.join(call_id, other_id).result(5)
