@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.agent.agent_file import Agent, AgentLater, AgentLimits, AgentTools
+from worker.agent.refer import AgentRefer
 from worker.call_tools.functions import OwnFunction
 from worker.turns.events import StartTool
 
@@ -103,6 +104,7 @@ def consult_agent(agent: Agent, briefing: str | None, summary: str) -> Agent:
         "limits": limits,
         "later": AgentLater(ways=()),
         "transfer": (),
+        "refer": AgentRefer(),
         "mcp": (),
     }
     return agent.model_copy(update=own)

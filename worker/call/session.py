@@ -39,6 +39,10 @@ from worker.turns.machine import TurnMachine
 
 __all__ = ["CallInfo", "CallSession", "PhoneLine", "Services", "SessionTools"]
 
+HANDED_OVER = (
+    "The caller's side has put somebody else on the line in the caller's place. Greet them in one short sentence when"
+    " they have spoken, find out who they are, and tell them nothing that is private to the caller before."
+)
 LOOK_S = 1.0
 """Time limits are looked after so often."""
 
@@ -234,6 +238,14 @@ class CallSession:
         self.recorder.turn_text(key, text)
         self.recorder.turn_ended(self._call.now_ms, key)
         self._feed(turn.CallerTyped())
+
+    def handed_over(self, means: str, status: int) -> None:
+        """The other side had the call go on elsewhere (`HandOverRules`). status: 200, or why it has not, by SIP."""
+        self._call.log.info("handed_over" if status == 200 else "not_handed_over", means=means, sip_status=status)
+        if status != 200 or self._aside:
+            return
+        self._digits = DigitBuffer()
+        self._conversation.tell_model(turn.TellModel("handed_over", HANDED_OVER))
 
     def say_goodbye(self, reason: str, words: str | None = None) -> None:
         """End the call politely: say the agent's goodbye, or these words, then hang up."""
