@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -27,12 +28,15 @@ from telephony.events import (
 )
 from telephony.port import Port
 from telephony.rtp_source import RtpSource
-from telephony.sip.hand_over import HandOverRules
+from telephony.sip.hand_over import HandOverRules, on_list
 from telephony.sip.message import body, cseq, header, media_type
+from telephony.sip.reason import q850_cause
 from telephony.trace import Trace
 
 log = structlog.get_logger(__name__)
 
+_NAMELESS = re.compile(r'^\s*(?:"[^"]*"|[^<"]*)\s*(?=<)')
+"""The display name in front of an address in brackets."""
 Post = Callable[[CallEvent], None]
 
 
@@ -105,6 +109,8 @@ class SipCall(pj.Call):  # type: ignore[misc]
         self._keypad = Keypad()
         self._outbound = pj_id is None if outbound is None else outbound
         self._confirmed = False
+        self.redirect_to: tuple[str, ...] = ()
+        """Patterns of URIs that a 3xx may send a call of ours on to."""
         self.rules = HandOverRules()
         """Who may have this call go on elsewhere."""
         self.retired = False
@@ -118,6 +124,7 @@ class SipCall(pj.Call):  # type: ignore[misc]
         self._index = 0
         self._referring = False
         self._by: EndedBy | None = None
+        self._cause: int | None = None
         self._packets = 0
         self._heard_at = time.monotonic()
 
@@ -228,6 +235,7 @@ class SipCall(pj.Call):  # type: ignore[misc]
         """The dialog moved on."""
         info = self.getInfo()
         if info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
+            self._cause = q850_cause(received(prm.e))
             self._disconnected(info)
         elif info.state == pj.PJSIP_INV_STATE_CONFIRMED and not self._confirmed:
             self._confirmed = True
@@ -242,7 +250,8 @@ class SipCall(pj.Call):  # type: ignore[misc]
         elif self._is_next:
             self.sip_call_id = self.sip_call_id or info.callIdString
         elif self._outbound and 100 <= info.lastStatusCode < 200:
-            self._post(CallProgress(self.call_id, info.lastStatusCode, info.lastReason))
+            early = media_type(received(prm.e)) == "application/sdp"
+            self._post(CallProgress(self.call_id, info.lastStatusCode, info.lastReason, early))
 
     def _measure(self) -> None:
         """Tell of the RTP once more, before the media goes."""
@@ -283,7 +292,7 @@ class SipCall(pj.Call):  # type: ignore[misc]
         foreign = 0 if self._source is None else self._source.foreign_packets()
         if foreign:
             log.warning("rtp_of_strangers", call_id=self.call_id, packets=foreign)
-        self._post(CallEnded(self.call_id, status, reason, by, foreign))
+        self._post(CallEnded(self.call_id, status, reason, by, foreign, self._cause))
 
     @guarded
     def onCreateMediaTransport(self, prm: pj.OnCreateMediaTransportParam) -> None:
@@ -417,11 +426,30 @@ class SipCall(pj.Call):  # type: ignore[misc]
             prm.newCall = leg
             prm.statusCode = 200
 
+    def onCallRedirected(self, prm: pj.OnCallRedirectedParam) -> int:
+        """3xx: on to the first target that a list of the operator's has; else the call has failed with that status."""
+        try:
+            target = _NAMELESS.sub("", str(prm.targetUri)).strip("<> ")
+            if on_list(target, self.redirect_to):
+                log.info("redirected", call_id=self.call_id)
+                return int(pj.PJSIP_REDIRECT_ACCEPT)
+        except Exception:  # C++ frames lie below
+            log.exception("sip_callback_failed", callback="onCallRedirected")
+        return int(pj.PJSIP_REDIRECT_REJECT)
+
     @guarded
     def onCallReplaced(self, prm: pj.OnCallReplacedParam) -> None:
         """The INVITE with Replaces is about to be answered, and this dialog to end."""
         if self._legs is not None:
             self._legs.take_over(self.call_id)
+
+
+def received(event: pj.SipEvent) -> str:
+    """The message that moved a dialog on; "" where it was none, but a timer or one of ours."""
+    if event.type != pj.PJSIP_EVENT_TSX_STATE:
+        return str(event.body.rxMsg.rdata.wholeMsg) if event.type == pj.PJSIP_EVENT_RX_MSG else ""
+    change = event.body.tsxState
+    return str(change.src.rdata.wholeMsg) if change.type == pj.PJSIP_EVENT_RX_MSG else ""
 
 
 def operation(

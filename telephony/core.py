@@ -196,6 +196,7 @@ class Core:
         if self._full():
             raise SipRequestError(f"all {self.limit} calls are in use")
         call = self._new_call(None)
+        call.redirect_to = self.settings.redirect_to
         try:
             call.dial(uri, self._sender(caller_id), headers)
         except pj.Error:

@@ -45,6 +45,8 @@ class CallProgress:
     call_id: str
     status: int
     reason: str
+    early_media: bool = False
+    """Audio comes with it, before any answer (RFC 3960): an announcement, or the network's own ringing tone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,8 @@ class CallEnded:
     """The other side (also when it refused our INVITE), us, silence on the wire, or a fault of our own."""
     foreign_packets: int = 0
     """RTP and RTCP packets from elsewhere than the call's source, dropped; 0 on a build that can't tell."""
+    cause: int | None = None
+    """Of ITU-T Q.850, where the other side told one (RFC 3326)."""
 
 
 @dataclass(frozen=True, slots=True)

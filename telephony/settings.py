@@ -48,6 +48,9 @@ class SipSettings:
     allow: tuple[str, ...] = ()
     """IP addresses, networks (CIDR) or host names whose INVITEs are taken, besides the registrar's or the proxy's. With
     none of these, everybody's are."""
+    redirect_to: tuple[str, ...] = ()
+    """Patterns of URIs, such as `sip:*@pbx.example.com`, that a 3xx may send a call of ours on to (RFC 3261 section
+    8.1.3.4). With none of these no redirection is followed, and the call has failed with its status."""
     headers: tuple[str, ...] = ()
     """Names, or patterns such as "X-Shop-*", of further headers of an INVITE that are handed on (`InviteFacts`)."""
     srtp: Srtp = "off"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -16,7 +17,7 @@ from telephony.access import address_of
 from telephony.sip.target import fault_of
 from telephony.sip.uri import parse
 
-__all__ = ["HandOverRules", "fault_of_pattern", "fault_of_source"]
+__all__ = ["HandOverRules", "fault_of_pattern", "fault_of_source", "on_list"]
 
 PLAIN_USER = re.compile(r"\+?[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """What may be dialled for a stranger: no * and no #, by which a trunk would take a number for a command."""
@@ -53,8 +54,7 @@ class HandOverRules:
         uri, question, header = found[1].partition("?")
         if question and not _REPLACES.fullmatch(header):
             return None
-        plain = _plain(uri)
-        return uri if plain is not None and any(_fits(plain, pattern) for pattern in self.targets) else None
+        return uri if on_list(uri, self.targets) else None
 
     def may_replace(self, source: str) -> bool:
         """Whether an INVITE with Replaces from "ip:port" may take the call's place."""
@@ -64,6 +64,12 @@ class HandOverRules:
         """Whether "ip:port" stands on the list."""
         address = address_of(source)
         return address is not None and any(address in ipaddress.ip_network(one, strict=False) for one in self.sources)
+
+
+def on_list(uri: str, patterns: Iterable[str]) -> bool:
+    """Whether a URI has no more than user, host, port and transport, and one of the patterns stands for it."""
+    plain = _plain(uri)
+    return plain is not None and any(_fits(plain, pattern) for pattern in patterns)
 
 
 def fault_of_source(text: str) -> str | None:

@@ -86,6 +86,11 @@ class Process:
     def do_refer(self, call_id: str, uri: str) -> None:
         self.endpoint.refer(call_id, uri).result(5)
 
+    def do_reinvite(self, call_id: str) -> None:
+        """Make a new offer, as session timers do."""
+        core = self.endpoint._running
+        self.endpoint.submit(lambda: core.call(call_id).reinvite(pj.CallOpParam(True))).result(5)
+
     def do_permit(self, call_id: str, sources: list[str], targets: list[str], replaces: bool) -> None:
         rules = HandOverRules(tuple(sources), tuple(targets), replaces)
         self.endpoint.permit(call_id, rules).result(5)

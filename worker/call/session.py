@@ -32,6 +32,7 @@ from worker.call_tools.offer import ToolOffer
 from worker.call_tools.runs import CallTools, ToolCalls
 from worker.realtime import base
 from worker.realtime.link import Link
+from worker.records.dialling import Dialling
 from worker.records.record import AnsweredBy
 from worker.records.telemetry import Telemetry
 from worker.turns import events as turn
@@ -98,6 +99,8 @@ class CallSession:
         self._transfers = tools.transfers
         self._transfers.attach(self._handed_on, self.step_aside, self._feed)
         self._closing: asyncio.Task[None] | None = None
+        self._dialling = Dialling() if call.info.outbound else None
+        self._began_ms = call.now_ms
         self._answering: Answering | None = None
         """Listens for who answers a call of ours."""
         self._questions = OwnQuestions(own_voice(agent), machine, self._media, call.log, self._feed)
@@ -157,6 +160,13 @@ class CallSession:
         return self._call.now_ms
 
     # --- from the telephone -------------------------------------------------------------------------------------------
+
+    def phoned(self, event: phone.CallEvent) -> None:
+        """Take note of an event of the call, whatever else comes of it."""
+        self.journal.phoned(event)
+        if self._dialling is not None:
+            self._dialling.take(event, self._call.now_ms - self._began_ms)
+            self.recorder.dialling = self._dialling.record
 
     def answered(self) -> None:
         """200 was sent: the record's zero."""

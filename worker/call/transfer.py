@@ -266,7 +266,9 @@ class _Attempt:
                 self.decided(KEYS[event.digit])
             case phone.CallEnded():
                 by = None if self.line is None else self.line.answered_by
-                self._put(way.LineEnded(event.status, event.by == "agent", by == "machine", by == "silence"))
+                self._put(
+                    way.LineEnded(event.status, event.by == "agent", by == "machine", by == "silence", event.cause)
+                )
             case _:
                 pass
         if isinstance(event, phone.CallConfirmed | phone.MediaActive) and self._confirmed and self._media:

@@ -27,6 +27,7 @@ from worker.records.record import (
     CallOutcome,
     CallRecord,
     CostRecord,
+    DialRecord,
     Ended,
     Noted,
     Observer,
@@ -104,6 +105,7 @@ class Recorder:
     calls_back: str | None = None
     second_line_of: str | None = None
     answered_by: AnsweredBy | None = None
+    dialling: DialRecord | None = None
     started_at: float = field(default_factory=time.time)
     """The INVITE, as a Unix time (s)."""
     about: About = About()
@@ -367,6 +369,7 @@ class Recorder:
             recording=self.recording,
             reason=reason,
             answered_by=self.answered_by,
+            dialling=self.dialling,
             errors=self.errors,
             approvals=list(self._approvals.values()),  # these, too: a hang-up is the answer to what waits
             unmet=self._unmet,

@@ -45,6 +45,7 @@ ABOUT: set[str] = {
     "barge_ins",
     "longest_tool_silence_ms",
     "answered_by",
+    "dialling",
     "usage",
     "transcription",
     "cost",

@@ -143,7 +143,7 @@ class Switchboard:
         self._metrics.calls_refused_total.labels(why).inc()
 
     def _on_call(self, call: LiveCall, event: phone.CallEvent) -> None:
-        call.session.journal.phoned(event)
+        call.session.phoned(event)
         match event:
             case phone.CallConfirmed():
                 call.confirmed = True
