@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -28,15 +27,14 @@ from telephony.events import (
 )
 from telephony.port import Port
 from telephony.rtp_source import RtpSource
-from telephony.sip.hand_over import HandOverRules, on_list
+from telephony.sip.hand_over import HandOverRules
 from telephony.sip.message import body, cseq, header, media_type
 from telephony.sip.reason import q850_cause
+from telephony.sip.redirect import may_follow
 from telephony.trace import Trace
 
 log = structlog.get_logger(__name__)
 
-_NAMELESS = re.compile(r'^\s*(?:"[^"]*"|[^<"]*)\s*(?=<)')
-"""The display name in front of an address in brackets."""
 Post = Callable[[CallEvent], None]
 
 
@@ -215,7 +213,7 @@ class SipCall(pj.Call):  # type: ignore[misc]
         return None if self._active is None or self._held or self.ended else self.getAudioMedia(self._index)
 
     def silent_s(self, now: float) -> float:
-        """Seconds without any RTP from the other side; 0 while that is nothing to wonder at."""
+        """Seconds without any RTP or RTCP from the other side; 0 while that is nothing to wonder at."""
         if self._active is None or self._held or self.ended:
             self._heard_at = now
             return 0.0
@@ -223,7 +221,8 @@ class SipCall(pj.Call):  # type: ignore[misc]
         if self.trace is not None:
             self.trace.measured(stat)
         rtcp = stat.rtcp
-        packets = rtcp.rxStat.pkt
+        # A muted telephone that sends no RTP is there as long as its receiver reports come (RFC 3550 section 6.4.2).
+        packets = rtcp.rxStat.pkt + rtcp.txStat.updateCount
         if packets != self._packets:
             self._packets, self._heard_at = packets, now
         return now - self._heard_at
@@ -429,8 +428,7 @@ class SipCall(pj.Call):  # type: ignore[misc]
     def onCallRedirected(self, prm: pj.OnCallRedirectedParam) -> int:
         """3xx: on to the first target that a list of the operator's has; else the call has failed with that status."""
         try:
-            target = _NAMELESS.sub("", str(prm.targetUri)).strip("<> ")
-            if on_list(target, self.redirect_to):
+            if may_follow(str(prm.targetUri), received(prm.e), self.redirect_to):
                 log.info("redirected", call_id=self.call_id)
                 return int(pj.PJSIP_REDIRECT_ACCEPT)
         except Exception:  # C++ frames lie below

@@ -75,7 +75,7 @@ class SipSettings:
     register_retry_s: tuple[float, float] = (5.0, 300.0)
     """First and longest wait in seconds after a failed registration; doubled each time between them."""
     media_timeout_s: float = 60.0
-    """End a call that is not on hold after this long without any RTP from the caller; 0 never does."""
+    """End a call that is not on hold after this long without any RTP or RTCP from the caller; 0 never does."""
     retry_after_s: int = 10
     """Retry-After of the 503 sent while the endpoint accepts no calls."""
     retry_full_s: int = 2

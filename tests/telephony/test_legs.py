@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import socket
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +10,6 @@ import pytest
 pytestmark = pytest.mark.timeout(40)
 
 HERE = ["127.0.0.1"]
-SDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\n"
 
 
 class Referral:
@@ -121,61 +117,6 @@ def test_the_call_s_end_is_the_end_of_what_rings(start_endpoint: Any) -> None:
     referral.middle.do("hang_up", call_id=referral.call)
     assert referral.middle.next("CallEnded", call_id=referral.call)["by"] == "agent"
     assert referral.colleague.next("CallEnded")["status"] == 487
-
-
-class Peer:
-    """A user agent of a few lines: it calls, answers nothing, and may send an INVITE with Replaces."""
-
-    def __init__(self, port: int) -> None:
-        self.at = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.at.bind(("127.0.0.1", 0))
-        self.at.settimeout(3)
-        self.port, self.here = port, self.at.getsockname()[1]
-
-    def send(self, method: str, call: str, tag: str, *, to_tag: str = "", cseq: int = 1, more: str = "") -> None:
-        body = SDP.format(port=self.here) if method == "INVITE" else ""
-        to = f"<sip:427@127.0.0.1:{self.port}>" + (f";tag={to_tag}" if to_tag else "")
-        self.at.sendto(
-            (
-                f"{method} sip:427@127.0.0.1:{self.port} SIP/2.0\r\n"
-                f"Via: SIP/2.0/UDP 127.0.0.1:{self.here};branch=z9hG4bK{call[:3]}{cseq}{method}\r\n"
-                f"From: <sip:a@127.0.0.1>;tag={tag}\r\nTo: {to}\r\nCall-ID: {call}\r\nCSeq: {cseq} {method}\r\n"
-                f"Contact: <sip:a@127.0.0.1:{self.here}>\r\nMax-Forwards: 70\r\n{more}"
-                + ("Content-Type: application/sdp\r\n" if body else "")
-                + f"Content-Length: {len(body)}\r\n\r\n{body}"
-            ).encode(),
-            ("127.0.0.1", self.port),
-        )
-
-    def until(self, what: str) -> str:
-        """The next message that begins so; others, and RTP, are passed over."""
-        while True:
-            text = self.at.recv(4096).decode(errors="replace")
-            if re.match(what, text):
-                return text
-
-    def call(self, call: str, more: str = "") -> str:
-        """Set a call up; returns our tag at the other side."""
-        self.send("INVITE", call, "f1", more=more)
-        answer = self.until(r"SIP/2.0 200")
-        found = re.search(r"^To:.*;tag=(\S+)", answer, re.M)
-        assert found is not None
-        self.send("ACK", call, "f1", to_tag=found[1])
-        return found[1]
-
-
-@pytest.fixture
-def peer() -> Iterator[Callable[[int], Peer]]:
-    """Make user agents that call this port."""
-    made: list[Peer] = []
-
-    def make(port: int) -> Peer:
-        made.append(Peer(port))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.at.close()
 
 
 @pytest.mark.parametrize("allowed", [True, False])

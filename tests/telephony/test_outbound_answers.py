@@ -176,7 +176,8 @@ def test_glare_leaves_the_call_as_it_is(dial: Any, callee: Callee) -> None:
     callee.at.sendto(
         (
             f"INVITE sip:agent@127.0.0.1:{callee.peer[1]} SIP/2.0\r\n"
-            f"Via: SIP/2.0/UDP 127.0.0.1:{callee.port};branch=z9hG4bKg1\r\nFrom: {fields['To']}\r\nTo: {fields['From']}\r\nCall-ID: {fields['Call-ID']}\r\nCSeq: 1 INVITE\r\n"
+            f"Via: SIP/2.0/UDP 127.0.0.1:{callee.port};branch=z9hG4bKg1\r\n"
+            f"From: {fields['To']}\r\nTo: {fields['From']}\r\nCall-ID: {fields['Call-ID']}\r\nCSeq: 1 INVITE\r\n"
             f"Contact: <sip:t1@127.0.0.1:{callee.port}>\r\nMax-Forwards: 70\r\nContent-Type: application/sdp\r\n"
             f"Content-Length: {len(body)}\r\n\r\n{body}"
         ).encode(),

@@ -398,6 +398,7 @@ class Settings(BaseSettings):
             proxy=self.sip_proxy,
             proxy_password=reveal(self.sip_proxy_password),
             allow=self.sip_allow,
+            redirect_to=tuple(one for one in self.dial_to if one.lower().startswith(("sip:", "sips:"))),
             headers=self.sip_headers,
             srtp=self.srtp,
             srtp_keys=self.srtp_keys,
