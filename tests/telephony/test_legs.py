@@ -141,3 +141,33 @@ def test_replaces_takes_the_call_s_place_where_it_is_allowed(start_endpoint: Any
         first.until("BYE")
     endpoint.drain()
     assert [one["event"] for one in endpoint.seen].count("IncomingCall") == 1
+
+
+@pytest.mark.parametrize(
+    "refer_to",
+    [
+        "Refer-To: <sip:200@127.0.0.1:9?Replaces=" + "a" * 8000 + ">\r\n",
+        "Refer-To: <sip:" + "2" * 8000 + "@127.0.0.1:9>\r\n",
+        "Refer-To: <sip:200@127.0.0.1:9?Replaces=x%0D%0AX-Evil%3A%201>\r\n",
+        "Refer-To: <sip:200@127.0.0.1:9;maddr=127.0.0.2>\r\n",
+        "Refer-To: \r\n",
+        "",
+    ],
+    ids=["8 KB of Replaces", "8 KB of user", "line break", "maddr", "empty", "none"],
+)
+def test_a_refer_that_is_no_good_changes_nothing(start_endpoint: Any, peer: Any, refer_to: str) -> None:
+    """Whatever the list allows. One over UDP that the library's buffer can't hold gets no answer."""
+    endpoint = start_endpoint()
+    caller = peer(endpoint.next("Started")["port"])
+    tag = caller.call("bad@test")
+    call_id = endpoint.next("MediaActive")["call_id"]
+    endpoint.do("permit", call_id=call_id, sources=HERE, targets=["sip:*@*"], replaces=True)
+    caller.send("REFER", "bad@test", "f1", to_tag=tag, cseq=2, more=refer_to)
+    if len(refer_to) < 4000:
+        assert caller.until(r"SIP/2.0 [3-6]")
+    else:
+        time.sleep(0.5)
+    endpoint.do("hang_up", call_id=call_id)
+    assert caller.until("BYE")
+    endpoint.drain()
+    assert not [one for one in endpoint.seen if one["event"].startswith("HandOver")]
