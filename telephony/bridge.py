@@ -110,6 +110,13 @@ class Bridge:
         """
         self.queue.end_item(item_id)
 
+    def pause(self, paused: bool) -> None:
+        """Fall silent from the next pull on, or go on where that was. What is played meanwhile waits behind the rest.
+
+        Nothing is dropped and nothing counts as heard; a flush ends it. Setting it again changes nothing.
+        """
+        self.queue.pause(paused)
+
     def flush(self) -> list[Flushed]:
         """Drop everything that was not pulled yet: from now on pulls return silence, until more is played.
 

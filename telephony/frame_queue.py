@@ -54,6 +54,9 @@ class Queue(Protocol):
     def end_item(self, item_id: str) -> None:
         """No more audio comes for this item."""
 
+    def pause(self, paused: bool) -> None:
+        """Pull silence, whatever is queued, until told otherwise or flushed. Nothing is dropped, or counts as heard."""
+
     def flush(self) -> list[tuple[str, int, int, bool]]:
         """Drop what was not pulled; returns of each item id, bytes heard, bytes received, and if it was complete."""
 
@@ -175,6 +178,7 @@ class FrameQueue:
         self._tap: Tap | None = None
         self._track: Track | None = None
         self._queued = 0
+        self._paused = False
         self._refused_out = 0
         self._edges = 0
         self._underruns = 0
@@ -209,7 +213,7 @@ class FrameQueue:
         self._last_pull = now
         with self._lock:
             self._pulled += 1
-            frame = self._next_frame() if self._queue else self._silence
+            frame = self._next_frame() if self._queue and not self._paused else self._silence
             if self._track is not None:
                 self._track.sent(frame)
         tap = self._tap
@@ -291,6 +295,12 @@ class FrameQueue:
                 item.ended = True
                 self._edges += 1
 
+    def pause(self, paused: bool) -> None:
+        """Pull silence, whatever is queued, until told otherwise or flushed."""
+        with self._lock:
+            self._paused = paused
+            self._edges += 1
+
     def flush(self) -> list[tuple[str, int, int, bool]]:
         """Drop what was not pulled."""
         with self._lock:
@@ -298,6 +308,7 @@ class FrameQueue:
             flushed = [(item.item_id, item.heard, item.received, item.ended and not item.left) for item in queue]
             dropped = [item.cut() for item in queue]
             self._queued = 0
+            self._paused = False
             self._edges += 1
             for item in self._items.values():
                 item.refused = False

@@ -218,6 +218,7 @@ class Library:
         media.noVad = True
         media.ecTailLen = 0
         media.threadCnt = 1
+        media.txDropPct = media.rxDropPct = settings.drop_percent
         media.sndAutoCloseTime = -1  # the clock keeps running between calls: the first frame is never late
         return config
 

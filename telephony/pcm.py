@@ -6,7 +6,7 @@ import math
 
 from telephony.g711 import audioop
 
-__all__ = ["SAMPLE_BYTES", "bytes_of", "level_dbfs", "ms_of", "silence"]
+__all__ = ["SAMPLE_BYTES", "bytes_of", "level_dbfs", "ms_of", "rms", "silence"]
 
 SAMPLE_BYTES = 2
 FULL_SCALE = 32768.0
@@ -29,7 +29,12 @@ def silence(ms: float, rate_hz: int) -> bytes:
     return bytes(bytes_of(ms, rate_hz))
 
 
+def rms(pcm: bytes) -> int:
+    """Return the RMS level, 0 to 32768; 0 for nothing."""
+    return audioop.rms(pcm, SAMPLE_BYTES) if pcm else 0
+
+
 def level_dbfs(pcm: bytes) -> float:
     """Return the RMS level in dB of full scale: 0 at most, -96 for silence or nothing."""
-    rms = audioop.rms(pcm, SAMPLE_BYTES) if pcm else 0
-    return max(FLOOR_DBFS, 20 * math.log10(rms / FULL_SCALE)) if rms else FLOOR_DBFS
+    level = rms(pcm)
+    return max(FLOOR_DBFS, 20 * math.log10(level / FULL_SCALE)) if level else FLOOR_DBFS

@@ -68,6 +68,8 @@ class SipSettings:
     PyPI wheel follows, whatever stands here, and sooner."""
     rtp_learn_s: float = 4.0
     """How long a source behind a NAT may be learnt, in s from the answer or a new offer on."""
+    drop_percent: int = 0
+    """Per cent of RTP packets to lose on purpose, each way, by the library's own chance: a bad network, for trials."""
     max_calls: int | None = None
     """Calls at once; None is what the pjsua2 build can carry, more than that is cut to it."""
     register_expires_s: int = 300
@@ -107,6 +109,7 @@ class SipSettings:
             )
         _check(0 < self.rtp_learn_s <= 60, "rtp_learn_s", self.rtp_learn_s, "over 0 to 60")
         _check(_rtp_range(self.rtp_ports), "rtp_ports", self.rtp_ports, "first-last from 1024 to 65535, or 0-0")
+        _check(0 <= self.drop_percent <= 100, "drop_percent", self.drop_percent, "0 to 100")
         _check(self.max_calls is None or self.max_calls > 0, "max_calls", self.max_calls, "1 or more")
         _check(0 <= self.log_level <= 3, "log_level", self.log_level, "0 to 3")
         _check(self.register_expires_s >= 10, "register_expires_s", self.register_expires_s, "10 or more")

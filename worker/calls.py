@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import aiohttp
@@ -15,15 +16,17 @@ from tools.queue.store import workers as store
 from tools.queue.store.workers import Known
 from worker.errors import HostError, OperatorError
 from worker.records.archive import Archive, is_call_id
-from worker.records.story import Story
+from worker.records.search import Found, Query, merged
+from worker.records.story import Story, fullest
+from worker.service import peers
 
-__all__ = ["calls_of_all", "find_recording", "find_story", "lines"]
+__all__ = ["calls_of_all", "find_calls", "find_recording", "find_story", "found_lines", "lines"]
 
-ASK_S = 2.0
 STORY_S = 10.0
 """A worker that has much to do, and a long call, may take so long."""
 RECORDING_S = 120.0
 """An hour's recording is 115 MB."""
+MOST = 1000
 
 Answer = tuple[Known, list[dict[str, Any]] | None]
 """A worker and its calls; None where it does not answer."""
@@ -35,8 +38,15 @@ async def calls_of_all(settings: QueueSettings, token: str | None = None) -> lis
     token: OFFHOOK_HTTP_TOKEN, where the workers want it.
     """
     found = await _workers(settings)
-    async with _client(token, ASK_S) as session:
+    async with peers.client(token, peers.LIST_S) as session:
         return list(await asyncio.gather(*(_ask(session, worker) for worker in found)))
+
+
+async def find_calls(settings: QueueSettings, query: Query, token: str | None = None) -> Found:
+    """Search the calls of all workers, those that are over, too. Raises `HostError` as `calls_of_all` does."""
+    found = await _workers(settings)
+    async with peers.client(token, peers.LIST_S) as session:
+        return merged(await asyncio.gather(*(peers.found_at(session, worker, query) for worker in found)), MOST)
 
 
 async def _workers(settings: QueueSettings) -> list[Known]:
@@ -49,16 +59,11 @@ async def _workers(settings: QueueSettings) -> list[Known]:
         await runner.aclose()
 
 
-def _client(token: str | None, seconds: float) -> aiohttp.ClientSession:
-    headers = {"Accept": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
-    return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=seconds), headers=headers)
-
-
 async def _ask(session: aiohttp.ClientSession, worker: Known) -> Answer:
     try:
-        async with session.get(f"{worker.http}/calls") as answer:
-            return worker, (await answer.json())["calls"]
-    except (aiohttp.ClientError, TimeoutError, ValueError, KeyError):
+        _, body = await peers.ask(session, f"{worker.http}/calls")
+        return worker, list(json.loads(body)["calls"])
+    except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError):
         return worker, None
 
 
@@ -70,6 +75,14 @@ def lines(answers: Sequence[Answer], call_id: str | None = None) -> list[str]:
             found.append({"worker": worker.name, "http": worker.http, "error": "does not answer"})
         found += [{"worker": worker.name, **call} for call in calls or () if call_id in (None, call.get("call_id"))]
     return [json.dumps(one, ensure_ascii=False) for one in found]
+
+
+def found_lines(found: Found) -> list[str]:
+    """The same of calls that were searched for; and that there are more, where there are."""
+    told: list[dict[str, Any]] = [{"error": words} for words in found.silent]
+    told += [asdict(call) for call in found.calls]
+    told += [{"more": True}] if found.more else []
+    return [json.dumps(one, ensure_ascii=False) for one in told]
 
 
 async def find_story(
@@ -85,31 +98,18 @@ async def find_story(
     story = await asyncio.to_thread(archive.story, call_id)
     if story is not None and story.journal is not None:
         return story
-    said: list[str] = []
-    urls = await _urls(queue, http)
-    async with _client(token, STORY_S) as session:
-        for found in await asyncio.gather(*(_story(session, url, call_id, said) for url in urls)):
-            if found is not None:
-                return found
+    found = await _all(queue, http)
+    async with peers.client(token, STORY_S) as session:
+        told = await asyncio.gather(*(peers.story_at(session, worker, call_id) for worker in found))
+    if (fuller := fullest(one for one in told if isinstance(one, Story))) is not None:
+        return fuller
     if story is not None and (story.record is not None or story.problems):
         return story
     looked = [str(folder) for folder in (archive.records, archive.journals) if folder is not None]
-    where = ", ".join(dict.fromkeys([*looked, *urls])) or "nowhere: neither a folder nor a worker is set"
+    asked = [worker.http for worker in found]
+    where = ", ".join(dict.fromkeys([*looked, *asked])) or "nowhere: neither a folder nor a worker is set"
+    said = [one for one in told if isinstance(one, str)]
     raise OperatorError("\n".join([f"nobody knows a call {call_id} (looked at: {where})", *said]))
-
-
-async def _story(session: aiohttp.ClientSession, url: str, call_id: str, said: list[str]) -> Story | None:
-    try:
-        async with session.get(f"{url}/calls/{call_id}") as answer:
-            if answer.status == 200:
-                return Story.model_validate_json(await answer.read())
-            if answer.status != 404:
-                said.append(f"{url} says {answer.status}: {(await answer.json()).get('error')}")
-    except (aiohttp.ClientError, TimeoutError) as error:
-        said.append(f"{url} does not answer: {error or type(error).__name__}")
-    except ValueError:  # no JSON, or another version's
-        said.append(f"{url} says what can't be read: is it another version?")
-    return None
 
 
 async def find_recording(
@@ -121,10 +121,12 @@ async def find_recording(
     """
     if (path := archive.recording(call_id)) is not None:
         return await asyncio.to_thread(path.read_bytes)
-    async with _client(token, RECORDING_S) as session:
-        for url in await _urls(queue, http):
+    timeout = aiohttp.ClientTimeout(total=RECORDING_S, sock_connect=peers.LIST_S, sock_read=peers.SILENT_S)
+    async with peers.client(token, timeout) as session:
+        for worker in await _all(queue, http):
+            url = f"{worker.http}/calls/{call_id}/recording"
             try:
-                async with session.get(f"{url}/calls/{call_id}/recording") as answer:
+                async with session.get(url, params={"own": "1"}, allow_redirects=False) as answer:
                     if answer.status == 200:
                         return await answer.read()
             except (aiohttp.ClientError, TimeoutError):
@@ -132,6 +134,9 @@ async def find_recording(
     return None
 
 
-async def _urls(queue: QueueSettings | None, http: str | None) -> list[str]:
-    urls = [worker.http for worker in await _workers(queue)] if queue is not None else []
-    return urls + ([http] if http is not None and http not in urls else [])
+async def _all(queue: QueueSettings | None, http: str | None) -> list[Known]:
+    """All workers: those that Redis knows, and the one that is set up here, which may be among them."""
+    found = await _workers(queue) if queue is not None else []
+    if http is not None and http not in [worker.http for worker in found]:
+        found.append(Known(name="", http=http, since=0.0))
+    return found

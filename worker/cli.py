@@ -245,17 +245,33 @@ def realtime_server(
 @app.command()
 def calls(
     call_id: Annotated[str | None, typer.Argument(metavar="[CALL]", help="One call's id; left out: all.")] = None,
+    past: Annotated[bool, typer.Option("--past", help="Those that are over, too, the latest first.")] = False,
+    caller: Annotated[str, typer.Option(help="Those of this caller, or of a part of the number.")] = "",
+    since: Annotated[str, typer.Option(help="Begun then or later: 2026-11-26, 2026-11-26T07:24 (UTC).")] = "",
+    until: Annotated[str, typer.Option(help="Begun then or before.")] = "",
+    outcome: Annotated[str, typer.Option(help="Those that ended so: completed, failed, ...")] = "",
 ) -> None:
-    """Print the calls in progress of all workers that share REDIS_URL: one JSON object a line, with its worker."""
+    """Print the calls in progress of all workers that share REDIS_URL: one JSON object a line, with its worker.
+
+    With --past, or anything that is searched by, those that are over, too. `offhook call ID` tells all of one.
+    """
     import asyncio
 
     settings = _start("calls")
     if settings.redis_url is None:
         raise SettingsError("REDIS_URL is not set: set it to the Redis that the workers use (not the embedded one)")
-    from worker.calls import calls_of_all, lines
+    from worker.calls import calls_of_all, find_calls, found_lines, lines
+    from worker.records.search import Query
     from worker.settings.settings import reveal
 
     token = reveal(settings.http_token)
+    query = Query(caller, since, until, outcome)
+    if past or query != Query():
+        if call_id is not None:
+            raise OperatorError(f"a call's id and a search exclude each other: offhook call {call_id} tells all of it")
+        for line in found_lines(asyncio.run(find_calls(settings.queue_settings(), query, token))):
+            print(line)
+        return
     for line in lines(asyncio.run(calls_of_all(settings.queue_settings(), token)), call_id):
         print(line)
 

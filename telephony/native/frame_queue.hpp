@@ -119,7 +119,7 @@ public:
         {
             std::lock_guard<std::mutex> guard(lock_);
             pulled_frames_.fetch_add(1, std::memory_order_relaxed);
-            if (!queue_.empty())
+            if (!queue_.empty() && !paused_)
                 have = fill(out);
             std::memset(out + have, 0, frame_bytes_ - have);
             if (track_)
@@ -203,6 +203,13 @@ public:
         }
     }
 
+    // Pull silence, whatever is queued, until told otherwise or flushed.
+    void pause(bool paused) {
+        std::lock_guard<std::mutex> guard(lock_);
+        paused_ = paused;
+        edge();
+    }
+
     // A list of (item id, bytes heard, bytes received, whether it was complete).
     PyObject *flush() {
         std::vector<Flushed> flushed; // with the audio: freed outside the lock, as Python objects are made there
@@ -218,6 +225,7 @@ public:
             }
             queue_.clear();
             queued_ = 0;
+            paused_ = false;
             edge();
             for (Item &item : items_)
                 item.refused = false;
@@ -452,6 +460,7 @@ private:
     std::list<Item> items_; // in the order they came; their places in memory stay
     std::deque<Item *> queue_;
     long long queued_ = 0, refused_out_bytes_ = 0;
+    bool paused_ = false;
     std::unique_ptr<Track> track_;
 
     std::mutex tap_lock_;

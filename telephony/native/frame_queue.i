@@ -10,6 +10,7 @@
 %nothread offhook::FrameQueue::take;
 %nothread offhook::FrameQueue::play;
 %nothread offhook::FrameQueue::end_item;
+%nothread offhook::FrameQueue::pause;
 %nothread offhook::FrameQueue::flush;
 %nothread offhook::FrameQueue::playing;
 %nothread offhook::FrameQueue::heard;
@@ -37,6 +38,7 @@ public:
     PyObject *take();
     bool play(const std::string &item_id, PyObject *pcm);
     void end_item(const std::string &item_id);
+    void pause(bool paused);
     PyObject *flush();
     PyObject *playing();
     long long heard(const std::string &item_id);

@@ -33,6 +33,9 @@ instructions = "Be brief."
 modules = ["{shop}"]
 [outbound]
 screen = false
+[[route]]
+dialled = "patient"
+interruption = "reversible"
 """
 """The callers of its scenes are tones, which are no people. No greeting: a scene begins in silence."""
 

@@ -148,6 +148,15 @@ def test_the_calls_of_all_workers_are_listed(line: Line, offhook: Callable[..., 
     assert {one["call_id"] for one in listed} == ids and len({one["worker"] for one in listed}) == 3
     wanted = three[1].calls()[0]["call_id"]
     assert [one["call_id"] for one in calls_of(offhook, line, wanted)] == [wanted]
+    status, text = three[0].get(f"/calls/{wanted}")
+    story = json.loads(text)
+    assert status == 200 and story["live"] and story["record"]["call_id"] == wanted, (
+        f"any worker shows any call: {text}"
+    )
+    named = {one["call_id"]: one["worker"] for one in listed}
+    assert story["worker"] == named[wanted]
+    found = json.loads(three[0].get("/calls?past=all")[1])
+    assert {one["call_id"] for one in found["calls"] if one["live"]} == ids and found["silent"] == []
     three[0].signal(signal.SIGSTOP)
     try:
         listed = calls_of(offhook, line)
@@ -158,3 +167,5 @@ def test_the_calls_of_all_workers_are_listed(line: Line, offhook: Callable[..., 
     for call in calls:
         call.hang_up()
     until(lambda: calls_of(offhook, line) == [], "no call is left")
+    over = lambda: {one["call_id"] for one in calls_of(offhook, line, "--past", "--outcome", "completed")}  # noqa: E731
+    until(lambda: over() == ids, "calls that are over are found, too")

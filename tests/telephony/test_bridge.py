@@ -144,6 +144,41 @@ def test_an_item_sent_as_far_as_it_came_is_not_complete() -> None:
     assert bridge.flush() == [Flushed("a", 2, 2, False)]
 
 
+def test_a_paused_bridge_goes_on_at_the_sample_that_comes_next() -> None:
+    bridge = small()
+    bridge.play("a", sound(1, 2) + sound(2, 3))
+    assert bridge.pull() == sound(1, 2)
+    bridge.pause(True)
+    bridge.play("a", sound(3, 1))
+    assert [bridge.pull() for _ in range(3)] == [SILENCE] * 3
+    assert (bridge.heard_ms("a"), bridge.received_ms("a"), bridge.underruns) == (2, 6, 0)
+    assert bridge.playing() == "a"
+    edges = bridge.edges
+    bridge.pause(False)
+    assert bridge.edges > edges, "whoever looks on has something to see"
+    assert [bridge.pull() for _ in range(3)] == [sound(2, 2), sound(2, 1) + sound(3, 1), SILENCE]
+
+
+def test_a_flush_ends_a_pause_and_tells_what_was_heard_before_it() -> None:
+    bridge = small()
+    bridge.play("a", sound(1, 5))
+    bridge.pull()
+    bridge.pause(True)
+    bridge.pull()
+    assert bridge.flush() == [Flushed("a", 2, 5, False)]
+    bridge.play("b", sound(2, 2))
+    assert bridge.pull() == sound(2, 2)
+
+
+def test_a_paused_bridge_takes_no_more_than_its_limit() -> None:
+    bridge = small(out_limit_ms=6)
+    bridge.pause(True)
+    assert bridge.play("a", sound(1, 5))
+    assert not bridge.play("a", sound(2, 2))
+    bridge.pause(False)
+    assert bridge.pull() == sound(1, 2)
+
+
 def test_an_item_may_go_on_after_a_flush() -> None:
     bridge = small()
     bridge.play("a", sound(1, 4))

@@ -224,6 +224,11 @@ class McpServer(_Table):
     )
     description: str | None = Field(default=None, description="what it is, for the model")
     tools: dict[str, McpTool] = Field(default_factory=dict, description="how its tools are run, by name or pattern")
+    after: Texts = Field(
+        default=(),
+        description='run_by = "provider": its tools are there in the one response that follows one of these tools, by'
+        " name or pattern; left out: in the whole session",
+    )
     require_approval: McpRequireApproval | None = Field(
         default=None, description='run_by = "provider": as it takes it; left out: by approval of the tools'
     )
@@ -287,6 +292,8 @@ class McpServer(_Table):
             self._check_provider()
         elif self.require_approval is not None:
             raise ValueError('require_approval goes with run_by = "provider"; write approval in [mcp.tools.NAME]')
+        elif self.after:
+            raise ValueError('after goes with run_by = "provider"; for tools of ours [tools] hook says which there are')
         return self
 
     def _check_place(self) -> None:

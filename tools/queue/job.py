@@ -13,7 +13,7 @@ from typing import Any
 from redis.client import Pipeline
 from redis.exceptions import ResponseError
 from rq.exceptions import DeserializationError
-from rq.job import Job
+from rq.job import Job, JobStatus
 
 from tools.queue import names
 from tools.queue.refusals import refusal_of
@@ -95,6 +95,11 @@ class QueueJob(Job):
         """Write down that it runs. What is written to a job that has just gone makes it anew, without a lifetime."""
         super().prepare_for_execution(worker_name, pipeline)
         pipeline.expire(self.key, names.WAITING_TTL_S)
+
+    def set_status(self, status: JobStatus, pipeline: Pipeline | None = None) -> None:
+        """Write down how it stands; the same holds. What ends it gives it a shorter lifetime after this."""
+        super().set_status(status, pipeline)
+        (self.connection if pipeline is None else pipeline).expire(self.key, names.WAITING_TTL_S)
 
     def heartbeat(self, timestamp: datetime, ttl: int, pipeline: Pipeline | None = None, xx: bool = False) -> None:
         """Write down that it lives; the same holds."""

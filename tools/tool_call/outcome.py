@@ -103,6 +103,17 @@ def failure(status: Status, message: str | None = None, *, detail: str = "") -> 
     return Outcome(status=status, output=_dump({"status": status, "error": words}), detail=detail)
 
 
+def worked(output: str) -> bool:
+    """Whether this is the output of a tool that did what it is for: no failure, and no answer in a tool's place."""
+    try:
+        data = json.loads(output)
+    except (ValueError, RecursionError):
+        return True  # a text of its own
+    if not isinstance(data, dict) or not data.keys() <= {"status", "error", "reason"}:
+        return True
+    return data.get("status") not in (*get_args(Status)[1:], "not_started", "pending")
+
+
 def raised(error: BaseException) -> Outcome:
     """Return the outcome of a tool that raised: a `ToolError`'s own words, else nothing of the message."""
     if isinstance(error, ToolUnavailable):

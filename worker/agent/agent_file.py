@@ -243,6 +243,11 @@ class Agent(_Table):
     instructions: str = Field(default="", description="the model's instructions")
     voice: str | None = Field(default=None, description="the provider's name of a voice; None: its default")
     language: str = Field(default="en", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="a BCP 47 tag")
+    interruption: Literal["exact", "reversible"] = Field(
+        default="exact",
+        description="when the caller speaks over the agent. exact: it is cut off at once; reversible: it pauses,"
+        " and goes on after a cough or an mhm",
+    )
     tell: tuple[str, ...] = Field(
         default=(),
         description=f"what the model is told of the call: {', '.join(TELL)}, or a header of OFFHOOK_SIP_HEADERS",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from worker.call.conversation import Conversation
 from worker.call.media import CallMedia
@@ -10,13 +11,23 @@ from worker.call.transcript import Transcript
 from worker.realtime import base
 from worker.records.record import Who
 from worker.records.telemetry import Telemetry
-from worker.turns.events import AudioStarted, Purpose
+from worker.turns.events import AudioStarted, Purpose, ResumePlayout
 from worker.turns.machine import TurnMachine
 
 __all__ = ["UNHEARD", "AgentVoice"]
 
 UNHEARD = 64
 """Items of responses in flight that may be kept in mind."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Paused:
+    """The voice pauses. Times in s by the call's clock."""
+
+    began: float
+    done: float
+    """When the playout had fallen silent."""
+    heard_ms: int
 
 
 class AgentVoice:
@@ -39,6 +50,7 @@ class AgentVoice:
         self._transcript = transcript
         self._feed = feed
         self._unheard: dict[str, str] = {}
+        self._paused: _Paused | None = None
 
     def take(self, event: base.AudioDelta) -> None:
         """Queue a piece of speech, unless nobody wants it any more."""
@@ -69,11 +81,29 @@ class AgentVoice:
         """Nothing more comes of any response."""
         self._unheard.clear()
 
+    def pause(self) -> None:
+        """Silence now; what is still to be heard is kept."""
+        began = self._call.clock()
+        heard_ms = self._playout.pause(began)
+        self._paused = _Paused(began, self._call.clock(), heard_ms)
+
+    def resume(self, command: ResumePlayout) -> None:
+        """Go on at the heard ms."""
+        now, paused = self._call.clock(), self._paused
+        self._playout.resume(now)
+        self._paused = None
+        if paused is not None:
+            span = now - paused.began
+            self._call.recorder.barge_in_withdrawn(paused.began * 1000, paused.heard_ms, span * 1000, command.by)
+            self._call.metrics.barge_in_withdrawn.observe(span)
+
     def stop(self, *, barge_in: bool) -> None:
         """Silence now; then tell the provider what of it was heard."""
         began = self._call.clock()
         cuts = self._playout.flush(began)
         done = self._call.clock()
+        if self._paused is not None:  # it was silent already
+            began, done, self._paused = self._paused.began, self._paused.done, None
         if barge_in and cuts:  # without any, the last of it was sent just now
             self._call.recorder.barge_in(began * 1000, cuts[0].heard_ms, (done - began) * 1000)
             self._call.metrics.barge_in.observe(done - began)

@@ -13,8 +13,9 @@ from tools.run.catalog import Catalog
 from worker.agent.agent_file import Agent, AgentFile
 from worker.agent.tool_rules import tool_policy
 from worker.call.canned import FillerMode, canned_voice, filler_mode, own_voice
+from worker.call.interruption import reversible, turn_detection
 from worker.call.keypad import SEND_DIGITS
-from worker.call.remote_servers import named_tools, time_limit
+from worker.call.remote_servers import check_after, named_tools, time_limit
 from worker.call_tools.durations import ABOUT, UsualTimes, filled, time_left
 from worker.call_tools.exposure import DESCRIBE_TOOL, LIST_TOOLS, RUN_TOOL, ToolView
 from worker.call_tools.functions import CALL_FUNCTIONS, TELL_LATER, tell_later_function
@@ -80,13 +81,15 @@ def written_down(agent: Agent) -> bool:
 def check_tools(agents: AgentFile, tools: Mapping[tuple[str, ...], Iterable[ToolSpec]]) -> None:
     """Find out at the start what would go wrong in a call. `tools`: those of each list of modules.
 
-    Raises AgentFileError for a hook or a rule that can't be loaded, ToolDefinitionError for a tool with a name of ours,
-    and for a question that speaks of what a tool does not take.
+    Raises AgentFileError for a hook or a rule that can't be loaded and a tool that isn't there, ToolDefinitionError for
+    a tool with a name of ours, and for a question that speaks of what a tool does not take.
     """
     for agent in agents.agents():
         if agent.tools.hook is not None:
             load_hook(agent.tools.hook)
-        _check_questions(agent, tools.get(agent.tools.modules, ()))
+        specs = list(tools.get(agent.tools.modules, ()))
+        _check_questions(agent, specs)
+        check_after(agents.path, agent, [spec.name for spec in specs])
         for one in (one for server in agent.mcp for one in server.tools.values()):
             policy_of(one.approval)
     taken = {END_CALL, SEND_DIGITS, TRANSFER_CALL, PROMISE_TRANSFER, LIST_TOOLS, DESCRIBE_TOOL, RUN_TOOL, TELL_LATER}
@@ -135,6 +138,7 @@ def session_config(
         remote=remote,
         language=agent.language.partition("-")[0].lower() or None,
         transcription_model=transcriber,
+        turn_detection=turn_detection(agent),
         extra=agent.provider,
     )
 
@@ -209,17 +213,20 @@ def turn_config(
     words, after_s = _offer(agent, later or ()), agent.later.offer_after
     offer = Offer(text=words, after_s=after_s, possible=possible, expected_s=expected_s) if words and after_s else None
     can, taking = codec.capabilities, codec.turn_taking(agent.provider)
+    withdraws = reversible(agent, can)
     return TurnConfig(
         greeting=agent.greeting or None,
         goodbye=agent.goodbye,
         fillers=replace(filler_config(agent, catalog.specs(), fill, filler_mode(agent, can)), offer=offer),
         cancelled_by_barge_in=frozenset(spec.name for spec in catalog.specs() if spec.on_barge_in == "cancel"),
-        server_responds=taking.responds,
-        server_interrupts=taking.interrupts,
+        server_responds=taking.responds and not withdraws,
+        server_interrupts=taking.interrupts and not withdraws,
+        reversible=withdraws,
+        language=agent.language,
         transfers=transfers,
         acknowledges=can.acknowledges,
         talks_while_call_pending=can.talks_while_call_pending,
-        remote=tuple(server.label for server in agent.mcp_run_by("provider")) if can.remote_tools else (),
+        remote=tuple(one.label for one in agent.mcp_run_by("provider") if not one.after) if can.remote_tools else (),
         remote_s=lambda tool: time_limit(agent, tool),
         approval_s=agent.tools.approval_seconds + DOOR_S,
         silence=SilenceConfig(seconds=agent.limits.silence_seconds, prompts=agent.limits.silence_prompts),

@@ -6,8 +6,10 @@ Writes and asks; what, and when, is the turn machine's decision.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from worker.call.canned import is_canned
+from worker.call.remote_servers import ServersAfter
 from worker.call_tools.view import CallView
 from worker.realtime import base
 from worker.realtime.history import History
@@ -27,13 +29,17 @@ NOT_HEARD = "(The caller spoke over you: nothing of your last words was heard.)"
 class Conversation:
     """One call's side of it. Without a session nothing is sent; what a later one has to know stands in `history`."""
 
-    def __init__(self, link: Link, view: CallView) -> None:
-        """Take the link to the provider and the call's tools, whose calls may stand under another function's name."""
+    def __init__(self, link: Link, view: CallView, after: ServersAfter) -> None:
+        """Take the link to the provider and the call's tools, whose calls may stand under another function's name.
+
+        after: the MCP servers that a response may have for itself.
+        """
         self.history = History()
         self._link = link
         self._codec = link.codec
         self._can = link.codec.capabilities
         self._view = view
+        self._after = after
         self._cuts: list[str] = []
         """Items of which the caller heard less than the model said, where it can't be told by a truncation."""
         self._asked: dict[str, turn.StartTool] = {}
@@ -47,6 +53,8 @@ class Conversation:
         metadata = {"purpose": command.purpose.value}
         tools = () if command.instructions is not None else None  # words that are given leave nothing to call
         request = base.ResponseRequest(instructions=command.instructions, metadata=metadata, tools=tools)
+        if command.purpose is turn.Purpose.TOOL_RESULT and (own := self._after.take()) is not None:
+            request = replace(request, tools=own[0], remote=own[1])
         self._send(self._codec.create_response(request))
 
     def request_filler(self, command: turn.SpeakFiller) -> None:
@@ -88,6 +96,7 @@ class Conversation:
         asked = self._asked.pop(tool_call_id, None)
         if asked is not None:
             self.history.tool_answered(tool_call_id, asked.name, asked.arguments, output)
+            self._after.answered(asked.name, output)
 
     def approve(self, command: turn.AnswerApproval) -> None:
         """Answer a request of the provider's for an approval."""

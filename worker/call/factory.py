@@ -15,7 +15,7 @@ from worker.call.config import session_config, turn_config, written_down
 from worker.call.consult import FUNCTIONS, Consult, consult_agent
 from worker.call.info import PhoneLine, Services
 from worker.call.keypad import SEND_DIGITS, SEND_DIGITS_FUNCTION, Keypad
-from worker.call.remote_servers import servers_of
+from worker.call.remote_servers import ServersAfter, servers_of
 from worker.call.session import CallSession, SessionTools
 from worker.call.told import of_the_call
 from worker.call.transfer import Transfers
@@ -152,11 +152,12 @@ def _session(
 
     link = _link(call, configured(), line.bridge.codec, services)
     offer = ToolOffer(view, link, configured, call.log, _question(agent, info))
+    after = ServersAfter(agent, services.remote, configured)
     handed_on = TRANSFER_CALL in own.functions
     turns = turn_config(agent, services.catalog, link.codec, services.usual, later, transfers=handed_on)
     if calls_back:
         turns = replace(turns, greeting=opening(agent) or None)
-    return CallSession(call, agent, TurnMachine(turns), line, link, SessionTools(tools, offer, transfers))
+    return CallSession(call, agent, TurnMachine(turns), line, link, SessionTools(tools, offer, transfers, after))
 
 
 @dataclass(frozen=True, slots=True)

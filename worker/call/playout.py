@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from telephony.bridge import Bridge
 from worker.call.sounds import soft_tone
+from worker.records.envelope import Envelope
 from worker.records.record import Who
 from worker.records.recorder import Recorder
 from worker.turns.machine import TONE
@@ -36,9 +37,11 @@ class Cut:
 class Playout:
     """One call's playout: wraps the bridge, names who speaks, and writes the turns of the record."""
 
-    def __init__(self, bridge: Bridge, recorder: Recorder) -> None:
+    def __init__(self, bridge: Bridge, recorder: Recorder, envelope: Envelope | None = None) -> None:
+        """envelope: is told how loud it is; None: nobody keeps that."""
         self._bridge = bridge
         self._recorder = recorder
+        self._envelope = envelope
         self._voices: dict[str, Who] = {}
         self._order: deque[str] = deque()
         self._now_playing: str | None = None
@@ -49,6 +52,7 @@ class Playout:
         """The last voice that was queued, if it is a filler's."""
         self._filler_ended_ms: int | None = None
         """When the last of it was sent, by the playout clock; None while it is still to be sent."""
+        self._paused = False
 
     @property
     def playing(self) -> str | None:
@@ -73,6 +77,8 @@ class Playout:
             if self._told in (None, TONE):
                 self._told = item_id
         self._bridge.play(item_id, pcm)
+        if self._envelope is not None:
+            self._envelope.queued(item_id, pcm, self._bridge.rate_hz)
         return first
 
     def play_tone(self) -> None:
@@ -93,6 +99,7 @@ class Playout:
     def play_prompt(self, pcm: bytes, text: str) -> None:
         """Queue a recorded prompt; what was queued before it is dropped."""
         self._bridge.flush()
+        self._paused = False
         self._recorder.turn_text(PROMPT, text)
         self.play(PROMPT, pcm, "agent")
         self._bridge.end_item(PROMPT)
@@ -106,6 +113,8 @@ class Playout:
 
         An item whose audio came to nothing (too little for a frame, or refused) is so taken back.
         """
+        if self._paused:
+            return False, self._told  # as it was: nothing is sent
         item_id = self._bridge.playing()
         if item_id is not None and item_id.startswith(TONE + ":"):
             item_id = TONE
@@ -120,6 +129,22 @@ class Playout:
         changed, self._told = item_id != self._told, item_id
         return changed, item_id
 
+    def pause(self, now: float) -> int:
+        """Fall silent within a frame, and keep what was not sent; returns the heard ms of what was being sent."""
+        self._bridge.pause(True)
+        self._paused = True
+        if self._now_playing is None:
+            return 0
+        self._recorder.sound_ended(now * 1000, self._now_playing)
+        return self._bridge.heard_ms(self._now_playing)
+
+    def resume(self, now: float) -> None:
+        """Go on where it was paused."""
+        self._bridge.pause(False)
+        self._paused = False
+        if self._now_playing is not None:
+            self._recorder.sound_started(now * 1000, self._now_playing)
+
     def flush(self, now: float) -> list[Cut]:
         """Drop everything that was not sent yet; returns the provider's items that were cut, in order."""
         cuts = [
@@ -127,6 +152,7 @@ class Playout:
             for flushed in self._bridge.flush()
             if flushed.item_id in self._voices and not flushed.complete
         ]
+        self._paused = False
         self._move(None, now)
         self._told = self._filler = None
         return cuts
@@ -138,6 +164,9 @@ class Playout:
     def _move(self, item_id: str | None, now: float) -> None:
         now_ms = now * 1000
         before, self._now_playing = self._now_playing, item_id
+        if self._envelope is not None:
+            voice = item_id if item_id != TONE else None
+            self._envelope.moved(now, voice, 0 if voice is None else self._bridge.heard_ms(voice))
         if self._filler is not None and self._filler in (before, item_id):
             self._filler_ended_ms = self._bridge.clock_ms if before == self._filler else None
         if item_id == TONE:

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
 
 from tools.mcp.server import McpServer, McpTool
+from tools.tool_call.outcome import worked
 from worker.agent.agent_file import Agent, AgentFile
 from worker.call_tools.approval import Wanted
 from worker.call_tools.reference import policy_of
 from worker.errors import AgentFileError
-from worker.realtime.base import Capabilities
+from worker.realtime.base import Capabilities, SessionConfig
 from worker.realtime.remote import RemoteServer, remote_name
 from worker.turns.events import AskApproval
 
-__all__ = ["check_remote", "named_tools", "remote_servers", "servers_of", "time_limit", "wanted_of"]
+__all__ = [
+    "ServersAfter",
+    "check_after",
+    "check_remote",
+    "named_tools",
+    "remote_servers",
+    "servers_of",
+    "time_limit",
+    "wanted_of",
+]
 
 NEVER = "never"
 
@@ -45,6 +59,18 @@ def check_remote(agents: AgentFile, provider: str, can: Capabilities) -> None:
         raise AgentFileError(list(dict.fromkeys(wrong)))
 
 
+def check_after(path: Path, agent: Agent, tools: Iterable[str]) -> None:
+    """Whether there are the tools that servers come after. tools: our own. Raises AgentFileError."""
+    names = list(tools)
+    ours = tuple(server.prefix for server in agent.mcp_run_by("offhook"))
+    for server in agent.mcp_run_by("provider"):
+        for pattern in server.after:
+            if not any(fnmatchcase(name, pattern) for name in names) and not pattern.startswith(ours or ("\0",)):
+                near = difflib.get_close_matches(pattern, names, 1)
+                hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(names) or 'none'}"
+                raise AgentFileError(f"{path}: mcp {server.label}: after: no tool of ours is called {pattern!r}{hint}")
+
+
 def _labels_in_options(agent: Agent) -> set[str]:
     tools = agent.provider.get("tools")
     found = tools if isinstance(tools, list) else []
@@ -57,14 +83,45 @@ def remote_servers(servers: Iterable[McpServer], secrets: Mapping[str, str]) -> 
 
 
 def servers_of(agent: Agent, remote: Mapping[str, RemoteServer]) -> tuple[RemoteServer, ...]:
-    """Return those of an agent; one whose tools it may want approved, by a pattern of its own, asks about each call."""
-    found = []
-    for server in agent.mcp_run_by("provider"):
-        if server.label in remote:
-            asks = server.require_approval is None and _may_concern(agent.tools.approval, server.prefix)
-            one = remote[server.label]
-            found.append(replace(one, require_approval="always") if asks else one)
-    return tuple(found)
+    """Return those that an agent's sessions have from the first response to the last."""
+    servers = (server for server in agent.mcp_run_by("provider") if not server.after)
+    return tuple(_asking(agent, server, remote[server.label]) for server in servers if server.label in remote)
+
+
+def _asking(agent: Agent, server: McpServer, one: RemoteServer) -> RemoteServer:
+    """One whose tools the agent may want approved, by a pattern of its own, asks about each call."""
+    asks = server.require_approval is None and _may_concern(agent.tools.approval, server.prefix)
+    return replace(one, require_approval="always") if asks else one
+
+
+class ServersAfter:
+    """The servers that one response has, after a tool of the agent file's `after`. One call's."""
+
+    def __init__(
+        self, agent: Agent, remote: Mapping[str, RemoteServer], configured: Callable[[], SessionConfig]
+    ) -> None:
+        """configured: the session's settings, as they stand."""
+        self._configured = configured
+        self._servers = [
+            (server.after, _asking(agent, server, remote[server.label]))
+            for server in agent.mcp_run_by("provider")
+            if server.after and server.label in remote
+        ]
+        self._due: dict[str, RemoteServer] = {}
+
+    def answered(self, tool: str, output: str) -> None:
+        """A tool call has its outcome; one that did not work opens nothing."""
+        if self._servers and worked(output):
+            fits = (one for after, one in self._servers if any(fnmatchcase(tool, pattern) for pattern in after))
+            self._due.update({one.label: one for one in fits})
+
+    def take(self) -> tuple[tuple[Mapping[str, Any], ...], tuple[RemoteServer | str, ...]] | None:
+        """Return the functions and servers of the response that tells it; None: those of the session."""
+        if not self._due:
+            return None
+        due, self._due = tuple(self._due.values()), {}
+        session = self._configured()  # what a response is given stands in the place of the session's
+        return session.tools, (*(server.label for server in session.remote), *due)
 
 
 def _may_concern(patterns: Mapping[str, str], prefix: str) -> bool:

@@ -19,12 +19,12 @@ from worker.call.audio import Uplink
 from worker.call.canned import CannedFillers, OwnQuestions, canned_voice, own_voice
 from worker.call.conversation import Conversation
 from worker.call.digits import DigitBuffer
-from worker.call.ears import Ears
+from worker.call.ears import CloseEars, Ears
 from worker.call.hangup import MESSAGE_LEFT, HangUp
 from worker.call.info import CallInfo, PhoneLine, Services
 from worker.call.media import CallMedia
 from worker.call.remote import RemoteTools
-from worker.call.remote_servers import wanted_of
+from worker.call.remote_servers import ServersAfter, wanted_of
 from worker.call.sounds import APOLOGY, OWN_WORDS, load_prompt
 from worker.call.transcript import Transcript
 from worker.call.transfer import Lines, Transfers
@@ -50,11 +50,15 @@ LOOK_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class SessionTools:
-    """A call's tools, the offer that keeps what the session is told of them up to date, and its transfers."""
+    """A call's tools, the offer that keeps what the session is told of them up to date, and its transfers.
+
+    after: the MCP servers that a response may have for itself.
+    """
 
     tools: CallTools
     offer: ToolOffer
     transfers: Transfers
+    after: ServersAfter
 
 
 class CallSession:
@@ -79,10 +83,12 @@ class CallSession:
         self._link = link
         self._late = line.late
         self._hangup = HangUp(line.hang_up)
-        self._media = CallMedia(line.bridge, link.input_format, link.output_format, call.recorder)
+        formats, envelope = (link.input_format, link.output_format), call.journal.envelope
+        self._media = CallMedia(line.bridge, *formats, call.recorder, envelope)
         self._digits = DigitBuffer()
         self._ears = Ears()
-        self._conversation = Conversation(link, tools.tools.view)
+        self._close = CloseEars(line.bridge.rate_hz) if machine.state.config.reversible else None
+        self._conversation = Conversation(link, tools.tools.view, tools.after)
         self._transcript = Transcript(call, self._conversation.history, self._media.playout)
         self._voice = AgentVoice(call, machine, self._media, self._conversation, self._transcript, self._feed)
         self._tools = ToolCalls(call, tools.tools, machine.pending, self._feed)
@@ -145,6 +151,8 @@ class CallSession:
             turn.Unmet: self._transcript.unmet,
             turn.CancelResponse: self._conversation.cancel_response,
             turn.StopPlayout: lambda command: self._voice.stop(barge_in=command.barge_in),
+            turn.PausePlayout: lambda command: self._voice.pause(),
+            turn.ResumePlayout: self._resume,
             turn.Apologise: self._apologise_for,
             turn.HangUp: lambda command: self._hangup.leave(command.reason),
         }
@@ -279,8 +287,13 @@ class CallSession:
         pcm = self.bridge.take()
         if not self._flows or self._aside:
             return b""
-        if (edge := self._ears.hear(pcm, self._clock())) is not None:
+        now = self._clock()
+        if (edge := self._ears.hear(pcm, now)) is not None:
             self._feed(turn.CallerSounds(edge))
+        for heard in self._close.hear(pcm) if self._close is not None else ():
+            self._feed(heard)
+        if (envelope := self.journal.envelope) is not None:
+            envelope.caller(now, self._ears.rms)
         self._transcript.sent_ms += len(pcm) / (2 * self.bridge.rate_hz) * 1000
         return pcm if self._answering is None else self._screened(self._answering, pcm)
 
@@ -436,6 +449,10 @@ class CallSession:
 
     def _do(self, command: turn.Command) -> None:
         self._commands[type(command)](command)
+
+    def _resume(self, command: turn.ResumePlayout) -> None:
+        self._voice.resume(command)
+        self._edges = -1  # what came meanwhile is looked at in the next round
 
     def _handed_on(self, reason: str) -> None:
         """The caller's side has dialled somebody else: this call is of no more use to them."""

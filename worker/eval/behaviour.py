@@ -6,11 +6,13 @@ It is told of edges: the agent's voice, what was understood of it, the end of th
 from __future__ import annotations
 
 import re
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worker.eval.plan import Act, Plan, Step
 
-__all__ = ["Behaviour", "GiveUp"]
+__all__ = ["Ask", "Behaviour", "GiveUp"]
 
 PAUSE_S = 0.8
 """A person answers some 0.8 s after the other has stopped."""
@@ -25,8 +27,16 @@ class GiveUp:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Whoever plays the persona is to say what is done now: `decided` is to be told, or `undecided`."""
+
+    heard: tuple[str, ...]
+    """What was understood since the caller's last act; "": words that fitted no sentence."""
+
+
 class Behaviour:
-    """Goes through the plan's steps, then answers by its rules."""
+    """Goes through the plan's steps, then answers by its rules, or as whoever plays the persona decides."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -41,6 +51,10 @@ class Behaviour:
         self._waiting_since = 0.0
         self._heard: list[str] = []
         """Since the caller's last act that was no interruption."""
+        self._asking = False
+        self._asked = 0
+        self._decided: deque[Act] = deque()
+        self._failed = ""
         self._owed = False
         """We have spoken into the agent's words: its silence after that is not our turn."""
 
@@ -69,7 +83,16 @@ class Behaviour:
         self._speaking = False
         self._waiting_since = now
 
-    def tick(self, now: float) -> Act | GiveUp | None:
+    def decided(self, acts: Sequence[Act]) -> None:
+        """What the persona does now, in order; nothing: it waits."""
+        self._asking = False
+        self._decided.extend(acts)
+
+    def undecided(self, reason: str) -> None:
+        """Nobody can say what the persona does."""
+        self._asking, self._failed = False, reason
+
+    def tick(self, now: float) -> Act | Ask | GiveUp | None:
         """What to do now, if anything."""
         if self._speaking:
             return None
@@ -77,6 +100,8 @@ class Behaviour:
             return self._begin(act)
         if self._next < len(self._plan.steps):
             return self._by_script(self._plan.steps[self._next], now)
+        if self._plan.who:
+            return self._as_played(now)
         if self._plan.answers:
             return self._by_rules(now)
         if now >= self._waiting_since + self._plan.patience_s:
@@ -134,6 +159,24 @@ class Behaviour:
             self._forget(now)
             return self._begin(Act(say=self._plan.otherwise[self._tries - 1]))
         return GiveUp(f"heard nothing for {self._plan.patience_s:g} s that a rule has an answer to")
+
+    def _as_played(self, now: float) -> Act | Ask | GiveUp | None:
+        if self._failed:
+            return GiveUp(self._failed)
+        if self._decided:  # nobody speaks into the other's words but by an interruption
+            return self._begin(self._decided.popleft()) if self._agent_since is None else None
+        if self._asking:
+            return None
+        since = self._quiet_since
+        theirs = since is not None and not self._owed and now >= max(since, self._waiting_since) + PAUSE_S
+        if not (theirs and self._heard) and now < self._waiting_since + self._plan.patience_s:
+            return None
+        if self._asked >= self._plan.most:
+            return GiveUp(f"the persona was asked {self._plan.most} times (most), and the call is not over")
+        heard, self._asking = tuple(self._heard), True
+        self._asked += 1
+        self._forget(now)
+        return Ask(heard)
 
     def _forget(self, now: float) -> None:
         """What comes next answers the next act."""

@@ -12,10 +12,11 @@ import json
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
@@ -27,13 +28,24 @@ from telephony.resample import Resampler
 from telephony.settings import SipSettings
 from worker.demo.ears import FRAME_MS, Listener, Started, Stopped
 from worker.demo.recognising import PHONE_HZ, recogniser_of, understand
-from worker.eval.behaviour import Behaviour, GiveUp
+from worker.eval.behaviour import Ask, Behaviour, GiveUp
 from worker.eval.line import Line, speech_level
+from worker.eval.persona import Persona
 from worker.eval.plan import Act, Plan
+from worker.eval.text_model import TextModel
 from worker.local.speech import synthesize
 from worker.log import setup_logging
+from worker.settings.settings import named_secret
 
-__all__ = ["Errand", "main"]
+if TYPE_CHECKING:
+    from worker.eval.chat import Chat
+
+__all__ = ["KEY", "Errand", "main"]
+
+KEY = "OFFHOOK_EVAL_KEY"
+"""The environment variable in which a caller's process gets the text model's key."""
+SAMPLE = "hello, how are you today"
+"""Says how loud a voice is of which no words are known yet."""
 
 VOICE = "en-us"
 RATE_WPM = 150
@@ -47,13 +59,17 @@ LAST_WORDS_S = 5.0
 
 
 class Errand(BaseModel):
-    """What a caller's process is started with. grammar: of its ears (JSGF); None: it has none."""
+    """What a caller's process is started with. grammar: of its ears (JSGF); None: it has none.
+
+    model: plays the persona, where the plan has one to play.
+    """
 
     uri: str
     caller: str
     display_name: str
     plan: Plan
     grammar: str | None = None
+    model: TextModel | None = None
     at_most_s: float
 
 
@@ -72,9 +88,15 @@ class Caller:
     line: Line
     behaviour: Behaviour
     ears: ProcessPoolExecutor | None
+    chat: Chat | None = None
+    """Plays the persona."""
+    persona: Persona = field(default_factory=lambda: Persona(""))
+    seed: int = 0
     listener: Listener = field(default_factory=Listener)
     up_since: float | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    late_s: float = 0.0
+    """How late this process's media clock was at the worst."""
     _rest: bytes = b""
     _speech: deque[bytes] = field(default_factory=deque)
     _done_at: float | None = None
@@ -104,6 +126,7 @@ class Caller:
         for at in range(0, whole, FRAME_BYTES):
             self._edge(self.listener.hear(heard[at : at + FRAME_BYTES]), now)
         self._speak(now)
+        self.late_s = max(self.late_s, self.bridge.worst_lateness_s())
         if self._done_at is not None and now >= self._done_at:
             self._done_at = None
             self.behaviour.said(now)
@@ -123,9 +146,11 @@ class Caller:
             if frame and not self._speech and self._done_at == float("inf"):
                 self._done_at = now + self.bridge.queued_ms / 1000
 
-    def _do(self, act: Act | GiveUp | None, now: float) -> None:
+    def _do(self, act: Act | Ask | GiveUp | None, now: float) -> None:
         if isinstance(act, GiveUp):
             self.give_up(act.reason)
+        elif isinstance(act, Ask):
+            self._run(self._decide(act))
         elif act is None:
             return
         elif act.hang_up:
@@ -147,9 +172,27 @@ class Caller:
         elif isinstance(edge, Stopped):
             self.behaviour.agent_quiet(now)
             if self.ears is not None:
-                task = asyncio.get_running_loop().create_task(self._listen(self.ears, edge.pcm))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._run(self._listen(self.ears, edge.pcm))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _decide(self, ask: Ask) -> None:
+        """Have the model say what the caller does, and its words at hand."""
+        from worker.eval.chat import ChatError
+
+        assert self.chat is not None
+        try:
+            acts = self.persona.answers(await self.chat.ask(self.persona.hears(ask.heard), self.seed))
+        except ChatError as error:
+            self.behaviour.undecided(f"the persona can't be played: {error}")
+            return
+        for act in acts:
+            if act.say and act.say not in self.voices:
+                self.voices[act.say] = await asyncio.to_thread(_voice, act.say)
+        self.behaviour.decided(acts)
 
     async def _listen(self, ears: ProcessPoolExecutor, pcm: bytes) -> None:
         text = await asyncio.get_running_loop().run_in_executor(ears, understand, pcm)
@@ -164,11 +207,20 @@ class Caller:
 
 def _voices(plan: Plan) -> dict[str, bytes]:
     """All that may be said, as 16-bit PCM at the telephone's rate."""
-    voices = {}
-    for text in plan.words():
-        pcm, rate_hz = synthesize(text, voice=VOICE, rate_wpm=RATE_WPM)
-        voices[text] = Resampler(rate_hz, PHONE_HZ).process(pcm)
-    return voices
+    return {text: _voice(text) for text in plan.words() or (SAMPLE,)}
+
+
+def _voice(text: str) -> bytes:
+    pcm, rate_hz = synthesize(text, voice=VOICE, rate_wpm=RATE_WPM)
+    return Resampler(rate_hz, PHONE_HZ).process(pcm)
+
+
+def _chat(errand: Errand) -> Chat | None:
+    if errand.model is None or not errand.plan.who:
+        return None
+    from worker.eval.chat import Chat  # a second's import, which others need not wait for
+
+    return Chat(errand.model, named_secret(KEY))
 
 
 @asynccontextmanager
@@ -196,21 +248,25 @@ async def call(errand: Errand) -> None:
         rtp_ports=(0, 0),
         username=errand.caller,
         display_name=errand.display_name,
+        drop_percent=plan.packet_loss_percent,
     )
-    endpoint = Endpoint(settings, events.append)
+    endpoint, chat = Endpoint(settings, events.append), _chat(errand)
     async with _ears(errand.grammar) as ears:
         await asyncio.to_thread(endpoint.start)
         try:
             call_id = await asyncio.wrap_future(endpoint.invite(errand.uri))
             bridge = endpoint.bridge(call_id)
             assert bridge is not None
-            caller = Caller(endpoint, call_id, bridge, voices, line, Behaviour(plan), ears)
+            behaviour, persona = Behaviour(plan), Persona(plan.who)
+            caller = Caller(endpoint, call_id, bridge, voices, line, behaviour, ears, chat, persona, plan.seed)
             await _drive(caller, events, time.monotonic() + errand.at_most_s, errand.at_most_s)
-            _tell("line", frames=line.frames, lost=line.lost)
+            _tell("line", frames=line.frames, lost=line.lost, late_ms=round(caller.late_s * 1000))
         except SipRequestError as error:
             _tell("gave_up", reason=f"could not call: {error}")
         finally:
             await asyncio.to_thread(endpoint.stop)
+            if chat is not None:
+                await chat.close()
 
 
 async def _drive(caller: Caller, events: deque[phone.CallEvent], until: float, at_most_s: float) -> None:

@@ -10,10 +10,12 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from worker.agent.faults import fault_line
 from worker.errors import EvalFileError
+from worker.eval.table import Choice, Keys, Pattern, Table
+from worker.eval.text_model import TextModel
 from worker.local.patterns import PatternError, jsgf
 from worker.records.record import CallOutcome
 
@@ -37,33 +39,7 @@ PAUSE_S = 0.8
 """A person answers some 0.8 s after the other has stopped."""
 
 
-def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"is no regular expression: {error}") from None
-    return text
-
-
-def _one_or_more(given: Any) -> Any:
-    if isinstance(given, list | tuple):
-        return given
-    if not isinstance(given, str):
-        raise ValueError("is a text, or a list of texts")
-    return (given,)
-
-
-Pattern = Annotated[str, Field(min_length=1), AfterValidator(_pattern)]
-Choice = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_one_or_more)]
-"""One text, or several of which the seed chooses."""
-Keys = Annotated[str, Field(pattern=r"^[0-9A-D*#]*$")]
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
-
-
-class AgentUnderTest(_Table):
+class AgentUnderTest(Table):
     """Who is called."""
 
     file: Path | None = Field(default=None, description="the agent file; left out: OFFHOOK_AGENT, else the shipped one")
@@ -81,7 +57,7 @@ class AgentUnderTest(_Table):
         return self
 
 
-class Ears(_Table):
+class Ears(Table):
     """What the callers' own recogniser understands: patterns as in a dialogue file (worker/local)."""
 
     lines: tuple[str, ...] = Field(default=(), description="sentences of the agent's")
@@ -104,7 +80,7 @@ class Ears(_Table):
         return jsgf(lines, self.phrases) if lines else None
 
 
-class Turn(_Table):
+class Turn(Table):
     """One thing that the caller does, and when: by default once the agent has spoken and is quiet again."""
 
     say: Choice = Field(default=(), description="words, or several of which the seed chooses")
@@ -127,7 +103,7 @@ class Turn(_Table):
         return self
 
 
-class Rule(_Table):
+class Rule(Table):
     """What a persona does when it hears something."""
 
     hears: Pattern
@@ -143,16 +119,20 @@ class Rule(_Table):
         return self
 
 
-class Persona(_Table):
-    """A caller who reacts, by rules: the first one that fits what was heard, and is not used up."""
+class Persona(Table):
+    """A caller who reacts: by rules (the first one that fits what was heard, and is not used up), or as a text model
+    plays them, where there is one and its key is set; without its key the rules play.
+    """
 
-    rules: tuple[Rule, ...]
+    who: str | None = Field(default=None, min_length=1, description="who calls, why and in what mood, for the model")
+    rules: tuple[Rule, ...] = ()
+    most: int = Field(default=20, ge=1, le=200, description="how often the model is asked in a call")
     otherwise: Choice = Field(default=(), description="said after `patience` s without anything that a rule answers")
     tries: int = Field(default=3, ge=0, description="how often that is said, before the caller gives up")
     patience: float = Field(default=PATIENCE_S, gt=0, le=600, description="s of waiting before that")
 
 
-class Interruptions(_Table):
+class Interruptions(Table):
     """The caller speaks into what the agent says, by chance: which time, and where, is the seed's."""
 
     chance: float = Field(ge=0, le=1, description="for each time that the agent speaks")
@@ -167,7 +147,7 @@ class Interruptions(_Table):
         return self
 
 
-class Fault(_Table):
+class Fault(Table):
     """What is broken while the call goes on. A scenario with faults has processes of its own."""
 
     kind: FaultKind
@@ -176,7 +156,7 @@ class Fault(_Table):
     seconds: float = Field(default=3.0, gt=0, le=600, description="redis_away, provider_hangs: for so long")
 
 
-class ToolExpected(_Table):
+class ToolExpected(Table):
     """A tool that is called so often; with `arguments` only calls with these count (further ones don't matter)."""
 
     name: str
@@ -185,7 +165,7 @@ class ToolExpected(_Table):
     status: str | None = Field(default=None, description="of each of its calls, such as ok")
 
 
-class Said(_Table):
+class Said(Table):
     """Something that the agent says, as the record has it."""
 
     text: Pattern = Field(description="a regular expression; capital letters don't matter")
@@ -193,7 +173,7 @@ class Said(_Table):
     after: Pattern | None = Field(default=None, description="counted from the end of this turn of the caller's")
 
 
-class Expect(_Table):
+class Expect(Table):
     """What a call is judged by."""
 
     outcome: CallOutcome | None = None
@@ -202,14 +182,17 @@ class Expect(_Table):
     tools: tuple[ToolExpected, ...] = ()
     said: tuple[Said, ...] = ()
     heard: tuple[Pattern, ...] = Field(default=(), description="what the caller's own ears have to understand")
+    judged: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        default=(), description="the rubric: sentences that have to hold of the call, judged by [model]"
+    )
 
     @property
     def needs_record(self) -> bool:
         """Whether it can't be judged by the caller alone."""
-        return bool(self.outcome or self.no_errors or self.never_silent_over or self.tools or self.said)
+        return bool(self.outcome or self.no_errors or self.never_silent_over or self.tools or self.said or self.judged)
 
 
-class Scenario(_Table):
+class Scenario(Table):
     """One kind of call."""
 
     name: str = Field(min_length=1)
@@ -221,14 +204,15 @@ class Scenario(_Table):
     interruptions: Interruptions | None = None
     noise: float | None = Field(default=None, ge=-20, le=80, description="dB that the voice stands over white noise")
     loss: float = Field(default=0.0, ge=0, le=100, description="per cent of the caller's frames that are silenced")
+    packet_loss: int = Field(default=0, ge=0, le=100, description="per cent of RTP packets that are lost, each way")
     at_most: float = Field(default=120.0, gt=0, le=3600, description="s of call, then it is broken off and has failed")
     faults: tuple[Fault, ...] = ()
     expect: Expect = Expect()
 
     @model_validator(mode="after")
     def _somebody_acts(self) -> Scenario:
-        if not self.turns and (self.persona is None or not self.persona.rules):
-            raise ValueError("needs turns, or a persona with rules: nobody would say a word")
+        if not self.turns and (self.persona is None or not (self.persona.rules or self.persona.who)):
+            raise ValueError("needs turns, or a persona with rules or with who: nobody would say a word")
         return self
 
     @property
@@ -237,13 +221,14 @@ class Scenario(_Table):
         return bool(self.persona or self.expect.heard or any(turn.wait_for for turn in self.turns))
 
 
-class EvalFile(_Table):
+class EvalFile(Table):
     """The whole file."""
 
     seed: int = Field(default=1, ge=0, description="of all that is left to chance")
     at_once: int = Field(default=1, ge=1, le=100, description="calls at the same time")
     agent: AgentUnderTest = AgentUnderTest()
     ears: Ears = Ears()
+    model: TextModel | None = None
     scenario: tuple[Scenario, ...] = ()
 
     @model_validator(mode="after")
@@ -257,6 +242,8 @@ class EvalFile(_Table):
                 raise ValueError(f"{place}: the name is taken already")
             if one.listens and not self.ears.lines:
                 raise ValueError(f"{place}: wait_for, heard and a persona need [ears] with lines")
+            if self.model is None and (one.expect.judged or (one.persona is not None and one.persona.who)):
+                raise ValueError(f"{place}: who and judged are for a text model: write [model] with url and name")
             if self.agent.uri is not None:
                 _check_foreign(one, place, self.agent.records)
         return self

@@ -37,6 +37,8 @@ class Evidence:
     """Why the call did not go as its caller meant it to, or could not be made."""
     status: int | None = None
     """The SIP status of its end."""
+    late_ms: int = 0
+    """How late the caller's media clock was at the worst: its machine's doing, not the agent's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class Verdict:
     what: str
     passed: bool
     detail: str = ""
+    shown: bool = False
+    """The detail is told where it passed, too."""
 
 
 def judge(expect: Expect, evidence: Evidence) -> list[Verdict]:
@@ -94,7 +98,8 @@ def longest_wait_ms(record: CallRecord) -> tuple[int, int]:
 
 def _went(evidence: Evidence) -> Verdict:
     if evidence.problems:
-        return Verdict("the call went by its plan", False, "; ".join(evidence.problems))
+        heard = [f"heard: {_listed(evidence.heard)}"] if evidence.heard else []
+        return Verdict("the call went by its plan", False, "; ".join([*evidence.problems, *heard]))
     if not evidence.answered:
         return Verdict("the call went by its plan", False, f"it was not answered (SIP {evidence.status})")
     return Verdict("the call went by its plan", True)

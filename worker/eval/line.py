@@ -1,7 +1,7 @@
 """What becomes of the caller's voice on a bad line: white noise, and frames that are lost. Pure.
 
 A lost frame is sent as silence: what the other side hears where a packet is lost and nothing is put in its place. No
-packet is missing on the network, so its concealment of losses, and the figures in its RTCP, are not tried.
+packet is missing on the network: that is `packet_loss` (`SipSettings.drop_percent`), which no seed repeats.
 """
 
 from __future__ import annotations

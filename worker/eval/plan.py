@@ -63,9 +63,15 @@ class Plan(_Value):
     answers: tuple[Answer, ...] = ()
     otherwise: tuple[str, ...] = ()
     patience_s: float
+    who: str = ""
+    """Whom a text model plays once the steps are over; "": nobody, the answers are all."""
+    most: int = 0
+    """How often it is asked."""
     interruptions: tuple[Interruption, ...] = ()
     noise_db: float | None = None
     loss_percent: float = 0.0
+    packet_loss_percent: int = 0
+    """Of the packets of both sides; which ones is not the seed's."""
 
     @property
     def name(self) -> str:
@@ -79,13 +85,13 @@ class Plan(_Value):
         return tuple(dict.fromkeys(text for text in said if text))
 
 
-def plans(file: EvalFile, only: str | None = None) -> list[tuple[Scenario, Plan]]:
-    """Return every call of the file, in its order. only: of this scenario."""
+def plans(file: EvalFile, only: str | None = None, *, played: bool = False) -> list[tuple[Scenario, Plan]]:
+    """Return every call of the file, in its order. only: of this scenario. played: a text model plays the personas."""
     chosen = [one for one in file.scenario if only in (None, one.name)]
-    return [(one, plan(one, file.seed, number)) for one in chosen for number in range(1, one.repeat + 1)]
+    return [(one, plan(one, file.seed, number, played=played)) for one in chosen for number in range(1, one.repeat + 1)]
 
 
-def plan(scenario: Scenario, seed: int, number: int = 1) -> Plan:
+def plan(scenario: Scenario, seed: int, number: int = 1, *, played: bool = False) -> Plan:
     """Make the choices of a scenario's so-manieth call. Other scenarios of the file have no part in them."""
     chance = random.Random(f"{seed}/{scenario.name}/{number}")
     own = chance.getrandbits(32)
@@ -107,9 +113,12 @@ def plan(scenario: Scenario, seed: int, number: int = 1) -> Plan:
         answers=tuple(answers),
         otherwise=tuple(otherwise),
         patience_s=persona.patience if persona is not None else max(turn.within for turn in scenario.turns),
+        who=persona.who or "" if persona is not None and played else "",
+        most=persona.most if persona is not None else 0,
         interruptions=_interruptions(scenario, chance),
         noise_db=scenario.noise,
         loss_percent=scenario.loss,
+        packet_loss_percent=scenario.packet_loss,
     )
 
 

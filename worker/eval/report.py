@@ -18,6 +18,10 @@ NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 (section 2.2) has no character for."""
 
 
+LATE_MS = 100
+"""A media clock that is so late cuts holes into what both sides hear: such a failure says little of the agent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """One call, judged."""
@@ -43,9 +47,23 @@ def lines(results: Sequence[Result]) -> list[str]:
     found = []
     for result in results:
         found.append(f"{'passed' if result.passed else 'FAILED'}  {result.plan.name}  ({result.took_s:.1f} s)")
-        found += [f"        {verdict.what}: {verdict.detail}" for verdict in result.failures]
+        if not result.passed and result.evidence.late_ms >= LATE_MS:
+            found.append(f"        {_late(result.evidence.late_ms)}")
+        told = [verdict for verdict in result.verdicts if verdict.shown or not verdict.passed]
+        found += [f"        {_judged(verdict)}{verdict.what}: {verdict.detail}" for verdict in told]
     passed = sum(result.passed for result in results)
     return [*found, f"{passed} of {len(results)} passed"]
+
+
+def _judged(verdict: Verdict) -> str:
+    """What stands before one that is told either way."""
+    return ("passed " if verdict.passed else "FAILED ") if verdict.shown else ""
+
+
+def _late(late_ms: int) -> str:
+    return (
+        f"the caller's own audio came up to {late_ms} ms late: this machine was too busy; try fewer at once (at_once)"
+    )
 
 
 def junit(name: str, results: Sequence[Result]) -> str:
@@ -100,8 +118,9 @@ def _call(number: int, result: Result) -> Markup:
     ]
     record = result.evidence.record
     plan = result.plan
+    lost = f"packets lost: {plan.packet_loss_percent} %; " if plan.packet_loss_percent else ""
     noise = "none" if plan.noise_db is None else f"{plan.noise_db:g} dB under the voice"
-    about = el("p", f"noise: {noise}; frames silenced: {plan.loss_percent:g} %; seed of the line: {plan.seed}")
+    about = el("p", f"noise: {noise}; frames silenced: {plan.loss_percent:g} %; {lost}seed of the line: {plan.seed}")
     turns = [] if record is None else [f"{turn.start_ms / 1000:.1f} s {turn.who}: {turn.text}" for turn in record.turns]
     return el(
         "section",
@@ -118,7 +137,11 @@ def _word(passed: bool) -> Markup:
 
 
 def _told(result: Result) -> str:
-    told = [f"{'passed' if verdict.passed else 'FAILED'} {verdict.what}" for verdict in result.verdicts]
+    told = [
+        f"{'passed' if verdict.passed else 'FAILED'} {verdict.what}" + (f": {verdict.detail}" if verdict.shown else "")
+        for verdict in result.verdicts
+    ]
+    told += [_late(result.evidence.late_ms)] if result.evidence.late_ms >= LATE_MS else []
     told += [f"the caller said: {text}" for text in result.evidence.said]
     told += [f"the caller understood: {text or '(nothing)'}" for text in result.evidence.heard]
     return "\n".join(told)

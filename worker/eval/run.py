@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,17 @@ from worker.agent.agent_file import load_agent_file
 from worker.embedded.children import Child, ChildSpec
 from worker.errors import EvalFileError, OperatorError
 from worker.eval import report
-from worker.eval.caller import Errand
+from worker.eval.caller import KEY, Errand
 from worker.eval.desk import Desk, find_record, own_settings
 from worker.eval.eval_file import EvalFile, Scenario, load_eval_file
-from worker.eval.judge import Evidence, judge
+from worker.eval.judge import Evidence, Verdict, judge
+from worker.eval.judging import question, unjudged, verdicts
 from worker.eval.plan import Plan, plans
+from worker.eval.text_model import TextModel
 from worker.local.speech import Recogniser
 from worker.pages import markup
 from worker.service.checks import load
-from worker.settings.settings import Settings, child_environment
+from worker.settings.settings import Settings, child_environment, named_secret
 from worker.tasks import end_tasks
 
 __all__ = ["run_eval"]
@@ -58,7 +61,8 @@ def run_eval(
     """
     given = {name: value for name, value in (("seed", seed), ("at_once", at_once)) if value is not None}
     file = load_eval_file(path).model_copy(update=given)
-    calls = plans(file, only)
+    model = _model_of(file, path, only)
+    calls = plans(file, only, played=model is not None)
     if not calls:
         names = ", ".join(scenario.name for scenario in file.scenario)
         raise OperatorError(f"{path}: there is no scenario {only}: there are {names}")
@@ -68,7 +72,7 @@ def run_eval(
         if place is not None:
             _write(place, "")
     try:
-        results = asyncio.run(_Evaluation(file, own, out).run(calls))
+        results = asyncio.run(_Evaluation(file, own, out, model).run(calls))
     except asyncio.CancelledError:  # SIGTERM
         raise KeyboardInterrupt from None
     for line in report.lines(results):
@@ -79,6 +83,31 @@ def run_eval(
         style = (Path(markup.__file__).parent / "page.css").read_text("utf-8")
         _write(out / "index.html", report.page_of(path.stem, file.seed, results, style))
     return 0 if all(result.passed for result in results) else 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """The text model that plays and judges, with its key."""
+
+    about: TextModel
+    key: str | None
+
+
+def _model_of(file: EvalFile, path: Path, only: str | None) -> _Model | None:
+    """Return the file's text model where it can be asked; without its key rules play, and nobody judges."""
+    if file.model is None:
+        return None
+    key = named_secret(file.model.key) if file.model.key is not None else None
+    if key is not None or file.model.key is None:
+        return _Model(file.model, key)
+    for one in file.scenario:
+        if only not in (None, one.name):
+            continue
+        if one.persona is not None and one.persona.who and not one.persona.rules:
+            raise OperatorError(f"{path}: {one.name}: {file.model.key} is not set, and its persona has no rules")
+        if one.expect.judged:
+            print(f"{one.name}: judged by no model ({file.model.key} is not set)", file=sys.stderr)
+    return None
 
 
 def _check(file: EvalFile, settings: Settings, path: Path) -> None:
@@ -109,8 +138,9 @@ def _write(path: Path, text: str) -> None:
 class _Evaluation:
     """One run of a file."""
 
-    def __init__(self, file: EvalFile, settings: Settings, out: Path | None) -> None:
+    def __init__(self, file: EvalFile, settings: Settings, out: Path | None, model: _Model | None) -> None:
         self._file = file
+        self._model = model
         self._settings = settings
         self._out = out
         self._run_id = uuid.uuid4().hex[:8]
@@ -166,8 +196,24 @@ class _Evaluation:
         else:
             async with self._desk(f"{self._file.scenario.index(scenario)}-{plan.number}") as own:
                 evidence = await self._made(scenario, plan, own)
-        verdicts = judge(scenario.expect, evidence)
-        return report.Result(plan, verdicts, time.monotonic() - began, evidence)
+        found = [*judge(scenario.expect, evidence), *await self._judged(scenario.expect.judged, evidence, plan.seed)]
+        return report.Result(plan, found, time.monotonic() - began, evidence)
+
+    async def _judged(self, rubric: Sequence[str], evidence: Evidence, seed: int) -> list[Verdict]:
+        """Have the model judge a call by its rubric."""
+        if not rubric or self._model is None:
+            return []
+        if evidence.record is None:
+            return unjudged(rubric, "there is no record of the call")
+        from worker.eval.chat import Chat, ChatError
+
+        chat = Chat(self._model.about, self._model.key)
+        try:
+            return verdicts(rubric, await chat.ask(question(rubric, evidence), seed))
+        except ChatError as error:
+            return unjudged(rubric, f"the judge can't be asked: {error}")
+        finally:
+            await chat.close()
 
     async def _made(self, scenario: Scenario, plan: Plan, desk: Desk | None) -> Evidence:
         """Make one call, break what is to be broken meanwhile, and gather what is known of it."""
@@ -179,14 +225,16 @@ class _Evaluation:
             display_name=name,
             plan=plan,
             grammar=self._file.ears.grammar() if scenario.listens else None,
+            model=self._model.about if self._model is not None and plan.who else None,
             at_most_s=scenario.at_most,
         )
+        key = self._model.key if errand.model is not None and self._model is not None else None
         evidence, faults = Evidence(), set[asyncio.Task[None]]()
 
         def answered() -> None:
             faults.update(asyncio.create_task(desk.breaks(fault)) for fault in scenario.faults if desk is not None)
 
-        await _dial(errand, evidence, answered)
+        await _dial(errand, evidence, answered, key)
         waiting = [task for task in faults if not task.done()]
         if waiting:
             evidence.problems.append(f"{len(waiting)} of {len(faults)} faults had not passed when the call ended")
@@ -211,8 +259,8 @@ class _Evaluation:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-async def _dial(errand: Errand, evidence: Evidence, answered: Callable[[], None]) -> None:
-    """Run a caller's process to its end, and note what it tells."""
+async def _dial(errand: Errand, evidence: Evidence, answered: Callable[[], None], key: str | None = None) -> None:
+    """Run a caller's process to its end, and note what it tells. key: the text model's, which only its process gets."""
 
     def told(name: str, line: str) -> None:
         try:
@@ -220,24 +268,14 @@ async def _dial(errand: Errand, evidence: Evidence, answered: Callable[[], None]
         except ValueError:
             print(f"[{name}] {line}", file=sys.stderr)
             return
-        match said.get("event"):
-            case "answered":
-                evidence.answered = True
-                answered()
-            case "said":
-                evidence.said.append(said["text"])
-            case "heard":
-                evidence.heard.append(said["text"])
-            case "gave_up":
-                evidence.problems.append(f"the caller gave up: {said['reason']}")
-            case "ended":
-                evidence.status = said["status"]
-            case _:
-                pass
+        if said.get("event") == "answered":
+            answered()
+        _note(said, evidence)
 
     command = (sys.executable, "-P", "-m", "worker.eval.caller", errand.model_dump_json())
+    environment = child_environment(keep_secrets=False, **({KEY: key} if key is not None else {}))
     child = Child(
-        ChildSpec(name="caller", command=command, environment=child_environment(keep_secrets=False), restart=False),
+        ChildSpec(name="caller", command=command, environment=environment, restart=False),
         sink=told,
     )
     await child.start()
@@ -250,3 +288,22 @@ async def _dial(errand: Errand, evidence: Evidence, answered: Callable[[], None]
         await child.stop()
     if evidence.status is None and not evidence.problems:
         evidence.problems.append("the caller's process ended without a call")
+
+
+def _note(said: dict[str, Any], evidence: Evidence) -> None:
+    """Take what a caller tells."""
+    match said.get("event"):
+        case "answered":
+            evidence.answered = True
+        case "said":
+            evidence.said.append(said["text"])
+        case "heard":
+            evidence.heard.append(said["text"])
+        case "gave_up":
+            evidence.problems.append(f"the caller gave up: {said['reason']}")
+        case "line":
+            evidence.late_ms = said["late_ms"]
+        case "ended":
+            evidence.status = said["status"]
+        case _:
+            pass

@@ -97,6 +97,7 @@ def _summary(story: Story) -> Markup:
         ("Agent", record.agent + (f", route {record.route}" if record.route else "")),
         ("Model", " ".join(filter(None, (record.provider, record.model)))),
         ("SIP Call-ID", record.sip_call_id),
+        ("Worker", story.worker),
         ("Diverted from", ", ".join(record.diverted_from)),
         ("Calls back", record.calls_back or ""),
         ("Tokens", _usage(record)),

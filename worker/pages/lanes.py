@@ -66,6 +66,8 @@ def marks_of(story: Story) -> list[Mark]:
     for edge in edges:
         if edge.what == "BargedIn":
             found.append(Mark(edge.ms, f"barge-in: {edge.data.get('heard_ms')} ms heard", "silence"))
+        elif edge.what == "BargeInWithdrawn":
+            found.append(Mark(edge.ms, f"barge-in withdrawn: paused for {edge.data.get('paused_ms')} ms", "other"))
         elif edge.kind == "sip":
             found.append(Mark(edge.ms, f"{'→' if edge.data.get('sent') else '←'} {edge.data.get('line')}", "other"))
         elif edge.kind == "line":

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from worker.pages.markup import Markup, el, page
 from worker.records.archive import Summary
 from worker.records.record import IN_PROGRESS, OUTCOMES
+from worker.records.search import Found
 
 __all__ = ["list_page", "token_page"]
 
 
-def list_page(calls: Sequence[Summary], asked: Mapping[str, str], *, more: bool = False) -> str:
-    """Return the list. asked: what was searched for, by the names of the form. more: there are others."""
-    rows = [_call(call) for call in calls]
-    heads = el(
-        "tr", [el("th", name, scope="col") for name in ("began (UTC)", "caller", "dialled", "agent", "for", "outcome")]
-    )
-    caption = f"{len(calls)} call{'' if len(calls) == 1 else 's'}" + (", and more: search for less" if more else "")
+def list_page(found: Found, asked: Mapping[str, str]) -> str:
+    """Return the list. asked: what was searched for, by the names of the form."""
+    calls, others = found.calls, any(call.worker for call in found.calls)
+    rows = [_call(call, others) for call in calls]
+    names = ("began (UTC)", "caller", "dialled", "agent", "for", "outcome", *(["worker"] if others else []))
+    heads = el("tr", [el("th", name, scope="col") for name in names])
+    more = ", and more: search for less" if found.more else ""
+    caption = f"{len(calls)} call{'' if len(calls) == 1 else 's'}{more}"
     table = el("table", el("caption", caption), el("thead", heads), el("tbody", rows))
     body = table if rows else el("p", "No call fits." if any(asked.values()) else "No call yet.")
-    return page("Calls", el("header", el("h1", "Calls")), el("main", _form(asked), body))
+    silent = [el("p", f"{words}.", class_="problem", role="status") for words in found.silent]
+    return page("Calls", el("header", el("h1", "Calls")), el("main", _form(asked), silent, body))
 
 
-def _call(call: Summary) -> Markup:
+def _call(call: Summary, others: bool) -> Markup:
     state = el("strong", call.outcome, class_="live") if call.live else call.outcome
     began = el("a", call.started_at[:19].replace("T", " ") or call.call_id, href=f"/calls/{call.call_id}")
-    cells = (began, call.caller, call.dialled, call.agent, f"{call.duration_ms / 1000:.0f} s", state)
+    cells = [began, call.caller, call.dialled, call.agent, f"{call.duration_ms / 1000:.0f} s", state]
+    cells += [call.worker or "this one"] if others else []
     return el("tr", [el("td", cell) for cell in cells])
 
 

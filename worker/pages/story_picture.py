@@ -45,7 +45,7 @@ def draw_names() -> str:
 
 
 def draw_story(story: Story, levels: Levels | None = None) -> str:
-    """Return the picture; levels: of the recording, where there is one."""
+    """Return the picture; levels: how loud both voices are, where that is known."""
     start, end = start_of(story), max(story.end_ms, 1000)
     width = min(max(NARROWEST, round((end - start) / 1000 * PX_PER_S)), WIDEST)
     scale = Scale(SIDE, width - SIDE, start, end)
@@ -82,7 +82,13 @@ def _wave(scale: Scale, levels: Levels, lane: str, y: int) -> str:
     peaks = levels.caller if lane == "caller" else levels.agent
     middle, half = y + 15, 14
     step = max(1, int(1 / (levels.column_ms * scale.px_per_ms)))  # one point a pixel is enough
-    points = [(scale.x(n * levels.column_ms), half * max(peaks[n : n + step])) for n in range(0, len(peaks), step)]
+    points = [
+        (scale.x(at), half * max(peaks[n : n + step]))
+        for n in range(0, len(peaks), step)
+        if (at := levels.start_ms + n * levels.column_ms) >= scale.start_ms
+    ]
+    if not points:
+        return ""
     above = " ".join(f"{x:.1f},{middle - h:.1f}" for x, h in points)
     below = " ".join(f"{x:.1f},{middle + h:.1f}" for x, h in reversed(points))
     return f'<polygon class="wave" points="{above} {below}" fill="#1a202c" opacity="0.55"/>'

@@ -49,6 +49,7 @@ def _summary(story: Story, console: Console) -> None:
         "agent": record.agent + (f", route {record.route}" if record.route else ""),
         "model": " ".join(filter(None, (record.provider, record.model))),
         "SIP Call-ID": record.sip_call_id,
+        "worker": story.worker,
         "cost": "" if record.cost is None else f"{record.cost.amount:.4f} {record.cost.currency}",
         "tokens": f"{record.usage.input_tokens} in, {record.usage.output_tokens} out" if record.usage else "",
     }
@@ -85,6 +86,8 @@ def _words(edge: Edge) -> tuple[str, str] | None:
         return "SIP", f"{'→' if edge.data.get('sent') else '←'} {edge.data.get('line')}"
     if edge.what == "BargedIn":
         return "barge-in", f"{edge.data.get('heard_ms')} ms were heard"
+    if edge.what == "BargeInWithdrawn":
+        return "barge-in", f"withdrawn after {edge.data.get('paused_ms')} ms, by {edge.data.get('by')}"
     if edge.what in ("Noted", "ConnectionLost"):
         return "note", str(edge.data.get("text") or edge.data.get("reason") or edge.what)
     if edge.kind in ("phone", "line"):

@@ -1,4 +1,4 @@
-"""How loud both voices are in a recording, column by column. Reads a file: it belongs into a thread."""
+"""How loud both voices are, column by column: by a recording, else by the journal. Reads files, so for threads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import wave
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Levels", "levels"]
+from worker.records.edges import EnvelopeFile
+from worker.records.envelope import LOUDEST
+
+__all__ = ["Levels", "levels", "levels_of"]
 
 COLUMN_MS = 50
 """A syllable takes four of them."""
@@ -16,11 +19,23 @@ AT_ONCE = 8000 * 60
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """Peaks of both voices, 0 to 1, one for each `column_ms`."""
+    """Peaks of both voices, 0 to 1, one for each `column_ms`, the first of them at `start_ms`."""
 
     column_ms: float
     caller: tuple[float, ...]
     agent: tuple[float, ...]
+    start_ms: int = 0
+
+
+def levels_of(envelope: EnvelopeFile | None) -> Levels | None:
+    """Return the levels that a journal has; None where it has none."""
+    if envelope is None or not (envelope.caller or envelope.agent):
+        return None
+    caller, agent = (
+        tuple(round(level / LOUDEST, 3) for level in voice[:MOST_COLUMNS])
+        for voice in (envelope.caller, envelope.agent)
+    )
+    return Levels(envelope.column_ms, caller, agent, envelope.start_ms)
 
 
 def levels(path: Path) -> Levels | None:

@@ -429,6 +429,8 @@ class Capabilities:
     """It says which outputs are in the conversation (`ItemCreated`)."""
     updates: bool = True
     """Instructions and tools may change within a session. False: it takes a new one."""
+    leaves_turns: bool = True
+    """It can be told neither to cancel its response when the caller speaks nor to answer by itself."""
     remote_tools: bool = False
     """It runs the tools of MCP servers itself (`SessionConfig.remote`)."""
 

@@ -50,6 +50,8 @@ class Summary:
     outcome: str
     duration_ms: int
     live: bool = False
+    worker: str = ""
+    """Who has it, where that is another one than is asked."""
 
 
 def summary_of(record: CallRecord, started_at: str = "") -> Summary:

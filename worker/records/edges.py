@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
 import orjson
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import Base64Bytes, BaseModel, Field, JsonValue
 
+from worker.records.envelope import LOUDEST, Levels
 from worker.records.journal import SAFE, Raw, Shape, Taken
 from worker.records.record import wall
 
@@ -31,6 +33,15 @@ class Edge(BaseModel):
     data: dict[str, JsonValue] = {}
 
 
+class EnvelopeFile(BaseModel):
+    """How loud both voices were, without a word of them: a byte for each column, in base64."""
+
+    start_ms: int = Field(description="where the first column begins, in ms since the answer")
+    column_ms: int = Field(gt=0, description="how wide one is")
+    caller: Base64Bytes = Field(default=b"", description=f"RMS, linear; {LOUDEST}: -12 dB of full scale and more")
+    agent: Base64Bytes = b""
+
+
 class JournalFile(BaseModel):
     """A call's journal as it is kept in `<call id>.journal`."""
 
@@ -41,13 +52,16 @@ class JournalFile(BaseModel):
     counted: dict[str, int] = Field(default={}, description="events that are not listed, by type")
     left_out: dict[str, int] = Field(default={}, description="edges that were let go, the oldest of each kind")
     edges: list[Edge] = []
+    envelope: EnvelopeFile | None = Field(default=None, description="None: it was not kept")
 
 
 def journal_of(call_id: str, taken: Taken) -> JournalFile:
     """Return the journal of a call that is in progress, or has just ended."""
     plain = _plain_journal(call_id, taken)
     edges = [Edge.model_construct(**edge) for edge in plain.pop("edges")]  # ours: there is nothing to validate
-    return JournalFile.model_construct(**plain, edges=edges)
+    envelope = plain.pop("envelope")
+    known = None if envelope is None else EnvelopeFile(**envelope)
+    return JournalFile.model_construct(**plain, edges=edges, envelope=known)
 
 
 def journal_bytes(call_id: str, taken: Taken) -> bytes:
@@ -66,6 +80,16 @@ def _plain_journal(call_id: str, taken: Taken) -> dict[str, Any]:
         "counted": dict(taken.counted),
         "left_out": dict(taken.left_out),
         "edges": [_edge(raw, zero, unix) for raw in taken.raw],
+        "envelope": None if taken.levels is None else _envelope(taken.levels, zero),
+    }
+
+
+def _envelope(levels: Levels, zero: float) -> dict[str, Any]:
+    voices = {"caller": levels.caller, "agent": levels.agent}
+    return {
+        "start_ms": round((levels.began_s - zero) * 1000),
+        "column_ms": levels.column_ms,
+        **{name: base64.b64encode(voice).decode("ascii") for name, voice in voices.items()},
     }
 
 

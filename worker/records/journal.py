@@ -17,7 +17,18 @@ from typing import Any, Literal
 
 from telephony.events import RtpReport, SipMessage
 from worker.realtime.base import AgentTranscriptDelta, AudioDelta
-from worker.records.record import Answered, BargedIn, CallRecord, Ended, Noted, RecordEvent, ToolEnded, TurnText
+from worker.records.envelope import Envelope, Levels
+from worker.records.record import (
+    Answered,
+    BargedIn,
+    BargeInWithdrawn,
+    CallRecord,
+    Ended,
+    Noted,
+    RecordEvent,
+    ToolEnded,
+    TurnText,
+)
 
 __all__ = ["LIMITS", "SAFE", "Journal", "Kind", "Raw", "Shape", "Taken", "shape_of"]
 
@@ -36,10 +47,10 @@ LIMITS: Mapping[Kind, int] = {
 counted."""
 
 SAFE = frozenset(
-    "answered_ms approved by cause code codec early_media error_code expected fatal held item_id job_id key kind"
-    " left_s loud means metadata mode name number outcome purpose rate_hz reason response_id retry_after_s role"
-    " second_line session_id sip_status status then to took_ms tool tool_call_id tool_call_ids type via wait_ms"
-    " waited_s way who words".split()
+    "answered_ms approved began by cause code codec early_media error_code expected fatal held item_id job_id key"
+    " kind lasted_ms left_s loud means metadata mode name number outcome paused_ms purpose rate_hz reason"
+    " response_id retry_after_s role second_line session_id sip_status status then to took_ms tool tool_call_id"
+    " tool_call_ids type via wait_ms waited_s way who words".split()
 )
 """Names of fields that may be kept. `metadata` is kept for its purpose alone; `words` are of a closed set (`turns`),
 `to` is the label that the agent file gives a target."""
@@ -67,6 +78,7 @@ _SHAPES: dict[type[Any], Shape] = {}
 NESTED: Mapping[type[Any], tuple[str, ...]] = {
     ToolEnded: ("call.tool", "call.status", "call.wait_ms", "call.run_ms", "call.job_id", "tool_call_id"),
     BargedIn: ("barge_in.heard_ms", "barge_in.stopped_in_ms"),
+    BargeInWithdrawn: ("withdrawn.heard_ms", "withdrawn.paused_ms", "withdrawn.by"),
     Noted: ("text",),
     Ended: ("record.outcome", "record.reason"),
     SipMessage: ("sent", "line", "method"),
@@ -111,6 +123,8 @@ class Taken:
     """How many edges of each kind were let go."""
     counted: Mapping[str, int]
     """Events that are counted by type."""
+    levels: Levels | None = None
+    """How loud both voices were."""
 
 
 class Journal:
@@ -124,6 +138,8 @@ class Journal:
         self._invited = clock()
         self._answered: float | None = None
         self._zero = self._invited
+        self.envelope = Envelope(self._invited) if on else None
+        """How loud both voices are; None: it is not kept."""
         self._number = 0
         self._rings: dict[Kind, deque[Raw]] = (
             {kind: deque(maxlen=limit) for kind, limit in LIMITS.items()} if on else {}
@@ -196,15 +212,17 @@ class Journal:
         """Return how it stands, for others to read in their own time."""
         raw = [edge for ring in self._rings.values() for edge in ring]
         raw.sort(key=lambda edge: edge[:2])
+        now = self._clock()
         left = {kind: seen - len(self._rings[kind]) for kind, seen in self._seen.items() if kind in self._rings}
         return Taken(
             self.started_at,
             self._invited,
             self._answered,
-            self._clock(),
+            now,
             tuple(raw),
             {kind: count for kind, count in left.items() if count},
             {kind.__name__: count for kind, count in self._counted.items() if count},
+            None if self.envelope is None else self.envelope.taken(now),
         )
 
     def _keep(self, kind: Kind, at: float, event: object) -> None:

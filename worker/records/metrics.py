@@ -63,6 +63,8 @@ class Metrics:
         self.silence = histogram("silence", silence, SILENCE, "waiting_for")
         self.turn_latency = histogram("turn_latency", "Caller's end of turn to the agent's first audio.", LATENCY)
         self.barge_in = histogram("barge_in", "speech_started to the last of the agent's audio.", REACTION)
+        paused = "A barge-in that was withdrawn: how long the agent's voice had paused."
+        self.barge_in_withdrawn = histogram("barge_in_withdrawn", paused, REACTION)
         self.tool_wait = histogram("tool_wait", "Tool call to its start.", TOOL, "tool")
         self.tool_run = histogram("tool_run", "Run time of a tool.", TOOL, "tool")
         depth = "Jobs that wait, by tool."

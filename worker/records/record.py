@@ -73,6 +73,15 @@ class ToolCallRecord(BaseModel):
     result: JsonValue = Field(default=None, description="and what came of it")
 
 
+class WithdrawnRecord(BaseModel):
+    """A barge-in that was none: the agent's voice paused, and went on where it had paused."""
+
+    at_ms: int
+    heard_ms: int = Field(description="of the item that paused, by the playout clock")
+    paused_ms: int
+    by: str = Field(description="what said that it was nothing: words, length, sound, or session lost")
+
+
 class ApprovalRecord(BaseModel):
     """Somebody was to approve a tool call before it ran; times in ms."""
 
@@ -181,6 +190,7 @@ class CallRecord(BaseModel):
     )
     errors: list[str] = Field(default=[], description="what went wrong on the way, in order")
     approvals: list[ApprovalRecord] = Field(default=[], description="of tool calls, in order; the first 200")
+    withdrawn: list[WithdrawnRecord] = Field(default=[], description="barge-ins that were none: a cough, an mhm")
     unmet: list[UnmetRecord] = Field(default=[], description="what the provider owed, in order; the first 200")
     usage: UsageRecord | None = Field(default=None, description="of all responses; None: the provider does not say")
     transcription: UsageRecord | None = Field(default=None, description="of writing down the caller's words, likewise")
@@ -298,6 +308,13 @@ class BargedIn:
 
 
 @dataclass(frozen=True, slots=True)
+class BargeInWithdrawn:
+    """The caller made a sound over the agent, and had not said anything."""
+
+    withdrawn: WithdrawnRecord
+
+
+@dataclass(frozen=True, slots=True)
 class ApprovalTold:
     """A tool call waits for its approval; told again when it is answered."""
 
@@ -333,6 +350,7 @@ RecordEvent = (
     | Transferred
     | ApprovalTold
     | BargedIn
+    | BargeInWithdrawn
     | Noted
     | Ended
 )

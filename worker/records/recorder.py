@@ -24,6 +24,7 @@ from worker.records.record import (
     ApprovalTold,
     BargedIn,
     BargeInRecord,
+    BargeInWithdrawn,
     CallOutcome,
     CallRecord,
     CostRecord,
@@ -47,6 +48,7 @@ from worker.records.record import (
     UnmetRecord,
     UsageRecord,
     Who,
+    WithdrawnRecord,
     wall,
 )
 from worker.records.silences import Silences
@@ -129,6 +131,7 @@ class Recorder:
     _sounds: set[str] = field(default_factory=set)
     _transfers: list[TransferRecord] = field(default_factory=list)
     _barge_ins: list[BargeInRecord] = field(default_factory=list)
+    _withdrawn: list[WithdrawnRecord] = field(default_factory=list)
     _unmet: list[UnmetRecord] = field(default_factory=list)
     _usage: UsageRecord | None = None
     _transcription: UsageRecord | None = None
@@ -292,6 +295,12 @@ class Recorder:
         self._barge_ins.append(entry)
         self._tell(BargedIn(entry))
 
+    def barge_in_withdrawn(self, at_ms: float, heard_ms: float, paused_ms: float, by: str) -> None:
+        """The caller had said nothing, and the voice goes on; `at_ms` is when it paused, the others are spans."""
+        entry = WithdrawnRecord(at_ms=self._at(at_ms), heard_ms=round(heard_ms), paused_ms=round(paused_ms), by=by)
+        self._withdrawn.append(entry)
+        self._tell(BargeInWithdrawn(entry))
+
     def used(self, took: UsageRecord, *, transcription: bool = False) -> None:
         """A response took so much; or writing down the caller's words did."""
         if transcription:
@@ -364,6 +373,7 @@ class Recorder:
             tool_calls=list(self._tools.values()),  # these very objects
             transfers=self._transfers,
             barge_ins=self._barge_ins,
+            withdrawn=self._withdrawn,
             longest_tool_silence_ms=round(self._silence.longest_ms),
             heard_by_caller=self.heard_by_caller,
             recording=self.recording,

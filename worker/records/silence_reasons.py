@@ -30,6 +30,7 @@ class Why(StrEnum):
     NO_MEDIA = "no_media"
     NO_SESSION = "no_session"
     SESSION_LOST = "session_lost"
+    PAUSED = "voice_paused"
     TRANSFER = "transfer"
     APPROVAL = "approval"
     TOOL = "tool_without_filler"
@@ -48,6 +49,7 @@ WORDS: Mapping[Why, str] = {
     Why.NO_MEDIA: "no audio flowed yet",
     Why.NO_SESSION: "the provider had not begun a session",
     Why.SESSION_LOST: "the provider's session was lost",
+    Why.PAUSED: "the agent's voice was paused: the caller made a sound over it, and it was not known yet what",
     Why.TRANSFER: "the call was being handed on",
     Why.APPROVAL: "a tool call waited for somebody's approval",
     Why.TOOL: "a tool ran, and no filler was said",
@@ -95,6 +97,8 @@ class _State:
     spoken: bool = False
     """Of the response in the slot some audio came."""
     told_to_wait: bool = False
+    paused: bool = False
+    """The agent's voice is, and what is queued of it is not heard."""
     loud: bool | None = None
     sounds: set[str] = field(default_factory=set)
     speeches: set[str] = field(default_factory=set)
@@ -109,7 +113,8 @@ class _State:
     def silent(self) -> bool:
         """Whether nobody is to be heard."""
         speaks = (bool(self.speeches) or self.floor == "caller") and self.loud is not False
-        return self.answered and not self.ended and not self.aside and not self.sounds and not speaks
+        heard = bool(self.sounds) and not self.paused
+        return self.answered and not self.ended and not self.aside and not heard and not speaks
 
     def why(self) -> Why:
         """Why nobody is."""
@@ -119,6 +124,7 @@ class _State:
             (not self.media, Why.NO_MEDIA),
             (self.session is None, Why.NO_SESSION),
             (self.session is False, Why.SESSION_LOST),
+            (self.paused, Why.PAUSED),
             (self.floor == "caller", Why.CALLER_FLOOR),
             (self.transfer is not None, Why.TRANSFER),
             (bool(self.approvals) and self.slot == "free", Why.APPROVAL),
@@ -207,6 +213,8 @@ def _command(state: _State, command: Mapping[str, Any]) -> None:
     name = command.get("command")
     if name in ("HangUp", "Apologise"):
         state.ending = True
+    elif name in ("PausePlayout", "ResumePlayout", "StopPlayout"):
+        state.paused = name == "PausePlayout"
     elif name == "StartTool" and command.get("name") == TRANSFER_CALL:
         state.transfer = str(command.get("tool_call_id"))
     elif name == "NewSession":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pydantic import BaseModel, Field
 
 from worker.records.edges import JournalFile
@@ -9,7 +11,7 @@ from worker.records.line_quality import LineQuality, line_quality
 from worker.records.record import CallRecord
 from worker.records.silence_reasons import Silence, silences
 
-__all__ = ["Story", "story_of"]
+__all__ = ["Story", "fullest", "story_of"]
 
 VERSION = 1
 
@@ -19,6 +21,7 @@ class Story(BaseModel):
 
     version: int = VERSION
     call_id: str
+    worker: str = Field(default="", description="who told it, where that is another worker than was asked")
     live: bool = False
     record: CallRecord | None = Field(default=None, description="None: there is none that can be read")
     journal: JournalFile | None = Field(default=None, description="None: there is none that can be read")
@@ -26,6 +29,14 @@ class Story(BaseModel):
     quality: LineQuality | None = None
     recorded: bool = Field(default=False, description="a recording is there")
     problems: list[str] = Field(default=[], description="what could not be read, and why")
+
+    @property
+    def whole(self) -> bool:
+        """Whether nobody can know more: it is its own worker's, or has the journal.
+
+        Of a call in progress others that share the folder know a file, and no more.
+        """
+        return self.live or self.journal is not None
 
     @property
     def end_ms(self) -> int:
@@ -36,6 +47,13 @@ class Story(BaseModel):
         if self.journal is not None and (self.live or self.record is None):
             ends.append(self.journal.end_ms)
         return max(ends)
+
+
+def fullest(stories: Iterable[Story]) -> Story | None:
+    """Return the one that knows most, the first of several such; None of none."""
+    return max(
+        stories, key=lambda story: (story.live, story.journal is not None, story.record is not None), default=None
+    )
 
 
 def story_of(

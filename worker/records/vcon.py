@@ -43,6 +43,7 @@ ABOUT: set[str] = {
     "answered_ms",
     "duration_ms",
     "barge_ins",
+    "withdrawn",
     "longest_tool_silence_ms",
     "answered_by",
     "dialling",

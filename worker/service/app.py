@@ -16,6 +16,8 @@ from telephony import events as phone
 from telephony.endpoint import Endpoint
 from telephony.errors import SipStartError
 from telephony.library import EndpointInfo
+from tools.queue.queued import QueuedRunner
+from tools.queue.store import workers
 from tools.queue.store.call_backs import CallBack
 from worker.call.audio import prepare as prepare_audio
 from worker.call.config import prepare_canned
@@ -41,7 +43,8 @@ from worker.service.lifecycle import Lifecycle, Step
 from worker.service.load_watch import LoadWatch
 from worker.service.loaded import Loaded
 from worker.service.pacer import Pacer
-from worker.service.presence import Presence, reached_at
+from worker.service.peers import Peers
+from worker.service.presence import Presence, own_name, reached_at
 from worker.service.reload import Reloader
 from worker.service.sessions import Sessions
 from worker.service.switchboard import Observe, Switchboard
@@ -182,10 +185,12 @@ class App:
             self._background.run("HEP", self._homer.run())
 
     async def _start_http(self) -> None:
-        if self.settings.http is not None:
-            settings = self.settings
+        settings = self.settings
+        if settings.http is not None:
+            queue, url = self._tooling.queue, reveal(settings.redis_url)
+            peers = self._peers(queue) if queue is not None and url is not None else None
             self.http = await start_http(
-                self.settings.http,
+                settings.http,
                 self,
                 self.metrics,
                 reveal(settings.approval_token),
@@ -193,11 +198,16 @@ class App:
                 calls_token=reveal(settings.http_token),
                 hosts=settings.http_hosts,
                 orders=self._orders(),
+                peers=peers,
             )
-            queue, url = self._tooling.queue, reveal(self.settings.redis_url)
-            if queue is not None and url is not None:
-                there = reached_at(self.settings.http.host, self.http.port, url)
-                self._background.run("presence", Presence(queue, there).run())
+            if queue is not None and url is not None and peers is not None:  # a Redis that others may share
+                there = reached_at(settings.http.host, self.http.port, url)
+                self._background.run("presence", Presence(queue, there, peers.own).run())
+
+    def _peers(self, queue: QueuedRunner) -> Peers:
+        """The workers that share a Redis which is not our own."""
+        token = reveal(self.settings.http_token) or reveal(self.settings.approval_token)
+        return Peers(lambda: queue.ask(workers.known), own_name(), token)
 
     def _orders(self) -> DialOrders:
         settings = self.settings

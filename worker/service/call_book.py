@@ -17,9 +17,10 @@ from worker.call.session import CallSession
 from worker.records.archive import Archive, Summary, summary_of
 from worker.records.edges import JournalFile, journal_bytes, journal_of
 from worker.records.record import IN_PROGRESS, CallRecord, wall
+from worker.records.search import Found, Query
 from worker.records.story import Story, story_of
 
-__all__ = ["CallBook", "Found", "Query"]
+__all__ = ["LISTED", "CallBook"]
 
 log = structlog.get_logger(__name__)
 
@@ -29,33 +30,6 @@ LISTED = 100
 LOOKED_AT = 5000
 """Calls on disk that a search looks through, the latest: a record takes some 0.1 ms, and is read once."""
 SWEEP_S = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """What calls are searched by; "" for anything. Times are RFC 3339 in UTC, or the beginning of that."""
-
-    caller: str = ""
-    since: str = ""
-    until: str = ""
-    outcome: str = ""
-
-    def fits(self, call: Summary) -> bool:
-        """Whether a call is what is searched for. A caller fits by any part of the number or name."""
-        return (
-            self.caller.lower() in call.caller.lower()
-            and self.since <= call.started_at
-            and (not self.until or call.started_at[: len(self.until)] <= self.until)
-            and self.outcome in ("", call.outcome)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The calls that were found, the latest first; more: there are others."""
-
-    calls: tuple[Summary, ...]
-    more: bool
 
 
 @dataclass(frozen=True, slots=True)

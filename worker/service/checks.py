@@ -290,6 +290,26 @@ async def check_fillers(site: Site) -> list[Finding]:
     return [Finding("ok", "fillers", f"canned{instead}")]
 
 
+async def check_interruption(site: Site) -> list[Finding]:
+    """Agents whose barge-ins may be withdrawn: whether the provider lets them."""
+    from worker.call.config import written_down
+    from worker.call.interruption import hindrance
+    from worker.realtime.choose import codec_for
+
+    found: list[Finding] = []
+    can = codec_for(site.settings.provider(NOT_YET)).capabilities
+    for agent in site.agents.agents() if site.agents is not None else ():
+        if agent.interruption != "reversible":
+            continue
+        if why := hindrance(agent, can):
+            mend = 'write interruption = "exact", or mend that'
+            found.append(Finding("note", "agent", f"{agent.name}: interruptions stay exact, since {why}", mend))
+        elif not written_down(agent):
+            text, mend = "a barge-in is judged by its length alone", "have [provider] transcribe the caller's words"
+            found.append(Finding("note", "agent", f"{agent.name}: {text}", mend))
+    return found
+
+
 async def check_sip(site: Site) -> list[Finding]:
     """The pjsua2 build, and whether the SIP port can be had: starts an endpoint that takes no calls."""
     try:
@@ -472,5 +492,5 @@ FIRST: tuple[Callable[[Site], list[Finding]], ...] = (
     check_models,
     check_connectors,
 )
-START: tuple[Look, ...] = (check_fillers, check_sip, check_http)
+START: tuple[Look, ...] = (check_fillers, check_interruption, check_sip, check_http)
 BESIDE: tuple[Look, ...] = (check_capacity, check_redis, check_realtime, check_mcp)

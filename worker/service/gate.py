@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 from urllib.parse import urlsplit
 
-__all__ = ["COOKIE", "Answer", "Gate", "local_path", "proof"]
+__all__ = ["COOKIE", "Answer", "Gate", "is_loopback", "local_path", "proof"]
 
 COOKIE = "offhook_calls"
 

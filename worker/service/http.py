@@ -29,6 +29,7 @@ from worker.service.call_book import CallBook
 from worker.service.call_pages import CallPages
 from worker.service.dial_orders import DialOrders
 from worker.service.gate import Gate
+from worker.service.peers import Peers
 from worker.settings.values import HttpAddress
 
 LARGEST = 16 * 1024
@@ -158,13 +159,15 @@ async def start_http(
     calls_token: str | None = None,
     hosts: tuple[str, ...] = (),
     orders: DialOrders | None = None,
+    peers: Peers | None = None,
 ) -> HttpEndpoint:
     """Listen on `address`. Raises `HostError` when that is not possible, such as on a busy port.
 
     token: of the operators who approve. book: the calls that are told of. calls_token, hosts: see `gate`.
+    peers: the other workers, whose calls are told of, too.
     """
     gate = Gate(address.host, calls_token, hosts, operators=token)
-    pages = CallPages(book or CallBook(Archive(None, None)), gate, status.calls)
+    pages = CallPages(book or CallBook(Archive(None, None)), gate, status.calls, peers)
     return await _serve(make_app(status, metrics, pages, token, orders), address)
 
 

@@ -16,7 +16,7 @@ from tools.queue.queued import QueuedRunner
 from tools.queue.store import workers as store
 from tools.queue.store.workers import Known
 
-__all__ = ["Presence"]
+__all__ = ["Presence", "own_name", "reached_at"]
 
 log = structlog.get_logger(__name__)
 
@@ -26,10 +26,9 @@ RENEW_S = 5.0
 class Presence:
     """One worker's entry; `run` renews it until cancelled, and takes it out then."""
 
-    def __init__(self, queue: QueuedRunner, http: str) -> None:
-        """http: the endpoint's URL, as other machines reach it."""
-        name = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
-        self.known = Known(name=name, http=http, since=time.time())
+    def __init__(self, queue: QueuedRunner, http: str, name: str = "") -> None:
+        """http: the endpoint's URL, as other machines reach it. name: as of `own_name`; one is made otherwise."""
+        self.known = Known(name=name or own_name(), http=http, since=time.time())
         self._queue = queue
 
     async def run(self) -> None:
@@ -43,6 +42,11 @@ class Presence:
             with contextlib.suppress(QueueUnavailable, TimeoutError):
                 async with asyncio.timeout(1.0):
                     await self._queue.ask(store.forget, self.known.name)
+
+
+def own_name() -> str:
+    """Return a name that no other worker has."""
+    return f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
 
 
 def reached_at(host: str, port: int, redis_url: str) -> str:

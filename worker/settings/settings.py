@@ -569,6 +569,11 @@ def reveal(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value() if secret is not None else None
 
 
+def named_secret(name: str) -> str | None:
+    """Return a secret that a file names by its environment variable; None where that is not set, or empty."""
+    return os.environ.get(name) or None
+
+
 def without_password(url: str) -> str:
     """Return the URL as it may be logged: user and password taken out, and the query with them."""
     scheme, _, rest = url.partition("?")[0].partition("://")

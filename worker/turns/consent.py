@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["LANGUAGES", "Answer", "judge", "judges", "says_the_same"]
+__all__ = ["LANGUAGES", "Answer", "judge", "judges", "plain_words", "says_the_same", "short_tag", "without"]
 
 
 class Answer(StrEnum):
@@ -194,37 +194,37 @@ _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 def judges(language: str) -> bool:
     """Whether there is a yes and a no in a language (a BCP 47 tag)."""
-    return _short(language) in LANGUAGES
+    return short_tag(language) in LANGUAGES
 
 
 def judge(text: str, question: str, language: str) -> Answer:
     """Return what a caller's words come to, as an answer to a question in a language (a BCP 47 tag)."""
-    words = _words(text)
-    found = LANGUAGES.get(_short(language))
+    words = plain_words(text)
+    found = LANGUAGES.get(short_tag(language))
     if not words:
         return Answer.NOTHING
     if found is None:
         return Answer.UNCLEAR
-    if not _without(words, found.thinking):
+    if not without(words, found.thinking):
         return Answer.NOTHING
-    asked = set(_words(question))
+    asked = set(plain_words(question))
     rather_no = tuple(phrase for phrase in found.rather_no if not set(phrase.split()) <= asked)
-    after_no = _without(words, (*found.no, *rather_no))
-    after_yes = _without(after_no, found.yes)
+    after_no = without(words, (*found.no, *rather_no))
+    after_yes = without(after_no, found.yes)
     assents = len(after_yes) < len(after_no)
     if len(after_no) < len(words):
         return Answer.UNCLEAR if assents else Answer.NO
-    rest = _without(after_yes, (*found.courtesy, *found.thinking))
+    rest = without(after_yes, (*found.courtesy, *found.thinking))
     return Answer.YES if assents and all(word in asked for word in rest) else Answer.UNCLEAR
 
 
 def says_the_same(said: str, given: str) -> bool:
     """Whether somebody who was given these words said them, and nothing else: as words, whatever the punctuation."""
-    return _words(said) == _words(given)
+    return plain_words(said) == plain_words(given)
 
 
-def _without(words: list[str], phrases: tuple[str, ...]) -> list[str]:
-    """What is left of some words without these phrases, longest first."""
+def without(words: list[str], phrases: tuple[str, ...]) -> list[str]:
+    """Return what is left of some words without these phrases, longest first."""
     left: list[str | None] = list(words)
     for phrase in sorted((phrase.split() for phrase in phrases), key=len, reverse=True):
         for start in range(len(left) - len(phrase) + 1):
@@ -233,12 +233,13 @@ def _without(words: list[str], phrases: tuple[str, ...]) -> list[str]:
     return [word for word in left if word is not None]
 
 
-def _words(text: str) -> list[str]:
-    """The words in lower case, without accents: `Sí, ¡claro!` is `si`, `claro`."""
+def plain_words(text: str) -> list[str]:
+    """Return the words in lower case, without accents: `Sí, ¡claro!` is `si`, `claro`."""
     plain = unicodedata.normalize("NFKD", text.casefold().replace("ß", "ss"))
     bare = "".join(character for character in plain if not unicodedata.combining(character)).replace("’", "'")
     return _WORD.findall(bare)
 
 
-def _short(language: str) -> str:
+def short_tag(language: str) -> str:
+    """Return the language of a BCP 47 tag, without its region."""
     return language.partition("-")[0].lower()

@@ -19,6 +19,7 @@ __all__ = [
     "AskApproval",
     "AskOurselves",
     "AudioStarted",
+    "CallerHeard",
     "CallerPressed",
     "CallerSounds",
     "CallerTyped",
@@ -33,6 +34,7 @@ __all__ = [
     "OfferSpoken",
     "OwnWords",
     "PlayTone",
+    "PausePlayout",
     "PlayoutChanged",
     "Purpose",
     "Question",
@@ -40,6 +42,7 @@ __all__ = [
     "RemoteGivenUp",
     "RequestResponse",
     "ResultsTold",
+    "ResumePlayout",
     "SendOutput",
     "SendResult",
     "SpeakFiller",
@@ -148,6 +151,17 @@ class CallerSounds:
 
 
 @dataclass(frozen=True, slots=True)
+class CallerHeard:
+    """By our own ears a sound of the caller's has begun, or has ended: each word and each cough, with its length."""
+
+    began: bool
+    lasted_ms: int
+    """How long it has lasted so far, or did in all, without the quiet that told its end."""
+    voiced_ms: int = 0
+    """Once it has ended: for how long of it there was a voice."""
+
+
+@dataclass(frozen=True, slots=True)
 class CallerTyped:
     """Digits of the caller were put into the conversation as one item: they want an answer."""
 
@@ -214,6 +228,7 @@ TurnEvent = (
     | ToolFinished
     | ToolProgress
     | CallerSounds
+    | CallerHeard
     | CallerTyped
     | CallerPressed
     | ApprovalAwaited
@@ -402,6 +417,22 @@ class StopPlayout:
 
 
 @dataclass(frozen=True, slots=True)
+class PausePlayout:
+    """Fall silent at once, and keep what the caller has not heard; more of it may come. ResumePlayout or StopPlayout
+    follows.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class ResumePlayout:
+    """Go on at the heard ms: the caller had not said anything."""
+
+    paused_ms: int
+    by: str
+    """What said so: words, length, sound, session lost."""
+
+
+@dataclass(frozen=True, slots=True)
 class Apologise:
     """The provider can't speak any more: play the recorded apology, then hang up."""
 
@@ -436,6 +467,8 @@ Command = (
     | Unmet
     | CancelResponse
     | StopPlayout
+    | PausePlayout
+    | ResumePlayout
     | Apologise
     | HangUp
 )

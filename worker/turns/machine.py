@@ -5,7 +5,7 @@ reads no clock; it never sees a frame of audio. It is the one place that decides
 and goodbyes, so that the caller hears one voice at a time, every tool call is answered exactly once and no response
 is requested while one is active.
 
-Its parts share one `TurnState`: responses, tools and fillers have a module each; the call, the caller and the playout
+Its parts share one `TurnState`: the caller, responses, tools and fillers have a module each; the call and the playout
 are here, and what is due after each event.
 """
 
@@ -16,16 +16,17 @@ from typing import Any
 
 from worker.realtime import base, remote
 from worker.turns.approvals import ApprovalTurns
+from worker.turns.caller import CallerTurns
 from worker.turns.ending import Ending
 from worker.turns.events import (
     ApprovalAwaited,
     ApprovalEnded,
     ApprovalGiven,
     AudioStarted,
+    CallerHeard,
     CallerPressed,
     CallerSounds,
     CallerTyped,
-    CancelResponse,
     Command,
     GoodbyeWanted,
     HangUp,
@@ -35,14 +36,13 @@ from worker.turns.events import (
     Purpose,
     QuestionUnsaid,
     StartTool,
-    StopPlayout,
     Tick,
     ToolFinished,
     ToolProgress,
 )
 from worker.turns.filler_voice import FillerVoice
 from worker.turns.fillers import FillerTurns
-from worker.turns.floor import Floor, FloorEdge, Slot, SlotEdge
+from worker.turns.floor import Floor, FloorEdge
 from worker.turns.interruptions import Interruptions
 from worker.turns.pending import PendingTools
 from worker.turns.remedies import Remedies
@@ -70,7 +70,12 @@ class TurnMachine:
         self._interruptions = Interruptions(self.state)
         self._remote = RemoteTurns(self.state, self._tools, self._fillers)
         self._approvals = ApprovalTurns(self.state)
-        self._sessions = SessionTurns(self.state, self._tools, self._remote, self._interruptions, self._approvals)
+        self._caller = CallerTurns(
+            self.state, self._tools, self._fillers, self._interruptions, self._transfers, self._approvals
+        )
+        self._sessions = SessionTurns(
+            self.state, self._tools, self._remote, self._interruptions, self._approvals, self._caller
+        )
         remedies = Remedies(self.state, self._sessions)
         self._responses = ResponseTurns(self.state, self._fillers, self._tools, self._remote, self._approvals, remedies)
         self._watch = Watch(self.state, self._responses, self._tools, remedies)
@@ -81,8 +86,9 @@ class TurnMachine:
             ToolFinished: self._tools.finished,
             ToolProgress: self._tools.progress,
             NoticeWanted: self._notice_wanted,
-            CallerSounds: self._caller_sounds,
-            CallerTyped: self._caller_typed,
+            CallerSounds: self._caller.sounds,
+            CallerHeard: self._caller.heard,
+            CallerTyped: self._caller.typed,
             CallerPressed: self._approvals.pressed,
             ApprovalAwaited: self._approvals.awaited,
             ApprovalEnded: self._approvals.ended,
@@ -91,14 +97,14 @@ class TurnMachine:
             Tick: lambda event, now: [],
             base.SessionReady: self._sessions.ready,
             base.ConnectionLost: self._sessions.connection_lost,
-            base.SpeechStarted: self._speech_started,
-            base.SpeechStopped: self._speech_stopped,
-            base.CallerTranscript: self._transcribed,
-            base.CallerTranscriptFailed: self._not_transcribed,
+            base.SpeechStarted: self._caller.started,
+            base.SpeechStopped: self._caller.stopped,
+            base.CallerTranscript: self._caller.transcribed,
+            base.CallerTranscriptFailed: self._caller.not_transcribed,
             base.AgentTranscript: self._approvals.spoken,
             base.ResponseStarted: self._responses.started,
             base.AudioDone: self._responses.audio_done,
-            base.ResponseDone: self._responses.done,
+            base.ResponseDone: self._response_done,
             base.ToolCallRequested: self._tool_requested,
             base.ItemCreated: self._tools.item_created,
             base.ToolCallsWithdrawn: self._withdrawn,
@@ -183,8 +189,12 @@ class TurnMachine:
         return self.state.idle
 
     def wants_audio(self, response_id: str) -> bool:
-        """Whether audio of this response may be queued: not of a discarded one, and never over the caller."""
-        return not self.over and self.floor is not Floor.CALLER and not self.slot.discarded(response_id)
+        """Whether audio of this response may be queued: not of a discarded one, and never over the caller.
+
+        While the voice is paused it is: it waits with the rest.
+        """
+        may = self.floor is not Floor.CALLER or self.state.paused
+        return may and not (self.over or self.slot.discarded(response_id))
 
     # --- call and session ---------------------------------------------------------------------------------------------
 
@@ -206,80 +216,6 @@ class TurnMachine:
             state.owed.want(Purpose.GOODBYE, event.text)
             self._transfers.take_back(ENDING)
         return self._fillers.give_up()
-
-    # --- the caller ---------------------------------------------------------------------------------------------------
-
-    def _speech_started(self, event: base.SpeechStarted, now: float) -> list[Command]:
-        state = self.state
-        commands: list[Command] = []
-        speaking = state.floor in (Floor.AGENT, Floor.FILLER)
-        state.turn_over = False
-        state.speeches += 1
-        state.move_floor(FloorEdge.CALLER_STARTED)
-        if speaking or state.playing is not None or state.slot.state is Slot.ACTIVE:
-            # Also where playout has run dry in mid item: what is still to come of it will not be heard.
-            commands.append(StopPlayout(barge_in=speaking))
-        state.playing = None
-        commands += self._fillers.give_up()
-        if not state.slot.free:
-            response_id = state.slot.cancel(now)
-            if response_id is not None and not state.config.server_interrupts:
-                commands.append(CancelResponse(response_id))
-        state.owed.drop(Purpose.GREETING, Purpose.SILENCE)
-        state.patience.heard()
-        self._interruptions.speech_started(event, now)
-        self._transfers.take_back(INTERRUPTED)
-        self._approvals.speech_started(event, now)
-        self._speech_into_goodbye(speaking)
-        return commands
-
-    def _speech_into_goodbye(self, interrupted: bool) -> None:
-        state = self.state
-        if state.ending is None:
-            return
-        if not state.ending.forced:
-            state.ending = None
-            state.owed.drop(Purpose.GOODBYE)
-        elif (interrupted or not state.ending.said) and Purpose.GOODBYE not in state.owed:
-            state.ending.said = False
-            state.owed.want(Purpose.GOODBYE, state.config.goodbye)
-
-    def _speech_stopped(self, event: base.SpeechStopped, now: float) -> list[Command]:
-        state = self.state
-        state.move_floor(FloorEdge.CALLER_STOPPED)
-        state.turn_over = True
-        state.fillers.sound_ended(now, words=True)
-        state.fillers.start_over()
-        self._tools.still_owed()
-        self._interruptions.speech_stopped(event, now)
-        self._approvals.speech_stopped(event, now)
-        if state.config.server_responds:
-            state.owed.server_answers()
-            state.slot.move(SlotEdge.REQUEST, now)
-            if state.asking:
-                state.slot.cancel(now)  # they were asked by us, and answer us
-        elif not state.asking:
-            state.owed.want(Purpose.RESUME)
-        return []
-
-    def _transcribed(self, event: base.CallerTranscript, now: float) -> list[Command]:
-        return self._interruptions.transcribed(event, now) + self._approvals.transcribed(event.item_id, event.text, now)
-
-    def _not_transcribed(self, event: base.CallerTranscriptFailed, now: float) -> list[Command]:
-        return self._interruptions.not_transcribed(event, now) + self._approvals.transcribed(event.item_id, None, now)
-
-    def _caller_sounds(self, event: CallerSounds, now: float) -> list[Command]:
-        if event.loud != self.state.loud:
-            self.state.loud = event.loud
-            self.state.loud_changes += 1
-        return []
-
-    def _caller_typed(self, event: CallerTyped, now: float) -> list[Command]:
-        self.state.turn_over = True
-        self.state.patience.heard()
-        self.state.owed.drop(Purpose.SILENCE)
-        self.state.owed.want(Purpose.RESUME)
-        return []
 
     # --- playout ------------------------------------------------------------------------------------------------------
 
@@ -317,6 +253,10 @@ class TurnMachine:
             self._responses.of_use(now)
         return commands
 
+    def _response_done(self, event: base.ResponseDone, now: float) -> list[Command]:
+        self._caller.response_done(event)
+        return self._responses.done(event, now)
+
     def _withdrawn(self, event: base.ToolCallsWithdrawn, now: float) -> list[Command]:
         self._transfers.withdrawn(event, INTERRUPTED)
         return self._interruptions.withdrawn(event, now)
@@ -346,6 +286,7 @@ class TurnMachine:
             if state.ending.due() <= now:
                 state.over = True
                 return [*commands, HangUp(state.ending.reason)]
+        commands += self._caller.expire(now)
         commands += self._transfers.expire(now) + self._interruptions.expire(now) + self._approvals.expire(now)
         commands += self._tools.hold_places(now) + self._tools.release(now)
         self._prompt(now)
@@ -375,6 +316,7 @@ class TurnMachine:
             self._responses.wakes(now),
             self._fillers.wakes(now),
             self._tools.wakes(),
+            self._caller.wakes(),
             self._interruptions.wakes(),
             self._transfers.wakes(),
             self._remote.wakes(now),

@@ -87,7 +87,7 @@ class ResponseTurns:
         state.remember(event.response_id, purpose)
         kept = state.slot.created(event.response_id, now)
         state.progress, state.all_sent = state.progress + 1, False
-        if not kept or state.floor is Floor.CALLER or self._approvals.stray(purpose):
+        if not kept or (state.floor is Floor.CALLER and not state.paused) or self._approvals.stray(purpose):
             # Created while the caller speaks: nobody would hear it. What it should have said stays in the conversation.
             # Or beside a question of ours: the model does not answer for the caller, nor itself.
             state.slot.cancel(now)

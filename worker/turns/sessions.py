@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from worker.realtime import base
 from worker.turns.approvals import ApprovalTurns
+from worker.turns.caller import CallerTurns
 from worker.turns.events import Command, Purpose
 from worker.turns.floor import Floor, FloorEdge, Slot
 from worker.turns.interruptions import Interruptions
@@ -24,12 +25,14 @@ class SessionTurns:
         remote: RemoteTurns,
         interruptions: Interruptions,
         approvals: ApprovalTurns,
+        caller: CallerTurns,
     ) -> None:
         self._state = state
         self._tools = tools
         self._remote = remote
         self._interruptions = interruptions
         self._approvals = approvals
+        self._caller = caller
         self._greeted = False
 
     def ready(self, event: base.SessionReady, now: float) -> list[Command]:
@@ -58,6 +61,7 @@ class SessionTurns:
         self._tools.session_lost()
         self._interruptions.session_lost()
         self._approvals.session_lost(now)
+        commands += self._caller.session_lost(now)
         state.fillers.drop()
         if state.floor is Floor.CALLER:
             # No speech_stopped will come for what was said into the lost session.

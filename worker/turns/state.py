@@ -46,6 +46,10 @@ class TurnConfig:
     """The server creates a response at the end of the caller's turn (create_response)."""
     server_interrupts: bool = True
     """The server cancels its response when the caller begins to speak (interrupt_response)."""
+    reversible: bool = False
+    """A barge-in may be withdrawn (`caller`): the server does neither of the two by itself then."""
+    language: str = "en"
+    """The caller's (a BCP 47 tag)."""
     silence: SilenceConfig = SilenceConfig()
     cancelled_by_barge_in: frozenset[str] = frozenset()
     """Tools that are stopped when the caller says something while they run."""
@@ -96,6 +100,8 @@ class TurnState:
     loud: bool | None = None
     """Whether the caller's line is loud, by our own ears; None where nobody listens."""
     loud_changes: int = 0
+    paused: bool = False
+    """The voice is paused: the caller makes a sound over it, and nobody knows yet whether they speak."""
     speeches: int = 0
     """How often the caller has begun to speak."""
     spoke: deque[str] = field(default_factory=lambda: deque(maxlen=REMEMBERED))

@@ -134,7 +134,7 @@ class Watch:
             found[OF_THE_SLOT[slot.state]] = slot.since
         elif slot.state is Slot.ACTIVE:
             found.update(self._of_the_response())
-        if state.floor is Floor.CALLER:
+        if state.floor is Floor.CALLER and not state.paused:
             expect = Expect.SPEECH_ENDED if state.loud is False else Expect.SPEECH_BOUNDED
             found[expect] = (state.speeches, state.loud_changes if expect is Expect.SPEECH_ENDED else 0)
         elif state.idle and state.turn_over:

@@ -14,10 +14,13 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
+from rq.job import JobStatus
+from rq.serializers import JSONSerializer
 
 from tests.tools import conftest
 from tools import rig
 from tools.queue import names
+from tools.queue.job import QueueJob
 from tools.queue.queued import QueuedRunner
 from tools.run.catalog import Catalog, load_tools
 from tools.run.inline import InlineRunner
@@ -142,3 +145,18 @@ async def test_a_chain_that_is_cancelled_leaves_nothing_for_ever(redis_server, r
     await catalog.cancel("call", "t")
     await waiting
     assert without_lifetime(redis) == [] and redis.zcard("rq:deferred:tools") == 0
+
+
+async def test_a_status_that_comes_after_the_job_has_gone_makes_nothing_for_ever(redis_server, runner) -> None:
+    """A tool worker writes down how its job ended while whoever waited for it has taken it out."""
+    catalog = Catalog(SPECS, inline=InlineRunner(), queued=runner, secrets={"SHOP_KEY": "x"})
+    request = ToolRequest(call_id="call", tool_call_id="t", name="slow", arguments='{"seconds": 9}')
+    waiting = asyncio.create_task(catalog.run(request))
+    redis = redis_server.client
+    await asyncio.to_thread(rig.wait_until, lambda: redis.exists(names.job_key("call-t")), "the job")
+    job = QueueJob.fetch("call-t", connection=redis, serializer=JSONSerializer)
+    await catalog.cancel("call", "t")
+    await waiting
+    redis.delete(job.key)
+    job.set_status(JobStatus.FAILED)
+    assert without_lifetime(redis) == [] and over_long(redis) == []

@@ -239,3 +239,26 @@ async def test_what_runs_shows_in_the_status(start: Any) -> None:
     rig = await start()
     await asks(rig)
     assert rig.session.status()["tools_pending"] == ["crm__find"]
+
+
+async def test_a_server_that_comes_after_a_tool_is_in_the_response_that_tells_of_it_alone(make: Any) -> None:
+    rig: Rig = make(agent=agent(after="order_status"))
+    await rig.answer()
+    assert [mcp_of(m) for m in rig.service.peer.received if m["type"] == "session.update"] == [[]]
+    rig.shop.gate.set()
+    for number, tool in enumerate(("order_status", "breaks")):
+        arguments = {"order": "427"} if tool == "order_status" else {}
+        await rig.asks(f"r{number}", f"t{number}", tool, **arguments)
+        await rig.output(f"t{number}")
+        rig.run(700)
+        await rig.created(f"told{number}", "tool_result")
+        await rig.done(f"told{number}")
+        rig.run(700)
+    asked = [m["response"] for m in await rig.arrived() if m["type"] == "response.create"]
+    told = [one for one in asked if one["metadata"]["purpose"] == "tool_result"]
+    [server] = [tool for tool in told[0]["tools"] if tool["type"] == "mcp"]
+    assert server["server_label"] == "crm" and server["authorization"] == TOKEN
+    assert {tool.get("name") for tool in told[0]["tools"]} >= {"order_status", "end_call"}
+    assert all("tools" not in one for one in told[1:])
+    await rig.session.close()
+    await rig.inline.aclose()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from tools.mcp.server import McpServer
 from worker.agent.agent_file import Agent, parse_agent_file
 from worker.call.config import turn_config
 from worker.call.remote_servers import (
+    ServersAfter,
+    check_after,
     check_remote,
     named_tools,
     remote_servers,
@@ -19,6 +23,7 @@ from worker.call.remote_servers import (
     wanted_of,
 )
 from worker.errors import AgentFileError
+from worker.realtime.base import SessionConfig
 from worker.realtime.choose import codec_for
 from worker.realtime.dialect import GEMINI
 from worker.realtime.provider import Provider
@@ -100,6 +105,41 @@ def test_an_agents_own_patterns_have_the_provider_ask(pattern: str, asked: str) 
     assert [found.require_approval for found in servers_of(one, remote_servers(one.mcp, {}))] == [asked]
 
 
+TOOL = {"type": "function", "name": "order_status"}
+
+
+def test_one_that_comes_after_a_tool_is_in_the_one_response_that_follows_its_good_outcome() -> None:
+    mail = {"label": "mail", "run_by": "provider", "url": "https://mail.example.com/mcp"}
+    both = Agent.model_validate({"mcp": [server(after="identify_*"), mail], "tools": {"approval": {"crm__*": "key"}}})
+    remote = remote_servers(both.mcp, {})
+    assert [one.label for one in servers_of(both, remote)] == ["mail"]
+    after = ServersAfter(both, remote, lambda: SessionConfig(tools=(TOOL,), remote=servers_of(both, remote)))
+    after.answered("order_status", "{}")
+    for bad in ("failed", "timeout", "unknown", "declined", "cancelled"):
+        after.answered("identify_caller", f'{{"status":"{bad}","error":"x"}}')
+    after.answered("identify_caller", '{"status":"not_started","reason":"x"}')
+    assert after.take() is None
+    after.answered("identify_caller", '{"status":"ok","name":"Ada"}')
+    after.answered("order_status", "{}")
+    assert after.take() == ((TOOL,), ("mail", replace(remote["crm"], require_approval="always")))
+    assert after.take() is None
+
+
+@pytest.mark.parametrize(
+    ("after", "words"),
+    [
+        ("identify", "no tool of ours is called 'identify'; did you mean 'identify_caller'?"),
+        ("z", "there are identify"),
+    ],
+)
+def test_a_server_comes_after_a_tool_that_there_is(after: str, words: str) -> None:
+    with pytest.raises(AgentFileError, match=re.escape(words)):
+        check_after(Path("a.toml"), agent(after=after), ["identify_caller"])
+    check_after(Path("a.toml"), agent(after=["ident*", "identify_caller"]), ["identify_caller"])
+    ours = {"label": "shop", "url": URL}
+    check_after(Path("a.toml"), Agent.model_validate({"mcp": [server(after="shop__find"), ours]}), [])
+
+
 def test_names_and_time_limits() -> None:
     given = agent(tools={"find": {"timeout": 7}, "slow_*": {"timeout": 3600}}, allowed_tools=["find", "slow_one"])
     assert sorted(named_tools(given)) == ["crm__find", "crm__slow_one"]
@@ -129,6 +169,7 @@ def test_a_label_that_stands_in_the_providers_options_too_is_refused() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
+        ({"run_by": "offhook", "after": "find"}, 'after goes with run_by = "provider"'),
         ({"url": None, "tunnel_id": "t1", "run_by": "offhook"}, 'tunnel_id goes with run_by = "provider"'),
         ({"tunnel_id": "t1"}, "there is url and tunnel_id"),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from worker.eval.behaviour import Behaviour, GiveUp
+from worker.eval.behaviour import Ask, Behaviour, GiveUp
 from worker.eval.eval_file import EvalFile
 from worker.eval.plan import Act, Interruption, Plan, plans
 
@@ -22,7 +22,7 @@ class Clock:
         self.now = 100.0
         self.caller.begin(self.now)
 
-    def within(self, seconds: float) -> Act | GiveUp | None:
+    def within(self, seconds: float) -> Act | Ask | GiveUp | None:
         """What is done first in the next s; the clock stands there then."""
         for _ in range(round(seconds * 10)):
             if (found := self.caller.tick(self.now)) is not None:
@@ -30,7 +30,7 @@ class Clock:
             self.now = round(self.now + 0.1, 3)
         return None
 
-    def agent(self, seconds: float, text: str = "") -> Act | GiveUp | None:
+    def agent(self, seconds: float, text: str = "") -> Act | Ask | GiveUp | None:
         """The agent speaks; what the caller does meanwhile, else None."""
         self.caller.agent_speaks(self.now)
         found = self.within(seconds)
@@ -131,3 +131,61 @@ def test_a_persona_answers_by_the_first_rule_that_is_not_used_up() -> None:
     clock.said()
     found = clock.within(11)
     assert isinstance(found, GiveUp) and "10 s" in found.reason
+
+
+# --- a persona that somebody plays ------------------------------------------------------------------------------------
+
+
+def played(**persona: Any) -> Clock:
+    scenario = {"name": "a", "persona": {"who": "Anna", "patience": 10, **persona}}
+    model = {"url": "http://127.0.0.1/v1", "name": "m"}
+    file = EvalFile.model_validate({"scenario": [scenario], "ears": {"lines": ["hello"]}, "model": model})
+    return Clock(plans(file, played=True)[0][1])
+
+
+def test_a_played_persona_is_asked_once_the_agent_is_quiet_and_does_what_was_decided() -> None:
+    clock = played()
+    assert clock.agent(2, "hello") is None and clock.within(3) == Ask(("hello",))
+    assert clock.within(60) is None, "whoever plays it has a bound of its own"
+    clock.caller.decided([Act(say="hi"), Act(hang_up=True)])
+    assert clock.within(1) == Act(say="hi")
+    assert clock.within(2) is None
+    clock.said()
+    assert clock.within(1) == Act(hang_up=True)
+
+
+def test_nothing_is_said_into_the_agents_words_and_what_it_says_then_is_heard_next() -> None:
+    clock = played()
+    clock.agent(2, "hello")
+    assert clock.within(3) == Ask(("hello",))
+    clock.caller.agent_speaks(clock.now)
+    clock.caller.decided([Act(say="hi")])
+    assert clock.within(5) is None
+    clock.quiet("")
+    assert clock.within(1) == Act(say="hi")
+    clock.said()
+    assert clock.agent(1, "again") is None and clock.within(3) == Ask(("", "again"))
+
+
+def test_who_waits_in_vain_is_asked_too_and_not_for_ever() -> None:
+    clock = played(most=2)
+    for _ in range(2):
+        assert clock.within(11) == Ask(())
+        clock.caller.decided([])
+    found = clock.within(11)
+    assert isinstance(found, GiveUp) and found.reason.startswith("the persona was asked 2 times")
+
+
+def test_a_persona_that_nobody_can_play_ends_the_call() -> None:
+    clock = played()
+    clock.agent(2, "hello")
+    assert isinstance(clock.within(3), Ask)
+    clock.caller.undecided("away")
+    assert clock.within(1) == GiveUp("away")
+
+
+def test_without_its_model_the_rules_play() -> None:
+    rules = [{"hears": "hello", "say": "hi"}]
+    clock = Clock(planned(persona={"rules": rules}))
+    clock.agent(2, "hello")
+    assert clock.within(3) == Act(say="hi")

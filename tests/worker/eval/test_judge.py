@@ -112,3 +112,8 @@ def test_a_caller_who_gave_up_and_a_call_that_was_not_answered_have_failed() -> 
 )
 def test_the_longest_wait_is_the_callers_time_without_a_voice(turns: list[TurnRecord], waited: int, since: int) -> None:
     assert longest_wait_ms(RECORD.model_copy(update={"turns": turns})) == (waited, since)
+
+
+def test_a_caller_who_gave_up_tells_what_was_heard() -> None:
+    [went] = judge(Expect(), Evidence(problems=["the caller gave up: waited"], heard=["hello", ""]))
+    assert not went.passed and went.detail == "the caller gave up: waited; heard: hello | (nothing)"

@@ -29,6 +29,14 @@ BAD = Result(
 )
 
 
+def test_a_judge_s_reason_is_told_in_any_case() -> None:
+    reasoned = Result(PLAN, [Verdict("judged: It is polite.", True, "It says please.", shown=True)], 1.0)
+    told = "passed judged: It is polite.: It says please."
+    assert told in "\n".join(lines([reasoned]))
+    assert told in (ElementTree.fromstring(junit("e", [reasoned])).findtext(".//system-out") or "")
+    assert "It says please." in page_of("e", 1, [reasoned], "")
+
+
 def test_junit_has_a_case_for_each_call() -> None:
     top = ElementTree.fromstring(junit("evals", [GOOD, BAD]))
     (suite,) = top.findall("testsuite")
@@ -71,3 +79,11 @@ def test_the_lines_say_what_failed() -> None:
     found = lines([GOOD, BAD])
     assert found[0].startswith("passed  ") and found[1].startswith("FAILED  ")
     assert found[2].strip().startswith("no errors: a <b>") and found[-1] == "1 of 2 passed"
+
+
+def test_a_failure_on_a_machine_that_was_too_busy_says_so() -> None:
+    late = Result(PLAN, [Verdict("no errors", False, "x")], 1.0, Evidence(late_ms=340))
+    assert any("up to 340 ms late: this machine was too busy" in line for line in lines([late]))
+    assert "340 ms late" in (ElementTree.fromstring(junit("e", [late])).findtext(".//system-out") or "")
+    fine = Result(PLAN, [Verdict("no errors", False, "x")], 1.0, Evidence(late_ms=20))
+    assert "late" not in "\n".join(lines([fine]))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import time
 import wave
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,10 +18,11 @@ from worker.pages.call_page import EDGES, call_page, not_found_page
 from worker.pages.list_page import list_page, token_page
 from worker.pages.story_picture import draw_story
 from worker.pages.terminal import print_story
-from worker.pages.waveform import levels
+from worker.pages.waveform import levels, levels_of
 from worker.records.archive import Summary
-from worker.records.edges import Edge, JournalFile
+from worker.records.edges import Edge, EnvelopeFile, JournalFile
 from worker.records.record import BargeInRecord, CallRecord, ToolCallRecord, TurnRecord
+from worker.records.search import Found
 from worker.records.story import Story, story_of
 
 EVIL = "<script>alert(1)</script>\"'&\x1b[31m"
@@ -106,7 +109,13 @@ def test_all_of_it_is_there_and_what_others_wrote_is_text() -> None:
 
 
 def test_nothing_comes_from_elsewhere() -> None:
-    for html in (call_page(story(recorded=True)), list_page([], {}), token_page("/calls"), not_found_page("x")):
+    pages = (
+        call_page(story(recorded=True)),
+        list_page(Found((), False), {}),
+        token_page("/calls"),
+        not_found_page("x"),
+    )
+    for html in pages:
         seen = Seen(html)
         links = [
             value or "" for _, has in seen.tags for name, value in has.items() if name in ("src", "href", "action")
@@ -199,13 +208,24 @@ def test_a_recording_that_was_cut_off_has_the_levels_that_it_has(tmp_path: Path)
 
 def test_the_list_and_its_search() -> None:
     calls = [Summary("c1", "2026-11-26T07:24:48.316Z", EVIL, "427", "agent", "in progress", 3000, live=True)]
-    seen = Seen(list_page(calls, {"caller": EVIL, "outcome": "failed"}, more=True))
+    seen = Seen(list_page(Found(tuple(calls), True), {"caller": EVIL, "outcome": "failed"}))
     assert ("a", {"href": "/calls/c1"}) in seen.tags
     boxes = {has["name"]: has.get("value") for tag, has in seen.tags if tag == "input"}
     assert boxes == {"caller": EVIL, "since": "", "until": ""}
     [chosen] = [has["value"] for tag, has in seen.tags if tag == "option" and "selected" in has]
     assert chosen == "failed" and any("and more" in text for text in seen.text)
-    assert "No call fits" in list_page([], {"caller": "1"}) and "No call yet" in list_page([], {"caller": ""})
+    nothing = Found((), False)
+    assert "No call fits" in list_page(nothing, {"caller": "1"}) and "No call yet" in list_page(nothing, {"caller": ""})
+
+
+def test_the_list_says_whose_a_call_is_and_who_could_not_be_asked() -> None:
+    call = Summary("c1", "2026-11-26T07:24:48.316Z", "1", "427", "agent", "completed", 3000)
+    own = list_page(Found((call,), False), {})
+    assert ">worker<" not in own and 'class="problem"' not in own
+    theirs = replace(call, call_id="c2", worker=EVIL)
+    seen = Seen(html := list_page(Found((call, theirs), False, silent=(f"{EVIL} does not answer",)), {}))
+    assert ("a", {"href": "/calls/c2"}) in seen.tags and "worker" in seen.text and "this one" in seen.text
+    assert EVIL in seen.text and f"{EVIL} does not answer." in seen.text and "<script>alert" not in html
 
 
 def test_the_terminal_tells_the_same_and_no_name_moves_its_cursor() -> None:
@@ -216,3 +236,18 @@ def test_the_terminal_tells_the_same_and_no_name_moves_its_cursor() -> None:
     assert "\x1b" not in text
     for words in ("in progress", "half a file", "BYE sip:192.0.2.7", "barge-in", "→ BYE", "MOS 4.", "ran 300 ms"):
         assert words in text
+
+
+def test_without_a_recording_both_voices_are_drawn_by_the_journal() -> None:
+    envelope = EnvelopeFile(
+        start_ms=-1000,
+        column_ms=100,
+        caller=base64.b64encode(b"\x80" * 40),
+        agent=base64.b64encode(bytes(20) + b"\xff" * 10),
+    )
+    drawn = draw_story(story(), levels_of(envelope))
+    waves = re.findall(r'class="wave" points="([^"]+)"', drawn)
+    assert len(waves) == 2 and waves[0] != waves[1]
+    heights = {float(point.partition(",")[2]) for point in waves[1].split()}
+    assert max(heights) - min(heights) == pytest.approx(28)
+    assert levels_of(None) is None and levels_of(EnvelopeFile(start_ms=0, column_ms=100)) is None

@@ -47,6 +47,15 @@ def test_nothing_due() -> None:
     ]
 
 
+def test_a_voice_that_is_paused_for_a_sound_of_the_caller_s() -> None:
+    """The item goes on, and is not heard; where the caller is heard it is no silence."""
+    paused = decided(1000, "SpeechStarted", {"command": "PausePlayout"}, floor="caller", slot="active")
+    resumed = decided(2600, "Tick", {"command": "ResumePlayout"}, floor="agent", slot="active")
+    quiet = decided(900, "CallerSounds", loud=False)
+    assert whys(turn(0, 4000, "agent", "i1"), quiet, paused, resumed, end=4000) == [(Why.PAUSED, 1000, 2600)]
+    assert whys(turn(0, 4000, "agent", "i1"), paused, resumed, end=4000) == []
+
+
 def test_a_second_is_no_silence() -> None:
     assert whys(turn(0, 2000, "agent", "a"), turn(3000, 6000, "caller", "c"), end=6000) == []
 

@@ -3,7 +3,7 @@
 import pytest
 
 from worker.records.archive import Summary
-from worker.service.call_book import Query
+from worker.records.search import Query
 
 CALL = Summary("c1", "2026-11-26T07:24:48.316Z", "+4930123", "427", "agent", "completed", 34_000)
 

@@ -182,6 +182,8 @@ async def test_off_loopback_without_a_token_calls_are_not_shown(sites: Any) -> N
         assert (await site.get(path))[0] == 403
     status, text, _ = await site.get("/calls", headers=HTML)
     assert status == 403 and "OFFHOOK_HTTP_TOKEN" in text
+    for past in ("own", "all", "x"):
+        assert (await site.get(f"/calls?past={past}"))[0] == 403, "a search has names and outcomes"
     assert (await site.get("/calls"))[1] == '{"calls": [{"call_id": "live"}]}', "what machines have always had"
 
 
@@ -251,7 +253,8 @@ async def test_a_live_call_moves_by_events_until_it_is_over(sites: Any, rig: Rig
     assert "in progress" in (await site.get("/calls", headers=HTML))[1]
     async with site.client.get(f"http://127.0.0.1:{site.port}/calls/c0ffee/events") as stream:
         assert stream.content_type == "text/event-stream"
-        assert "First words." in await event(stream, "story")
+        told = await event(stream, "story")
+        assert "First words." in told and told.count('class="wave"') == 2, "both voices, and no recording"
         await rig.speaks("r2", 400, text="Second words.")
         rig.run(600)
         while "Second words." not in await event(stream, "story"):

@@ -24,6 +24,7 @@ from worker.service.checks import (
     check_capacity,
     check_fillers,
     check_http,
+    check_interruption,
     check_later,
     check_orders,
     check_realtime,
@@ -218,6 +219,26 @@ async def test_a_voice_that_is_not_there_is_told(settings, tmp_path: Path) -> No
     site = Site(found, agents, load(found, agents))
     wrong = await check_fillers(site)
     assert levels(wrong) == [("wrong", "fillers")] and "fillers.mode = canned: " in wrong[0].text
+
+
+@pytest.mark.parametrize(
+    ("more", "gemini", "told"),
+    [
+        ("", False, ""),
+        ("", True, "interruptions stay exact, since this provider"),
+        ("[provider.audio.input.turn_detection]\ncreate_response = true", False, "has create_response = true"),
+        ("[provider.audio.input]\ntranscription = false", False, "judged by its length alone"),
+    ],
+)
+async def test_an_interruption_that_can_not_be_taken_back_is_told(
+    settings, tmp_path: Path, more: str, gemini: bool, told: str
+) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text(f'interruption = "reversible"\n{more}\n')
+    provider = {"OFFHOOK_REALTIME": "gemini", "GEMINI_API_KEY": "k"} if gemini else {}
+    found = await check_interruption(Site(settings(OFFHOOK_AGENT=str(path), **provider), load_agent_file(path)))
+    assert levels(found) == ([("note", "agent")] if told else [])
+    assert told in "".join(one.text for one in found)
 
 
 async def test_more_calls_than_the_build_carries(settings) -> None:

@@ -56,6 +56,7 @@ def capabilities(traits: Traits) -> Capabilities:
         talks_while_call_pending=traits.schedules,
         cancel=False,
         ears=False,
+        leaves_turns=False,
         acknowledges=False,
         updates=traits.updates,
     )

@@ -90,11 +90,7 @@ class RemoteTools:
 
     def definitions(self, config: SessionConfig) -> list[dict[str, Any]]:
         """Return the servers of a session.update: whole, or by their label alone where this session has their tools."""
-        found = []
-        for server in config.remote:
-            known = server.label in self._listed and self._defined.get(server.label) == server
-            found.append(self.by_label(server.label) if known else definition(server))
-            self._defined[server.label] = server
+        found = [self._of(server) for server in config.remote]
         self._secrets = tuple(secret for server in config.remote for secret in server.secrets)
         return found
 
@@ -107,13 +103,18 @@ class RemoteTools:
         found = []
         for server in servers:
             if isinstance(server, RemoteServer):
+                found.append(self._of(server))
                 self._secrets = (*self._secrets, *server.secrets)
-                found.append(definition(server))
             elif server in self._defined:
                 found.append(self.by_label(server))
             else:
                 raise ValueError(f"this session has no MCP server {server!r}: define it, or name one of its own")
         return found
+
+    def _of(self, server: RemoteServer) -> dict[str, Any]:
+        known = server.label in self._listed and self._defined.get(server.label) == server
+        self._defined[server.label] = server
+        return self.by_label(server.label) if known else definition(server)
 
     @staticmethod
     def by_label(label: str) -> dict[str, Any]:
