@@ -19,6 +19,7 @@ from telephony.events import (
     CallProgress,
     DigitReceived,
     EndedBy,
+    HandOverEnded,
     MediaActive,
     MediaHeld,
     ReferAnswered,
@@ -26,7 +27,10 @@ from telephony.events import (
 )
 from telephony.port import Port
 from telephony.rtp_source import RtpSource
-from telephony.sip.message import body, cseq, media_type
+from telephony.sip.hand_over import HandOverRules
+from telephony.sip.message import body, cseq, header, media_type
+from telephony.sip.reason import q850_cause
+from telephony.sip.redirect import may_follow
 from telephony.trace import Trace
 from telephony.wideband import new_line
 
@@ -49,6 +53,29 @@ class Partner(Listener, Protocol):
         """A key was pressed."""
 
 
+class NextLegs(Protocol):
+    """Who decides where a call goes on (`telephony.legs`)."""
+
+    def referred(self, call: SipCall, refer_to: str, source: str) -> SipCall | None:
+        """The leg by which a REFER is followed; None declines it."""
+
+    def replaced_by(self, call: SipCall, source: str) -> SipCall | None:
+        """The leg that an INVITE with Replaces becomes; None declines it."""
+
+    def take_over(self, call_id: str) -> None:
+        """The next leg is the call from now on."""
+
+    def confirmed(self, leg: SipCall) -> None:
+        """A leg is up."""
+
+    def ended(self, call: SipCall) -> bool:
+        """A dialog is over; whether the call goes on without it."""
+        ...
+
+    def finish(self, call_id: str) -> None:
+        """The call is to end."""
+
+
 class SipCall(pj.Call):  # type: ignore[misc]
     """A call of ours. The endpoint holds the only strong reference, and drops it on the pj thread."""
 
@@ -63,8 +90,14 @@ class SipCall(pj.Call):  # type: ignore[misc]
         pj_id: int | None = None,
         sip_call_id: str = "",
         source: RtpSource | None = None,
+        legs: NextLegs | None = None,
+        outbound: bool | None = None,
+        standby: bool = False,
     ) -> None:
-        """Take up an INVITE that came in (`pj_id`), or make a call that `dial` will send."""
+        """Take up an INVITE that came in (`pj_id`), or make a call that `dial` will send.
+
+        standby: it is the next leg of a call, which goes on without it until `succeed`.
+        """
         super().__init__(account, pj.PJSUA_INVALID_ID if pj_id is None else pj_id)
         self.call_id = call_id
         self.sip_call_id = sip_call_id
@@ -81,13 +114,24 @@ class SipCall(pj.Call):  # type: ignore[misc]
         self._spliced = False
         """The stream is one at 16 kHz, and can be led past the conference."""
         self._keypad = Keypad()
-        self._outbound = pj_id is None
+        self._outbound = pj_id is None if outbound is None else outbound
         self._confirmed = False
+        self.redirect_to: tuple[str, ...] = ()
+        """Patterns of URIs that a 3xx may send a call of ours on to."""
+        self.rules = HandOverRules()
+        """Who may have this call go on elsewhere."""
+        self.retired = False
+        """The call goes on without this dialog."""
+        self._legs = legs
+        self._standby = standby
+        self._is_next = standby
+        self._refer_source = ""
         self._held = False
         self._active: tuple[str, int] | None = None
         self._index = 0
         self._referring = False
         self._by: EndedBy | None = None
+        self._cause: int | None = None
         self._packets = 0
         self._heard_at = time.monotonic()
 
@@ -123,7 +167,51 @@ class SipCall(pj.Call):  # type: ignore[misc]
             self._last_message("CANCEL", "CANCEL")
         else:
             self._last_message("INVITE", f"{status or 603} {reason}".rstrip())
+        if self._legs is not None and not self.retired and not self._standby:
+            self._legs.finish(self.call_id)
         self.hangup(operation(status, reason))
+
+    # As one leg of a call among others
+
+    @property
+    def outbound(self) -> bool:
+        """Whether the INVITE was ours."""
+        return self._outbound
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether it is up, or was."""
+        return self._confirmed
+
+    @property
+    def ended_by_us(self) -> bool:
+        """Whether it is to end because we want it to."""
+        return self._by is not None
+
+    def post(self, event: CallEvent) -> None:
+        """Tell the application something of this call."""
+        self._post(event)
+
+    def retire(self) -> None:
+        """Another dialog is the call from now on: this one says and hears nothing more."""
+        self.retired = True
+        audio = self.audio()
+        if audio is not None:
+            audio.stopTransmit(self.port)
+            if self._spliced:
+                audio.stopTransmit(_nobody())
+            self.port.stopTransmit(audio)
+        if self._wide is not None:
+            self._wide.detach()
+            self.port.attach(self.bridge)
+
+    def succeed(self, old: SipCall) -> None:
+        """Be the call from now on, in place of that dialog."""
+        self.rules, self._standby, self.beeps = old.rules, False, old.beeps
+        self._is_next = old._confirmed or old._is_next  # else nobody has answered yet: it is a call that rings
+        if self._active is not None and not self._held:
+            self._active = None  # so that its codec is told
+            self._connect(self._index)
 
     def send_digits(self, digits: str) -> None:
         """Send keys as RTP events (RFC 4733)."""
@@ -139,7 +227,7 @@ class SipCall(pj.Call):  # type: ignore[misc]
         return None if self._active is None or self._held or self.ended else self.getAudioMedia(self._index)
 
     def silent_s(self, now: float) -> float:
-        """Seconds without any RTP from the other side; 0 while that is nothing to wonder at."""
+        """Seconds without any RTP or RTCP from the other side; 0 while that is nothing to wonder at."""
         if self._active is None or self._held or self.ended:
             self._heard_at = now
             return 0.0
@@ -147,7 +235,8 @@ class SipCall(pj.Call):  # type: ignore[misc]
         if self.trace is not None:
             self.trace.measured(stat)
         rtcp = stat.rtcp
-        packets = rtcp.rxStat.pkt
+        # A muted telephone that sends no RTP is there as long as its receiver reports come (RFC 3550 section 6.4.2).
+        packets = rtcp.rxStat.pkt + rtcp.txStat.updateCount
         if packets != self._packets:
             self._packets, self._heard_at = packets, now
         return now - self._heard_at
@@ -159,6 +248,7 @@ class SipCall(pj.Call):  # type: ignore[misc]
         """The dialog moved on."""
         info = self.getInfo()
         if info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
+            self._cause = q850_cause(received(prm.e))
             self._disconnected(info)
         elif info.state == pj.PJSIP_INV_STATE_CONFIRMED and not self._confirmed:
             self._confirmed = True
@@ -166,9 +256,15 @@ class SipCall(pj.Call):  # type: ignore[misc]
                 self.trace.acknowledged(self.sip_call_id, sent=self._outbound)
             if self._source is not None:
                 self._source.reopen()
-            self._post(CallConfirmed(self.call_id))
+            if self._is_next and self._legs is not None:
+                self._legs.confirmed(self)
+            else:
+                self._post(CallConfirmed(self.call_id))
+        elif self._is_next:
+            self.sip_call_id = self.sip_call_id or info.callIdString
         elif self._outbound and 100 <= info.lastStatusCode < 200:
-            self._post(CallProgress(self.call_id, info.lastStatusCode, info.lastReason))
+            early = media_type(received(prm.e)) == "application/sdp"
+            self._post(CallProgress(self.call_id, info.lastStatusCode, info.lastReason, early))
 
     def _measure(self) -> None:
         """Tell of the RTP once more, before the media goes."""
@@ -199,6 +295,10 @@ class SipCall(pj.Call):  # type: ignore[misc]
         if self.ended:
             return
         self.ended = True
+        if self._legs is not None and self._legs.ended(self):
+            if self._standby:
+                self._post(HandOverEnded(self.call_id, "refer" if self._outbound else "replaces", status))
+            return
         self.port.attach(None)
         if self._wide is not None:
             self._wide.detach()
@@ -207,7 +307,7 @@ class SipCall(pj.Call):  # type: ignore[misc]
         foreign = 0 if self._source is None else self._source.foreign_packets()
         if foreign:
             log.warning("rtp_of_strangers", call_id=self.call_id, packets=foreign)
-        self._post(CallEnded(self.call_id, status, reason, by, foreign))
+        self._post(CallEnded(self.call_id, status, reason, by, foreign, self._cause))
 
     @guarded
     def onCreateMediaTransport(self, prm: pj.OnCreateMediaTransportParam) -> None:
@@ -223,7 +323,7 @@ class SipCall(pj.Call):  # type: ignore[misc]
     @guarded
     def onCallMediaState(self, prm: pj.OnCallMediaStateParam) -> None:
         """Media was negotiated: at the answer, and again at each re-INVITE."""
-        if self.ended:
+        if self.ended or self.retired:
             return
         info = self.getInfo()  # held: SWIG's members point into it, and do not keep it alive
         media = info.media
@@ -240,6 +340,10 @@ class SipCall(pj.Call):  # type: ignore[misc]
         self._measure()
 
     def _connect(self, index: int) -> None:
+        if self._standby:  # what comes before the answer is for nobody: the call is elsewhere still
+            stream = self.getStreamInfo(index)
+            self._index, self._active = index, (stream.codecName, stream.codecClockRate)
+            return
         self._index = index
         self.port.set_live(True)
         self._wire(self.getAudioMedia(index))
@@ -307,8 +411,11 @@ class SipCall(pj.Call):  # type: ignore[misc]
         change = prm.e.body.tsxState
         if self.trace is not None:
             self.trace.changed(change, self.sip_call_id)
-        if change.tsx.method == "REFER" and change.tsx.role == pj.PJSIP_ROLE_UAC:
-            self._refer_moved(change.tsx)
+        if change.tsx.method == "REFER":
+            if change.tsx.role == pj.PJSIP_ROLE_UAC:
+                self._refer_moved(change.tsx)
+            elif change.type == pj.PJSIP_EVENT_RX_MSG:
+                self._refer_source = change.src.rdata.srcAddress
         if change.tsx.method != "INFO" or change.tsx.role != pj.PJSIP_ROLE_UAS:
             return
         if change.tsx.state != pj.PJSIP_TSX_STATE_TRYING or change.type != pj.PJSIP_EVENT_RX_MSG:
@@ -345,13 +452,48 @@ class SipCall(pj.Call):  # type: ignore[misc]
 
     @guarded
     def onCallTransferRequest(self, prm: pj.OnCallTransferRequestParam) -> None:
-        """REFER: declined, or any caller could have us dial any number."""
+        """REFER: declined unless a list allows it, or any caller could have us dial any number."""
         prm.statusCode = 603
+        leg = None if self._legs is None else self._legs.referred(self, prm.dstUri, self._refer_source)
+        if leg is not None:
+            audio_alone(prm)
+            prm.newCall = leg
+            prm.statusCode = 202
 
     @guarded
     def onCallReplaceRequest(self, prm: pj.OnCallReplaceRequestParam) -> None:
-        """INVITE with Replaces: declined, or a stranger could take over a call."""
+        """INVITE with Replaces: declined unless a list allows it, or a stranger could take over a call."""
         prm.statusCode = 603
+        leg = None if self._legs is None else self._legs.replaced_by(self, prm.rdata.srcAddress)
+        if leg is not None:
+            leg.sip_call_id = header(prm.rdata.wholeMsg, "Call-ID")
+            audio_alone(prm)
+            prm.newCall = leg
+            prm.statusCode = 200
+
+    def onCallRedirected(self, prm: pj.OnCallRedirectedParam) -> int:
+        """3xx: on to the first target that a list of the operator's has; else the call has failed with that status."""
+        try:
+            if may_follow(str(prm.targetUri), received(prm.e), self.redirect_to):
+                log.info("redirected", call_id=self.call_id)
+                return int(pj.PJSIP_REDIRECT_ACCEPT)
+        except Exception:  # C++ frames lie below
+            log.exception("sip_callback_failed", callback="onCallRedirected")
+        return int(pj.PJSIP_REDIRECT_REJECT)
+
+    @guarded
+    def onCallReplaced(self, prm: pj.OnCallReplacedParam) -> None:
+        """The INVITE with Replaces is about to be answered, and this dialog to end."""
+        if self._legs is not None:
+            self._legs.take_over(self.call_id)
+
+
+def received(event: pj.SipEvent) -> str:
+    """The message that moved a dialog on; "" where it was none, but a timer or one of ours."""
+    if event.type != pj.PJSIP_EVENT_TSX_STATE:
+        return str(event.body.rxMsg.rdata.wholeMsg) if event.type == pj.PJSIP_EVENT_RX_MSG else ""
+    change = event.body.tsxState
+    return str(change.src.rdata.wholeMsg) if change.type == pj.PJSIP_EVENT_RX_MSG else ""
 
 
 def _nobody() -> pj.AudioMedia:
@@ -373,7 +515,7 @@ def operation(
     return prm
 
 
-def audio_alone(prm: pj.CallOpParam) -> None:
+def audio_alone(prm: pj.CallOpParam | pj.OnCallTransferRequestParam | pj.OnCallReplaceRequestParam) -> None:
     """Neither offer nor take anything but audio: since 2.16 the library has real-time text (T.140) by default."""
     prm.opt.audioCount, prm.opt.videoCount = 1, 0
     if hasattr(prm.opt, "textCount"):

@@ -32,6 +32,7 @@ from telephony.door import Door, call_id_of, open_door
 from telephony.errors import NoSuchCall, SipRequestError, SipStartError
 from telephony.events import CallEvent, CallRefused, IncomingCall, RefusedFor, RegistrationChanged
 from telephony.joined import Joined
+from telephony.legs import Legs
 from telephony.library import EndpointInfo, Library
 from telephony.port import PortPool, new_bridge
 from telephony.registration import Backoff, refresh_after
@@ -39,10 +40,12 @@ from telephony.rtp_source import new_source
 from telephony.settings import SipSettings
 from telephony.sip import own_headers
 from telephony.sip.facts import facts_of
+from telephony.sip.hand_over import HandOverRules
 from telephony.sip.identity import caller_of, dialled_of
 from telephony.sip.message import allows, body, cut, has_header, header, keys_in_clear, offered_codec
 from telephony.sip.requests import Answer
-from telephony.sip.uri import LONGEST, over_tls
+from telephony.sip.target import DEFAULT_PORT, is_ours
+from telephony.sip.uri import LONGEST, Uri, over_tls, parse
 from telephony.trace import Trace
 from telephony.transfer import SECOND_LINE
 from telephony.wideband import rate_of
@@ -102,6 +105,8 @@ class Core:
         self._calls: dict[str, SipCall] = {}
         self._joined = Joined(self._calls)
         self._beeps = Beeps()
+        self._legs = Legs(self._calls, self._next_leg, self._may_dial, access.allows, self._later)
+        self._own_uris: list[Uri] = []
         self._turned_away: list[pj.Call] = []
         self._ports = PortPool()
         self._account = SipAccount(self._invited, self._registration_answered)
@@ -124,6 +129,7 @@ class Core:
         self.limit = info.limit
         self._refusal_s = 0.0 if info.capacity > binding.WHEEL_CALLS else SLOW_REFUSAL_S
         self._sender = partial(accounts.sender, self.settings, info)
+        self._own_uris = [found for one in info.addresses if (found := parse(one)) is not None]
         self._door = open_door(self._answered, self.settings.codecs)
         try:
             self._account.create(accounts.configuration(self.settings, info), True)
@@ -148,11 +154,12 @@ class Core:
                 call.finish()
             except pj.Error as error:
                 log.warning("hang_up_failed", call_id=call.call_id, error=explain(error))
+        self._legs.hang_up()
         self.unregister(Future())
 
     def busy(self) -> bool:
         """Whether calls are still up, or the registrar still owes an answer."""
-        return bool(self._calls or self._turned_away or self._leaving)
+        return bool(self._calls or self._legs or self._turned_away or self._leaving)
 
     def close(self) -> None:
         """Take everything down, in the order that the library can stand; also after a failed start."""
@@ -162,6 +169,8 @@ class Core:
             self._door.close()
         self.library.stop_clock()  # after this nobody is inside a port
         self._calls.clear()
+        self._legs.clear()
+        self._timers.clear()  # some of them have a leg
         self._turned_away.clear()
         self._bridges.clear()
         self._ports.clear()
@@ -191,6 +200,7 @@ class Core:
         if self._full():
             raise SipRequestError(f"all {self.limit} calls are in use")
         call = self._new_call(None)
+        call.redirect_to = self.settings.redirect_to
         try:
             call.dial(uri, self._sender(caller_id), headers)
         except pj.Error:
@@ -215,8 +225,37 @@ class Core:
             raise SipRequestError(f"call {other_id} has no audio")
         self._joined.join(one, two)
 
+    def permit(self, call_id: str, rules: HandOverRules) -> None:
+        """Say who may have a call go on elsewhere. Raises NoSuchCall."""
+        self.call(call_id).rules = rules
+
+    def _may_dial(self, uri: str) -> bool:
+        """Whether a URI is not ours, where the call would come back, and may be called as SRTP is set."""
+        hosts = [one.host for one in self._own_uris] + [self.settings.host, self.settings.public_address or ""]
+        if is_ours(uri, hosts, {one.port or DEFAULT_PORT for one in self._own_uris}):
+            return False
+        return self.settings.srtp == "off" or self.settings.srtp_keys != "tls" or over_tls(uri)
+
+    def _next_leg(self, call: SipCall, outbound: bool) -> SipCall | None:
+        """A dialog in which a call may go on, with its id, its bridge and its port."""
+        if self._full():
+            return None
+        leg = SipCall(
+            self._account,
+            call.call_id,
+            call.bridge,
+            call.port,
+            self._post,
+            source=new_source(self.settings, ""),
+            legs=self._legs,
+            outbound=outbound,
+            standby=True,
+        )
+        leg.trace = call.trace
+        return leg
+
     def _full(self) -> bool:
-        return sum(not call.ended for call in self._calls.values()) >= self.limit
+        return sum(not call.ended for call in self._calls.values()) + len(self._legs) >= self.limit
 
     def _new_call(self, pj_id: int | None, sip_call_id: str = "", signalling: str = "", offered: str = "") -> SipCall:
         call_id, bridge = uuid.uuid4().hex, new_bridge(rate_of(offered, self.settings.codecs))
@@ -224,7 +263,15 @@ class Core:
         port = self._ports.take(bridge)
         source = new_source(self.settings, signalling)
         call = SipCall(
-            self._account, call_id, bridge, port, self._post, pj_id=pj_id, sip_call_id=sip_call_id, source=source
+            self._account,
+            call_id,
+            bridge,
+            port,
+            self._post,
+            pj_id=pj_id,
+            sip_call_id=sip_call_id,
+            source=source,
+            legs=self._legs,
         )
         if self.settings.trace:
             call.trace = Trace(call_id, self._post, heads=self.settings.trace_heads)
@@ -320,6 +367,7 @@ class Core:
             self._beeps.ended(call_id)
             self._bridges.pop(call_id, None)
             self._ports.give_back(call.port)
+        self._legs.drop_ended()
         if self._turned_away:
             self._turned_away = [call for call in self._turned_away if call.isActive()]
 

@@ -24,6 +24,7 @@ from telephony.errors import SipRequestError, SipStartError, TelephonyError
 from telephony.events import CallEvent, RegistrationChanged
 from telephony.library import EndpointInfo, Library
 from telephony.settings import SipSettings
+from telephony.sip.hand_over import HandOverRules
 from telephony.sip.uri import host_of, registrar_uri
 
 log = structlog.get_logger(__name__)
@@ -119,6 +120,13 @@ class Endpoint:
         The future may raise NoSuchCall or SipRequestError.
         """
         return self.submit(lambda: self._running.refer(call_id, uri))
+
+    def permit(self, call_id: str, rules: HandOverRules) -> Future[None]:
+        """Say who may have this call go on elsewhere, by REFER or Replaces; nobody may until then.
+
+        HandOverBegan and HandOverEnded tell of it. The future may raise NoSuchCall.
+        """
+        return self.submit(lambda: self._running.permit(call_id, rules))
 
     def join(self, call_id: str, other_id: str) -> Future[None]:
         """Let two calls hear each other; from then on the end of one ends the other, and keys are passed on.

@@ -45,6 +45,8 @@ class CallProgress:
     call_id: str
     status: int
     reason: str
+    early_media: bool = False
+    """Audio comes with it, before any answer (RFC 3960): an announcement, or the network's own ringing tone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,27 @@ class ReferNotified:
 
 
 @dataclass(frozen=True, slots=True)
+class HandOverBegan:
+    """The call is about to go on elsewhere, by leave of its `HandOverRules`."""
+
+    call_id: str
+    means: Literal["refer", "replaces"]
+    """The other side asked us to dial (RFC 3515), or another call takes this one's place (RFC 3891)."""
+    target: str
+    """Whom we dial; "" where we don't."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandOverEnded:
+    """It has: what is said from now on is said to somebody else. Or it has not, and the call stays where it is."""
+
+    call_id: str
+    means: Literal["refer", "replaces"]
+    status: int
+    """200, or the target's final response to our INVITE."""
+
+
+@dataclass(frozen=True, slots=True)
 class CallEnded:
     """The call is over; the last event of its call_id."""
 
@@ -117,6 +140,8 @@ class CallEnded:
     """The other side (also when it refused our INVITE), us, silence on the wire, or a fault of our own."""
     foreign_packets: int = 0
     """RTP and RTCP packets from elsewhere than the call's source, dropped; 0 on a build that can't tell."""
+    cause: int | None = None
+    """Of ITU-T Q.850, where the other side told one (RFC 3326)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +233,8 @@ CallEvent = (
     | DigitReceived
     | ReferAnswered
     | ReferNotified
+    | HandOverBegan
+    | HandOverEnded
     | CallEnded
     | SipMessage
     | RtpReport

@@ -50,6 +50,9 @@ class SipSettings:
     allow: tuple[str, ...] = ()
     """IP addresses, networks (CIDR) or host names whose INVITEs are taken, besides the registrar's or the proxy's. With
     none of these, everybody's are."""
+    redirect_to: tuple[str, ...] = ()
+    """Patterns of URIs, such as `sip:*@pbx.example.com`, that a 3xx may send a call of ours on to (RFC 3261 section
+    8.1.3.4). With none of these no redirection is followed, and the call has failed with its status."""
     headers: tuple[str, ...] = ()
     """Names, or patterns such as "X-Shop-*", of further headers of an INVITE that are handed on (`InviteFacts`)."""
     codecs: tuple[Codec, ...] = CODECS
@@ -79,7 +82,7 @@ class SipSettings:
     register_retry_s: tuple[float, float] = (5.0, 300.0)
     """First and longest wait in seconds after a failed registration; doubled each time between them."""
     media_timeout_s: float = 60.0
-    """End a call that is not on hold after this long without any RTP from the caller; 0 never does."""
+    """End a call that is not on hold after this long without any RTP or RTCP from the caller; 0 never does."""
     retry_after_s: int = 10
     """Retry-After of the 503 sent while the endpoint accepts no calls."""
     retry_full_s: int = 2

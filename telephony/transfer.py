@@ -15,7 +15,7 @@ In any of them the caller may hang up: then the second line goes, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Literal
@@ -68,10 +68,19 @@ DECLINED = (603, 607, 608)
 NO_ANSWER = (408, 480, 487)
 
 
-def outcome_of(status: int) -> Outcome:
-    """What a final SIP status means to who wanted the transfer (RFC 3261 section 21, RFC 8197, RFC 8688)."""
+CAUSES: Mapping[int, Outcome] = {17: "busy", 18: "no_answer", 19: "no_answer", 21: "declined"}
+"""Of ITU-T Q.850: user busy, no user responding, no answer from the user (alerted), call rejected."""
+
+
+def outcome_of(status: int, cause: int | None = None) -> Outcome:
+    """What a final SIP status means to who dialled (RFC 3261 section 21, RFC 8197, RFC 8688).
+
+    cause: of Q.850, where it was told. A gateway may say 480 or 503 for all that it is told, and the cause then knows.
+    """
     if status // 100 == 2:
         return "accepted"
+    if status not in (*BUSY, *DECLINED) and cause is not None and cause in CAUSES:
+        return CAUSES[cause]
     table: dict[Outcome, tuple[int, ...]] = {"busy": BUSY, "declined": DECLINED, "no_answer": NO_ANSWER}
     return next((outcome for outcome, statuses in table.items() if status in statuses), "failed")
 
@@ -129,6 +138,8 @@ class LineEnded:
     """an answering machine had taken it,"""
     silent: bool = False
     """or nobody spoke."""
+    cause: int | None = None
+    """Of Q.850, where the target's side told one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +338,7 @@ class Transfer:
             return self._end(nobody or ("failed" if event.by_us else "declined"), event.status)
         if self.state not in (State.DIALLING, State.CONNECTING):
             return []
-        outcome = outcome_of(event.status)
+        outcome = outcome_of(event.status, event.cause)
         return self._end("failed" if outcome == "accepted" else outcome, event.status)
 
     def _connected(self, event: Connected, now: float) -> list[Command]:

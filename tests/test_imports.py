@@ -63,7 +63,20 @@ NEVER = {
 
 # The modules of telephony that call the library.
 SHELL = (
-    *("account", "announce", "beeps", "call", "core", "door", "endpoint", "frames", "joined", "library", "port"),
+    *(
+        "account",
+        "announce",
+        "beeps",
+        "call",
+        "core",
+        "door",
+        "endpoint",
+        "frames",
+        "joined",
+        "legs",
+        "library",
+        "port",
+    ),
     *("rtp_source", "trace", "wideband"),
 )
 

@@ -91,6 +91,8 @@ def test_who_does_not_answer_rings_no_longer_than_the_agent_says(worker: Worker,
     phone.rings(before + 1)
     record = worker.record(said["call_id"])
     assert record["answered_ms"] is None
+    dialling = record["dialling"]
+    assert (dialling["outcome"], dialling["sip_status"], dialling["rang_ms"] is not None) == ("no_answer", None, True)
     until(lambda: len(phone.events("CallEnded")) > before, "it rings no more")
 
 

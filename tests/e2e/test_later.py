@@ -218,6 +218,40 @@ def test_a_worker_dies_while_it_rings_and_another_calls_back_once(
     assert place.rung() == rung + 2
 
 
+TRANSFER = """
+[[transfer]]
+label = "sales"
+uri = "sip:200@127.0.0.1:{port}"
+refer = false
+unanswered = "call_back"
+call_back_seconds = 0
+"""
+
+
+def test_who_could_not_be_put_through_is_called_back_and_may_be_then(place: Place, provider: Provider) -> None:
+    agent = place.folder / "transfer.toml"
+    agent.write_text(AGENT.format(errands=ERRANDS) + TRANSFER.format(port=place.phone.port))
+    worker = place.start_worker(OFFHOOK_AGENT=agent, OFFHOOK_REALTIME="gateway", OFFHOOK_REALTIME_URL=provider.url)
+    call = place.phone.dial(worker.uri)
+    session, first = provider.session(), worker.next_call()
+    rung = place.rung()
+    asked = session.calls("transfer_call", {"to": "sales", "summary": "wants shoes"})
+    output = session.output(asked)
+    assert output["sip_status"] == 482, "the telephone takes no second lines"
+    assert "call promise_transfer" in output["note"]
+    assert session.output(session.calls("promise_transfer", {"to": "sales"}))["status"] == "promised"
+    call.hang_up()
+    back = place.phone.pick_up(place.phone.rings(rung + 1))
+    opened_ms = back.hears_tone(WORDS_HZ, 600)
+    back.hears_tone(ANSWER_HZ, 400, after=opened_ms)
+    note, brought = (one["item"] for one in provider.sessions[-1].got("conversation.item.create")[:2])
+    assert "a call for sales" in str(note) and "transfer_call" in str(note)
+    assert (brought["name"], brought["arguments"]) == ("transfer_call", '{"to": "sales", "summary": "wants shoes"}')
+    back.hang_up()
+    assert worker.wait_log("call_back_ended", calls_back=first)["outcome"] == "told"
+    assert place.redis.client.zcard(names.CALL_BACKS) == 0 and place.rung() == rung + 1
+
+
 def test_a_worker_dies_in_the_call_and_what_it_promised_is_kept(
     place: Place, start_desk: Callable[[], Worker], provider: Provider
 ) -> None:

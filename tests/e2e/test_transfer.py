@@ -50,6 +50,9 @@ ways = ["attended"]
 briefing = "Hello boss. {{summary}} Press one."
 ring_seconds = 20
 brief_seconds = 12
+[refer]
+sources = ["127.0.0.1"]
+targets = ["sip:2??@127.0.0.1:{colleague}"]
 """
 
 
@@ -139,6 +142,38 @@ def talk(worker: Worker, dial: Callable[[str], Call], provider: Provider) -> tup
     """A caller whose telephone declines REFER: the caller's side, the provider's, the call's id."""
     call = dial(worker.uri)
     return call, provider.session(), worker.next_call()
+
+
+# --- the caller's side has us go on elsewhere -------------------------------------------------------------------------
+
+
+def test_the_agent_goes_on_with_whom_the_caller_s_side_named(
+    worker: Worker, talk: tuple[Call, Session, str], colleague: Colleague
+) -> None:
+    call, session, call_id = talk
+    call.phone.do("refer", call_id=call.call_id, uri=f"sip:200@127.0.0.1:{colleague.phone.port}")
+    other = colleague.picks_up()
+    worker.wait_log("handed_over", call_id=call_id)
+    call.ended()
+    response_id = session.begin()
+    session.speak(response_id, WORDS, WORDS_MS, words="Hello, whom do I speak to?")
+    session.end(response_id)
+    other.hears_tone(WORDS, 700)
+    assert session.open
+    other.hang_up()
+    assert worker.record(call_id)["outcome"] == "completed"
+    assert len(worker.calls()) == 0
+
+
+def test_whom_no_list_names_is_not_dialled(
+    worker: Worker, talk: tuple[Call, Session, str], colleague: Colleague
+) -> None:
+    call, _, call_id = talk
+    call.phone.do("refer", call_id=call.call_id, uri=f"sip:300@127.0.0.1:{colleague.phone.port}")
+    assert call.phone.event("ReferAnswered", call_id=call.call_id)["status"] == 603
+    assert call.up and colleague.calls == 0
+    call.hang_up()
+    assert worker.record(call_id)["outcome"] == "completed"
 
 
 # --- over a second line -----------------------------------------------------------------------------------------------

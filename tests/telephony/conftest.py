@@ -21,6 +21,8 @@ from typing import Any
 
 import pytest
 
+from tests.telephony.peers import Peer
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 SCENARIOS = ROOT / "tests" / "sipp"
@@ -406,3 +408,17 @@ def run_python(build: str, own_site: Path | None) -> Callable[[str], str]:
         return done.stdout + done.stderr
 
     return run
+
+
+@pytest.fixture
+def peer() -> Iterator[Callable[[int], Peer]]:
+    """Make user agents that call this port."""
+    made: list[Peer] = []
+
+    def make(port: int) -> Peer:
+        made.append(Peer(port))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.at.close()

@@ -22,6 +22,7 @@ from telephony.errors import TelephonyError
 from telephony.events import CallEnded, IncomingCall
 from telephony.settings import SipSettings
 from telephony.sip.facts import InviteFacts
+from telephony.sip.hand_over import HandOverRules
 from telephony.tls import TlsSettings
 
 KEPT_S = 2
@@ -84,6 +85,10 @@ class Process:
     def do_refer(self, call_id: str, uri: str) -> None:
         self.endpoint.refer(call_id, uri).result(5)
 
+    def do_permit(self, call_id: str, sources: list[str], targets: list[str], replaces: bool) -> None:
+        rules = HandOverRules(tuple(sources), tuple(targets), replaces)
+        self.endpoint.permit(call_id, rules).result(5)
+
     def do_join(self, call_id: str, other_id: str) -> None:
         self.endpoint.join(call_id, other_id).result(5)
 
@@ -133,11 +138,12 @@ class Process:
         tones = [max((goertzel(side, hz, bridge.rate_hz), hz) for hz in (700, 1100, 6000))[1] for side in sides]
         return {"ms": len(both) / 2 / bridge.rate_hz * 1000, "hz": tones}
 
-    def do_reinvite(self, call_id: str, codec: str) -> None:
-        """Offer this codec alone in the call."""
+    def do_reinvite(self, call_id: str, codec: str | None = None) -> None:
+        """Make a new offer, as session timers do; of this codec alone, where one is named."""
 
         def offer() -> None:
-            only_codec(codec)
+            if codec is not None:
+                only_codec(codec)
             self.endpoint._running.call(call_id).reinvite(pj.CallOpParam(True))
 
         self.endpoint.submit(offer).result(5)

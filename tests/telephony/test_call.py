@@ -181,3 +181,17 @@ def test_a_caller_who_vanishes(start_endpoint: Any, sipp: Any) -> None:
     endpoint.next("CallConfirmed")
     assert endpoint.next("CallEnded")["by"] == "network"
     run.finish()
+
+
+def test_a_muted_caller_whose_rtcp_goes_on_is_there(start_endpoint: Any, peer: Any) -> None:
+    """RFC 3550 section 6.4.2: who sends no audio sends receiver reports. Without these, too, the call ends."""
+    endpoint = start_endpoint(media_timeout_s=1.0)
+    muted = peer(endpoint.next("Started")["port"])
+    muted.call("muted@test")
+    endpoint.next("MediaActive")
+    for _ in range(15):
+        muted.reports()
+        time.sleep(0.2)
+    endpoint.drain()
+    assert not [one for one in endpoint.seen if one["event"] == "CallEnded"]
+    assert endpoint.next("CallEnded")["by"] == "network"

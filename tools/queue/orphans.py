@@ -15,6 +15,7 @@ import structlog
 from tools.errors import QueueUnavailable
 from tools.queue.promises import Promises
 from tools.queue.queued import QueuedRunner
+from tools.queue.store import late
 from tools.queue.store.late import Orphan
 from tools.tool_call.outcome import Outcome
 
@@ -31,6 +32,8 @@ class Orphans:
         """Begin with none."""
         self._queued = queued
         self._promises = Promises(queued)
+        self._known: dict[str, Orphan] = {}
+        """Of calls that are on: what is to be told after them, and has ended already. By job."""
         self._settling: set[asyncio.Task[None]] = set()
         self._stopping: set[asyncio.Task[None]] = set()
 
@@ -43,8 +46,32 @@ class Orphans:
             return False
         return True
 
+    async def promise_known(self, orphan: Orphan, outcome: Outcome) -> bool:
+        """Promise that an outcome which is known is told after the call. False where that can't be written down."""
+        self._known[orphan.job_id] = orphan  # before it is written: the call may end meanwhile
+        try:
+            await self._queued.ask(late.known, orphan.job_id, outcome)
+        except QueueUnavailable as error:
+            log.warning("promise_not_made", call_id=orphan.call_id, tool=orphan.tool, reason=str(error))
+            del self._known[orphan.job_id]
+            return False
+        if not await self.promise(orphan):
+            self._known.pop(orphan.job_id, None)
+            return False
+        return True
+
+    async def leave_known(self, call_id: str) -> None:
+        """A call is over: what was promised of what had ended in it is told from now on."""
+        for orphan in [one for one in self._known.values() if one.call_id == call_id]:
+            del self._known[orphan.job_id]
+            if await self._mark(orphan):
+                await self._promises.forget(orphan.job_id)
+            else:
+                self._promises.let_lapse(orphan.job_id)
+
     async def forget(self, job_id: str) -> None:
         """What was promised is done, or not wanted any more."""
+        self._known.pop(job_id, None)
         await self._promises.forget(job_id)
 
     async def leave(self, orphan: Orphan, task: asyncio.Task[Outcome]) -> None:

@@ -294,6 +294,18 @@ class Catalog:
         running.promised = None
         return "unavailable"
 
+    async def promise_known(self, orphan: Orphan, outcome: Outcome) -> bool:
+        """Have an outcome that is known told by the orphan's channel, once its call is over, whoever ends that.
+
+        For what is no tool, such as a transfer. False where there is no queue, or it can't be written down.
+        """
+        return self._orphans is not None and await self._orphans.promise_known(orphan, outcome)
+
+    async def unpromise(self, job_id: str) -> None:
+        """Such a promise is not wanted any more."""
+        if self._orphans is not None:
+            await self._orphans.forget(job_id)
+
     async def told(self, call_id: str, tool_call_id: str) -> None:
         """The caller has heard how a tool ended: what was promised is done."""
         running = self._calls.get(job_id(call_id, tool_call_id))
@@ -313,6 +325,7 @@ class Catalog:
         await asyncio.gather(
             *(self.cancel(call_id, c.request.tool_call_id) for c in ending),
             *(self._orphans.leave(_orphan(c, _channel(c)), c.task) for c in left if self._orphans),
+            *((self._orphans.leave_known(call_id),) if self._orphans else ()),
         )
         for call in ending:
             if call.queued and self._orphans and not call.cancelled and not call.task.done():

@@ -30,7 +30,7 @@ def deliver(payload: Mapping[str, Any], redis: Redis, channels: Channels) -> dic
         return {"delivered": False}
     orphan = found.orphan
     if orphan.channel == names.CALL_BACK and not channels.has_hook(names.CALL_BACK):
-        call_backs.add(redis, orphan, time.time())
+        call_backs.add(redis, orphan, max(time.time(), orphan.not_before))
         log.info("call_back_wanted", call_id=orphan.call_id, tool=orphan.tool, status=found.status)
         return {"handed_over": True}
     if found.delivered_at is None:

@@ -21,6 +21,7 @@ from tools.define.approval import approvers_of
 from tools.mcp.server import McpServer, check_labels
 from worker.agent.faults import fault_line
 from worker.agent.recording import AgentRecording
+from worker.agent.refer import AgentRefer
 from worker.agent.routes import When
 from worker.agent.transfer import AgentTransfer, labels_once, tables_each
 from worker.call_tools.durations import ABOUT
@@ -260,6 +261,7 @@ class Agent(_Table):
     outbound: AgentOutbound = AgentOutbound()
     recording: AgentRecording = AgentRecording()
     transfer: tuple[AgentTransfer, ...] = Field(default=(), description="to whom calls may be handed on")
+    refer: AgentRefer = AgentRefer()
 
     mcp: tuple[McpServer, ...] = Field(default=(), description="MCP servers whose tools the agent has")
 

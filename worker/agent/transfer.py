@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from telephony.sip.target import fault_of
-from worker.call_tools.transfer import Target, TransferWay
+from worker.call_tools.transfer import Target, TransferWay, Unanswered
 
 __all__ = ["AgentTransfer", "labels_once", "tables_each"]
 
@@ -31,6 +31,14 @@ class AgentTransfer(BaseModel):
         default=None,
         max_length=500,
         description="attended: what they are told, with {summary} in it; None: by language",
+    )
+    unanswered: Unanswered = Field(
+        default="tell",
+        description="where they don't take the call: tell; call_back: the caller is offered to be called back and put"
+        " through then; send: to leave a note, which goes out by OFFHOOK_NOTIFY_HOOKS",
+    )
+    call_back_seconds: float = Field(
+        default=300.0, ge=0, le=86400, description="call_back: s after the call, at the earliest"
     )
 
     @field_validator("uri")
@@ -60,6 +68,8 @@ class AgentTransfer(BaseModel):
             ring_s=self.ring_seconds,
             brief_s=self.brief_seconds,
             briefing=self.briefing,
+            unanswered=self.unanswered,
+            call_back_s=self.call_back_seconds,
         )
 
 

@@ -23,7 +23,7 @@ from worker.call_tools.functions import CALL_FUNCTIONS, TELL_LATER, tell_later_f
 from worker.call_tools.hook import load_hook
 from worker.call_tools.later import LaterWays, Way, offer_words
 from worker.call_tools.reference import policy_of
-from worker.call_tools.transfer import TRANSFER_CALL, comfort_words
+from worker.call_tools.transfer import PROMISE_TRANSFER, TRANSFER_CALL, comfort_words
 from worker.realtime.base import Capabilities, Codec, SessionConfig
 from worker.realtime.remote import RemoteServer
 from worker.turns.filler_voice import Fill, FillerConfig, Offer, Waiting
@@ -95,7 +95,7 @@ def check_tools(agents: AgentFile, tools: Mapping[tuple[str, ...], Iterable[Tool
         check_after(agents.path, agent, [spec.name for spec in specs])
         for one in (one for server in agent.mcp for one in server.tools.values()):
             policy_of(one.approval)
-    taken = {END_CALL, SEND_DIGITS, TRANSFER_CALL, LIST_TOOLS, DESCRIBE_TOOL, RUN_TOOL, TELL_LATER}
+    taken = {END_CALL, SEND_DIGITS, TRANSFER_CALL, PROMISE_TRANSFER, LIST_TOOLS, DESCRIBE_TOOL, RUN_TOOL, TELL_LATER}
     taken |= {PAUSE_RECORDING, RESUME_RECORDING}
     taken |= {one["name"] for one in CALL_FUNCTIONS}
     for spec in (spec for specs in tools.values() for spec in specs):

@@ -12,6 +12,7 @@ from typing import Any
 
 from worker.agent.agent_file import Agent, AgentLater, AgentLimits, AgentTools
 from worker.agent.recording import not_asked
+from worker.agent.refer import AgentRefer
 from worker.call_tools.functions import OwnFunction
 from worker.turns.events import StartTool
 
@@ -105,6 +106,7 @@ def consult_agent(agent: Agent, briefing: str | None, summary: str) -> Agent:
         "later": AgentLater(ways=()),
         "recording": not_asked(agent.recording),
         "transfer": (),
+        "refer": AgentRefer(),
         "mcp": (),
     }
     return agent.model_copy(update=own)

@@ -21,12 +21,22 @@ from worker.call.remote_servers import ServersAfter, servers_of
 from worker.call.session import CallSession, SessionTools
 from worker.call.told import of_the_call
 from worker.call.transfer import Transfers
+from worker.call.transfer_promise import TransferPromises
 from worker.call_tools.functions import OwnFunction
 from worker.call_tools.hook import load_hook
-from worker.call_tools.later import opening_words
+from worker.call_tools.later import Way, opening_words
 from worker.call_tools.offer import Question, ToolOffer
 from worker.call_tools.runs import CallTools
-from worker.call_tools.transfer import TRANSFER_CALL, Target, Wanted, open_to, transfer_call_function
+from worker.call_tools.transfer import (
+    NOT_BROUGHT,
+    PROMISE_TRANSFER,
+    TRANSFER_CALL,
+    Target,
+    Wanted,
+    open_to,
+    promise_transfer_function,
+    transfer_call_function,
+)
 from worker.call_tools.view import CallView
 from worker.realtime.base import SessionConfig
 from worker.realtime.link import Link
@@ -57,9 +67,10 @@ def make_session(
     """
     call = _telemetry(info, agent, services, route)
     targets = open_to((one.target for one in agent.transfer), info.caller)
-    transfers = Transfers(call, targets, _Seconds(agent, services), agent.language)
+    promises = TransferPromises(call, services.catalog, _channels(agent, info, services))
+    transfers = Transfers(call, targets, _Seconds(agent, services), agent.language, promises)
     recording = _recording(call, agent)
-    own, offered = _functions(call, agent, transfers, targets)
+    own, offered = _functions(call, agent, transfers, targets, promises)
     if services.recordings and agent.recording.enabled and agent.recording.pause:
         own |= recording.functions
         offered += RECORDING_FUNCTIONS
@@ -68,7 +79,8 @@ def make_session(
     )
     if brings is not None:
         orphan = brings.orphan
-        note = CALLED_BACK.format(what=orphan.summary, opening=opening(agent))
+        told = NOT_BROUGHT if orphan.tool == TRANSFER_CALL else ""
+        note = f"{CALLED_BACK.format(what=orphan.summary, opening=opening(agent))} {told}".rstrip()
         session.bring(orphan.tool_call_id, orphan.tool, orphan.arguments or "{}", brings.output, note)
     if info.outbound and agent.outbound.screen:
         session.screen(Answering(agent.outbound, private=brings is not None, rate_hz=line.bridge.rate_hz))
@@ -76,7 +88,7 @@ def make_session(
 
 
 def _functions(
-    call: Telemetry, agent: Agent, transfers: Transfers, targets: Sequence[Target]
+    call: Telemetry, agent: Agent, transfers: Transfers, targets: Sequence[Target], promises: TransferPromises
 ) -> tuple[dict[str, OwnFunction], list[Mapping[str, Any]]]:
     """The functions of the call itself that the agent file allows, by name, and how the model is told of them."""
     own: dict[str, OwnFunction] = {}
@@ -84,6 +96,9 @@ def _functions(
     if targets:
         own[TRANSFER_CALL] = transfers.answer
         offered.append(transfer_call_function(targets))
+    if promised := [one for one in targets if promises.offers_for(one)]:
+        own[PROMISE_TRANSFER] = promises.answer
+        offered.append(promise_transfer_function(promised))
     if agent.tools.send_digits:
         own[SEND_DIGITS] = Keypad(call, lambda: transfers.lines).answer
         offered.append(SEND_DIGITS_FUNCTION)
@@ -97,6 +112,11 @@ def _telemetry(info: CallInfo, agent: Agent, services: Services, route: str | No
     return Telemetry.of_call(
         info, services.metrics, services.clock, tariff, told=services.told, about=about, tracing=services.tracing
     )
+
+
+def _channels(agent: Agent, info: CallInfo, services: Services) -> dict[Way, str]:
+    """The ways by which this caller may hear of something after the call, each with its channel."""
+    return services.later.channels_for(agent.later.ways, info.shown, agent.later.call_back_to)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +139,7 @@ def _session(
     calls_back: bool = False,
 ) -> CallSession:
     info = call.info
-    later = services.later.channels_for(agent.later.ways, info.shown, agent.later.call_back_to)
+    later = _channels(agent, info, services)
     view = CallView(services.catalog, tool_policy(agent))
     tools = CallTools(
         services.catalog,

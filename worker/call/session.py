@@ -34,6 +34,7 @@ from worker.call_tools.offer import ToolOffer
 from worker.call_tools.runs import CallTools, ToolCalls
 from worker.realtime import base
 from worker.realtime.link import Link
+from worker.records.dialling import Dialling
 from worker.records.record import AnsweredBy
 from worker.records.telemetry import Telemetry
 from worker.turns import events as turn
@@ -41,6 +42,10 @@ from worker.turns.machine import TurnMachine
 
 __all__ = ["CallInfo", "CallSession", "PhoneLine", "Services", "SessionTools"]
 
+HANDED_OVER = (
+    "The caller's side has put somebody else on the line in the caller's place. Greet them in one short sentence when"
+    " they have spoken, find out who they are, and tell them nothing that is private to the caller before."
+)
 LOOK_S = 1.0
 """Time limits are looked after so often."""
 
@@ -106,6 +111,8 @@ class CallSession:
         self._transfers = tools.transfers
         self._transfers.attach(self._handed_on, self.step_aside, self._feed)
         self._closing: asyncio.Task[None] | None = None
+        self._dialling = Dialling() if call.info.outbound else None
+        self._began_ms = call.now_ms
         self._answering: Answering | None = None
         """Listens for who answers a call of ours."""
         self._questions = OwnQuestions(own_voice(agent), machine, self._media, call.log, self._feed)
@@ -167,6 +174,13 @@ class CallSession:
         return self._call.now_ms
 
     # --- from the telephone -------------------------------------------------------------------------------------------
+
+    def phoned(self, event: phone.CallEvent) -> None:
+        """Take note of an event of the call, whatever else comes of it."""
+        self.journal.phoned(event)
+        if self._dialling is not None:
+            self._dialling.take(event, self._call.now_ms - self._began_ms)
+            self.recorder.dialling = self._dialling.record
 
     def answered(self) -> None:
         """200 was sent: the record's zero."""
@@ -259,6 +273,14 @@ class CallSession:
         self.recorder.turn_text(key, text)
         self.recorder.turn_ended(self._call.now_ms, key)
         self._feed(turn.CallerTyped())
+
+    def handed_over(self, means: str, status: int) -> None:
+        """The other side had the call go on elsewhere (`HandOverRules`). status: 200, or why it has not, by SIP."""
+        self._call.log.info("handed_over" if status == 200 else "not_handed_over", means=means, sip_status=status)
+        if status != 200 or self._aside:
+            return
+        self._digits = DigitBuffer()
+        self._conversation.tell_model(turn.TellModel("handed_over", HANDED_OVER))
 
     def say_goodbye(self, reason: str, words: str | None = None) -> None:
         """End the call politely: say the agent's goodbye, or these words, then hang up."""

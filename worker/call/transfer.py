@@ -18,6 +18,7 @@ from telephony.bridge import Bridge
 from telephony.errors import TelephonyError
 from worker.call.consult import KEYS, caller_gone_words
 from worker.call.info import PhoneLine
+from worker.call.transfer_promise import TransferPromises
 from worker.call_tools.transfer import Target, Wanted, not_accepted, ringing_words, wanted
 from worker.records.record import AnsweredBy, TransferRecord
 from worker.records.telemetry import CallInfo, Telemetry
@@ -88,12 +89,20 @@ class Lines(Protocol):
 class Transfers:
     """One call's transfers, one at a time. `attach` it before it is used."""
 
-    def __init__(self, call: Telemetry, targets: Sequence[Target], seconds: Seconds, language: str) -> None:
-        """targets: to whom this caller may be handed on."""
+    def __init__(
+        self,
+        call: Telemetry,
+        targets: Sequence[Target],
+        seconds: Seconds,
+        language: str,
+        promises: TransferPromises | None = None,
+    ) -> None:
+        """targets: to whom this caller may be handed on. promises: what they are offered where nobody takes it."""
         self.lines: Lines | None = None
         self._call = call
         self._targets = targets
         self._seconds = seconds
+        self._promises = promises
         self._language = language
         self._leave: Callable[[str], None] = lambda reason: None
         self._step_aside: Callable[[str], None] = lambda reason: None
@@ -135,10 +144,13 @@ class Transfers:
         self._no_refer = self._no_refer or (refer and ended.means == "bridge")
         self._told(found, began, attempt, ended)
         if ended.outcome == "accepted":
+            if self._promises is not None:
+                await self._promises.taken()
             self._handed_on(f"transferred to {found.target.label}", attempt, ended)
         if ended.outcome in ("accepted", "hung_up"):
             return None
-        return not_accepted(ended.outcome, found.target.label, ended.status)
+        output = not_accepted(ended.outcome, found.target.label, ended.status)
+        return output if self._promises is None else self._promises.missed(command.tool_call_id, found, output)
 
     def _second(self, attempt: _Attempt, found: Wanted, call: CallInfo, line: PhoneLine) -> SecondLine:
         first = self._call.info
@@ -254,7 +266,9 @@ class _Attempt:
                 self.decided(KEYS[event.digit])
             case phone.CallEnded():
                 by = None if self.line is None else self.line.answered_by
-                self._put(way.LineEnded(event.status, event.by == "agent", by == "machine", by == "silence"))
+                self._put(
+                    way.LineEnded(event.status, event.by == "agent", by == "machine", by == "silence", event.cause)
+                )
             case _:
                 pass
         if isinstance(event, phone.CallConfirmed | phone.MediaActive) and self._confirmed and self._media:

@@ -11,28 +11,53 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from telephony.sip.number import matches
+from worker.call_tools.later import Way
 from worker.turns.state import TRANSFER_CALL
 
 __all__ = [
+    "NOT_BROUGHT",
+    "OFFERS",
+    "PROMISED",
+    "PROMISE_TRANSFER",
     "TRANSFER_CALL",
     "Target",
     "Wanted",
     "comfort_words",
     "not_accepted",
     "open_to",
+    "promise_transfer_function",
     "ringing_words",
     "transfer_call_function",
     "wanted",
 ]
 
+PROMISE_TRANSFER = "promise_transfer"
 SUMMARY_CHARS = 1000
 """Of the model's summary; the rest of a longer one is left out."""
+
+Unanswered = Literal["tell", "call_back", "send"]
+"""The model tells the caller, and no more; it offers that they are called back and put through then; or that a note of
+who called and what they want is sent by the installation's channel."""
 
 TransferWay = Literal["blind", "attended"]
 WAYS: Mapping[TransferWay, str] = {
     "blind": "the caller is put through at once",
     "attended": "they are told your summary first, and may decline",
 }
+
+OFFERS: Mapping[Way, str] = {
+    "call_back": "Offer to call them back later and put them through then. If they want it, call promise_transfer.",
+    "send": "Offer to leave a note of who called and what they want. If they want it, call promise_transfer.",
+}
+"""Told to the model beside the outcome, where that may be promised."""
+PROMISED: Mapping[Way, str] = {
+    "call_back": "Tell the caller that they will be called back.",
+    "send": "Tell the caller that the note has been taken and will be passed on.",
+}
+NOT_BROUGHT = (
+    "Nobody took the call when the caller was to be put through in the earlier call. Say so in a few words, and ask"
+    " whether you shall put them through now; if they want it, call transfer_call."
+)
 
 NOTES: Mapping[str, str] = {
     "busy": "They are on the telephone. Tell the caller, who is still with you, and ask how else you can help.",
@@ -70,6 +95,10 @@ class Target:
     """How long they have for it to take the call, where they are asked (attended)."""
     briefing: str | None = None
     """What they are told then, with {summary} in it; None: words of ours."""
+    unanswered: Unanswered = "tell"
+    """What becomes of it where they don't take the call."""
+    call_back_s: float = 300.0
+    """So long after the call at the earliest is the caller called back, where that was promised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +140,22 @@ def transfer_call_function(targets: Sequence[Target]) -> Mapping[str, Any]:
             "type": "object",
             "properties": properties,
             "required": ["to", "summary"],
+            "additionalProperties": False,
+        },
+    }
+
+
+def promise_transfer_function(targets: Sequence[Target]) -> Mapping[str, Any]:
+    """Return the function that promises what is to become of a transfer that did not come about."""
+    return {
+        "type": "function",
+        "name": PROMISE_TRANSFER,
+        "description": "Promise the caller what you have just offered, after transfer_call did not reach somebody. Only"
+        " when the caller wants it.",
+        "parameters": {
+            "type": "object",
+            "properties": {"to": {"type": "string", "enum": [one.label for one in targets]}},
+            "required": ["to"],
             "additionalProperties": False,
         },
     }

@@ -47,10 +47,10 @@ LIMITS: Mapping[Kind, int] = {
 counted."""
 
 SAFE = frozenset(
-    "answered_ms approved began by code codec error_code expected fatal held item_id job_id key kind lasted_ms left_s"
-    " loud means metadata mode name number outcome paused_ms purpose rate_hz reason response_id retry_after_s role"
-    " second_line session_id sip_status status then to took_ms tool tool_call_id tool_call_ids type via"
-    " wait_ms waited_s way who words".split()
+    "answered_ms approved began by cause code codec early_media error_code expected fatal held item_id job_id key"
+    " kind lasted_ms left_s loud means metadata mode name number outcome paused_ms purpose rate_hz reason"
+    " response_id retry_after_s role second_line session_id sip_status status then to took_ms tool tool_call_id"
+    " tool_call_ids type via wait_ms waited_s way who words".split()
 )
 """Names of fields that may be kept. `metadata` is kept for its purpose alone; `words` are of a closed set (`turns`),
 `to` is the label that the agent file gives a target."""

@@ -107,6 +107,16 @@ class UnmetRecord(BaseModel):
     reason: str = Field(default="", description="the provider's words, where there were any")
 
 
+class DialRecord(BaseModel):
+    """How a call that we made came about, or did not."""
+
+    outcome: str | None = Field(default=None, description="answered, busy, declined, no_answer, failed")
+    rang_ms: int | None = Field(default=None, description="ms from the INVITE to 180; None: it did not ring")
+    early_media: bool = Field(default=False, description="whether audio came before the answer, or in place of one")
+    sip_status: int | None = Field(default=None, description="the final response; None: we did not wait for one")
+    cause: int | None = Field(default=None, description="of ITU-T Q.850, where the other side told one (RFC 3326)")
+
+
 class TransferRecord(BaseModel):
     """The call was to be handed on."""
 
@@ -196,6 +206,7 @@ class CallRecord(BaseModel):
     consent: ConsentRecord | None = Field(default=None, description="to the recording; None: nobody was asked")
     pauses: list[PauseRecord] = Field(default=[], description="of the recording, in order; the first 200")
     reason: str = Field(default="", description="why the call ended")
+    dialling: DialRecord | None = Field(default=None, description="of a call that we made; None: it came in")
     answered_by: AnsweredBy | None = Field(
         default=None, description="who answered a call of ours, by its sound and words; None: not listened for"
     )

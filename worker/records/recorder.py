@@ -31,6 +31,7 @@ from worker.records.record import (
     ConsentRecord,
     ConsentTold,
     CostRecord,
+    DialRecord,
     Ended,
     Noted,
     Observer,
@@ -113,6 +114,7 @@ class Recorder:
     calls_back: str | None = None
     second_line_of: str | None = None
     answered_by: AnsweredBy | None = None
+    dialling: DialRecord | None = None
     started_at: float = field(default_factory=time.time)
     """The INVITE, as a Unix time (s)."""
     about: About = About()
@@ -419,6 +421,7 @@ class Recorder:
             pauses=self._pauses,
             reason=reason,
             answered_by=self.answered_by,
+            dialling=self.dialling,
             errors=self.errors,
             approvals=list(self._approvals.values()),  # these, too: a hang-up is the answer to what waits
             unmet=self._unmet,

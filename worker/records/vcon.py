@@ -46,6 +46,7 @@ ABOUT: set[str] = {
     "withdrawn",
     "longest_tool_silence_ms",
     "answered_by",
+    "dialling",
     "usage",
     "transcription",
     "cost",

@@ -147,7 +147,7 @@ class Switchboard:
         self._metrics.calls_refused_total.labels(why).inc()
 
     def _on_call(self, call: LiveCall, event: phone.CallEvent) -> None:
-        call.session.journal.phoned(event)
+        call.session.phoned(event)
         match event:
             case phone.CallConfirmed():
                 call.confirmed = True
@@ -163,6 +163,8 @@ class Switchboard:
                     call.sip_call_id = call.session.recorder.sip_call_id = event.sip_call_id
             case phone.MediaHeld():
                 log.info("held" if event.held else "resumed", call_id=event.call_id)
+            case phone.HandOverEnded():
+                call.session.handed_over(event.means, event.status)
             case phone.CallEnded():
                 self._metrics.rtp_foreign_packets_total.inc(event.foreign_packets)
                 call.session.hung_up(event.by, f"{event.status} {event.reason}".strip())
@@ -232,6 +234,8 @@ class Switchboard:
         self._metrics.calls_active.set(len(self._calls))
         second = {"second_line_of": first} if (first := session.info.second_line_of) else {}
         log.info("call", call_id=call_id, sip_call_id=sip_call_id, caller=info.shown, dialled=info.dialled, **second)
+        if (rules := session.agent.refer.rules) is not None:
+            self._endpoint.permit(call_id, rules)
         self._pacer.add(session)
         call.task = asyncio.get_running_loop().create_task(self._see_through(call))
         return session

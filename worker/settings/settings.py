@@ -419,6 +419,7 @@ class Settings(BaseSettings):
             proxy=self.sip_proxy,
             proxy_password=reveal(self.sip_proxy_password),
             allow=self.sip_allow,
+            redirect_to=tuple(one for one in self.dial_to if one.lower().startswith(("sip:", "sips:"))),
             headers=self.sip_headers,
             codecs=self.sip_codecs,
             srtp=self.srtp,

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,12 @@ from tools import rig
 from tools.define.spec import spec_of
 from tools.queue import names, promises
 from tools.queue.queued import QueuedRunner, QueueSettings
+from tools.queue.store import call_backs
 from tools.queue.store import promises as store
 from tools.queue.store.late import Orphan
 from tools.run.catalog import Catalog, load_tools
 from tools.run.inline import InlineRunner
+from tools.tool_call.outcome import returned
 
 SPECS = load_tools([f"{SHOP}:{name}" for name in ("slow", "report", "keeps_on", "add")])
 
@@ -181,3 +184,55 @@ def test_a_promise_lapses_when_nobody_puts_it_off(redis_server) -> None:
     store.forget(client, "call-b")
     store.put_off(client, "call-b", now + 60)  # one that comes late brings nothing back
     assert [one.job_id for one in store.lapsed(client, now + 61)] == ["call-a"]
+
+
+NO_ANSWER = returned({"status": "no_answer", "to": "sales"})
+
+
+async def test_what_is_known_already_is_told_once_after_the_call(workers, catalog, receiver, redis_server) -> None:
+    workers.start(notify=receiver.settings())
+    assert await catalog.promise_known(orphan("call-t1"), NO_ANSWER)
+    assert await catalog.promise_known(orphan("call-t1"), NO_ANSWER)
+    assert receiver.heard == [] and await catalog.late_results("call") == []
+    await catalog.hang_up("call")
+    await catalog.hang_up("call")
+    await until(lambda: receiver.heard, "the webhook")
+    assert json.loads(receiver.heard[0][1])["result"] == {"status": "no_answer", "to": "sales"}
+    await catalog.aclose()
+    assert len(receiver.heard) == 1 and redis_server.client.keys("offhook:promise*") == []
+
+
+async def test_what_is_known_and_not_wanted_any_more_is_not_told(workers, catalog, receiver) -> None:
+    workers.start(notify=receiver.settings())
+    assert await catalog.promise_known(orphan("call-t1"), NO_ANSWER)
+    assert await catalog.promise_known(orphan("call-t2"), NO_ANSWER)
+    await catalog.unpromise("call-t1")
+    await catalog.hang_up("call")
+    await until(lambda: receiver.heard, "the webhook of the other")
+    await catalog.aclose()
+    assert [one.orphan.tool_call_id for one in await catalog.late_results("call")] == ["t2"]
+
+
+async def test_what_is_known_outlives_the_call_s_process(workers, receiver, redis_server, monkeypatch) -> None:
+    monkeypatch.setattr(promises, "LEASE_S", 0.5)
+    workers.start(notify=receiver.settings())
+    runner = QueuedRunner(QueueSettings(url=redis_server.url))
+    catalog = Catalog(SPECS, inline=InlineRunner(), queued=runner)
+    assert await catalog.promise_known(orphan("call-t1"), NO_ANSWER)
+    await runner.aclose()
+    await until(lambda: receiver.heard, "the webhook")
+    assert "call_lost" in workers.log and len(receiver.heard) == 1
+
+
+async def test_a_call_back_waits_for_its_time(workers, catalog, redis_server) -> None:
+    workers.start()
+    later = time.time() + 300
+    assert await catalog.promise_known(replace(orphan("call-t1", names.CALL_BACK), not_before=later), NO_ANSWER)
+    await catalog.hang_up("call")
+    redis = redis_server.client
+    await until(lambda: redis.zscore(names.CALL_BACKS, "call-t1"), "the call back")
+    assert redis.zscore(names.CALL_BACKS, "call-t1") == pytest.approx(later)
+    assert call_backs.claim(redis, "token", time.time(), 5.0) is None
+    found = call_backs.claim(redis, "token", later + 1, 5.0)
+    assert found is not None and json.loads(found.result.output)["status"] == "no_answer"
+    await catalog.aclose()

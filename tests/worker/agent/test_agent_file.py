@@ -204,3 +204,20 @@ def test_a_route_has_the_targets_of_the_default_or_its_own(write) -> None:
     targets = {number: [one.target for one in found.agent_for(number).transfer] for number in "12"}
     assert [one.label for one in targets["1"]] == ["sales"]
     assert [(one.label, one.callers, one.ring_s) for one in targets["2"]] == [("boss", ("+49*",), 20.0)]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[refer]\ntargets = ["sip:2*@pbx"]', "needs sources"),
+        ('[refer]\nsources = ["pbx.example"]\ntargets = ["sip:2*@pbx"]', "'pbx.example' is no address"),
+        ('[refer]\nsources = ["192.0.2.1"]\ntargets = ["200"]', "'200' is no pattern of SIP URIs"),
+        ('[refer]\nsources = ["192.0.2.1"]', "allows nothing"),
+    ],
+)
+def test_a_wrong_list_of_who_may_refer_says_what_to_write(write, text: str, says: str) -> None:
+    assert says in complaint(write(text))
+
+
+def test_nobody_may_refer_by_default() -> None:
+    assert load_agent_file().default.refer.rules is None

@@ -22,10 +22,12 @@ from structlog.testing import capture_logs
 from telephony import events as phone
 from telephony.bridge import Bridge
 from telephony.endpoint import Endpoint
+from telephony.sip.hand_over import HandOverRules
 from tools import tool
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
 from worker.agent.agent_file import Agent
+from worker.agent.refer import AgentRefer
 from worker.call.factory import make_session
 from worker.call.session import CallInfo, CallSession, PhoneLine, Services
 from worker.realtime import link as link_module
@@ -47,10 +49,14 @@ class Line:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, int]] = []
         self.bridges: dict[str, Bridge] = {}
+        self.permitted: dict[str, HandOverRules] = {}
         self.invited: Future[str] = Future()
 
     def answer(self, call_id: str, status: int = 200) -> None:
         self.asked.append(("answer", call_id, status))
+
+    def permit(self, call_id: str, rules: HandOverRules) -> None:
+        self.permitted[call_id] = rules
 
     def hang_up(self, call_id: str, status: int = 0, reason: str = "") -> None:
         self.asked.append(("hang_up", call_id, status))
@@ -77,6 +83,7 @@ class Office:
         self, provider: Provider, until: Until, folder: Path | None, answer_s: float = 30.0, **more: Any
     ) -> None:
         self.line = Line()
+        self.agent = AGENT
         self.until = until
         self.metrics = Metrics()
         self.pacer = Pacer()
@@ -94,7 +101,7 @@ class Office:
         )
 
     def _make(self, info: CallInfo, bridge: Bridge, hang_up: Callable[[str], None]) -> CallSession:
-        session = make_session(info, AGENT, PhoneLine(bridge, hang_up), self._services)
+        session = make_session(info, self.agent, PhoneLine(bridge, hang_up), self._services)
         self.sessions[info.call_id] = session
         return session
 
@@ -491,3 +498,20 @@ async def test_packets_of_strangers_are_counted(office: Office) -> None:
     office.board.on_event(phone.CallEnded("s1", 200, "OK", "caller", foreign_packets=7))
     await office.until(lambda: len(office.board) == 0, "the end")
     assert office.metrics.rtp_foreign_packets_total._value.get() == 7
+
+
+async def test_who_may_have_a_call_go_on_elsewhere_is_told_to_the_telephone(office: Office) -> None:
+    office.rings("c1")
+    assert office.line.permitted == {}
+    office.agent = Agent(refer=AgentRefer(sources=("192.0.2.10",), targets=("sip:2*@pbx.example",)))
+    office.rings("c2")
+    assert office.line.permitted == {"c2": HandOverRules(("192.0.2.10",), ("sip:2*@pbx.example",))}
+
+
+async def test_the_model_is_told_that_somebody_else_is_on_the_line(office: Office) -> None:
+    session = await office.up()
+    office.board.on_event(phone.HandOverBegan("c1", "refer", "sip:200@pbx.example"))
+    office.board.on_event(phone.HandOverEnded("c1", "refer", 486))
+    assert "somebody else" not in str(session._conversation.history.entries())
+    office.board.on_event(phone.HandOverEnded("c1", "refer", 200))
+    assert "somebody else on the line" in str(session._conversation.history.entries())

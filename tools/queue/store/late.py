@@ -40,12 +40,15 @@ class Orphan:
     channel: str | None = None
     arguments: str = field(default="", repr=False)
     facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    not_before: float = 0.0
+    """When the caller may be called back at the earliest; 0: at once."""
 
     def as_dict(self) -> dict[str, Any]:
-        """What is kept of it. Without facts it is what workers of before they were known can read."""
+        """What is kept of it. Without the last two it is what workers of before they were known can read."""
         found = asdict(self)
-        if not self.facts:
-            del found["facts"]
+        for name in ("facts", "not_before"):
+            if not found[name]:
+                del found[name]
         return found
 
 
@@ -67,6 +70,11 @@ def hung_up(redis: Redis, orphan: Orphan) -> Outcome | None:
         pipe.get(names.ended_key(orphan.job_id))
         _, found = pipe.execute()
     return _outcome(found) if found else None
+
+
+def known(redis: Redis, job_id: str, outcome: Outcome) -> None:
+    """Write down how a tool call ended whose caller is still there, for as long as any call lasts."""
+    redis.set(names.ended_key(job_id), json.dumps(outcome.as_dict()), ex=TTL_S, nx=True)
 
 
 def ended(redis: Redis, job_id: str, outcome: Outcome) -> tuple[Orphan | None, Outcome]:
