@@ -29,6 +29,7 @@ class Beeps:
         call.beeps = self
         if seconds:
             self._interval_ms[call.call_id] = round(seconds * 1000)
+            call.mix()
             self.media_changed(call)
 
     def media_changed(self, call: SipCall) -> None:

@@ -113,6 +113,8 @@ class SipCall(pj.Call):  # type: ignore[misc]
         self._wide = new_line(bridge.rate_hz)
         self._spliced = False
         """The stream is one at 16 kHz, and can be led past the conference."""
+        self._mixed = False
+        """It is not, since others' sound is to be heard in it."""
         self._keypad = Keypad()
         self._outbound = pj_id is None if outbound is None else outbound
         self._confirmed = False
@@ -208,6 +210,7 @@ class SipCall(pj.Call):  # type: ignore[misc]
     def succeed(self, old: SipCall) -> None:
         """Be the call from now on, in place of that dialog."""
         self.rules, self._standby, self.beeps = old.rules, False, old.beeps
+        self._mixed = old._mixed
         self._is_next = old._confirmed or old._is_next  # else nobody has answered yet: it is a call that rings
         if self._active is not None and not self._held:
             self._active = None  # so that its codec is told
@@ -363,7 +366,7 @@ class SipCall(pj.Call):  # type: ignore[misc]
 
     def _wire(self, audio: pj.AudioMedia) -> None:
         """Let the bridge's frames go straight to a stream at 16 kHz and from it, else through the conference."""
-        if self._wide is not None and self._spliced and self.partner is None:
+        if self._wide is not None and self._spliced and not self._mixed:
             self.port.attach(None)
             self._wide.attach(self.bridge.queue)
             audio.startTransmit(_nobody())  # it has its ticks from being heard by somebody
@@ -377,6 +380,13 @@ class SipCall(pj.Call):  # type: ignore[misc]
     def join(self, partner: Partner) -> None:
         """Be connected with another call from now on, in the conference: what is carried past it comes back to it."""
         self.partner = partner
+        self.mix()
+
+    def mix(self) -> None:
+        """Be heard with others' sound from now on (another call, beeps), which only the conference does: at 8 kHz."""
+        if self._mixed:
+            return
+        self._mixed = True
         audio = self.audio()
         if self._spliced and audio is not None:
             audio.stopTransmit(_nobody())
