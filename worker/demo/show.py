@@ -35,6 +35,11 @@ class Show:
             records.ApprovalTold: self._approval,
             records.Transferred: self._transferred,
             records.BargedIn: self._barged_in,
+            records.BargeInWithdrawn: self._withdrawn,
+            records.ConsentTold: self._consent,
+            records.RecordingBegan: lambda event: self._recording(event.at_ms, "begins"),
+            records.RecordingPaused: lambda event: self._recording(event.at_ms, "pauses"),
+            records.RecordingResumed: lambda event: self._recording(event.at_ms, "goes on"),
             records.Noted: self._noted,
             records.Ended: self._ended,
         }
@@ -108,6 +113,19 @@ class Show:
         barge_in = event.barge_in
         silent = f"the agent was silent {barge_in.stopped_in_ms} ms later"
         self._print(barge_in.at_ms, "barge-in", f"{silent}; {barge_in.heard_ms} ms were heard", "bold red")
+
+    def _withdrawn(self, event: records.BargeInWithdrawn) -> None:
+        paused = event.withdrawn
+        text = f"nothing, by its {paused.by}: the agent went on after {paused.paused_ms} ms at {paused.heard_ms} ms"
+        self._print(paused.at_ms, "barge-in", text, "red")
+
+    def _consent(self, event: records.ConsentTold) -> None:
+        consent = event.consent
+        answer = f"{'a yes' if consent.given else 'no yes'} by {consent.by}"
+        self._recording(event.at_ms, "may the call be recorded?" if consent.answered_ms is None else answer)
+
+    def _recording(self, at_ms: int, text: str) -> None:
+        self._print(at_ms, "record", text, "dim")
 
     def _noted(self, event: records.Noted) -> None:
         self._print(event.at_ms, "note", event.text, "red")

@@ -51,6 +51,12 @@ def test_a_call_is_told_in_order(screen: Screen) -> None:
     recorder.sound_started(3500.0, "tone")  # heard, and nothing to read
     recorder.sound_ended(4000.0, "tone")
     recorder.barge_in(4120.0, 1500, 12)
+    recorder.barge_in_withdrawn(4320.0, 900, 610, "length")
+    recorder.consent_asked(4400.0)
+    recorder.consent_answered(4600.0, True, "key")
+    recorder.recording_begun(4620.0, "c1.wav")
+    recorder.recording_paused(4720.0, "agent")
+    recorder.recording_resumed(4920.0)
     recorder.tool_call_finished(7200.0, "t1", "ok", wait_ms=20, run_ms=4000)
     recorder.result_told(7300.0, "t1")  # its words are a turn
     recorder.error(8120.0, "connection lost")
@@ -64,6 +70,12 @@ def test_a_call_is_told_in_order(screen: Screen) -> None:
         "3.20 s tool order_status: has to be approved",
         "3.80 s tool order_status: declined by nobody no answer",
         "4.00 s barge-in the agent was silent 12 ms later; 1500 ms were heard",
+        "4.20 s barge-in nothing, by its length: the agent went on after 610 ms at 900 ms",
+        "4.28 s record may the call be recorded?",
+        "4.48 s record a yes by key",
+        "4.50 s record begins",
+        "4.60 s record pauses",
+        "4.80 s record goes on",
         "7.08 s tool order_status: ok, waited 20 ms, ran 4000 ms, 0 fillers meanwhile",
         "8.00 s note connection lost",
         "8.20 s transfer to sales (blind, refer): busy 486",
