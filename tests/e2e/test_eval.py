@@ -143,6 +143,7 @@ def evaluate(folder: Path, text: str, **more: str) -> tuple[int, Program, Elemen
     return code, program, case
 
 
+@pytest.mark.spoken
 def test_a_scripted_caller_gets_the_answer_of_a_tool(tmp_path: Path) -> None:
     code, program, case = evaluate(tmp_path, SCRIPTED)
     assert code == 0, program.text()

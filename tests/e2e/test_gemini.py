@@ -49,6 +49,7 @@ def start(
         one.stop()
 
 
+@pytest.mark.spoken
 def test_a_session_that_goes_away_is_resumed_at_a_quiet_moment_and_nothing_is_lost(
     start: Callable[..., Worker], dial: Dial
 ) -> None:

@@ -146,6 +146,7 @@ def realtime_server(place: Place) -> Iterator[RealtimeServer]:
     server.stop()
 
 
+@pytest.mark.spoken
 def test_the_caller_hears_the_offer_accepts_hangs_up_and_is_called_back(
     place: Place, realtime_server: RealtimeServer
 ) -> None:

@@ -55,6 +55,7 @@ def crm(tmp_path: Path) -> Iterator[ShopServer]:
     server.kill()
 
 
+@pytest.mark.spoken
 def test_the_agent_answers_from_an_mcp_server_with_a_filler_before(
     crm: ShopServer, own_folder: Path, tmp_path: Path, dial: Callable[[str], Call]
 ) -> None:
