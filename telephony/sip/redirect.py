@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from telephony.sip.hand_over import on_list
 from telephony.sip.message import headers
+from telephony.sip.on_list import on_list
 from telephony.sip.uri import Uri, parse_address, split_addresses
 
 _INSIDE = re.compile(r"<([^<>]*)>")

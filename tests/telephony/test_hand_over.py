@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from telephony.sip.hand_over import HandOverRules, fault_of_pattern, fault_of_source
+from telephony.sip.hand_over import HandOverRules, fault_of_source
+from telephony.sip.on_list import fault_of_pattern
 
 RULES = HandOverRules(("192.0.2.10", "2001:db8::/32"), ("sip:2??@pbx.example", "sip:*@10.0.0.1:5070"), replaces=True)
 PBX = "192.0.2.10:5060"

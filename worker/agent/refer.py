@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from telephony.sip.hand_over import HandOverRules, fault_of_pattern, fault_of_source
+from telephony.sip.hand_over import HandOverRules, fault_of_source
+from telephony.sip.on_list import fault_of_pattern
 
 __all__ = ["AgentRefer"]
 

@@ -7,20 +7,18 @@ called back, and nothing but a plain number or name ever gets into the URI that 
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
+
+from telephony.sip.on_list import PLAIN_USER
 
 __all__ = ["CALLER", "OFFERS", "LaterWays", "Way", "call_back_uri", "offer_words", "opening_words"]
 
 Way = Literal["call_back", "send"]
 
 CALLER = "{caller}"
-PLAIN_USER = re.compile(r"\+?[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-"""Of RFC 3261's user part (section 25.1) what numbers and names need, and nothing that has to be escaped: no
-parameters, no headers, and no * or #, by which a trunk would take a number for a command."""
 NOBODY = frozenset({"anonymous", "unknown", "restricted", "private", "unavailable", "withheld", "asserted", "none"})
 """User parts of callers who hide (RFC 3323 section 4.1.1.3, and what gateways send)."""
 

@@ -387,10 +387,15 @@ class App:
         task.add_done_callback(self._ringing.discard)
         return session
 
+    def hang_up(self, call_id: str) -> None:
+        """End a call, whatever its state; one that is over is left alone."""
+        if self._board is not None:
+            self._board.hang_up(call_id)
+
     async def _ring(self, session: CallSession, answered: asyncio.Event) -> None:
         await first_of(session.agent.outbound.ring_seconds, answered, session.ended)
-        if self._board is not None and not answered.is_set():
-            self._board.hang_up(session.info.call_id)
+        if not answered.is_set():
+            self.hang_up(session.info.call_id)
 
     async def _announced(self) -> None:
         """Wait until the proxy knows us, at most so long: it takes calls of workers alone."""

@@ -4,7 +4,7 @@
 
 wants `Authorization: Bearer` and OFFHOOK_DIAL_TOKEN. 202 names the call, of which GET /calls/ID tells: it is dialled,
 and who answers, or that nobody does, stands in its record. An order that is made again with the `Idempotency-Key` of
-the first makes no second call.
+the first makes no second call: the worker that took it remembers for a day, or until it ends.
 
 400: the order is wrong. 401: the token is. 403: no list allows it. 415: it is no JSON. 422: the key was another
 order's. 429: too many, Retry-After says for how long. 503: this worker takes no new calls, or can't dial.
@@ -42,6 +42,9 @@ class Dialler(Protocol):
     async def place(self, order: Order, target: Target, caller_id: str | None) -> CallSession:
         """Call somebody. Raises TelephonyError, OSError, or Refused."""
 
+    def hang_up(self, call_id: str) -> None:
+        """End a call."""
+
 
 class DialOrders:
     """The orders of one worker."""
@@ -53,10 +56,12 @@ class DialOrders:
         ledger: DialLedger,
         token: str | None,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        bound_s: float = DIAL_S,
     ) -> None:
-        """token: None: nobody may order calls."""
+        """token: None: nobody may order calls. bound_s: for the telephone to send an INVITE."""
         self._dialler, self._rules, self._ledger, self._clock = dialler, rules, ledger, clock
-        self._token = token
+        self._token, self._bound_s = token, bound_s
         self._going_on: set[asyncio.Task[None]] = set()
         self._one = asyncio.Lock()
 
@@ -81,11 +86,13 @@ class DialOrders:
         if (why := self._dialler.takes_orders()) is not None:
             raise Refused(503, why, 10)
         self._ledger.admit(len(self._going_on), self._clock())
+        placing = asyncio.ensure_future(self._dialler.place(order, target, caller_id))
+        await asyncio.wait({placing}, timeout=self._bound_s)
+        if not placing.done():  # no cancel: the call may be on its way, and nobody would talk on it
+            placing.add_done_callback(self._too_late)
+            raise Refused(503, f"the telephone did not answer within {self._bound_s:g} s", 10)
         try:
-            async with asyncio.timeout(DIAL_S):
-                session = await self._dialler.place(order, target, caller_id)
-        except TimeoutError:
-            raise Refused(503, f"the telephone did not answer within {DIAL_S:g} s", 10) from None
+            session = placing.result()
         except (TelephonyError, OSError) as error:
             raise Refused(503, f"can't dial: {error}", 10) from None
         task = asyncio.create_task(_over(session), name=f"ordered-{session.info.call_id}")
@@ -93,6 +100,11 @@ class DialOrders:
         task.add_done_callback(self._going_on.discard)
         self._ledger.made(key, order, session.info.call_id, self._clock())
         return session.info.call_id
+
+    def _too_late(self, placing: asyncio.Future[CallSession]) -> None:
+        """A call that was given up is made all the same: it ends before somebody answers it."""
+        if not placing.cancelled() and placing.exception() is None:
+            self._dialler.hang_up(placing.result().info.call_id)
 
 
 async def _over(session: CallSession) -> None:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from telephony.sip.number import is_number, matches, normal
-from telephony.sip.target import TRANSPORTS, fault_of
+from telephony.sip.on_list import PLAIN_USER, on_list, plain
+from telephony.sip.target import fault_of
 from telephony.sip.uri import parse
-from worker.call_tools.later import PLAIN_USER, call_back_uri
+from worker.call_tools.later import call_back_uri
 
 __all__ = ["DialLedger", "DialRules", "Order", "Refused", "Target"]
 
@@ -73,10 +73,12 @@ class DialRules:
 
     def target(self, to: str) -> Target:
         """Return whom an order means. Raises Refused."""
-        found = self._uri(to) if to.lower().startswith(("sip:", "sips:")) else self._number(to)
+        by_uri = to.lower().startswith(("sip:", "sips:"))
+        found = self._uri(to) if by_uri else self._number(to)
         if not self.to:
             raise Refused(403, "nobody may be called: OFFHOOK_DIAL_TO has no list of targets")
-        if not any(_fits(found.called, pattern) for pattern in self.to):
+        allowed = on_list(found.uri, self.to) if by_uri else any(_fits(found.called, pattern) for pattern in self.to)
+        if not allowed:
             raise Refused(403, f"to: {found.called} is in no pattern of OFFHOOK_DIAL_TO")
         return found
 
@@ -100,18 +102,14 @@ class DialRules:
         return Target(uri, number)
 
     def _uri(self, text: str) -> Target:
-        """A URI is compared and dialled as user, host, port and transport: anything else could lead elsewhere."""
-        uri = parse(text)
-        if (fault := fault_of(text)) is not None or uri is None:
-            raise Refused(400, f"to: {fault or 'is no SIP URI'}")
-        if further := set(uri.parameters) - {"transport"}:
-            raise Refused(400, f"to: may have no parameter but transport, not {min(further)[:32]!r}")
-        if not PLAIN_USER.fullmatch(uri.user) or uri.user_parameters:
-            raise Refused(400, f"to: {uri.user[:64]!r} is no plain number or name")
+        """A URI is dialled as it is compared, with its transport."""
+        if (fault := fault_of(text)) is not None:
+            raise Refused(400, f"to: {fault}")
+        found, uri = plain(text), parse(text)
+        if found is None or uri is None:
+            raise Refused(400, "to: has more than a plain number or name, a host, a port and a transport")
         transport = uri.parameters.get("transport", "").lower()
-        assert transport in ("", *TRANSPORTS)
-        plain = f"{uri.scheme}:{uri.user}@{uri.host.lower()}" + ("" if uri.port is None else f":{uri.port}")
-        return Target(f"{plain};transport={transport}" if transport else plain, plain)
+        return Target(f"{found};transport={transport}" if transport else str(found), str(found))
 
 
 @dataclass(slots=True)
@@ -154,13 +152,5 @@ class DialLedger:
                 del self._keys[next(iter(self._keys))]
 
 
-def _fits(called: str, pattern: str) -> bool:
-    if pattern.lower().startswith(("sip:", "sips:")):
-        scheme, _, rest = pattern.partition(":")
-        user, _, host = rest.rpartition("@")
-        return fnmatchcase(called, f"{scheme.lower()}:{user}@{host.lower()}")
-    return (
-        not called.startswith(("sip:", "sips:"))
-        and (is_number(called) or called == pattern)
-        and matches(called, pattern)
-    )
+def _fits(number: str, pattern: str) -> bool:
+    return (is_number(number) or number == pattern) and matches(number, pattern)

@@ -31,18 +31,23 @@ class Phone:
     sessions: list[Any] = field(default_factory=list)
     busy: str | None = None
     error: Exception | None = None
+    pause_s: float = 0.0
+    hung_up: list[str] = field(default_factory=list)
 
     def takes_orders(self) -> str | None:
         return self.busy
 
     async def place(self, order: Order, target: Target, caller_id: str | None) -> Any:
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.pause_s)
         if self.error is not None:
             raise self.error
         self.placed.append((order, target, caller_id))
         info = SimpleNamespace(call_id=f"call-{len(self.placed)}")
         self.sessions.append(SimpleNamespace(info=info, ended=asyncio.Event()))
         return self.sessions[-1]
+
+    def hang_up(self, call_id: str) -> None:
+        self.hung_up.append(call_id)
 
 
 @dataclass
@@ -62,7 +67,7 @@ class Site:
 
 async def site_of(token: str | None) -> AsyncIterator[Site]:
     phone = Phone()
-    orders = DialOrders(phone, RULES, DialLedger(2, 5), token)
+    orders = DialOrders(phone, RULES, DialLedger(2, 5), token, bound_s=0.3)
     endpoint = await start_http(HttpAddress("127.0.0.1", 0), Worker(), Metrics(), orders=orders)
     yield Site(endpoint.port, phone)
     await endpoint.stop()
@@ -145,6 +150,15 @@ async def test_a_call_that_can_not_be_made_is_said_and_may_be_tried_again(site: 
         assert (await site.post({"to": "+491"}, key))[0] == expected
     site.phone.error = None
     assert (await site.post({"to": "+491"}, key))[0] == 202
+
+
+async def test_a_call_that_is_made_after_it_was_given_up_is_ended(site: Site) -> None:
+    """Nobody knows of it: who answered it would hear nothing, or an agent that the order's program did not expect."""
+    site.phone.pause_s = 0.5
+    status, said, _ = await site.post({"to": "+491"})
+    assert status == 503 and "did not answer within 0.3 s" in said["error"] and site.phone.hung_up == []
+    await asyncio.sleep(0.4)
+    assert site.phone.hung_up == ["call-1"]
 
 
 async def test_no_more_go_on_at_once_than_allowed(site: Site) -> None:
