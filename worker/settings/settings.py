@@ -41,6 +41,7 @@ from worker.settings.values import (
     SecretUrl,
     Server,
     SipServer,
+    Targets,
     Words,
     azure_base,
     headers_of,
@@ -210,7 +211,7 @@ class Settings(BaseSettings):
         min_length=16,
         description="a secret of at least 16 characters, by which other programs have us call somebody (POST /calls)",
     )
-    dial_to: Annotated[tuple[str, ...], NoDecode, Words] = Field(
+    dial_to: Targets = Field(
         default=(), description="a list with commas of whom they may have called, such as +49*, sip:*@pbx.example.com"
     )
     dial_from: Annotated[tuple[str, ...], NoDecode, Words] = Field(

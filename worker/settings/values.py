@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
 
 from telephony.sip.facts import may_be_read
+from telephony.sip.on_list import fault_of_pattern
 from tools.queue.sealed_digits import DigitsKey
 from worker.records.sealed import public_key
 
@@ -227,8 +228,16 @@ def _headers(value: SecretStr) -> SecretStr:
     return value
 
 
+def _targets(value: tuple[str, ...]) -> tuple[str, ...]:
+    if any(":" in one and fault_of_pattern(one) is not None for one in value):
+        raise ValueError("no pattern of numbers or SIP URIs")
+    return value
+
+
 Words = BeforeValidator(_words)
 """A list with commas, as a tuple of words."""
+Targets = Annotated[tuple[str, ...], NoDecode, Words, AfterValidator(_targets)]
+"""A list with commas of patterns of numbers and of SIP URIs."""
 CodecNames = BeforeValidator(_codec_names)
 """A list with commas of codecs, as a tuple of their names in SDP, each once."""
 Lower = BeforeValidator(_lower)
