@@ -93,6 +93,18 @@ class EndpointProcess:
         assert "error" not in reply, reply["error"] + "\n" + self.text
         return reply["result"]
 
+    def is_held_and_taken_up(self, call_id: str) -> None:
+        """Follow a call that its caller holds, takes up again and ends."""
+        counters = lambda: self.do("counters", call_id=call_id)  # noqa: E731
+        self.next("MediaHeld", held=True)
+        before = counters()
+        self.until(lambda: counters()["pushed"] >= before["pushed"] + 10, "silence reaches the bridge while held")
+        assert counters()["pulled"] <= before["pulled"] + 2, "playout stands while held"
+        self.next("MediaHeld", held=False)
+        pulled = counters()["pulled"]
+        self.until(lambda: counters()["pulled"] >= pulled + 5, "playout goes on")
+        self.next("CallEnded", by="caller")
+
     def until(self, condition: Callable[[], Any], what: str, within: float = BOUND_S) -> Any:
         """Ask again until the condition holds."""
         return until(condition, what, within)
