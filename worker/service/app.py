@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 import structlog
+from pydantic import ValidationError
 
 from telephony import events as phone
 from telephony.endpoint import Endpoint
@@ -25,6 +26,7 @@ from worker.call.config import prepare_canned
 from worker.call.session import CallSession
 from worker.call_tools.approvals import Told
 from worker.embedded.services import Embedded
+from worker.errors import OperatorError
 from worker.realtime.choose import codec_for, prepare
 from worker.records.archive import Archive
 from worker.records.late import LateRecords
@@ -37,7 +39,7 @@ from worker.service.call_book import CallBook
 from worker.service.certificate import CertificateWatch
 from worker.service.checks import sip_refused, tell_beside
 from worker.service.dial_orders import DialOrders
-from worker.service.dial_rules import DialLedger, DialRules, Order, Target
+from worker.service.dial_rules import DialLedger, DialRules, Order, Refused, Target, faults_of
 from worker.service.governor import Governor
 from worker.service.homer import Homer
 from worker.service.http import HttpEndpoint, Part, start_http
@@ -354,9 +356,17 @@ class App:
             self._homer.told(event)
 
     async def dial(self, uri: str, context: str = "", agent: str | None = None) -> CallSession:
-        """Call somebody; the agent speaks once they answer. See `place`, of which no list is asked."""
-        order = Order(to=uri, context=context, agent=agent)
-        return await self.place(order, Target(uri, uri), None)
+        """Call somebody; the agent speaks once they answer. No list is asked: who has the command line decides.
+
+        Raises OperatorError for a name that no agent has and for what is too long, and as `place` does.
+        """
+        try:
+            order = Order(to=uri, context=context, agent=agent)
+            return await self.place(order, Target(uri, uri), None)
+        except ValidationError as error:
+            raise OperatorError(faults_of(error)) from None
+        except Refused as refused:
+            raise OperatorError(refused.why) from None
 
     def takes_orders(self) -> str | None:
         """Say why no call can be made at the moment; None where one can."""

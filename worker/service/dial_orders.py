@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Protocol
 
 from aiohttp import web
@@ -24,7 +24,7 @@ from telephony.errors import SipRequestError, TelephonyError
 from telephony.sip.own_headers import checked
 from worker.call.session import CallSession
 from worker.service.bearer import admit
-from worker.service.dial_rules import DialLedger, DialRules, Order, Refused, Target
+from worker.service.dial_rules import DialLedger, DialRules, Order, Refused, Target, faults_of
 
 __all__ = ["Dialler", "DialOrders"]
 
@@ -123,9 +123,4 @@ async def _read(request: web.Request) -> tuple[Order, str | None]:
     except UnicodeDecodeError:
         raise Refused(400, "the order is no UTF-8") from None
     except ValidationError as error:
-        raise Refused(400, "; ".join(map(_fault, error.errors(include_input=False, include_url=False)))) from None
-
-
-def _fault(fault: Mapping[str, object]) -> str:
-    where = ".".join(map(str, fault["loc"])) if isinstance(fault["loc"], tuple) else ""
-    return f"{where}: {fault['msg']}" if where else str(fault["msg"])
+        raise Refused(400, faults_of(error)) from None

@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from telephony.sip.number import is_number, matches, normal
 from telephony.sip.on_list import PLAIN_USER, on_list, plain
@@ -18,7 +18,7 @@ from telephony.sip.target import fault_of
 from telephony.sip.uri import parse
 from worker.call_tools.later import call_back_uri
 
-__all__ = ["DialLedger", "DialRules", "Order", "Refused", "Target"]
+__all__ = ["DialLedger", "DialRules", "Order", "Refused", "Target", "faults_of"]
 
 LONGEST_CONTEXT = 4000
 """Characters: it goes into the model's instructions, and is paid for in each response."""
@@ -49,6 +49,15 @@ class Refused(Exception):
         """Make the refusal."""
         super().__init__(why)
         self.status, self.why, self.retry_after_s = status, why, retry_after_s
+
+
+def faults_of(error: ValidationError) -> str:
+    """Return what is wrong with an order, in a line and without what was given."""
+    found = []
+    for fault in error.errors(include_input=False, include_url=False):
+        where = ".".join(map(str, fault["loc"]))
+        found.append(f"{where}: {fault['msg']}" if where else fault["msg"])
+    return "; ".join(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from telephony.sip.uri import parse
-from worker.service.dial_rules import DialLedger, DialRules, Order, Refused, Target
+from worker.service.dial_rules import DialLedger, DialRules, Order, Refused, Target, faults_of
 
 RULES = DialRules(
     to=("+49*", "100", "sip:*@pbx.example.com", "sip:sales@shop.example:5070"),
@@ -124,3 +125,10 @@ def test_an_order_that_is_made_again_is_the_same_call_for_a_day() -> None:
         ledger.known("k", Order(to="101"), 1.0)
     assert refused.value.status == 422
     assert ledger.known("k", ORDER, 90_000.0) is None
+
+
+def test_what_is_wrong_with_an_order_is_one_line_without_what_was_given() -> None:
+    with pytest.raises(ValidationError) as wrong:
+        Order.model_validate({"to": "", "context": "4711 " * 1000, "uri": "x"})
+    line = faults_of(wrong.value)
+    assert "to: " in line and "context: " in line and "uri: " in line and "4711" not in line and "\n" not in line
