@@ -50,7 +50,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("tools.builtin", "tools.tool_call"),
     ("tools",),
     ("tools.define",),
-    ("tools.errors", "tools.foreign", "tools.limits", "tools.traces", "telephony"),
+    ("tools.errors", "tools.foreign", "tools.keys", "tools.limits", "tools.traces", "telephony"),
 )
 
 # Pairs that the list of floors does not hold apart.

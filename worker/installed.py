@@ -13,7 +13,7 @@ CLONE = Path(__file__).parents[1]
 
 
 def remedy(extra: str) -> str:
-    """Return the command that installs an optional part: `embedded`, `dashboard`, `mcp` or `otel`."""
+    """Return the command that installs an optional part: `embedded`, `dashboard`, `mcp`, `otel` or `sealed`."""
     if (CLONE / "uv.lock").is_file():
         return f"uv sync --group {extra}"
     try:

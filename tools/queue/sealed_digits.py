@@ -7,18 +7,17 @@ what is sealed names its job, so that it opens for no other.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tools.errors import ToolDefinitionError
+from tools.keys import KEY_BYTES, key_bytes, key_text
 
 __all__ = ["DigitsKey", "NotForUs", "new_key"]
 
 PREFIX: Final = "offhook-digits-"
-KEY_BYTES: Final = 32
 
 
 class NotForUs(Exception):
@@ -29,7 +28,7 @@ def new_key() -> str:
     """Return a new key as text."""
     from nacl.utils import random
 
-    return PREFIX + base64.urlsafe_b64encode(random(KEY_BYTES)).decode().rstrip("=")
+    return key_text(PREFIX, random(KEY_BYTES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +50,8 @@ class DigitsKey:
     @staticmethod
     def check(text: str) -> bytes:
         """Return a key's bytes. Raises ValueError."""
-        body = text.strip().removeprefix(PREFIX)
-        try:
-            key = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
-        except binascii.Error:
-            key = b""
-        if not text.strip().startswith(PREFIX) or len(key) != KEY_BYTES:
+        key = key_bytes(PREFIX, text)
+        if key is None:
             raise ValueError("give a key as `offhook keys digits` prints it")
         return key
 

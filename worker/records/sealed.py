@@ -12,15 +12,15 @@ without it ends early: the worker died, or writes still.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import wave
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from tools.keys import key_bytes, key_text
 from worker.errors import HostError, OperatorError
+from worker.installed import remedy
 
 __all__ = [
     "SUFFIX",
@@ -37,13 +37,11 @@ MAGIC: Final = b"offhook sealed recording 1\n"
 SUFFIX: Final = ".wav.sealed"
 PUBLIC: Final = "offhook-public-"
 SECRET: Final = "offhook-secret-"
-KEY_BYTES: Final = 32
 SEALED_BYTES: Final = 80
 HEADER_BYTES: Final = 24
 PIECE_BYTES: Final = 1 << 20
 """Longer ones are cut."""
 CHANNELS: Final = 2
-EXTRA: Final = "pip install 'offhook[sealed]'"
 
 
 def new_keys() -> tuple[str, str]:
@@ -51,21 +49,28 @@ def new_keys() -> tuple[str, str]:
     from nacl.public import PrivateKey
 
     secret = PrivateKey.generate()
-    return _text(PUBLIC, bytes(secret.public_key)), _text(SECRET, bytes(secret))
+    return key_text(PUBLIC, bytes(secret.public_key)), key_text(SECRET, bytes(secret))
 
 
 def public_key(text: str) -> bytes:
     """Read a public key. Raises ValueError, for the secret one, too: it has no business on a worker."""
     if text.startswith(SECRET):
         raise ValueError("this is the secret key: it opens recordings, so take the public one, and keep this elsewhere")
-    return _bytes(PUBLIC, text)
+    return _key(PUBLIC, text)
 
 
 def secret_key(text: str) -> bytes:
     """Read a secret key. Raises ValueError."""
     if text.startswith(PUBLIC):
         raise ValueError("this is the public key: it takes the secret one to open a recording")
-    return _bytes(SECRET, text)
+    return _key(SECRET, text)
+
+
+def _key(prefix: str, text: str) -> bytes:
+    found = key_bytes(prefix, text)
+    if found is None:
+        raise ValueError(f"give a key as `offhook keys` prints it: {prefix} and 43 letters")
+    return found
 
 
 def require_sealing() -> None:
@@ -73,7 +78,7 @@ def require_sealing() -> None:
     try:
         import nacl.bindings  # noqa: F401
     except ImportError:
-        raise HostError(f"OFFHOOK_RECORDINGS_KEY is set, but PyNaCl is not installed: {EXTRA}") from None
+        raise HostError(f"OFFHOOK_RECORDINGS_KEY is set, but PyNaCl is not installed: {remedy('sealed')}") from None
 
 
 def file_maker(key: str) -> Callable[[Path, int], SealedFile]:
@@ -255,18 +260,3 @@ class _Pieces:
 
     def _changed(self) -> OperatorError:
         return OperatorError(f"{self._source}: is damaged, or was changed: a piece of it is not what was written")
-
-
-def _text(prefix: str, key: bytes) -> str:
-    return prefix + base64.urlsafe_b64encode(key).decode().rstrip("=")
-
-
-def _bytes(prefix: str, text: str) -> bytes:
-    try:
-        body = text.strip().removeprefix(prefix)
-        found = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
-    except binascii.Error:
-        found = b""
-    if not text.strip().startswith(prefix) or len(found) != KEY_BYTES:
-        raise ValueError(f"give a key as `offhook keys` prints it: {prefix} and 43 letters")
-    return found
