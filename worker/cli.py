@@ -46,7 +46,7 @@ app.add_typer(agent_app, name="agent")
 
 def main() -> None:
     """Run the command line; a designed error is printed as plain lines, its exit code is the error's own."""
-    from worker.settings.settings import tame_libraries
+    from worker.settings.environment import tame_libraries
 
     tame_libraries()
     # Tools of the folder that offhook is started in can be imported, but shadow nothing: the folder comes last.
@@ -262,7 +262,7 @@ def calls(
         raise SettingsError("REDIS_URL is not set: set it to the Redis that the workers use (not the embedded one)")
     from worker.calls import calls_of_all, find_calls, found_lines, lines
     from worker.records.search import Query
-    from worker.settings.settings import reveal
+    from worker.settings.values import reveal
 
     token = reveal(settings.http_token)
     query = Query(caller, since, until, outcome)
@@ -299,7 +299,7 @@ def call(
     if recording not in ("inline", "none") and not recording.startswith("https://"):
         raise OperatorError(f"--recording {recording}: it takes inline, none, or a URL that begins with https://")
     settings = _start("call")
-    from worker.settings.settings import reveal
+    from worker.settings.values import reveal
 
     archive = Archive(settings.records_folder(), settings.journal_folder(), settings.recordings)
     queue = settings.queue_settings() if settings.redis_url is not None else None

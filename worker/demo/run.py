@@ -25,7 +25,8 @@ from worker.records.record import CallRecord, Observer, RecordEvent, write_recor
 from worker.service.app import App
 from worker.service.checks import load
 from worker.service.run import run_loop
-from worker.settings.settings import Settings, child_environment
+from worker.settings.environment import child_environment
+from worker.settings.settings import Settings
 
 __all__ = ["run_demo"]
 

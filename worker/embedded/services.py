@@ -25,7 +25,9 @@ import structlog
 from worker.embedded.children import Child, ChildSpec, LineSink, to_stderr
 from worker.errors import HostError
 from worker.installed import remedy
-from worker.settings.settings import Settings, child_environment, reveal, search_path, variable_of
+from worker.settings.environment import child_environment, search_path
+from worker.settings.settings import Settings, variable_of
+from worker.settings.values import reveal
 
 log = structlog.get_logger(__name__)
 

@@ -35,7 +35,7 @@ from worker.eval.plan import Act, Plan
 from worker.eval.text_model import TextModel
 from worker.local.speech import synthesize
 from worker.log import setup_logging
-from worker.settings.settings import named_secret
+from worker.settings.environment import named_secret
 
 if TYPE_CHECKING:
     from worker.eval.chat import Chat

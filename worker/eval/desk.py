@@ -23,7 +23,8 @@ from worker.errors import HostError, OperatorError
 from worker.eval.eval_file import Fault
 from worker.eval.judge import ToolSeen
 from worker.records.record import CallRecord
-from worker.settings.settings import Settings, child_environment, variable_of
+from worker.settings.environment import child_environment
+from worker.settings.settings import Settings, variable_of
 
 __all__ = ["Desk", "find_record", "own_settings", "worker_environment"]
 

@@ -34,7 +34,8 @@ from worker.eval.text_model import TextModel
 from worker.local.speech import Recogniser
 from worker.pages import markup
 from worker.service.checks import load
-from worker.settings.settings import Settings, child_environment, named_secret
+from worker.settings.environment import child_environment, named_secret
+from worker.settings.settings import Settings
 from worker.tasks import end_tasks
 
 __all__ = ["run_eval"]

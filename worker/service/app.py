@@ -53,7 +53,8 @@ from worker.service.reload import Reloader
 from worker.service.sessions import Sessions
 from worker.service.switchboard import Observe, Switchboard
 from worker.service.tooling import Tooling
-from worker.settings.settings import Settings, reveal
+from worker.settings.settings import Settings
+from worker.settings.values import reveal
 from worker.tasks import end_tasks, first_of
 
 __all__ = ["App"]

@@ -33,7 +33,8 @@ from worker.service.loaded import (
     load_tools_of,
 )
 from worker.settings.load import unknown_variables
-from worker.settings.settings import Settings, reveal, without_password
+from worker.settings.settings import Settings
+from worker.settings.values import reveal, without_password
 
 __all__ = ["BESIDE", "FIRST", "START", "Finding", "Site", "find", "load", "sip_refused", "tell_beside"]
 

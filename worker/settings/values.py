@@ -274,3 +274,14 @@ PublicKey = Annotated[str, AfterValidator(_public_key)]
 """A key that recordings are sealed for, as `offhook keys` prints it."""
 Directory = Annotated[Path, AfterValidator(_directory)]
 """A folder, or a path where one can be made."""
+
+
+def reveal(secret: SecretStr | None) -> str | None:
+    """Return the text of a secret, None where it is not set."""
+    return secret.get_secret_value() if secret is not None else None
+
+
+def without_password(url: str) -> str:
+    """Return the URL as it may be logged: user and password taken out, and the query with them."""
+    scheme, _, rest = url.partition("?")[0].partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"

@@ -2,7 +2,7 @@ import datetime
 
 from worker.realtime.dialect import OPENAI
 from worker.realtime.retiring import ENDS, ending
-from worker.settings.settings import DEFAULT_MODEL
+from worker.settings.realtime import DEFAULT_MODEL
 
 TODAY = datetime.date(2026, 11, 26)
 

@@ -135,7 +135,7 @@ def test_the_shipped_table_names_a_source_and_a_day_for_each_figure() -> None:
 
 def test_the_shipped_table_has_the_default_models() -> None:
     from worker.realtime.dialect import OPENAI
-    from worker.settings.settings import DEFAULT_MODEL
+    from worker.settings.realtime import DEFAULT_MODEL
 
     prices = shipped_prices()
     assert prices.find(DEFAULT_MODEL) is not None

@@ -7,9 +7,10 @@ from tools.queue.backlog import Backlog
 from worker.call_tools.later import LaterWays
 from worker.errors import SettingsError
 from worker.records.told import Told
+from worker.settings.environment import child_environment
 from worker.settings.load import load_settings, unknown_variables
-from worker.settings.settings import Settings, child_environment, variable_of, without_password
-from worker.settings.values import HttpAddress
+from worker.settings.settings import Settings, variable_of
+from worker.settings.values import HttpAddress, without_password
 
 
 @pytest.fixture(autouse=True)
