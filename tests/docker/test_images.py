@@ -153,7 +153,7 @@ for name in {names!r}:
     sys.modules[name] = None  # importing it raises ImportError
 import tools.worker.tool_worker, tools.dashboard
 sys.argv = ["offhook", "tools", "run", "current_time"]
-from worker.cli import main
+from worker.cli.main import main
 main()
 """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_TEST_")}
@@ -197,7 +197,7 @@ class Without:
 sys.meta_path.insert(0, Without())
 sys.argv = ["offhook", "tools", "list"]
 import tools.worker.tool_worker, tools.mcp.client, tools.mcp.job
-from worker.cli import main
+from worker.cli.main import main
 main()
 """
 MODULES = {"audioop-lts": "audioop", "pjsua2-python": "pjsua2", "prometheus-client": "prometheus_client"}

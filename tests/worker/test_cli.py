@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tools import rig
-from worker import cli
+from worker.cli import main as cli
 from worker.agent.agent_file import AgentFileError
 from worker.errors import HostError, SettingsError
 
@@ -103,11 +103,11 @@ def completed(typed: str, own: dict[str, str]) -> list[str]:
     """What bash is offered, by the protocol of its completion."""
     words = ["offhook", *typed.split(" ")]
     asked = {"COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1), "_OFFHOOK_COMPLETE": "complete_bash"}
-    code = "import sys; sys.argv = ['offhook']; from worker.cli import main; main()"
+    code = "import sys; sys.argv = ['offhook']; from worker.cli.main import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, **own, **asked},
-        cwd=Path(cli.__file__).parents[1],
+        cwd=Path(cli.__file__).parents[2],
         capture_output=True,
         text=True,
         timeout=40,
@@ -156,7 +156,7 @@ def test_a_wrong_key_of_the_agent_file_is_told_before_anything_heavy_is_loaded(t
     )
     environment = {**os.environ, "OFFHOOK_AGENT": str(agent)}
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, cwd=Path(cli.__file__).parents[1], capture_output=True, text=True
+        [sys.executable, "-c", code], env=environment, cwd=Path(cli.__file__).parents[2], capture_output=True, text=True
     )
     assert done.stdout.splitlines() == [f"{agent}: greting: there is no such key; did you mean greeting?", ""]
 
