@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tools import rig
-from worker.cli import main as cli
 from worker.agent.agent_file import AgentFileError
+from worker.cli import main as cli
 from worker.errors import HostError, SettingsError
 
 COMMANDS = (
