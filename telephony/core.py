@@ -27,13 +27,14 @@ from telephony.account import SipAccount
 from telephony.beeps import Beeps
 from telephony.binding import explain, pj
 from telephony.bridge import Bridge
-from telephony.call import SipCall, operation
+from telephony.call import SipCall
 from telephony.door import Door, call_id_of, open_door
 from telephony.errors import NoSuchCall, SipRequestError, SipStartError
 from telephony.events import CallEvent, CallRefused, IncomingCall, RefusedFor, RegistrationChanged
 from telephony.joined import Joined
 from telephony.legs import Legs
 from telephony.library import EndpointInfo, Library
+from telephony.parameters import operation
 from telephony.port import PortPool, new_bridge
 from telephony.registration import Backoff, refresh_after
 from telephony.rtp_source import new_source
@@ -243,8 +244,8 @@ class Core:
         leg = SipCall(
             self._account,
             call.call_id,
-            call.bridge,
-            call.port,
+            call.media.bridge,
+            call.media.port,
             self._post,
             source=new_source(self.settings, ""),
             legs=self._legs,
@@ -297,7 +298,7 @@ class Core:
                 caller=caller.identity,
                 dialled=dialled_of(message, self.settings.username if self.settings.registrar else None),
                 source=source,
-                bridge=call.bridge,
+                bridge=call.media.bridge,
                 private=caller.private,
                 takes_refer=allows(message, "REFER"),
                 facts=facts_of(message, trusted=trusted, wanted=self.settings.headers),
@@ -366,7 +367,7 @@ class Core:
             self._joined.ended(call_id)
             self._beeps.ended(call_id)
             self._bridges.pop(call_id, None)
-            self._ports.give_back(call.port)
+            self._ports.give_back(call.media.port)
         self._legs.drop_ended()
         if self._turned_away:
             self._turned_away = [call for call in self._turned_away if call.isActive()]

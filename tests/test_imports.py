@@ -75,6 +75,8 @@ SHELL = (
         "joined",
         "legs",
         "library",
+        "media_path",
+        "parameters",
         "port",
     ),
     *("rtp_source", "trace", "wideband"),
