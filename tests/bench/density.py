@@ -27,6 +27,7 @@ import json
 import os
 import shlex
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -56,21 +57,21 @@ Watch = Callable[[Load, float], tuple[Window, list[str]]]
 """Measures a window of so many seconds; with what else is to be told of it."""
 
 
-def plainly(load: Load, seconds: float) -> tuple[Window, list[str]]:
-    """Nothing else."""
-    return load.measure(seconds), []
-
-
 @contextlib.contextmanager
-def probing() -> Iterator[Watch]:
-    """With a probe on each core: whose fault late packets are."""
-    probes = {core: Probe(core) for core in (WORKER_CORE, LOAD_CORE)}
+def watching(options: argparse.Namespace) -> Iterator[Watch]:
+    """With --probe a probe on each core, which tells whose fault late packets are; with --during a command."""
+    probes = {core: Probe(core) for core in (WORKER_CORE, LOAD_CORE) if options.probe}
 
     def watch(load: Load, seconds: float) -> tuple[Window, list[str]]:
         for probe in probes.values():
             probe.begin()
+        command = options.during.format(pid=load.worker.pid, calls=load.up())
+        beside = subprocess.Popen(command, shell=True) if command else None
         window = load.measure(seconds)
-        return window, lines(window.heard, {core: probe.end() for core, probe in probes.items()})
+        if beside is not None:
+            beside.wait()
+        seen = {core: probe.end() for core, probe in probes.items()}
+        return window, lines(window.heard, seen) if seen else []
 
     try:
         yield watch
@@ -166,6 +167,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--python", default=sys.executable, help="the worker's interpreter")
     parser.add_argument("--nice", type=int, default=0, help="of the worker; -20 keeps others off its core, mostly")
     parser.add_argument("--probe", action="store_true", help="tell of late packets whether their core was there")
+    parser.add_argument("--during", default="", help="a command in each window; {pid}: the worker's, {calls}: how many")
     parser.add_argument("--json", metavar="FILE", help="write all figures there, too")
     return parser.parse_args()
 
@@ -176,8 +178,7 @@ def run(options: argparse.Namespace, chosen: dict[str, Variant], commits: Path) 
     found: dict[str, list[Step]] = {name: [] for name in chosen}
     for number in range(options.rounds or (3 if len(chosen) > 1 else 1)):
         for name, variant in chosen.items():
-            watching = probing() if options.probe else contextlib.nullcontext(plainly)
-            with watching as watch, loading(variant, commits, nice=options.nice) as load:
+            with watching(options) as watch, loading(variant, commits, nice=options.nice) as load:
                 say(f"\n{name}, round {number + 1}: {load.worker.build()}; {machine()}")
                 here = []
                 for one, more in climb(load, steps, options.seconds, options.per_second, watch):
