@@ -248,9 +248,9 @@ def test_a_late_tick_is_the_machine_s_where_the_core_was_away(away_ms: int) -> N
     nothing = np.zeros((len(at), 3), np.float32)
     taken = Taken(at, stream, sequence, nothing, 0, 0, 0, 0, np.zeros(0), 0.0)
     (tick,) = late_ticks(taken)
-    assert tick.packets == 3 and tick.worst_ms == pytest.approx(5) and tick.end == at[2 * beats + 30]
+    assert tick.packets == 3 and tick.worst_ms == pytest.approx(5) and tick.came == at[30]
     seen = Seen(True, 1000, [at0 + 605_000_000, at0 + 900_000_000], [away_ms * 1_000_000, 9_000_000])
-    assert seen.longest(tick.begin, tick.end) == away_ms
+    assert seen.away(tick.begin, tick.came) == away_ms * 1_000_000
     assert f"at {int(away_ms > 0)} of them the worker's core" in "\n".join(lines(taken, {0: seen}))
 
 

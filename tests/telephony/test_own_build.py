@@ -31,3 +31,17 @@ def test_the_same_on_the_own_build(own_site: Path | None, name: str) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "has no helpers" not in done.stdout, "the own build was not the one that ran"
+
+
+def test_srtp_is_encrypted_by_openssl_where_its_known_answers_are_right(own_site: Path | None) -> None:
+    if own_site is None:
+        pytest.skip("OFFHOOK_TEST_PJSUA2 names no build")
+    code = "import pjsua2; print(pjsua2.srtp_by_openssl())"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(own_site)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert done.stdout.strip() == "True", done.stdout + done.stderr

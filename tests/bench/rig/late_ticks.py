@@ -14,6 +14,7 @@ APART_NS = 10_000_000
 """Late packets further apart are of different ticks."""
 MOST = 12
 """That are listed."""
+HALF = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +23,8 @@ class LateTick:
 
     begin: int
     """When the first of them was due (CLOCK_REALTIME ns),"""
-    end: int
-    """and when the last one came."""
+    came: int
+    """and when it came."""
     packets: int
     worst_ms: float
 
@@ -39,7 +40,7 @@ def late_ticks(heard: Taken) -> list[LateTick]:
     return [
         LateTick(
             begin=int(at[group[0]] - off[group[0]] * 1e6),
-            end=int(at[group[-1]]),
+            came=int(at[group[0]]),
             packets=len(group),
             worst_ms=float(off[group].max()),
         )
@@ -51,7 +52,7 @@ def lines(heard: Taken, seen: Mapping[int, Seen]) -> list[str]:
     """In words, with what probes saw, by core; the first is the worker's."""
     ticks = late_ticks(heard)
     own, *_ = seen
-    away = [tick for tick in ticks if seen[own].longest(tick.begin, tick.end) > tick.worst_ms / 2]
+    away = [tick for tick in ticks if seen[own].away(tick.begin, tick.came) > HALF * (tick.came - tick.begin)]
     found = [f"      core {core}'s probe: {one.words()}" for core, one in seen.items()]
     packets = sum(tick.packets for tick in ticks)
     found.append(
@@ -59,7 +60,7 @@ def lines(heard: Taken, seen: Mapping[int, Seen]) -> list[str]:
         " was away for half of that time or more"
     )
     for tick in sorted(ticks, key=lambda one: -one.worst_ms)[:MOST]:
-        gaps = ", ".join(f"core {core} {one.longest(tick.begin, tick.end):.2f} ms" for core, one in seen.items())
+        gaps = ", ".join(f"core {core} {one.away(tick.begin, tick.came) / 1e6:.2f}" for core, one in seen.items())
         found.append(
             f"        {tick.begin / 1e9 % 1000:.4f} s: {tick.worst_ms:.1f} ms, {tick.packets} packets; away: {gaps}"
         )

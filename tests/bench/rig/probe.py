@@ -1,8 +1,10 @@
 """Whether a core was there when it was wanted: a process that wakes each half millisecond and notes when it was late.
 
-It goes before everybody on its core (man 7 sched: SCHED_FIFO), so that no other thread keeps it waiting. What does is
-the machine: its host took the core away, or the kernel was busy in a place that nothing interrupts. So a packet that a
-worker sent late while the probe on its core was in time was late by the worker's own doing.
+It goes before all threads of its core (man 7 sched: SCHED_FIFO) but one: pjmedia's clock, which has the highest
+priority where it is allowed to (SCHED_RR, 99), and whose work at each tick keeps the probe waiting, too. But the time
+from a packet's due to its sending is before that work. Where the probe was away through that, the machine was: its host
+took the core, or the kernel was busy in a place that nothing interrupts. Where it was in time, the worker's clock
+waited for something of the worker's own.
 """
 
 from __future__ import annotations
@@ -34,10 +36,10 @@ class Seen:
     late: list[int] = field(default_factory=list)
     """and how late (ns)."""
 
-    def longest(self, begin: int, end: int) -> float:
-        """The longest time for which the core was away, of those that reach into a span (CLOCK_REALTIME ns); in ms."""
-        found = [late for at, late in zip(self.at, self.late, strict=True) if at - late <= end and at >= begin]
-        return max(found, default=0) / 1e6
+    def away(self, begin: int, end: int) -> int:
+        """For how long of a span (CLOCK_REALTIME ns) the core was away; in ns."""
+        spans = zip(self.at, self.late, strict=True)
+        return sum(max(0, min(end, at) - max(begin, at - late)) for at, late in spans)
 
     def words(self) -> str:
         """In short."""
