@@ -196,15 +196,13 @@ const srtp_auth_type_t HMAC_SHA1 = {hmac_alloc,  hmac_dealloc, hmac_init,       
 
 } // namespace srtp_kernel
 
-// Have libsrtp take these from now on. False where it does not, and keeps its own. Before the first session; once is enough,
-// and pjmedia's own start changes nothing of it.
+// Have libsrtp take these for the sessions that begin from now on. False where it does not, and keeps its own. It has to
+// have been started, as pjsua's libInit does; a second srtp_init is an error there.
 inline bool srtp_by_openssl() {
     using namespace srtp_kernel;
-    static const bool taken = srtp_init() == srtp_err_status_ok &&
-                              srtp_replace_cipher_type(&ICM_128, SRTP_AES_ICM_128) == srtp_err_status_ok &&
-                              srtp_replace_cipher_type(&ICM_256, SRTP_AES_ICM_256) == srtp_err_status_ok &&
-                              srtp_replace_auth_type(&HMAC_SHA1, SRTP_HMAC_SHA1) == srtp_err_status_ok;
-    return taken;
+    return srtp_replace_cipher_type(&ICM_128, SRTP_AES_ICM_128) == srtp_err_status_ok &&
+           srtp_replace_cipher_type(&ICM_256, SRTP_AES_ICM_256) == srtp_err_status_ok &&
+           srtp_replace_auth_type(&HMAC_SHA1, SRTP_HMAC_SHA1) == srtp_err_status_ok;
 }
 
 } // namespace offhook

@@ -1,4 +1,4 @@
-// Appended to pjproject's pjsua2.i: SRTP's ciphers by OpenSSL, from the import on.
+// Appended to pjproject's pjsua2.i: what Python sees of srtp_kernel.hpp.
 
 %{
 #include "srtp_kernel.hpp"
@@ -7,7 +7,3 @@
 namespace offhook {
 bool srtp_by_openssl();
 }
-
-%init %{
-offhook::srtp_by_openssl();
-%}
