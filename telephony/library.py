@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections import deque
 from collections.abc import Callable
@@ -161,6 +162,7 @@ class Library:
             self.endpoint.libCreate()
             self._created = True
             self.endpoint.libInit(self._configuration())
+            binding.srtp_by_openssl()
             capacity = binding.capacity()
             port, addresses = self._listen()
             self.endpoint.libStart()
@@ -253,6 +255,10 @@ class Library:
         config.publicAddress = self.settings.public_address or ""
         if transport == "tls":
             self._secure(config.tlsConfig)
+        if transport != "udp":
+            # A 200 that waits for the acknowledgement of the 180 before it comes 40 ms later (Nagle's algorithm).
+            connection = config.tlsConfig if transport == "tls" else config
+            connection.sockOptParams.sockOpts.push_back(pj.SockOpt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1))
         return int(self.endpoint.transportCreate(getattr(pj, KINDS[transport]), config))
 
     def _secure(self, config: pj.TlsConfig) -> None:
