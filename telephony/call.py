@@ -27,6 +27,7 @@ from telephony.events import (
 )
 from telephony.port import Port
 from telephony.rtp_source import RtpSource
+from telephony.sip.challenge import realms_of
 from telephony.sip.hand_over import HandOverRules
 from telephony.sip.message import body, cseq, header, media_type
 from telephony.sip.reason import q850_cause
@@ -251,7 +252,10 @@ class SipCall(pj.Call):  # type: ignore[misc]
         """The dialog moved on."""
         info = self.getInfo()
         if info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
-            self._cause = q850_cause(received(prm.e))
+            message = received(prm.e)
+            self._cause = q850_cause(message)
+            if info.lastStatusCode in (401, 407) and self._outbound and (realms := realms_of(message)):
+                log.warning("password_not_given", call_id=self.call_id, realms=realms)
             self._disconnected(info)
         elif info.state == pj.PJSIP_INV_STATE_CONFIRMED and not self._confirmed:
             self._confirmed = True

@@ -119,7 +119,9 @@ def check_settings(site: Site) -> list[Finding]:
     """Python, and variables that look like settings and are none."""
     version = ".".join(str(number) for number in sys.version_info[:3])
     found = [Finding("ok", "python", version)]
-    return found + [Finding("note", "settings", line, "correct or unset it") for line in unknown_variables()]
+    return found + [
+        Finding("note", "settings", line, "correct or unset it") for line in unknown_variables(site.settings)
+    ]
 
 
 def check_agent(site: Site) -> list[Finding]:
