@@ -72,10 +72,12 @@ SHELL = (
         "door",
         "endpoint",
         "frames",
+        "identities",
         "joined",
         "legs",
         "library",
         "port",
+        "registering",
     ),
     *("rtp_source", "trace", "wideband"),
 )

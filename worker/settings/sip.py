@@ -43,7 +43,7 @@ class SipValues(BaseModel):
     sip_password: SecretStr | None = Field(default=None, description="the password that the registrar knows")
     sip_accounts: File | None = Field(
         default=None,
-        description="the path of a file (TOML) of several accounts, in place of a registrar: a table [[account]] for each",
+        description="the path of a file (TOML) with a table [[account]] for each account, in place of a registrar",
     )
     sip_proxy: SipServer | None = Field(
         default=None,
@@ -101,11 +101,6 @@ class SipValues(BaseModel):
         from worker.settings.accounts import load_accounts
 
         return () if self.sip_accounts is None else load_accounts(self.sip_accounts)
-
-    def registers(self) -> bool:
-        """Tell whether anybody is to be registered with."""
-        several = any(one.registers for one in self.account_settings())
-        return several or self.sip_proxy is not None or self.sip_registrar is not None
 
     def tls_settings(self) -> TlsSettings:
         """Return what SIP over TLS is configured with."""
