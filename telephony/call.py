@@ -25,6 +25,7 @@ from telephony.events import (
     ReferAnswered,
     ReferNotified,
 )
+from telephony.glare import Glare
 from telephony.port import Port
 from telephony.rtp_source import RtpSource
 from telephony.sip.challenge import realms_of
@@ -118,6 +119,9 @@ class SipCall(pj.Call):  # type: ignore[misc]
         """It is not, since others' sound is to be heard in it."""
         self._keypad = Keypad()
         self._outbound = pj_id is None if outbound is None else outbound
+        self._glare = Glare(owner=self._outbound)
+        self.later: Callable[[float, Callable[[], None]], None] = lambda delay_s, fn: None
+        """Has something done on this thread after so many s."""
         self._confirmed = False
         self.redirect_to: tuple[str, ...] = ()
         """Patterns of URIs that a 3xx may send a call of ours on to."""
@@ -430,6 +434,8 @@ class SipCall(pj.Call):  # type: ignore[misc]
                 self._refer_moved(change.tsx)
             elif change.type == pj.PJSIP_EVENT_RX_MSG:
                 self._refer_source = change.src.rdata.srcAddress
+        if change.tsx.method in ("INVITE", "UPDATE") and self._confirmed:
+            self._offer_moved(change.tsx)
         if change.tsx.method != "INFO" or change.tsx.role != pj.PJSIP_ROLE_UAS:
             return
         if change.tsx.state != pj.PJSIP_TSX_STATE_TRYING or change.type != pj.PJSIP_EVENT_RX_MSG:
@@ -438,6 +444,32 @@ class SipCall(pj.Call):  # type: ignore[misc]
         kind = media_type(message)
         if kind in DTMF_TYPES:
             self.take_info(message, info_key(kind, body(message)) or None)
+
+    def _offer_moved(self, tsx: pj.SipTransaction) -> None:
+        """An offer in mid call, of either side, has its answer. The library makes some, to refresh a session."""
+        if tsx.state not in (pj.PJSIP_TSX_STATE_COMPLETED, pj.PJSIP_TSX_STATE_TERMINATED):
+            return
+        if tsx.statusCode // 100 == 2:
+            self._glare.settled()
+        elif tsx.statusCode == 491 and tsx.role == pj.PJSIP_ROLE_UAC and tsx.state == pj.PJSIP_TSX_STATE_COMPLETED:
+            self._offer_later()
+
+    def _offer_later(self) -> None:
+        if (again := self._glare.refused()) is None:
+            log.warning("offer_given_up", call_id=self.call_id)
+            return
+        number, wait = again
+        self.later(wait, lambda: self._offer_again(number))
+
+    def _offer_again(self, number: int) -> None:
+        if self.ended or self.retired or self._by is not None or not self._glare.due(number):
+            return
+        prm = pj.CallOpParam(True)
+        audio_alone(prm)
+        try:
+            self.reinvite(prm)
+        except pj.Error:  # an offer is under way again, or the dialog ends
+            self._offer_later()
 
     def _refer_moved(self, tsx: pj.SipTransaction) -> None:
         over = tsx.state in (pj.PJSIP_TSX_STATE_COMPLETED, pj.PJSIP_TSX_STATE_TERMINATED)

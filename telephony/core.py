@@ -262,7 +262,7 @@ class Core:
             outbound=bool(target),
             standby=True,
         )
-        leg.trace = call.trace
+        leg.trace, leg.later = call.trace, self._later
         return leg
 
     def _full(self) -> bool:
@@ -292,6 +292,7 @@ class Core:
             source=source,
             legs=self._legs,
         )
+        call.later = self._later
         if self.settings.trace:
             call.trace = Trace(call_id, self._post, heads=self.settings.trace_heads)
         self._calls[call_id] = call
