@@ -84,8 +84,14 @@ class Process:
     def do_hang_up(self, call_id: str, status: int = 0) -> None:
         self.endpoint.hang_up(call_id, status).result(5)
 
-    def do_invite(self, uri: str, headers: dict[str, str] | None = None, account: str | None = None) -> str:
-        return self.endpoint.invite(uri, headers=headers, account=account).result(5)
+    def do_invite(
+        self,
+        uri: str,
+        headers: dict[str, str] | None = None,
+        account: str | None = None,
+        made_for: str | None = None,
+    ) -> str:
+        return self.endpoint.invite(uri, headers=headers, account=account, made_for=made_for).result(5)
 
     def do_account_of(self, call_id: str) -> str:
         return self.endpoint.account_of(call_id)

@@ -90,6 +90,10 @@ def test_what_no_account_has_is_called_by_none(start: Any, carriers: Any) -> Non
             stranger.call_realm = "B"
             call_id = endpoint.do("invite", uri=f"sip:200@{stranger.address}", **more)
             assert endpoint.next("CallEnded", call_id=call_id)["status"] == 407
+        stranger.call_realm = "C"
+        call_id = endpoint.do("invite", uri=f"sip:200@{stranger.address}", made_for="munich")
+        endpoint.next("CallEnded", call_id=call_id)
+        assert "<sip:line7@127.0.1.2>" in header(stranger.requests("INVITE")[-1], "From"), "a transfer of munich's call"
         assert not [one for one in stranger.seen if "Authorization:" in one]
         assert "sip:line7@127.0.1.1" not in header(stranger.requests("INVITE")[0], "From")
     finally:
