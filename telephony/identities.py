@@ -108,7 +108,9 @@ class Identities:
                 one.account.shutdown()
             except pj.Error as error:
                 log.warning("account_shutdown_failed", account=one.name, error=explain(error))
-        del self._other, self._own  # a cycle, as long as they know our functions
+            one.registering = one.config = None
+            del one.account  # it knows our functions, and they know it: the collector would meet it on any thread
+        del self._other, self._own
 
     # Calls
 

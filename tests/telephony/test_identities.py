@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.telephony.carrier import Carrier, header
+from tests.telephony.kamailio import Kamailio
 
 pytestmark = pytest.mark.timeout(40)
 
@@ -164,3 +166,45 @@ def test_a_trunk_that_is_not_registered_with(start: Any, carriers: Any) -> None:
     call = endpoint.next("IncomingCall")
     assert (call["facts"]["account"], call["dialled"]) == ("munich", "+4989777")
     assert not carriers[1].requests("REGISTER")
+
+
+def test_two_kamailios_one_of_which_goes(start_endpoint: Any, tmp_path: Path) -> None:
+    """Registration, a call in and a call out by each, with Kamailio's own digest; then one of them is no more there."""
+    callee = Carrier(asks_calls=False)
+    ways = [("berlin", "127.0.1.11", "sesame"), ("munich", "127.0.1.12", "pepper")]
+    proxies = []
+    try:
+        for name, host, password in ways:
+            own = {"username": "line7", "password": password, "realm": f"{name}.example", "onward": callee.address}
+            proxies.append(Kamailio(tmp_path / name, host, **own))
+        accounts = [
+            {"name": name, "registrar": proxy.address, "username": "line7", "password": password}
+            for proxy, (name, _, password) in zip(proxies, ways, strict=True)
+        ]
+        endpoint = start_endpoint(accounts=accounts)
+        endpoint.next("Started")
+        both(endpoint)
+        for proxy, (name, host, _) in zip(proxies, ways, strict=True):
+            callee.peer = (proxy.host, proxy.port)
+            callee.calls("line7", call=f"in-{name}")
+            assert endpoint.next("IncomingCall")["facts"]["account"] == name
+            endpoint.next("CallConfirmed")
+            goes_out(endpoint, proxy.address, name)
+            assert f"<sip:line7@{host}>" in header(callee.requests("INVITE")[-1], "From")
+        proxies[1].stop()
+        goes_out(endpoint, proxies[0].address, "berlin")
+        endpoint.do("unregister")
+        silent_about_passwords(endpoint)
+    finally:
+        for proxy in proxies:
+            if proxy.process.poll() is None:
+                proxy.stop()
+        callee.close()
+
+
+def goes_out(endpoint: Any, host: str, name: str) -> None:
+    call_id = endpoint.do("invite", uri=f"sip:200@{host}")
+    endpoint.next("CallConfirmed", call_id=call_id)
+    assert endpoint.do("account_of", call_id=call_id) == name
+    endpoint.do("hang_up", call_id=call_id)
+    endpoint.next("CallEnded", call_id=call_id)
