@@ -26,7 +26,6 @@ from worker.call.audio import prepare as prepare_audio
 from worker.call.config import prepare_canned
 from worker.call.session import CallSession
 from worker.call_tools.approvals import Told
-from worker.call_tools.later import CALLER, call_back_uri
 from worker.embedded.services import Embedded
 from worker.errors import OperatorError
 from worker.realtime.choose import codec_for, prepare
@@ -42,7 +41,7 @@ from worker.service.call_book import CallBook
 from worker.service.certificate import CertificateWatch
 from worker.service.checks import sip_refused, tell_beside
 from worker.service.dial_orders import DialOrders
-from worker.service.dial_rules import DialLedger, DialRules, Order, Refused, Target, faults_of
+from worker.service.dial_rules import DialLedger, DialRules, Order, Refused, Target, back_by, faults_of
 from worker.service.governor import Governor
 from worker.service.homer import Homer
 from worker.service.http import HttpEndpoint, Part, start_http
@@ -291,13 +290,13 @@ class App:
         uri, board, queue = self.settings.later_ways().uri, self._board, self._tooling.queue
         if not self._calls_back or uri is None or board is None or queue is None:
             return
-        one_trunk, accounts = self.settings.call_back_uri, self._accounts
+        one_trunk, accounts = self.settings.call_back_uri is not None, self._accounts
 
         async def dial(uri: str, found: CallBack, observer: Observer) -> CallSession:
-            name = facts_of(found.result.orphan).account
-            own = next((one for one in accounts if one.name == name), None)
-            if own is not None and one_trunk is None:  # back by the account that the caller came by
-                uri = call_back_uri(own.uri_of(CALLER), found.result.orphan.caller) or uri
+            orphan = found.result.orphan
+            name = facts_of(orphan).account
+            if not one_trunk:
+                uri = back_by(accounts, name, orphan.caller) or uri
             return await self._dial(uri, self._sessions.for_call_back(found, observer), made_for=name)
 
         self._call_backs = CallBacks(

@@ -7,6 +7,7 @@ wants to reach a premium number finds a list of targets, a limit of calls at onc
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -19,7 +20,7 @@ from telephony.sip.target import fault_of
 from telephony.sip.uri import parse
 from worker.call_tools.later import CALLER, call_back_uri
 
-__all__ = ["DialLedger", "DialRules", "Order", "Refused", "Target", "faults_of"]
+__all__ = ["DialLedger", "DialRules", "Order", "Refused", "Target", "back_by", "faults_of"]
 
 LONGEST_CONTEXT = 4000
 """Characters: it goes into the model's instructions, and is paid for in each response."""
@@ -179,6 +180,12 @@ class DialLedger:
             self._keys[key] = (now_s, call_id, order)
             while len(self._keys) > KEYS:
                 del self._keys[next(iter(self._keys))]
+
+
+def back_by(accounts: Iterable[AccountSettings], name: str, caller: str) -> str | None:
+    """Return the URI by which a caller is called back by the account that they came by; None where it is none."""
+    own = next((one for one in accounts if one.name == name), None)
+    return None if own is None else call_back_uri(own.uri_of(CALLER), caller)
 
 
 def _fits(number: str, pattern: str) -> bool:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from telephony.accounts import AccountSettings
 from telephony.sip.uri import parse
-from worker.service.dial_rules import DialLedger, DialRules, Order, Refused, Target, faults_of
+from worker.service.dial_rules import DialLedger, DialRules, Order, Refused, Target, back_by, faults_of
 
 RULES = DialRules(
     to=("+49*", "100", "sip:*@pbx.example.com", "sip:sales@shop.example:5070"),
@@ -169,3 +169,9 @@ def test_an_accounts_number_may_be_called_from() -> None:
     assert BY.caller_id("+49 30 123") == "+4930123"
     with pytest.raises(Refused):
         BY.caller_id("+4930124")
+
+
+def test_who_came_by_an_account_is_called_back_by_it() -> None:
+    assert back_by((BERLIN, MUNICH), "munich", "+4989777") == "sip:+4989777@b.example;transport=tcp"
+    assert back_by((BERLIN, MUNICH), "bonn", "+4989777") is None, "it has gone from the file"
+    assert back_by((BERLIN, MUNICH), "berlin", "anonymous") is None
