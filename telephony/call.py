@@ -25,10 +25,12 @@ from telephony.events import (
     ReferAnswered,
     ReferNotified,
 )
+from telephony.glare import Glare
 from telephony.media_path import MediaPath
 from telephony.parameters import audio_alone, operation, received
 from telephony.port import Port
 from telephony.rtp_source import RtpSource
+from telephony.sip.challenge import realms_of
 from telephony.sip.hand_over import HandOverRules
 from telephony.sip.message import body, cseq, header, media_type
 from telephony.sip.reason import q850_cause
@@ -112,6 +114,9 @@ class SipCall(pj.Call):  # type: ignore[misc]
         self._source = source
         self._keypad = Keypad()
         self._outbound = pj_id is None if outbound is None else outbound
+        self._glare = Glare(owner=self._outbound)
+        self.later: Callable[[float, Callable[[], None]], None] = lambda delay_s, fn: None
+        """Has something done on this thread after so many s."""
         self._confirmed = False
         self.redirect_to: tuple[str, ...] = ()
         """Patterns of URIs that a 3xx may send a call of ours on to."""
@@ -233,7 +238,10 @@ class SipCall(pj.Call):  # type: ignore[misc]
         """The dialog moved on."""
         info = self.getInfo()
         if info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
-            self._cause = q850_cause(received(prm.e))
+            message = received(prm.e)
+            self._cause = q850_cause(message)
+            if info.lastStatusCode in (401, 407) and self._outbound and (realms := realms_of(message)):
+                log.warning("password_not_given", call_id=self.call_id, realms=realms)
             self._disconnected(info)
         elif info.state == pj.PJSIP_INV_STATE_CONFIRMED and not self._confirmed:
             self._confirmed = True
@@ -361,6 +369,8 @@ class SipCall(pj.Call):  # type: ignore[misc]
                 self._refer_moved(change.tsx)
             elif change.type == pj.PJSIP_EVENT_RX_MSG:
                 self._refer_source = change.src.rdata.srcAddress
+        if change.tsx.method in ("INVITE", "UPDATE") and self._confirmed:
+            self._offer_moved(change.tsx)
         if change.tsx.method != "INFO" or change.tsx.role != pj.PJSIP_ROLE_UAS:
             return
         if change.tsx.state != pj.PJSIP_TSX_STATE_TRYING or change.type != pj.PJSIP_EVENT_RX_MSG:
@@ -369,6 +379,32 @@ class SipCall(pj.Call):  # type: ignore[misc]
         kind = media_type(message)
         if kind in DTMF_TYPES:
             self.take_info(message, info_key(kind, body(message)) or None)
+
+    def _offer_moved(self, tsx: pj.SipTransaction) -> None:
+        """An offer in mid call, of either side, has its answer. The library makes some, to refresh a session."""
+        if tsx.state not in (pj.PJSIP_TSX_STATE_COMPLETED, pj.PJSIP_TSX_STATE_TERMINATED):
+            return
+        if tsx.statusCode // 100 == 2:
+            self._glare.settled()
+        elif tsx.statusCode == 491 and tsx.role == pj.PJSIP_ROLE_UAC and tsx.state == pj.PJSIP_TSX_STATE_COMPLETED:
+            self._offer_later()
+
+    def _offer_later(self) -> None:
+        if (again := self._glare.refused()) is None:
+            log.warning("offer_given_up", call_id=self.call_id)
+            return
+        number, wait = again
+        self.later(wait, lambda: self._offer_again(number))
+
+    def _offer_again(self, number: int) -> None:
+        if self.ended or self.retired or self._by is not None or not self._glare.due(number):
+            return
+        prm = pj.CallOpParam(True)
+        audio_alone(prm)
+        try:
+            self.reinvite(prm)
+        except pj.Error:  # an offer is under way again, or the dialog ends
+            self._offer_later()
 
     def _refer_moved(self, tsx: pj.SipTransaction) -> None:
         over = tsx.state in (pj.PJSIP_TSX_STATE_COMPLETED, pj.PJSIP_TSX_STATE_TERMINATED)
