@@ -84,6 +84,10 @@ class Metrics:
         self.call_backs_total = counter("call_backs_total", "Call backs, by how each try went.", "outcome")
         text = "Transfers, by means (refer, bridge, attended) and how they went."
         self.transfers_total = counter("transfers_total", text, "way", "outcome")
+        text = "Calls that were to go on elsewhere by [refer], by means (refer, replaces): done, or refused."
+        self.hand_overs_total = counter("hand_overs_total", text, "means", "outcome")
+        text = "Callers who were asked whether the call may be recorded, by how they answered (voice, key, nobody)."
+        self.recording_consents_total = counter("recording_consents_total", text, "by", "answer")
         self.fillers_total = counter("fillers_total", "Fillers spoken.")
         self.realtime_lost_total = counter("realtime_lost_total", "Realtime connections lost in a call.")
         tokens = "Tokens that responses took, by kind; of the input were cached, of those cached_audio."

@@ -86,6 +86,7 @@ async def test_the_question_comes_first_and_nothing_is_recorded_before_a_yes(sta
     consent = rig.record().consent
     assert consent is not None and (consent.given, consent.by) == (True, "key")
     assert consent.asked_ms == 0 and consent.answered_ms == rig.record().recorded_from_ms == 600
+    assert rig.metrics.recording_consents_total.labels("key", "yes")._value.get() == 1
 
 
 def kept_none(rig: Rig) -> bool:
@@ -127,7 +128,9 @@ async def test_without_a_yes_the_call_goes_on_unrecorded(start: Start, how: str)
     assert kept(rig) is None and rig.hang_ups == []
     record = rig.record()
     assert record.recording is None and record.recorded_from_ms is None
-    assert (record.consent.given, record.consent.by) == (False, "key" if how == "key" else "nobody")
+    by = "key" if how == "key" else "nobody"
+    assert (record.consent.given, record.consent.by) == (False, by)
+    assert rig.metrics.recording_consents_total.labels(by, "no")._value.get() == 1
 
 
 async def test_a_hang_up_in_the_question_is_no_yes(start: Start) -> None:
