@@ -113,6 +113,11 @@ class CallRecording:
         if command.approved:
             self._begin()
 
+    def handed_over(self) -> None:
+        """Somebody else is on the line: the yes was not theirs, so that from here on nothing is kept."""
+        if self._rules.consent:
+            self.mute("hand-over", True)
+
     def _begin(self) -> None:
         if self._file is None or self.begun:
             return

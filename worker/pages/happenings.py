@@ -17,7 +17,11 @@ __all__ = ["HANDED_OVER", "Happening", "happenings"]
 HANDED_OVER = ("HandOverBegan", "HandOverEnded")
 """Edges of the telephone that are told here."""
 MEANS = {"refer": "the other side asked us to dial (REFER)", "replaces": "another call takes its place (Replaces)"}
-PAUSED_FOR = {"agent": "the agent paused it", "digits": "digits for a tool alone were typed"}
+PAUSED_FOR = {
+    "agent": "the agent paused it",
+    "digits": "digits for a tool alone were typed",
+    "hand-over": "somebody else is on the line, who was not asked",
+}
 
 
 @dataclass(frozen=True, slots=True)

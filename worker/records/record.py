@@ -186,7 +186,10 @@ class PauseRecord(BaseModel):
 
     at_ms: int
     until_ms: int | None = Field(default=None, description="None: to the end")
-    why: str = Field(description="agent: it was paused; digits: the caller typed what is for a tool alone")
+    why: str = Field(
+        description="agent: it was paused; digits: the caller typed what is for a tool alone; hand-over: the call went"
+        " on with somebody else, who was not asked"
+    )
 
 
 class CallRecord(BaseModel):
