@@ -38,6 +38,8 @@ SRTP = {"off": "PJMEDIA_SRTP_DISABLED", "optional": "PJMEDIA_SRTP_OPTIONAL", "re
 ADDRESS_IN_USE = "Address already in use"
 SPARE_LINES = 32
 """A call that is turned away holds one of the library's until its ACK has come; with none left the library says 486."""
+TOLD_OTHERWISE = "SIP registration error: No suitable credential"
+"""A registrar's first challenge, whose realm is learnt from it; where it stays at that, RegistrationChanged says so."""
 LINES_PER_S = 20
 """Of the library's log; a flood of malformed packets must not become a flood of lines."""
 
@@ -88,7 +90,7 @@ class LogWriter(pj.LogWriter):  # type: ignore[misc]
         """Called by the library."""
         try:
             rows = entry.msg.strip().splitlines()
-            if rows:
+            if rows and TOLD_OTHERWISE not in rows[0]:
                 self._lines.append((entry.level, rows[0][:300]))
         except Exception:  # below us are C++ frames, and there is nobody to tell
             return
@@ -118,6 +120,13 @@ class LibraryEndpoint(pj.Endpoint):  # type: ignore[misc]
         """(status, reason, source) of an INVITE that the library turned away by itself."""
         self.on_connection_lost: Callable[[], None] = lambda: None
         """A TCP connection ended."""
+        self.on_select: Callable[[pj.OnSelectAccountParam], None] = lambda prm: None
+        """Sets which account an INVITE is for."""
+
+    @guarded
+    def onSelectAccount(self, prm: pj.OnSelectAccountParam) -> None:
+        """An INVITE, before anything is made of it. The library's own choice is by To."""
+        self.on_select(prm)
 
     @guarded
     def onRejectedIncomingCall(self, prm: pj.OnRejectedIncomingCallParam) -> None:

@@ -6,6 +6,7 @@ import ipaddress
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from telephony.accounts import AccountSettings, fault_of_accounts
 from telephony.sip.facts import may_be_read
 from telephony.tls import TlsSettings
 
@@ -37,6 +38,8 @@ class SipSettings:
     """Name at the registrar, and the user part of our address."""
     password: str | None = field(default=None, repr=False)
     """Digest password."""
+    accounts: tuple[AccountSettings, ...] = ()
+    """Several accounts, each with a registrar of its own; in place of `registrar`, and not behind a proxy."""
     proxy: str | None = None
     """The proxy in front of several endpoints: we announce ourselves to it by REGISTER, with how many calls we carry,
     and all that we call goes through it (`telephony.announce`). Written like `registrar`, and in its place."""
@@ -125,6 +128,10 @@ class SipSettings:
         _check(self.registrar is None or bool(self.username), "username", None, "a name when registrar is set")
         both = self.registrar is not None and self.proxy is not None
         _check(not both, "registrar", self.registrar, "none beside a proxy, which registers with the trunk")
+        alone = not self.accounts or self.registers_with is None
+        _check(alone, "accounts", [one.name for one in self.accounts], "none beside a registrar or a proxy")
+        if fault := fault_of_accounts(self.accounts):
+            raise ValueError(f"accounts: {fault}")
         _check(_is_ipv4(self.host), "host", self.host, "an IPv4 address of this machine, or 0.0.0.0")
         if self.public_address is not None:
             _check(_is_ipv4(self.public_address), "public_address", self.public_address, "an IPv4 address")

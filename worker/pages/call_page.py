@@ -99,6 +99,7 @@ def _summary(story: Story) -> Markup:
         ("SIP Call-ID", record.sip_call_id),
         ("Worker", story.worker),
         ("Diverted from", ", ".join(record.diverted_from)),
+        ("Account", record.account),
         ("Calls back", record.calls_back or ""),
         ("Tokens", _usage(record)),
         ("Cost", "" if record.cost is None else f"{record.cost.amount:.4f} {record.cost.currency}"),

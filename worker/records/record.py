@@ -221,6 +221,7 @@ class CallRecord(BaseModel):
     dialled: str = ""
     display_name: str = Field(default="", description="the caller's, as the INVITE had it")
     diverted_from: list[str] = Field(default=[], description="numbers that were dialled before, the last first")
+    account: str = Field(default="", description="of OFFHOOK_SIP_ACCOUNTS, that the call came or went by")
     calls_back: str | None = Field(default=None, description="the call whose caller this one calls back")
     transfers: list[TransferRecord] = Field(default=[], description="how the call was to be handed on, in order")
     second_line_of: str | None = Field(default=None, description="the call that was handed on by this one")
