@@ -68,6 +68,20 @@ class Caller(_endpoint_process().Process):  # type: ignore[misc]
         bridge.play(f"item{self.items}", Path(path).read_bytes())
         bridge.end_item(f"item{self.items}")
 
+    def do_hold(self, call_id: str, on: bool) -> None:
+        """Put the other side on hold, or take it off."""
+
+        def offer() -> None:
+            pj = _endpoint_process().pj
+            call, how = self.endpoint._running.call(call_id), pj.CallOpParam(True)
+            if on:
+                call.setHold(how)
+            else:
+                how.opt.flag = pj.PJSUA_CALL_UNHOLD
+                call.reinvite(how)
+
+        self.endpoint.submit(offer).result(5)
+
     def do_hush(self, call_id: str) -> None:
         """Stop speaking."""
         self.bridge(call_id).flush()
