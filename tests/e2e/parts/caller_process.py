@@ -10,6 +10,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from telephony.binding import pj
+
 
 def _endpoint_process() -> Any:
     path = Path(__file__).parents[2] / "telephony" / "endpoint_process.py"
@@ -72,7 +74,6 @@ class Caller(_endpoint_process().Process):  # type: ignore[misc]
         """Put the other side on hold, or take it off."""
 
         def offer() -> None:
-            pj = _endpoint_process().pj
             call, how = self.endpoint._running.call(call_id), pj.CallOpParam(True)
             if on:
                 call.setHold(how)
