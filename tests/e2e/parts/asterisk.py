@@ -1,7 +1,7 @@
 """A real Asterisk with a configuration of its own, on free ports of loopback: the PBX that a worker is a line of.
 
 OFFHOOK_TEST_ASTERISK names its program (`.ci/run` has `.ci/asterisk` fetch one). It includes docker/asterisk, with the
-address of a test in place of the example's. What else stands here are telephones, and numbers at which something happens.
+address of a test in place of the example's. What else stands here: telephones, and numbers at which something happens.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ type=endpoint
 context=phones
 disallow=all
 allow=ulaw
-direct_media=no
+direct_media=yes
 {phones}
 #include "offhook_pjsip.conf"
 """,
@@ -90,22 +90,11 @@ exten => 701,1,Dial(PJSIP/${EXTEN}@offhook-static,30)
 exten => 300,1,Answer()
  same => n,Playtones(900)
  same => n,Wait(30)
-exten => 301,1,Progress()
- same => n,Playtones(900)
- same => n,Wait(2)
- same => n,Answer()
- same => n,StopPlaytones()
- same => n,Echo()
 exten => 302,1,Busy(1)
 exten => 303,1,Congestion(1)
 exten => _4XX,1,Hangup(${EXTEN:1})
 exten => 304,1,Ringing()
  same => n,Wait(60)
-exten => 305,1,Answer()
- same => n,Read(typed,,4,,,8)
- same => n,Set(GLOBAL(typed)=${typed})
- same => n,SendDTMF(27#)
- same => n,Wait(30)
 #include "offhook_extensions.conf"
 """,
 }
@@ -242,7 +231,3 @@ class Asterisk:
     def reaches(self, name: str, within: float = BOUND_S) -> None:
         """Wait until a line is registered, and has answered its OPTIONS where it is asked by any."""
         until(lambda: set(self.contacts(name)) & {"Avail", "NonQual"}, lambda: f"{name}: {self.text()}", within)
-
-    def calls(self, where: str, then: str) -> None:
-        """Have it call a line, and do this with the call: "extension 300@from-offhook", "application Echo"."""
-        self.does(f"channel originate PJSIP/{where} {then}")
