@@ -72,6 +72,7 @@ def test_a_tool_has_what_is_typed_by_info_and_nothing_else_does(
     output = session.output(paid)
     assert output["proof"] == hashlib.sha256(CARD.encode()).hexdigest()
     caller.send("BYE", "info-call", "f1", to_tag=tag, cseq=40)
+    caller.at.close()
     until(lambda: list((tmp_path / "calls").glob("*.json")), "the record")
     until(lambda: list((tmp_path / "journals").rglob("*")), "the journal")
 

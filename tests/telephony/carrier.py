@@ -127,6 +127,7 @@ class Carrier:
             return
         to = (re.search(r"<([^>]*)>", header(response, "Contact")) or [""] * 2)[1]
         kept = "".join(f"{name}: {header(response, name)}\r\n" for name in ("From", "To", "Call-ID"))
+        kept += f"Route: {route}\r\n" if (route := header(response, "Record-Route")) else ""
         self.at.sendto(
             (
                 f"ACK {to} SIP/2.0\r\nVia: SIP/2.0/UDP {self.address};branch=z9hG4bKa{len(self.seen)}\r\n{kept}"

@@ -15,6 +15,8 @@ import sys
 import threading
 from typing import Any
 
+import structlog
+
 from telephony.accounts import AccountSettings
 from telephony.binding import pj
 from telephony.bridge import Bridge
@@ -217,4 +219,6 @@ def goertzel(samples: array.array[int], hz: int, rate: int) -> float:
 
 
 if __name__ == "__main__":
+    # By a stream of its own: a line of the log would otherwise get into the middle of an event's.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     Process(json.loads(sys.argv[1])).run()
