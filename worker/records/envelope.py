@@ -41,21 +41,16 @@ class Levels:
 class _Item:
     """What was queued of an item: its length in bytes so far, and its levels by its own time."""
 
-    width: int
-    """Bytes of a level."""
     nbytes: int = 0
     levels: bytearray = field(default_factory=bytearray)
 
 
 class Envelope:
-    """One call's. It is told of every piece of audio, so what most of them cost is kept short."""
-
-    __slots__ = ("_agent", "_began", "_caller", "_column", "_items", "_rms", "_saying", "_until", "column_ms")
+    """One call's."""
 
     def __init__(self, now: float) -> None:
         self.column_ms = COLUMN_MS
-        self._began = self._until = now
-        """And until when the caller's pieces are of the same column."""
+        self._began = now
         self._caller = bytearray()
         self._agent = bytearray()
         self._column = -1
@@ -69,36 +64,32 @@ class Envelope:
 
     def caller(self, now: float, level: int) -> None:
         """Take the RMS of the caller's next piece."""
-        if now < self._until:
-            if level > self._rms:
-                self._rms = level
-            return
-        self._put(self._caller, self._column, self._rms >> SHIFT)
-        self._column, self._rms = int((now - self._began) * 1000) // self.column_ms, level
-        self._until = self._began + (self._column + 1) * self.column_ms / 1000
+        column = int((now - self._began) * 1000) // self.column_ms
+        if column != self._column:
+            self._put(self._caller, self._column, self._rms >> SHIFT)
+            self._column, self._rms = int((now - self._began) * 1000) // self.column_ms, level
+        elif level > self._rms:
+            self._rms = level
 
     def queued(self, item_id: str, pcm: bytes, rate_hz: int) -> None:
         """Take a piece of the agent's audio, in order, before anybody hears it: 16-bit mono PCM."""
         item = self._items.get(item_id)
         if item is None:
-            item = self._items[item_id] = _Item(rate_hz * COLUMN_MS // 1000 * 2)
+            item = self._items[item_id] = _Item()
             if len(self._items) > ITEMS:
                 self._items.popitem(last=False)
-        levels, width, begin = item.levels, item.width, item.nbytes
-        item.nbytes = begin + len(pcm)
-        if begin == len(levels) * width and len(pcm) <= width and len(levels) < MOST:
-            levels.append(min(rms(pcm) >> SHIFT, LOUDEST))  # as providers send it
-            return
+        width = rate_hz * COLUMN_MS // 1000 * 2
         at = 0
         while at < len(pcm):
-            index, room = divmod(begin + at, width)
+            index, room = divmod(item.nbytes, width)
             piece = pcm[at : at + width - room]
             level = min(rms(piece) >> SHIFT, LOUDEST)
-            if index < len(levels):
-                levels[index] = max(levels[index], level)
+            if index < len(item.levels):
+                item.levels[index] = max(item.levels[index], level)
             elif index < MOST:
-                levels.append(level)
+                item.levels.append(level)
             at += len(piece)
+            item.nbytes += len(piece)
 
     def moved(self, now: float, item_id: str | None, heard_ms: int) -> None:
         """Another item is heard now, from this ms of its own on; None: nothing is."""
