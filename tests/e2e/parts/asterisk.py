@@ -85,6 +85,7 @@ direct_media=yes
     "extensions.conf": """
 [phones]
 include => to-offhook
+include => from-offhook
 exten => 701,1,Dial(PJSIP/${EXTEN}@offhook-static,30)
 [from-offhook]
 exten => 300,1,Answer()
