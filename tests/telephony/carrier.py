@@ -137,7 +137,7 @@ class Carrier:
         )
 
     def _say(self, request: str, peer: tuple[str, int], status: str, body: str = "") -> None:
-        kept = "".join(f"{name}: {header(request, name)}\r\n" for name in ("Via", "From", "Call-ID", "CSeq"))
+        kept = "".join(re.findall(r"^(?:Via|Record-Route|From|Call-ID|CSeq):.*\r\n", request, re.M | re.I))
         to = header(request, "To") + ("" if ";tag=" in header(request, "To") else ";tag=c")
         kind = "Content-Type: application/sdp\r\n" if body else ""
         text = f"SIP/2.0 {status}\r\n{kept}To: {to}\r\n{kind}Content-Length: {len(body)}\r\n\r\n{body}"

@@ -56,7 +56,8 @@ class Process:
             if self.started or line.get("event") in ("Started", "StartFailed"):
                 self.started = True
                 self.unsaid.sort(key=lambda text: '"Started"' not in text)
-                print("\n".join(self.unsaid), flush=True)
+                sys.stdout.write("\n".join(self.unsaid) + "\n")  # one write, where print makes two
+                sys.stdout.flush()
                 self.unsaid.clear()
 
     def on_event(self, event: Any) -> None:
@@ -219,6 +220,6 @@ def goertzel(samples: array.array[int], hz: int, rate: int) -> float:
 
 
 if __name__ == "__main__":
-    # By a stream of its own: a line of the log would otherwise get into the middle of an event's.
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    # Each line in one write, by a stream of its own: an event's would otherwise get into the middle of it.
+    structlog.configure(logger_factory=structlog.WriteLoggerFactory(sys.stderr))
     Process(json.loads(sys.argv[1])).run()
