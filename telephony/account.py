@@ -8,6 +8,7 @@ import structlog
 
 from telephony import announce
 from telephony.binding import guarded, pj
+from telephony.families import Place, Version
 from telephony.library import SRTP, EndpointInfo
 from telephony.settings import SipSettings
 from telephony.sip.uri import host_of, registrar_uri
@@ -55,25 +56,34 @@ def configuration(settings: SipSettings, info: EndpointInfo) -> pj.AccountConfig
     if settings.username and settings.password is not None:
         cred = pj.AuthCredInfo("digest", "*", settings.username, 0, settings.password)
         config.sipConfig.authCreds.push_back(cred)
+    config.sipConfig.ipv6Use, config.mediaConfig.ipv6Use = _families(settings)
     _media(config.mediaConfig, settings)
     config.callConfig.timerUse = pj.PJSUA_SIP_TIMER_OPTIONAL
     return config
 
 
-def sender(settings: SipSettings, info: EndpointInfo, caller_id: str | None = None) -> str:
-    """Who we are in the From of an INVITE. caller_id: the number or name that we call from, in place of our own."""
-    name = _name(settings, info)
+def set_family(account: int, place: Place) -> None:
+    """Let an account's next call have its media there: for an endpoint of two families, before the call is made."""
+    pj.set_media_family(account, place.version == 6, place.bound, place.public_address or "")
+
+
+def sender(settings: SipSettings, info: EndpointInfo, caller_id: str | None = None, place: Place | None = None) -> str:
+    """Who we are in the From of an INVITE. caller_id: the number or name that we call from, in place of our own. place:
+    where the call has its media, where there are several.
+    """
+    name = _name(settings, info, place)
     if caller_id is not None:
         name = f"{caller_id}@{name.rpartition('@')[2]}"
     return f'"{settings.display_name}" <sip:{name}>'
 
 
-def _name(settings: SipSettings, info: EndpointInfo) -> str:
+def _name(settings: SipSettings, info: EndpointInfo, place: Place | None = None) -> str:
     if settings.proxy is not None:
         return announce.name(settings.proxy)
     if settings.registrar is not None:
         return f"{settings.username}@{host_of(registrar_uri(settings.registrar))}"
-    address = info.addresses[0].removeprefix("sip:").partition(";")[0]
+    ours = (one for one in info.addresses if place is not None and one.startswith(f"sip:{place.reached_at}:"))
+    address = next(ours, info.addresses[0]).removeprefix("sip:").partition(";")[0]
     return f"{settings.username or 'agent'}@{address}"
 
 
@@ -90,11 +100,19 @@ def _register(config: pj.AccountConfig, settings: SipSettings, registrar: str) -
         config.natConfig.contactRewriteUse = 0  # we know better than the registrar what we are called outside
 
 
+def _families(settings: SipSettings) -> tuple[int, int]:
+    """Of SIP and of media. By default the library of an own build asks for the machine's addresses at each call."""
+    versions: set[Version] = {place.version for place in settings.places}
+    if versions == {4, 6}:
+        return pj.PJSUA_IPV6_ENABLED_PREFER_IPV4, pj.PJSUA_IPV6_DISABLED  # each call says its own: `set_family`
+    return (pj.PJSUA_IPV6_ENABLED_USE_IPV6_ONLY,) * 2 if versions == {6} else (pj.PJSUA_IPV6_DISABLED,) * 2
+
+
 def _media(media: pj.AccountMediaConfig, settings: SipSettings) -> None:
     first, last = settings.rtp_ports
     media.transportConfig.port = first
     media.transportConfig.portRange = max(0, last - first - 1)
-    media.transportConfig.boundAddress = "" if settings.host == "0.0.0.0" else settings.host
+    media.transportConfig.boundAddress = settings.places[0].bound
     if settings.proxy is None:
         media.transportConfig.publicAddress = settings.public_address or ""
     media.srtpUse = getattr(pj, SRTP[settings.srtp])

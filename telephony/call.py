@@ -25,6 +25,7 @@ from telephony.events import (
     ReferAnswered,
     ReferNotified,
 )
+from telephony.families import Version
 from telephony.port import Port
 from telephony.rtp_source import RtpSource
 from telephony.sip.hand_over import HandOverRules
@@ -104,6 +105,8 @@ class SipCall(pj.Call):  # type: ignore[misc]
         self.bridge = bridge
         self.port = port
         self.ended = False
+        self.version: Version = 4
+        """The family of IP of its media."""
         self.trace: Trace | None = None
         """Who tells of its messages and its RTP, where somebody wants to know."""
         self.partner: Partner | None = None

@@ -13,7 +13,7 @@ import math
 import random
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -28,9 +28,11 @@ from telephony.beeps import Beeps
 from telephony.binding import explain, pj
 from telephony.bridge import Bridge
 from telephony.call import SipCall, operation
+from telephony.connection import KeptConnection
 from telephony.door import Door, call_id_of, open_door
 from telephony.errors import NoSuchCall, SipRequestError, SipStartError
 from telephony.events import CallEvent, CallRefused, IncomingCall, RefusedFor, RegistrationChanged
+from telephony.families import Place, Version, looked_up, offered_version, version_of_host
 from telephony.joined import Joined
 from telephony.legs import Legs
 from telephony.library import EndpointInfo, Library
@@ -45,7 +47,7 @@ from telephony.sip.identity import caller_of, dialled_of
 from telephony.sip.message import allows, body, cut, has_header, header, keys_in_clear, offered_codec
 from telephony.sip.requests import Answer
 from telephony.sip.target import DEFAULT_PORT, is_ours
-from telephony.sip.uri import LONGEST, Uri, over_tls, parse
+from telephony.sip.uri import LONGEST, Uri, host_of, over_tls, parse, registrar_uri
 from telephony.trace import Trace
 from telephony.transfer import SECOND_LINE
 from telephony.wideband import rate_of
@@ -78,6 +80,11 @@ class _Refusal:
     why: RefusedFor
     status: int = 503
     retry_after_s: int | None = None
+
+
+def _version_of(message: str, source: str) -> Version:
+    """The family of IP that an INVITE's call is of: its offer's, else that by which it came ("ip:port")."""
+    return offered_version(body(message)) or (6 if source.startswith("[") else 4)
 
 
 class Core:
@@ -120,17 +127,21 @@ class Core:
         """Of the registrar: a refresh is for the last of them."""
         self._answer = -1
         self._door: Door | None = None
+        self._versions = tuple(place.version for place in settings.places)
+        self._kept = KeptConnection(settings.keepalive_s, self._later)
 
     def start(self) -> EndpointInfo:
         """Bring the library up and register. Raises SipStartError."""
         self.library.endpoint.on_refused = lambda *refusal: self._post(CallRefused(*refusal))
         self.library.endpoint.on_connection_lost = self._connection_lost
+        if len(self.settings.places) > 1:
+            self.library.endpoint.on_select = self._selected
         info = self.library.start()
         self.limit = info.limit
         self._refusal_s = 0.0 if info.capacity > binding.WHEEL_CALLS else SLOW_REFUSAL_S
         self._sender = partial(accounts.sender, self.settings, info)
         self._own_uris = [found for one in info.addresses if (found := parse(one)) is not None]
-        self._door = open_door(self._answered, self.settings.codecs)
+        self._door = open_door(self._answered, self.settings.codecs, self._families)
         try:
             self._account.create(accounts.configuration(self.settings, info), True)
         except pj.Error as error:
@@ -172,6 +183,7 @@ class Core:
         self._legs.clear()
         self._timers.clear()  # some of them have a leg
         self._turned_away.clear()
+        self._kept.release()
         self._bridges.clear()
         self._ports.clear()
         self._beeps.clear()
@@ -199,10 +211,11 @@ class Core:
             raise SipRequestError(f"{uri}: the keys of SRTP would be there for all to read: call with ;transport=tls")
         if self._full():
             raise SipRequestError(f"all {self.limit} calls are in use")
+        place = self._place_for(uri)
         call = self._new_call(None)
-        call.redirect_to = self.settings.redirect_to
+        call.redirect_to, call.version = self.settings.redirect_to, place.version
         try:
-            call.dial(uri, self._sender(caller_id), headers)
+            call.dial(uri, self._sender(caller_id, place), headers)
         except pj.Error:
             call.ended = True
             raise
@@ -229,17 +242,51 @@ class Core:
         """Say who may have a call go on elsewhere. Raises NoSuchCall."""
         self.call(call_id).rules = rules
 
+    def _place_for(self, uri: str) -> Place:
+        """Where the call to `uri` that is made next has its media. Raises SipRequestError for a family that we lack."""
+        places = {place.version: place for place in self.settings.places}
+        host = host_of(registrar_uri(self.settings.proxy or uri))
+        version = version_of_host(host)
+        if version is None and len(places) > 1:
+            version = looked_up(host, places)
+        place = self.settings.places[0] if version is None else places.get(version)
+        if place is None:
+            raise SipRequestError(
+                f"{uri}: we have no SIP over IPv{version}, only over IPv{self.settings.places[0].version}"
+            )
+        if len(places) > 1:
+            accounts.set_family(self._account.getId(), place)
+        return place
+
+    def _selected(self, account: int, message: str, source: str) -> None:
+        """An INVITE to an endpoint of two families: the call's media is to be of its own."""
+        version = _version_of(message, source)
+        for place in self.settings.places:
+            if place.version == version:
+                accounts.set_family(account, place)
+
+    def _families(self, sip_call_id: str) -> Collection[Version]:
+        """The families of IP that an offer may be of: in a call its own, whose sockets stay."""
+        found = (one.version for one in self._calls.values() if sip_call_id and one.sip_call_id == sip_call_id)
+        version = next(found, None)
+        return self._versions if version is None else (version,)
+
     def _may_dial(self, uri: str) -> bool:
-        """Whether a URI is not ours, where the call would come back, and may be called as SRTP is set."""
-        hosts = [one.host for one in self._own_uris] + [self.settings.host, self.settings.public_address or ""]
+        """Whether a URI is not ours, where the call would come back, and may be called by what we listen on."""
+        hosts = [one.host for one in self._own_uris] + [host for place in self.settings.places for host in place.hosts]
         if is_ours(uri, hosts, {one.port or DEFAULT_PORT for one in self._own_uris}):
+            return False
+        version = version_of_host(host_of(uri))
+        if version is not None and version not in self._versions:
             return False
         return self.settings.srtp == "off" or self.settings.srtp_keys != "tls" or over_tls(uri)
 
-    def _next_leg(self, call: SipCall, outbound: bool) -> SipCall | None:
-        """A dialog in which a call may go on, with its id, its bridge and its port."""
+    def _next_leg(self, call: SipCall, target: str) -> SipCall | None:
+        """A dialog in which a call may go on, with its id, its bridge and its port. target: whom we dial, or ""."""
         if self._full():
             return None
+        if target:
+            self._place_for(target)
         leg = SipCall(
             self._account,
             call.call_id,
@@ -248,7 +295,7 @@ class Core:
             self._post,
             source=new_source(self.settings, ""),
             legs=self._legs,
-            outbound=outbound,
+            outbound=bool(target),
             standby=True,
         )
         leg.trace = call.trace
@@ -288,6 +335,7 @@ class Core:
         sip_call_id = header(message, "Call-ID")
         offered = offered_codec(body(message), self.settings.codecs)
         call = self._new_call(prm.callId, sip_call_id, source, offered)
+        call.version = _version_of(message, source)
         trusted = self.access.trusts(source)
         caller = caller_of(message, trusted=trusted)
         self._post(
@@ -317,8 +365,8 @@ class Core:
                     call.take_info(message, said.digit)
         if method == "INFO" and said.status == 200:
             return
-        if method == "INVITE" and said.status in (400, 513):
-            self._post(CallRefused(said.status, REASONS[said.status], source, "malformed"))
+        if said.refuses is not None:
+            self._post(CallRefused(said.status, REASONS[said.status], source, said.refuses))
         elif said.status >= 300:
             log.debug("request_refused", method=method[:32], status=said.status, source=source)  # scanners send many
 
@@ -330,6 +378,8 @@ class Core:
         """
         if not self.access.allows(source):
             return _Refusal("stranger", 403)
+        if offered_version(body(message)) not in (None, *self._versions):
+            return _Refusal("family", 488)  # where our door didn't say so before
         if status := cut(message):
             return _Refusal("malformed", status)  # taken as it is it would be a call with an offer of ours, and mute
         if has_header(message, SECOND_LINE) and not self.settings.takes_second_lines:
@@ -430,6 +480,7 @@ class Core:
         elif info.regIsActive and status // 100 == 2:
             self._backoff.succeeded()
             self.access.add(prm.rdata.srcAddress)
+            self._kept.registered(prm.rdata)
             granted_s = max(0, int(prm.expiration))
             self._later(refresh_after(granted_s) * random.uniform(0.9, 1.0), lambda: self._refresh(answer))
             self._post(RegistrationChanged(True, status, reason, granted_s))
@@ -452,9 +503,10 @@ class Core:
         self._post(RegistrationChanged(False, status, reason, 0, retry_s=round(wait, 1)))
 
     def _connection_lost(self) -> None:
-        """The registrar reaches us through the TCP connection that we registered over."""
-        registrar = (self.settings.registers_with or "").lower()
-        if "transport=tcp" in registrar and not self._reconnecting and self._leaving is None:
+        """The registrar reaches us through the connection that we registered over."""
+        registrar = self.settings.registers_with or ""
+        by_connection = over_tls(registrar_uri(registrar)) or "transport=tcp" in registrar.lower()
+        if by_connection and not self._reconnecting and self._leaving is None and self._kept.ended():
             self._reconnecting = True
             self._later(RECONNECT_S, self._register)
 

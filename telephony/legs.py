@@ -46,13 +46,13 @@ class Legs:
     def __init__(
         self,
         calls: MutableMapping[str, SipCall],
-        make: Callable[[SipCall, bool], SipCall | None],
+        make: Callable[[SipCall, str], SipCall | None],
         may_dial: Callable[[str], bool],
         admits: Callable[[str], bool],
         later: Callable[[float, Callable[[], None]], None],
     ) -> None:
-        """make: gives a leg of a call, that we dial or not; None where all lines are in use. may_dial: whether a URI
-        is somebody else's, and may be called. admits: whether calls are taken from "ip:port".
+        """make: gives a leg of a call, to be dialled to a URI or ("") to come in; None where all lines are in use.
+        may_dial: whether a URI is somebody else's, and may be called. admits: whether calls are taken from "ip:port".
         """
         self._calls = calls
         self._make = make
@@ -148,7 +148,7 @@ class Legs:
     def _begin(self, call: SipCall, means: Means, target: str) -> SipCall | None:
         count = self._count.get(call.call_id, 0)
         busy = call.ended or call.retired or call.partner is not None or call.call_id in self._next
-        leg = None if busy or count >= MOST else self._make(call, means == "refer")
+        leg = None if busy or count >= MOST else self._make(call, target)
         if leg is None:
             log.warning("hand_over_refused", call_id=call.call_id, means=means, reason="not now")
             return None
