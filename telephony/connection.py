@@ -9,7 +9,7 @@ from typing import Protocol
 import structlog
 
 from telephony.binding import pj
-from telephony.keep_alive import PONG_S, KeepAlive, interval_of
+from telephony.keep_alive import KeepAlive, interval_of
 from telephony.sip.message import header
 
 __all__ = ["PINGS", "KeptConnection"]
@@ -89,18 +89,19 @@ class KeptConnection:
             self._connection = None
 
     def _ping(self, connection: Connection) -> None:
-        if connection is not self._connection or not connection.ping():
-            return
-        pongs = connection.pongs()
-        self._later(PONG_S, lambda: self._look(connection, pongs))
-
-    def _look(self, connection: Connection, pongs: int) -> None:
         rule = self._rule
-        if connection is not self._connection or not connection.there() or rule is None:
+        if connection is not self._connection or rule is None or not connection.ping():
+            return
+        pongs, bound_s = connection.pongs(), rule.bound_s()
+        self._later(bound_s, lambda: self._look(connection, pongs, bound_s))
+
+    def _look(self, connection: Connection, pongs: int, bound_s: float) -> None:
+        rule = self._rule
+        if connection is not self._connection or rule is None or not connection.there():
             return
         silent_s = connection.silent_s()
-        if rule.judge(pongs=connection.pongs() - pongs, heard=silent_s < PONG_S) == "dead":
+        if rule.judge(pongs=connection.pongs() - pongs, heard=silent_s < bound_s) == "dead":
             log.warning("connection_silent", silent_s=round(silent_s, 1))
             connection.end()
             return
-        self._later(max(0.0, rule.wait_s() - PONG_S), lambda: self._ping(connection))
+        self._later(max(0.0, rule.wait_s() - bound_s), lambda: self._ping(connection))

@@ -1,8 +1,8 @@
 """Keeping a connection alive that others reach us by: a ping now and then, and what its answer tells. Pure.
 
-A ping is CRLF CRLF, its answer a single CRLF (RFC 5626 section 4.4.1). Without one within 10 s the connection has failed,
-where the other side is known to answer: not all do, and one that never has is judged by its machine's acknowledgements
-alone (`telephony.library.UNACKNOWLEDGED_MS`) and by the next REGISTER.
+A ping is CRLF CRLF, its answer a single CRLF (RFC 5626 section 4.4.1). Without one within 10 s the connection has
+failed, where the other side is known to answer: not all do, and one that never has is judged by its machine's
+acknowledgements alone (`telephony.library.UNACKNOWLEDGED_MS`) and by the next REGISTER.
 """
 
 from __future__ import annotations
@@ -42,8 +42,12 @@ class KeepAlive:
         """Seconds to the next ping."""
         return self.interval_s * (0.8 + 0.2 * self.chance())
 
+    def bound_s(self) -> float:
+        """Seconds from a ping to `judge`."""
+        return min(PONG_S, self.interval_s)
+
     def judge(self, *, pongs: int, heard: bool) -> Pinged:
-        """What is known `PONG_S` after a ping. pongs: answers since then; heard: anything came since then."""
+        """What is known `bound_s` after a ping. pongs: answers since then; heard: anything came since then."""
         self.answers = self.answers or pongs > 0
         if heard or pongs:
             return "alive"
