@@ -506,9 +506,14 @@ class Core:
         """The registrar reaches us through the connection that we registered over."""
         registrar = self.settings.registers_with or ""
         by_connection = over_tls(registrar_uri(registrar)) or "transport=tcp" in registrar.lower()
-        if by_connection and not self._reconnecting and self._leaving is None and self._kept.ended():
+        if by_connection and not self._reconnecting and self._leaving is None:
             self._reconnecting = True
-            self._later(RECONNECT_S, self._register)
+            self._later(RECONNECT_S, self._reconnect)
+
+    def _reconnect(self) -> None:
+        self._reconnecting = False
+        if self._kept.ended():  # else it was a caller's
+            self._register()
 
     def _later(self, delay_s: float, fn: Callable[[], None]) -> None:
         heapq.heappush(self._timers, (time.monotonic() + delay_s, next(self._order), fn))
