@@ -20,7 +20,7 @@ import structlog
 
 from telephony import binding
 from telephony.access import Access
-from telephony.account import SipAccount
+from telephony.account import SipAccount, set_family
 from telephony.beeps import Beeps
 from telephony.binding import explain, pj
 from telephony.bridge import Bridge
@@ -257,7 +257,7 @@ class Core:
                 f"{uri}: we have no SIP over IPv{version}, only over IPv{self.settings.places[0].version}"
             )
         if len(places) > 1:
-            accounts.set_family(identity.account.getId(), place)
+            set_family(identity.account.getId(), place)
         return place
 
     def _selected(self, prm: pj.OnSelectAccountParam) -> None:
@@ -268,7 +268,7 @@ class Core:
         version = _version_of(prm.rdata.wholeMsg, prm.rdata.srcAddress)
         for place in self.settings.places:
             if place.version == version:
-                accounts.set_family(prm.accountIndex, place)
+                set_family(prm.accountIndex, place)
 
     def _families(self, sip_call_id: str) -> Collection[Version]:
         """The families of IP that an offer may be of: in a call its own, whose sockets stay."""

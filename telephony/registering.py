@@ -46,8 +46,9 @@ class Registering:
         learn: Callable[[str], None] | None = None,
         connected: bool = False,
     ) -> None:
-        """kept: the connection that the other side reaches us by. answered: gets the "ip:port" of a registrar that has us. granted: called after each 2xx. learn: sets the
-        password for a realm, where it is to be the registrar's own. connected: by TCP or TLS.
+        """answered: gets the "ip:port" of a registrar that has us. kept: the connection that it reaches us by. granted:
+        called after each 2xx. learn: sets the password for a realm, where it is to be the registrar's own. connected: by
+        TCP or TLS.
         """
         self._account, self._name, self._backoff = account, name, backoff
         self._post, self._later, self._from, self._granted, self._learn = post, later, answered, granted, learn
@@ -93,9 +94,14 @@ class Registering:
 
     def connection_lost(self) -> None:
         """The registrar reaches us through the connection that we registered over."""
-        if self._connected and not self._reconnecting and self._leaving is None and self._kept.ended():
+        if self._connected and not self._reconnecting and self._leaving is None:
             self._reconnecting = True
-            self._later(RECONNECT_S, self._register)
+            self._later(RECONNECT_S, self._reconnect)
+
+    def _reconnect(self) -> None:
+        self._reconnecting = False
+        if self._kept.ended():  # else it was a caller's
+            self._register()
 
     def answered(self, prm: pj.OnRegStateParam) -> None:
         """Take an answer, or the lack of one."""
