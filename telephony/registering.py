@@ -47,8 +47,8 @@ class Registering:
         connected: bool = False,
     ) -> None:
         """answered: gets the "ip:port" of a registrar that has us. kept: the connection that it reaches us by. granted:
-        called after each 2xx. learn: sets the password for a realm, where it is to be the registrar's own. connected: by
-        TCP or TLS.
+        called after each 2xx. learn: sets the password for a realm, where it is to be the registrar's own. connected:
+        by TCP or TLS.
         """
         self._account, self._name, self._backoff = account, name, backoff
         self._post, self._later, self._from, self._granted, self._learn = post, later, answered, granted, learn
