@@ -13,7 +13,7 @@ from worker.settings.load import load_settings
     [
         ({"SIP_SECOND_HOST": "127.0.0.2"}, "OFFHOOK_SIP_SECOND_HOST=127.0.0.2 is of the same family of IP as"),
         ({"SIP_HOST": "::", "SIP_SECOND_HOST": "::1"}, "OFFHOOK_SIP_SECOND_HOST=::1 is of the same family"),
-        ({"SIP_SECOND_HOST": "::1", "SIP_PROXY": "sip:192.0.2.1"}, "a worker behind one is of one family"),
+        ({"SIP_SECOND_HOST": "::1", "SIP_PROXY": "sip:192.0.2.1"}, "a worker behind a proxy is of one family"),
         ({"SIP_PUBLIC_ADDRESS": "2001:db8::1"}, "OFFHOOK_SIP_HOST=127.0.0.1 is of the other family"),
         ({"SIP_SECOND_PUBLIC_ADDRESS": "2001:db8::1"}, "OFFHOOK_SIP_SECOND_HOST is not set"),
         ({"SIP_REGISTRAR": "[2001:db8::5]", "SIP_USERNAME": "a", "SIP_PASSWORD": "b"}, "is reached by IPv6 alone"),
