@@ -23,6 +23,11 @@ class Access:
         if address is not None:
             self._networks.add(ipaddress.ip_network(address))
 
+    @property
+    def networks(self) -> list[Network]:
+        """What is on it."""
+        return list(self._networks)
+
     def trusts(self, source: str) -> bool:
         """Whether what this "ip:port" asserts of a caller counts: it stands on the list, or is our registrar.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import structlog
 
 from telephony import announce
+from telephony.accounts import AccountSettings
 from telephony.binding import guarded, pj
 from telephony.families import Place, Version
 from telephony.library import SRTP, EndpointInfo
@@ -21,7 +22,7 @@ class SipAccount(pj.Account):  # type: ignore[misc]
 
     def __init__(
         self,
-        on_invite: Callable[[pj.OnIncomingCallParam], None],
+        on_invite: Callable[[SipAccount, pj.OnIncomingCallParam], None],
         on_registration: Callable[[pj.OnRegStateParam], None],
     ) -> None:
         super().__init__()
@@ -31,7 +32,7 @@ class SipAccount(pj.Account):  # type: ignore[misc]
     @guarded
     def onIncomingCall(self, prm: pj.OnIncomingCallParam) -> None:
         """An INVITE that the library could make sense of."""
-        self._on_invite(prm)
+        self._on_invite(self, prm)
 
     @guarded
     def onRegState(self, prm: pj.OnRegStateParam) -> None:
@@ -44,18 +45,19 @@ class SipAccount(pj.Account):  # type: ignore[misc]
         prm.code = 489
 
 
-def configuration(settings: SipSettings, info: EndpointInfo) -> pj.AccountConfig:
-    """The account's configuration for these settings."""
+def configuration(settings: SipSettings, info: EndpointInfo, one: AccountSettings | None = None) -> pj.AccountConfig:
+    """The configuration of an account for these settings. one: which, where there are several."""
     config = pj.AccountConfig()
     # Without a display name: the library would put it into our Contact too, and some peers take that whole for a URI.
-    config.idUri = f"sip:{_name(settings, info)}"
-    if settings.proxy is not None:
+    config.idUri = f"sip:{_name(settings, info, one)}"
+    if one is not None:
+        _carrier(config, settings, one)
+    elif settings.proxy is not None:
         announce.configure(config, settings, info, settings.proxy)
     elif settings.registrar is not None:
-        _register(config, settings, settings.registrar)
-    if settings.username and settings.password is not None:
-        cred = pj.AuthCredInfo("digest", "*", settings.username, 0, settings.password)
-        config.sipConfig.authCreds.push_back(cred)
+        _register(config, settings, registrar_uri(settings.registrar), settings.register_expires_s)
+    if one is None and settings.username and settings.password is not None:
+        add_password(config, "*", settings.username, settings.password)
     config.sipConfig.ipv6Use, config.mediaConfig.ipv6Use = _families(settings)
     _media(config.mediaConfig, settings)
     config.callConfig.timerUse = pj.PJSUA_SIP_TIMER_OPTIONAL
@@ -67,17 +69,32 @@ def set_family(account: int, place: Place) -> None:
     pj.set_media_family(account, place.version == 6, place.bound, place.public_address or "")
 
 
-def sender(settings: SipSettings, info: EndpointInfo, caller_id: str | None = None, place: Place | None = None) -> str:
+def add_password(config: pj.AccountConfig, realm: str, username: str, password: str) -> None:
+    """Let an account answer the challenges of a realm."""
+    config.sipConfig.authCreds.push_back(pj.AuthCredInfo("digest", realm, username, 0, password))
+
+
+def sender(
+    settings: SipSettings,
+    info: EndpointInfo,
+    caller_id: str | None = None,
+    one: AccountSettings | None = None,
+    place: Place | None = None,
+) -> str:
     """Who we are in the From of an INVITE. caller_id: the number or name that we call from, in place of our own. place:
     where the call has its media, where there are several.
     """
-    name = _name(settings, info, place)
-    if caller_id is not None:
-        name = f"{caller_id}@{name.rpartition('@')[2]}"
-    return f'"{settings.display_name}" <sip:{name}>'
+    user, _, host = _name(settings, info, one, place).rpartition("@")
+    own = None if one is None else one.number
+    shown = settings.display_name if one is None or one.display_name is None else one.display_name
+    return f'"{shown}" <sip:{caller_id or own or user}@{host}>'
 
 
-def _name(settings: SipSettings, info: EndpointInfo, place: Place | None = None) -> str:
+def _name(
+    settings: SipSettings, info: EndpointInfo, one: AccountSettings | None = None, place: Place | None = None
+) -> str:
+    if one is not None:
+        return one.aor
     if settings.proxy is not None:
         return announce.name(settings.proxy)
     if settings.registrar is not None:
@@ -87,12 +104,21 @@ def _name(settings: SipSettings, info: EndpointInfo, place: Place | None = None)
     return f"{settings.username or 'agent'}@{address}"
 
 
-def _register(config: pj.AccountConfig, settings: SipSettings, registrar: str) -> None:
-    config.regConfig.registrarUri = registrar_uri(registrar)
+def _carrier(config: pj.AccountConfig, settings: SipSettings, one: AccountSettings) -> None:
+    if one.registers:
+        _register(config, settings, one.registrar_uri, one.expires_s)
+    if one.proxy_uri is not None:
+        config.sipConfig.proxies.push_back(f"{one.proxy_uri};lr")
+    for realm in one.realms if one.password is not None else ():
+        add_password(config, realm, one.auth_username or one.username, one.password or "")
+
+
+def _register(config: pj.AccountConfig, settings: SipSettings, registrar: str, expires_s: int) -> None:
+    config.regConfig.registrarUri = registrar
     config.regConfig.registerOnAdd = True
-    config.regConfig.timeoutSec = settings.register_expires_s
-    # Retries after a failure are the endpoint's, with its own back-off, and so are refreshes: by its own rules the
-    # library is late for a lifetime shorter than this delay (2.15), or comes each five seconds (2.17).
+    config.regConfig.timeoutSec = expires_s
+    # Retries after a failure are ours, with our own back-off, and so are refreshes (`registering`): by its own rules
+    # the library is late for a lifetime shorter than this delay (2.15), or comes each five seconds (2.17).
     config.regConfig.retryIntervalSec = 0
     config.regConfig.delayBeforeRefreshSec = 1
     config.regConfig.unregWaitMsec = 1000

@@ -30,7 +30,7 @@ with warnings.catch_warnings():
             "for any other build one with docker/build-pjsua2 and install it"
         ) from error
 
-__all__ = ["build", "capacity", "explain", "guarded", "pj", "silence", "tls_library"]
+__all__ = ["build", "capacity", "explain", "guarded", "pj", "silence", "srtp_by_openssl", "tls_library"]
 
 log = structlog.get_logger(__name__)
 
@@ -71,6 +71,15 @@ def tls_library() -> str:
             ask.restype, ask.argtypes = ctypes.c_char_p, [ctypes.c_int]
             return bytes(ask(0)).decode(errors="replace")
     return "unknown"
+
+
+def srtp_by_openssl() -> bool:
+    """Have SRTP's ciphers done by OpenSSL, where the build can (native/srtp_kernel.hpp). After libInit, before a call.
+
+    False: they stay what libsrtp2 brings.
+    """
+    take = getattr(pj, "srtp_by_openssl", None)
+    return take is not None and bool(take())
 
 
 def explain(error: Any) -> str:

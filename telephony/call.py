@@ -26,14 +26,17 @@ from telephony.events import (
     ReferNotified,
 )
 from telephony.families import Version
+from telephony.glare import Glare
+from telephony.media_path import MediaPath
+from telephony.parameters import audio_alone, operation, received
 from telephony.port import Port
 from telephony.rtp_source import RtpSource
+from telephony.sip.challenge import realms_of
 from telephony.sip.hand_over import HandOverRules
 from telephony.sip.message import body, cseq, header, media_type
 from telephony.sip.reason import q850_cause
 from telephony.sip.redirect import may_follow
 from telephony.trace import Trace
-from telephony.wideband import new_line
 
 log = structlog.get_logger(__name__)
 
@@ -102,8 +105,7 @@ class SipCall(pj.Call):  # type: ignore[misc]
         super().__init__(account, pj.PJSUA_INVALID_ID if pj_id is None else pj_id)
         self.call_id = call_id
         self.sip_call_id = sip_call_id
-        self.bridge = bridge
-        self.port = port
+        self.media = MediaPath(bridge, port)
         self.ended = False
         self.version: Version = 4
         """The family of IP of its media."""
@@ -113,13 +115,11 @@ class SipCall(pj.Call):  # type: ignore[misc]
         self.beeps: Listener | None = None
         self._post = post
         self._source = source
-        self._wide = new_line(bridge.rate_hz)
-        self._spliced = False
-        """The stream is one at 16 kHz, and can be led past the conference."""
-        self._mixed = False
-        """It is not, since others' sound is to be heard in it."""
         self._keypad = Keypad()
         self._outbound = pj_id is None if outbound is None else outbound
+        self._glare = Glare(owner=self._outbound)
+        self.later: Callable[[float, Callable[[], None]], None] = lambda delay_s, fn: None
+        """Has something done on this thread after so many s."""
         self._confirmed = False
         self.redirect_to: tuple[str, ...] = ()
         """Patterns of URIs that a 3xx may send a call of ours on to."""
@@ -131,14 +131,9 @@ class SipCall(pj.Call):  # type: ignore[misc]
         self._standby = standby
         self._is_next = standby
         self._refer_source = ""
-        self._held = False
-        self._active: tuple[str, int] | None = None
-        self._index = 0
         self._referring = False
         self._by: EndedBy | None = None
         self._cause: int | None = None
-        self._packets = 0
-        self._heard_at = time.monotonic()
 
     # What the application asks for
 
@@ -200,24 +195,16 @@ class SipCall(pj.Call):  # type: ignore[misc]
     def retire(self) -> None:
         """Another dialog is the call from now on: this one says and hears nothing more."""
         self.retired = True
-        audio = self.audio()
-        if audio is not None:
-            audio.stopTransmit(self.port)
-            if self._spliced:
-                audio.stopTransmit(_nobody())
-            self.port.stopTransmit(audio)
-        if self._wide is not None:
-            self._wide.detach()
-            self.port.attach(self.bridge)
+        self.media.retire(self.audio())
 
     def succeed(self, old: SipCall) -> None:
         """Be the call from now on, in place of that dialog."""
         self.rules, self._standby, self.beeps = old.rules, False, old.beeps
-        self._mixed = old._mixed
+        self.media.succeed(old.media)
         self._is_next = old._confirmed or old._is_next  # else nobody has answered yet: it is a call that rings
-        if self._active is not None and not self._held:
-            self._active = None  # so that its codec is told
-            self._connect(self._index)
+        if self.media.flows:
+            self.media.codec = None  # so that it is told
+            self._connect(self.media.index)
 
     def send_digits(self, digits: str) -> None:
         """Send keys as RTP events (RFC 4733)."""
@@ -230,22 +217,22 @@ class SipCall(pj.Call):  # type: ignore[misc]
 
     def audio(self) -> pj.AudioMedia | None:
         """The call's audio in the conference; None where none flows."""
-        return None if self._active is None or self._held or self.ended else self.getAudioMedia(self._index)
+        return self.getAudioMedia(self.media.index) if self._flows() else None
+
+    def _flows(self) -> bool:
+        return self.media.flows and not self.ended
 
     def silent_s(self, now: float) -> float:
         """Seconds without any RTP or RTCP from the other side; 0 while that is nothing to wonder at."""
-        if self._active is None or self._held or self.ended:
-            self._heard_at = now
+        if not self._flows():
+            self.media.nothing_due(now)
             return 0.0
-        stat = self.getStreamStat(self._index)
+        stat = self.getStreamStat(self.media.index)
         if self.trace is not None:
             self.trace.measured(stat)
         rtcp = stat.rtcp
         # A muted telephone that sends no RTP is there as long as its receiver reports come (RFC 3550 section 6.4.2).
-        packets = rtcp.rxStat.pkt + rtcp.txStat.updateCount
-        if packets != self._packets:
-            self._packets, self._heard_at = packets, now
-        return now - self._heard_at
+        return self.media.silent_s(rtcp.rxStat.pkt + rtcp.txStat.updateCount, now)
 
     # What the library tells
 
@@ -254,7 +241,10 @@ class SipCall(pj.Call):  # type: ignore[misc]
         """The dialog moved on."""
         info = self.getInfo()
         if info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
-            self._cause = q850_cause(received(prm.e))
+            message = received(prm.e)
+            self._cause = q850_cause(message)
+            if info.lastStatusCode in (401, 407) and self._outbound and (realms := realms_of(message)):
+                log.warning("password_not_given", call_id=self.call_id, realms=realms)
             self._disconnected(info)
         elif info.state == pj.PJSIP_INV_STATE_CONFIRMED and not self._confirmed:
             self._confirmed = True
@@ -274,9 +264,9 @@ class SipCall(pj.Call):  # type: ignore[misc]
 
     def _measure(self) -> None:
         """Tell of the RTP once more, before the media goes."""
-        if self.trace is not None and self._active is not None and not self._held and not self.ended:
+        if self.trace is not None and self._flows():
             with contextlib.suppress(pj.Error):  # it has gone already
-                self.trace.measured(self.getStreamStat(self._index))
+                self.trace.measured(self.getStreamStat(self.media.index))
 
     def _last_message(self, method: str, line: str, *, sent: bool = True) -> None:
         """Tell of what ends the call: of its transaction the library tells nothing any more."""
@@ -305,11 +295,9 @@ class SipCall(pj.Call):  # type: ignore[misc]
             if self._standby:
                 self._post(HandOverEnded(self.call_id, "refer" if self._outbound else "replaces", status))
             return
-        self.port.attach(None)
-        if self._wide is not None:
-            self._wide.detach()
-        if self.port.faults:
-            log.error("port_callback_failed", call_id=self.call_id, times=self.port.faults)
+        self.media.end()
+        if faults := self.media.port.faults:
+            log.error("port_callback_failed", call_id=self.call_id, times=faults)
         foreign = 0 if self._source is None else self._source.foreign_packets()
         if foreign:
             log.warning("rtp_of_strangers", call_id=self.call_id, packets=foreign)
@@ -324,7 +312,7 @@ class SipCall(pj.Call):  # type: ignore[misc]
     @guarded
     def onStreamCreated(self, prm: pj.OnStreamCreatedParam) -> None:
         """A stream was made, and is not in the conference yet."""
-        self._spliced = self._wide is not None and self._wide.splice(prm)
+        self.media.splice(prm)
 
     @guarded
     def onCallMediaState(self, prm: pj.OnCallMediaStateParam) -> None:
@@ -337,8 +325,8 @@ class SipCall(pj.Call):  # type: ignore[misc]
         live = [i for i in audio if media[i].status == pj.PJSUA_CALL_MEDIA_ACTIVE]
         if live:
             self._connect(live[0])
-        elif audio and self._active is not None:
-            self._hold()
+        elif audio and self.media.codec is not None and self.media.hold(self):
+            self._post(MediaHeld(self.call_id, True))
 
     @guarded
     def onStreamDestroyed(self, prm: pj.OnStreamDestroyedParam) -> None:
@@ -347,38 +335,16 @@ class SipCall(pj.Call):  # type: ignore[misc]
 
     def _connect(self, index: int) -> None:
         if self._standby:  # what comes before the answer is for nobody: the call is elsewhere still
-            stream = self.getStreamInfo(index)
-            self._index, self._active = index, (stream.codecName, stream.codecClockRate)
+            self.media.note(self, index)
             return
-        self._index = index
-        self.port.set_live(True)
-        self._wire(self.getAudioMedia(index))
-        stream = self.getStreamInfo(index)
-        found = (stream.codecName, stream.codecClockRate)
-        self.bridge.codec = found[0]
-        if self._held:
-            self._held = False
-            self._heard_at = time.monotonic()
+        resumed, new = self.media.connect(self, index)
+        if resumed:
             self._post(MediaHeld(self.call_id, False))
-        if found != self._active:
-            self._active = found
-            self._post(MediaActive(self.call_id, *found))
+        if new and self.media.codec is not None:
+            self._post(MediaActive(self.call_id, *self.media.codec))
         for listener in (self.partner, self.beeps):
             if listener is not None:
                 listener.media_changed(self)
-
-    def _wire(self, audio: pj.AudioMedia) -> None:
-        """Let the bridge's frames go straight to a stream at 16 kHz and from it, else through the conference."""
-        if self._wide is not None and self._spliced and not self._mixed:
-            self.port.attach(None)
-            self._wide.attach(self.bridge.queue)
-            audio.startTransmit(_nobody())  # it has its ticks from being heard by somebody
-            return
-        if self._wide is not None:
-            self._wide.detach()
-            self.port.attach(self.bridge)
-        audio.startTransmit(self.port)
-        self.port.startTransmit(audio)
 
     def join(self, partner: Partner) -> None:
         """Be connected with another call from now on, in the conference: what is carried past it comes back to it."""
@@ -387,30 +353,7 @@ class SipCall(pj.Call):  # type: ignore[misc]
 
     def mix(self) -> None:
         """Be heard with others' sound from now on (another call, beeps), which only the conference does: at 8 kHz."""
-        if self._mixed:
-            return
-        self._mixed = True
-        audio = self.audio()
-        if self._spliced and audio is not None:
-            audio.stopTransmit(_nobody())
-            self._wire(audio)
-
-    def _hold(self) -> None:
-        info = self.getInfo()
-        media = info.media
-        if self._wide is not None:
-            self._wide.detach()
-            self.port.attach(self.bridge)
-        for index in range(len(media)):
-            if media[index].type == pj.PJMEDIA_TYPE_AUDIO and media[index].audioConfSlot >= 0:
-                audio = self.getAudioMedia(index)
-                audio.stopTransmit(self.port)
-                if self._spliced:
-                    audio.stopTransmit(_nobody())
-                self.port.stopTransmit(audio)
-        if not self._held:
-            self._held = True
-            self._post(MediaHeld(self.call_id, True))
+        self.media.mix(self.audio())
 
     @guarded
     def onDtmfDigit(self, prm: pj.OnDtmfDigitParam) -> None:
@@ -429,6 +372,8 @@ class SipCall(pj.Call):  # type: ignore[misc]
                 self._refer_moved(change.tsx)
             elif change.type == pj.PJSIP_EVENT_RX_MSG:
                 self._refer_source = change.src.rdata.srcAddress
+        if change.tsx.method in ("INVITE", "UPDATE") and self._confirmed:
+            self._offer_moved(change.tsx)
         if change.tsx.method != "INFO" or change.tsx.role != pj.PJSIP_ROLE_UAS:
             return
         if change.tsx.state != pj.PJSIP_TSX_STATE_TRYING or change.type != pj.PJSIP_EVENT_RX_MSG:
@@ -437,6 +382,32 @@ class SipCall(pj.Call):  # type: ignore[misc]
         kind = media_type(message)
         if kind in DTMF_TYPES:
             self.take_info(message, info_key(kind, body(message)) or None)
+
+    def _offer_moved(self, tsx: pj.SipTransaction) -> None:
+        """An offer in mid call, of either side, has its answer. The library makes some, to refresh a session."""
+        if tsx.state not in (pj.PJSIP_TSX_STATE_COMPLETED, pj.PJSIP_TSX_STATE_TERMINATED):
+            return
+        if tsx.statusCode // 100 == 2:
+            self._glare.settled()
+        elif tsx.statusCode == 491 and tsx.role == pj.PJSIP_ROLE_UAC and tsx.state == pj.PJSIP_TSX_STATE_COMPLETED:
+            self._offer_later()
+
+    def _offer_later(self) -> None:
+        if (again := self._glare.refused()) is None:
+            log.warning("offer_given_up", call_id=self.call_id)
+            return
+        number, wait = again
+        self.later(wait, lambda: self._offer_again(number))
+
+    def _offer_again(self, number: int) -> None:
+        if self.ended or self.retired or self._by is not None or not self._glare.due(number):
+            return
+        prm = pj.CallOpParam(True)
+        audio_alone(prm)
+        try:
+            self.reinvite(prm)
+        except pj.Error:  # an offer is under way again, or the dialog ends
+            self._offer_later()
 
     def _refer_moved(self, tsx: pj.SipTransaction) -> None:
         over = tsx.state in (pj.PJSIP_TSX_STATE_COMPLETED, pj.PJSIP_TSX_STATE_TERMINATED)
@@ -499,40 +470,6 @@ class SipCall(pj.Call):  # type: ignore[misc]
         """The INVITE with Replaces is about to be answered, and this dialog to end."""
         if self._legs is not None:
             self._legs.take_over(self.call_id)
-
-
-def received(event: pj.SipEvent) -> str:
-    """The message that moved a dialog on; "" where it was none, but a timer or one of ours."""
-    if event.type != pj.PJSIP_EVENT_TSX_STATE:
-        return str(event.body.rxMsg.rdata.wholeMsg) if event.type == pj.PJSIP_EVENT_RX_MSG else ""
-    change = event.body.tsxState
-    return str(change.src.rdata.wholeMsg) if change.type == pj.PJSIP_EVENT_RX_MSG else ""
-
-
-def _nobody() -> pj.AudioMedia:
-    """The sound device, which is none: what it is sent goes nowhere."""
-    return pj.Endpoint.instance().audDevManager().getPlaybackDevMedia()
-
-
-def operation(
-    status: int, reason: str = "", headers: Mapping[str, str] | None = None, *, defaults: bool = False
-) -> pj.CallOpParam:
-    """The library's parameter object for answer, hangup and makeCall."""
-    prm = pj.CallOpParam(defaults)
-    prm.statusCode = status
-    prm.reason = reason
-    for name, value in (headers or {}).items():
-        header = pj.SipHeader()
-        header.hName, header.hValue = name, value
-        prm.txOption.headers.push_back(header)
-    return prm
-
-
-def audio_alone(prm: pj.CallOpParam | pj.OnCallTransferRequestParam | pj.OnCallReplaceRequestParam) -> None:
-    """Neither offer nor take anything but audio: since 2.16 the library has real-time text (T.140) by default."""
-    prm.opt.audioCount, prm.opt.videoCount = 1, 0
-    if hasattr(prm.opt, "textCount"):
-        prm.opt.textCount = 0
 
 
 def ended_by(status: int, outbound: bool, confirmed: bool) -> EndedBy:

@@ -10,34 +10,31 @@ import gc
 import heapq
 import itertools
 import math
-import random
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 
 import structlog
 
-from telephony import account as accounts
-from telephony import announce, binding
+from telephony import binding
 from telephony.access import Access
-from telephony.account import SipAccount
+from telephony.account import SipAccount, set_family
 from telephony.beeps import Beeps
 from telephony.binding import explain, pj
 from telephony.bridge import Bridge
-from telephony.call import SipCall, operation
-from telephony.connection import KeptConnection
+from telephony.call import SipCall
 from telephony.door import Door, call_id_of, open_door
-from telephony.errors import NoSuchCall, SipRequestError, SipStartError
-from telephony.events import CallEvent, CallRefused, IncomingCall, RefusedFor, RegistrationChanged
+from telephony.errors import NoSuchCall, SipRequestError
+from telephony.events import CallEvent, CallRefused, IncomingCall, RefusedFor
 from telephony.families import Place, Version, looked_up, offered_version, version_of_host
+from telephony.identities import Identities, Identity
 from telephony.joined import Joined
 from telephony.legs import Legs
 from telephony.library import EndpointInfo, Library
+from telephony.parameters import operation
 from telephony.port import PortPool, new_bridge
-from telephony.registration import Backoff, refresh_after
 from telephony.rtp_source import new_source
 from telephony.settings import SipSettings
 from telephony.sip import own_headers
@@ -69,8 +66,6 @@ REASONS = {
     513: "Message Too Large",
 }
 """Reason phrases of our own refusals."""
-RECONNECT_S = 1.0
-"""From the loss of a TCP connection to a new REGISTER over a new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +90,20 @@ class Core:
         settings: SipSettings,
         library: Library,
         access: Access,
+        servers: Mapping[str, Access],
         bridges: dict[str, Bridge],
+        names: dict[str, str],
         post: Callable[[CallEvent], None],
         accepting: Callable[[], bool],
         overloaded: Callable[[], int | None],
     ) -> None:
+        """servers: where calls of each account come from. bridges, names: each call's audio and account, by its id."""
         self.settings = settings
         self.library = library
         self.access = access
         self.limit = 0
         self._refusal_s = 0.0
-        self._bridges = bridges
+        self._bridges, self._names = bridges, names
         self._post = post
         self._accepting = accepting
         self._overloaded = overloaded
@@ -116,36 +114,31 @@ class Core:
         self._own_uris: list[Uri] = []
         self._turned_away: list[pj.Call] = []
         self._ports = PortPool()
-        self._account = SipAccount(self._invited, self._registration_answered)
-        self._backoff = Backoff(*(settings.register_retry_s if settings.proxy is None else announce.RETRY_S))
-        self._leaving: list[Future[None]] | None = None
-        """Who waits for our un-REGISTER to be answered; None while we mean to stay registered."""
+        self._identities = Identities(
+            settings,
+            access,
+            servers,
+            invited=self._invited,
+            post=post,
+            later=self._later,
+            calls=lambda: sum(not call.ended for call in self._calls.values()),
+        )
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
-        self._reconnecting = False
-        self._answers = itertools.count()
-        """Of the registrar: a refresh is for the last of them."""
-        self._answer = -1
         self._door: Door | None = None
         self._versions = tuple(place.version for place in settings.places)
-        self._kept = KeptConnection(settings.keepalive_s, self._later)
 
     def start(self) -> EndpointInfo:
         """Bring the library up and register. Raises SipStartError."""
         self.library.endpoint.on_refused = lambda *refusal: self._post(CallRefused(*refusal))
-        self.library.endpoint.on_connection_lost = self._connection_lost
-        if len(self.settings.places) > 1:
-            self.library.endpoint.on_select = self._selected
+        self.library.endpoint.on_connection_lost = self._identities.connection_lost
+        self.library.endpoint.on_select = self._selected
         info = self.library.start()
         self.limit = info.limit
         self._refusal_s = 0.0 if info.capacity > binding.WHEEL_CALLS else SLOW_REFUSAL_S
-        self._sender = partial(accounts.sender, self.settings, info)
         self._own_uris = [found for one in info.addresses if (found := parse(one)) is not None]
         self._door = open_door(self._answered, self.settings.codecs, self._families)
-        try:
-            self._account.create(accounts.configuration(self.settings, info), True)
-        except pj.Error as error:
-            raise SipStartError(f"the SIP account can't be set up: {explain(error)}") from None
+        self._identities.start(info)
         self._later(self._check_period(), self._check_calls)
         return info
 
@@ -170,7 +163,7 @@ class Core:
 
     def busy(self) -> bool:
         """Whether calls are still up, or the registrar still owes an answer."""
-        return bool(self._calls or self._legs or self._turned_away or self._leaving)
+        return bool(self._calls or self._legs or self._turned_away or self._identities.owed())
 
     def close(self) -> None:
         """Take everything down, in the order that the library can stand; also after a failed start."""
@@ -183,16 +176,12 @@ class Core:
         self._legs.clear()
         self._timers.clear()  # some of them have a leg
         self._turned_away.clear()
-        self._kept.release()
         self._bridges.clear()
+        self._names.clear()
         self._ports.clear()
         self._beeps.clear()
         gc.collect()  # should a cycle hold one of them after all, it goes here and now, on this thread
-        try:
-            self._account.shutdown()
-        except pj.Error as error:
-            log.warning("account_shutdown_failed", error=explain(error))
-        del self._account  # a cycle, as long as it knows our functions
+        self._identities.close()
         self.library.stop()
 
     # Calls
@@ -204,18 +193,30 @@ class Core:
             raise NoSuchCall(call_id)
         return call
 
-    def invite(self, uri: str, headers: Mapping[str, str] | None, caller_id: str | None = None) -> str:
-        """Call `uri`; returns the call's id. Raises SipRequestError or pj.Error."""
+    def invite(
+        self,
+        uri: str,
+        headers: Mapping[str, str] | None,
+        caller_id: str | None = None,
+        account: str | None = None,
+        made_for: str | None = None,
+    ) -> str:
+        """Call `uri`; returns the call's id. Raises SipRequestError or pj.Error.
+
+        account: the one to call by. made_for: the account of the call that this one is made for (`accounts.goes_by`).
+        """
         headers = own_headers.checked(headers or {})
+        identity = self._identities.for_call(uri, wanted=account, call=made_for, caller_id=caller_id)
+        uri = identity.reached(uri)
         if self.settings.srtp != "off" and self.settings.srtp_keys == "tls" and not over_tls(uri):
             raise SipRequestError(f"{uri}: the keys of SRTP would be there for all to read: call with ;transport=tls")
         if self._full():
             raise SipRequestError(f"all {self.limit} calls are in use")
-        place = self._place_for(uri)
-        call = self._new_call(None)
+        place = self._place_for(uri, identity)
+        call = self._new_call(identity, identity.account, None)
         call.redirect_to, call.version = self.settings.redirect_to, place.version
         try:
-            call.dial(uri, self._sender(caller_id, place), headers)
+            call.dial(uri, self._identities.sender(identity, caller_id, place), headers)
         except pj.Error:
             call.ended = True
             raise
@@ -242,10 +243,11 @@ class Core:
         """Say who may have a call go on elsewhere. Raises NoSuchCall."""
         self.call(call_id).rules = rules
 
-    def _place_for(self, uri: str) -> Place:
+    def _place_for(self, uri: str, identity: Identity) -> Place:
         """Where the call to `uri` that is made next has its media. Raises SipRequestError for a family that we lack."""
         places = {place.version: place for place in self.settings.places}
-        host = host_of(registrar_uri(self.settings.proxy or uri))
+        proxy = self.settings.proxy if identity.settings is None else identity.settings.proxy_uri
+        host = host_of(registrar_uri(proxy or uri))
         version = version_of_host(host)
         if version is None and len(places) > 1:
             version = looked_up(host, places)
@@ -255,15 +257,17 @@ class Core:
                 f"{uri}: we have no SIP over IPv{version}, only over IPv{self.settings.places[0].version}"
             )
         if len(places) > 1:
-            accounts.set_family(self._account.getId(), place)
+            set_family(identity.account.getId(), place)
         return place
 
-    def _selected(self, account: int, message: str, source: str) -> None:
-        """An INVITE to an endpoint of two families: the call's media is to be of its own."""
-        version = _version_of(message, source)
-        for place in self.settings.places:
-            if place.version == version:
-                accounts.set_family(account, place)
+    def _selected(self, prm: pj.OnSelectAccountParam) -> None:
+        """Whose an INVITE is; and with two families, that its call's media is to be of its own."""
+        self._identities.select(prm)
+        if len(self.settings.places) > 1:
+            version = _version_of(prm.rdata.wholeMsg, prm.rdata.srcAddress)
+            for place in self.settings.places:
+                if place.version == version:
+                    set_family(prm.accountIndex, place)
 
     def _families(self, sip_call_id: str) -> Collection[Version]:
         """The families of IP that an offer may be of: in a call its own, whose sockets stay."""
@@ -282,35 +286,49 @@ class Core:
         return self.settings.srtp == "off" or self.settings.srtp_keys != "tls" or over_tls(uri)
 
     def _next_leg(self, call: SipCall, target: str) -> SipCall | None:
-        """A dialog in which a call may go on, with its id, its bridge and its port. target: whom we dial, or ""."""
+        """A dialog in which a call may go on, with its id, its bridge and its port. target: whom we dial, "" nobody."""
         if self._full():
             return None
-        if target:
-            self._place_for(target)
+        try:
+            name = self._names.get(call.call_id, "")
+            identity = self._identities.for_call(target, call=name) if target else self._identities.by_name(name)
+            if target:
+                self._place_for(target, identity)
+        except SipRequestError as error:
+            log.warning("hand_over_refused", call_id=call.call_id, reason=str(error))
+            return None
         leg = SipCall(
-            self._account,
+            identity.account,
             call.call_id,
-            call.bridge,
-            call.port,
+            call.media.bridge,
+            call.media.port,
             self._post,
             source=new_source(self.settings, ""),
             legs=self._legs,
             outbound=bool(target),
             standby=True,
         )
-        leg.trace = call.trace
+        leg.trace, leg.later = call.trace, self._later
         return leg
 
     def _full(self) -> bool:
         return sum(not call.ended for call in self._calls.values()) + len(self._legs) >= self.limit
 
-    def _new_call(self, pj_id: int | None, sip_call_id: str = "", signalling: str = "", offered: str = "") -> SipCall:
+    def _new_call(
+        self,
+        identity: Identity,
+        account: SipAccount,
+        pj_id: int | None,
+        sip_call_id: str = "",
+        signalling: str = "",
+        offered: str = "",
+    ) -> SipCall:
         call_id, bridge = uuid.uuid4().hex, new_bridge(rate_of(offered, self.settings.codecs))
         bridge.codec = offered
         port = self._ports.take(bridge)
         source = new_source(self.settings, signalling)
         call = SipCall(
-            self._account,
+            account,
             call_id,
             bridge,
             port,
@@ -320,21 +338,24 @@ class Core:
             source=source,
             legs=self._legs,
         )
+        call.later = self._later
         if self.settings.trace:
             call.trace = Trace(call_id, self._post, heads=self.settings.trace_heads)
         self._calls[call_id] = call
         self._bridges[call_id] = bridge
+        self._names[call_id] = identity.name
         return call
 
-    def _invited(self, prm: pj.OnIncomingCallParam) -> None:
+    def _invited(self, account: SipAccount, prm: pj.OnIncomingCallParam) -> None:
         message, source = prm.rdata.wholeMsg, prm.rdata.srcAddress
         refusal = self._refusal(message, source)
         if refusal is not None:
-            self._turn_away(prm.callId, source, refusal)
+            self._turn_away(account, prm.callId, source, refusal)
             return
+        identity = self._identities.of_invite(message, source)
         sip_call_id = header(message, "Call-ID")
         offered = offered_codec(body(message), self.settings.codecs)
-        call = self._new_call(prm.callId, sip_call_id, source, offered)
+        call = self._new_call(identity, account, prm.callId, sip_call_id, source, offered)
         call.version = _version_of(message, source)
         trusted = self.access.trusts(source)
         caller = caller_of(message, trusted=trusted)
@@ -343,12 +364,12 @@ class Core:
                 call_id=call.call_id,
                 sip_call_id=sip_call_id[:LONGEST],
                 caller=caller.identity,
-                dialled=dialled_of(message, self.settings.username if self.settings.registrar else None),
+                dialled=identity.dialled(dialled_of(message, self._identities.contact(identity))),
                 source=source,
-                bridge=call.bridge,
+                bridge=call.media.bridge,
                 private=caller.private,
                 takes_refer=allows(message, "REFER"),
-                facts=facts_of(message, trusted=trusted, wanted=self.settings.headers),
+                facts=replace(facts_of(message, trusted=trusted, wanted=self.settings.headers), account=identity.name),
             )
         )
         if call.trace is not None:
@@ -386,17 +407,17 @@ class Core:
             return _Refusal("loop", 482)  # a transfer that came back to us, or to another of our kind
         if self.settings.srtp != "off" and self.settings.srtp_keys == "tls" and keys_in_clear(message):
             return _Refusal("insecure", 488)
-        if not self._accepting() or self._leaving is not None:
+        if not self._accepting() or self._identities.leaving:
             return _Refusal("draining", retry_after_s=self.settings.retry_after_s)
         if self._full():
             return _Refusal("full", retry_after_s=self.settings.retry_full_s)
         retry_after_s = self._overloaded()
         return None if retry_after_s is None else _Refusal("overload", retry_after_s=retry_after_s)
 
-    def _turn_away(self, pj_id: int, source: str, refusal: _Refusal) -> None:
+    def _turn_away(self, account: SipAccount, pj_id: int, source: str, refusal: _Refusal) -> None:
         # Answered after the callback: 2.15 frees the request's copy when the callback returns, and aborts where the
         # final answer has already done so.
-        call = pj.Call(self._account, pj_id)
+        call = pj.Call(account, pj_id)
         self._turned_away.append(call)
         status, reason = refusal.status, REASONS[refusal.status]
         headers = {} if refusal.retry_after_s is None else {"Retry-After": str(refusal.retry_after_s)}
@@ -416,7 +437,8 @@ class Core:
             self._joined.ended(call_id)
             self._beeps.ended(call_id)
             self._bridges.pop(call_id, None)
-            self._ports.give_back(call.port)
+            self._names.pop(call_id, None)
+            self._ports.give_back(call.media.port)
         self._legs.drop_ended()
         if self._turned_away:
             self._turned_away = [call for call in self._turned_away if call.isActive()]
@@ -438,82 +460,9 @@ class Core:
                 log.warning("call_check_failed", call_id=call.call_id, error=explain(error))
         self._later(self._check_period(), self._check_calls)
 
-    # Registration
-
     def unregister(self, done: Future[None]) -> None:
-        """Take our registration back; `done` when that is answered, at once when there is none."""
-        waiting = self._leaving or []
-        self._leaving = waiting
-        try:
-            if self.settings.registers_with is not None and self._account.getInfo().regIsActive:
-                if not waiting:
-                    self._account.setRegistration(False)
-                waiting.append(done)
-                return
-        except pj.Error as error:
-            log.warning("unregister_failed", error=explain(error))
-        done.set_result(None)
-
-    def _register(self) -> None:
-        self._reconnecting = False
-        if self._leaving is not None:
-            return
-        try:
-            self._account.setRegistration(True)
-        except pj.Error as error:
-            self._registration_failed(503, explain(error))
-
-    def _refresh(self, answer: int) -> None:
-        """REGISTER before the end of what that answer granted, unless another has come since."""
-        if answer == self._answer and not self._reconnecting:
-            self._register()
-
-    def _registration_answered(self, prm: pj.OnRegStateParam) -> None:
-        info = self._account.getInfo()
-        answer = self._answer = next(self._answers)
-        status, reason = int(prm.code) or 503, prm.reason or "no answer"
-        if self._leaving is not None:
-            waiting, self._leaving = self._leaving, []
-            for done in waiting:
-                done.set_result(None)
-            self._post(RegistrationChanged(False, status, reason, 0))
-        elif info.regIsActive and status // 100 == 2:
-            self._backoff.succeeded()
-            self.access.add(prm.rdata.srcAddress)
-            self._kept.registered(prm.rdata)
-            granted_s = max(0, int(prm.expiration))
-            self._later(refresh_after(granted_s) * random.uniform(0.9, 1.0), lambda: self._refresh(answer))
-            self._post(RegistrationChanged(True, status, reason, granted_s))
-            self._report_calls()
-        else:
-            self._registration_failed(status, reason)
-
-    def _report_calls(self) -> None:
-        if self.settings.proxy is None:
-            return
-        try:
-            up = sum(not call.ended for call in self._calls.values())
-            self._account.sendRequest(announce.report(self.settings.proxy, up))
-        except pj.Error as error:
-            log.info("calls_not_reported", error=explain(error))
-
-    def _registration_failed(self, status: int, reason: str) -> None:
-        wait = self._backoff.failed() * random.uniform(0.9, 1.1)  # a restarted registrar isn't met by all at once
-        self._later(wait, self._register)
-        self._post(RegistrationChanged(False, status, reason, 0, retry_s=round(wait, 1)))
-
-    def _connection_lost(self) -> None:
-        """The registrar reaches us through the connection that we registered over."""
-        registrar = self.settings.registers_with or ""
-        by_connection = over_tls(registrar_uri(registrar)) or "transport=tcp" in registrar.lower()
-        if by_connection and not self._reconnecting and self._leaving is None:
-            self._reconnecting = True
-            self._later(RECONNECT_S, self._reconnect)
-
-    def _reconnect(self) -> None:
-        self._reconnecting = False
-        if self._kept.ended():  # else it was a caller's
-            self._register()
+        """Take our registrations back; `done` when that is answered, at once where there are none."""
+        self._identities.leave(done)
 
     def _later(self, delay_s: float, fn: Callable[[], None]) -> None:
         heapq.heappush(self._timers, (time.monotonic() + delay_s, next(self._order), fn))

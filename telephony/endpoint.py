@@ -11,12 +11,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import structlog
 
-from telephony.access import Access, resolve
+from telephony.access import Access, Network, resolve
 from telephony.binding import explain, pj
 from telephony.bridge import Bridge
 from telephony.core import Core
@@ -48,10 +48,13 @@ class Endpoint:
         """Asked on the pj thread of each INVITE that there is a line for: the s after which it may try again, or None:
         it is taken. Must return at once."""
         self.registration: RegistrationChanged | None = None
-        """How we stand with the registrar; None before its first answer, or without one."""
+        """How we stand with the registrar; None before its first answer, or without one. Of several the last answer."""
+        self.registrations: dict[str, RegistrationChanged] = {}
+        """The same by the accounts' names."""
         self._on_event = on_event
         self._work: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._bridges: dict[str, Bridge] = {}
+        self._names: dict[str, str] = {}
         self._thread: threading.Thread | None = None
         self._core: Core | None = None
         self._quit = threading.Event()
@@ -62,12 +65,12 @@ class Endpoint:
         if not _one.acquire(blocking=False):
             raise SipStartError("an endpoint is running already: pjsua2 carries one per process")
         try:
-            access = self._allow_list()
+            access, servers = self._allow_lists()
         except ValueError as error:
             _one.release()
             raise SipStartError(f"the list of allowed sources can't be used: {error}") from None
         started: Future[EndpointInfo] = Future()
-        self._thread = threading.Thread(target=self._main, args=(access, started), name="pj", daemon=True)
+        self._thread = threading.Thread(target=self._main, args=(access, servers, started), name="pj", daemon=True)
         self._thread.start()
         atexit.register(self.stop)
         return started.result()
@@ -102,13 +105,24 @@ class Endpoint:
         return self.submit(lambda: self._running.call(call_id).finish(status, reason))
 
     def invite(
-        self, uri: str, *, headers: Mapping[str, str] | None = None, caller_id: str | None = None
+        self,
+        uri: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        caller_id: str | None = None,
+        account: str | None = None,
+        made_for: str | None = None,
     ) -> Future[str]:
-        """Call `uri`; the future's result is the call_id. It may raise SipRequestError.
+        """Call `uri`; the future's result is the call_id. It may raise SipRequestError, such as NotRegistered.
 
-        caller_id: the number or name that we call from, where it is not the account's.
+        caller_id: the number or name that we call from, where it is not the account's. account: the name of the one to
+        call by; None: by `accounts.goes_by`. made_for: the account of the call that this one is made for.
         """
-        return self.submit(lambda: self._running.invite(uri, headers, caller_id))
+        return self.submit(lambda: self._running.invite(uri, headers, caller_id, account, made_for))
+
+    def account_of(self, call_id: str) -> str:
+        """The name of the account that a call came or goes by; "" where it has none."""
+        return self._names.get(call_id, "")
 
     def send_digits(self, call_id: str, digits: str) -> Future[None]:
         """Send keys as RTP events (RFC 4733). The future may raise NoSuchCall."""
@@ -174,22 +188,25 @@ class Endpoint:
             raise SipRequestError("the endpoint is not running")
         return self._core
 
-    def _allow_list(self) -> Access:
+    def _allow_lists(self) -> tuple[Access, dict[str, Access]]:
+        """Whose INVITEs are taken, and which of these are each account's. Raises ValueError."""
         settings = self.settings
         networks = [network for name in settings.allow for network in resolve(name)]
         if settings.registers_with is not None:
-            host = host_of(registrar_uri(settings.registers_with)).strip("[]")
-            try:
-                networks += resolve(host)
-            except ValueError:  # known by SRV alone, or not up yet: its answers will tell its address
-                log.warning("registrar_does_not_resolve", registrar=host)
-        return Access(networks, restricted=bool(settings.allow or settings.registers_with))
+            networks += _addresses(host_of(registrar_uri(settings.registers_with)))
+        hosts = {one.name: one.servers for one in settings.accounts}
+        with ThreadPoolExecutor(max_workers=max(1, len(hosts))) as pool:  # a name that is not known takes its time
+            found = pool.map(lambda names: [network for host in names for network in _addresses(host)], hosts.values())
+            servers = {name: Access(own, restricted=True) for name, own in zip(hosts, found, strict=True)}
+        for own in servers.values():
+            networks += own.networks
+        return Access(networks, restricted=bool(settings.allow or settings.registers_with or servers)), servers
 
-    def _main(self, access: Access, started: Future[EndpointInfo]) -> None:
+    def _main(self, access: Access, servers: Mapping[str, Access], started: Future[EndpointInfo]) -> None:
         """The pj thread."""
         library = Library(self.settings)
         doors = (lambda: self.accepting, lambda: self.overloaded())
-        core = Core(self.settings, library, access, self._bridges, self._post, *doors)
+        core = Core(self.settings, library, access, servers, self._bridges, self._names, self._post, *doors)
         try:
             info = core.start()
         except BaseException as error:
@@ -235,11 +252,20 @@ class Endpoint:
 
     def _post(self, event: CallEvent) -> None:
         if isinstance(event, RegistrationChanged):
-            self.registration = event
+            self.registration = self.registrations[event.account] = event
         try:
             self._on_event(event)
         except Exception:
             log.exception("event_handler_failed", event_type=type(event).__name__)
+
+
+def _addresses(host: str) -> list[Network]:
+    """The addresses of a registrar."""
+    try:
+        return resolve(host.strip("[]"))
+    except ValueError:  # known by SRV alone, or not up yet: its answers will tell its address
+        log.warning("registrar_does_not_resolve", registrar=host)
+        return []
 
 
 def _carry_out(fn: Callable[[], Any], future: Future[Any]) -> None:

@@ -4,6 +4,7 @@ TelephonyError
 ├── SipStartError      the set-up: a busy port, an address that isn't ours, a library that isn't there
 ├── NoSuchCall         our own caller: the call has ended, or never was
 └── SipRequestError    the library refused a request (a bad URI, no memory, a dead transport)
+    └── NotRegistered  the registrar does not have the account that a call was to go out by
 """
 
 from __future__ import annotations
@@ -27,3 +28,13 @@ class NoSuchCall(TelephonyError):
 
 class SipRequestError(TelephonyError):
     """The SIP library refused to carry out a request; the message has its reason."""
+
+
+class NotRegistered(SipRequestError):
+    """A call was to go out by an account that its registrar does not have; the message says which, and why."""
+
+    def __init__(self, account: str, why: str) -> None:
+        """why: the registrar's last answer; "": it has given none yet."""
+        told = why or "no answer yet"
+        super().__init__(f"account {account} is not registered ({told}): no call goes out by it")
+        self.account, self.pending = account, not why

@@ -170,6 +170,8 @@ class RegistrationChanged:
     """Lifetime the registrar granted; 0 when not registered."""
     retry_s: float | None = None
     """Seconds until the next try, when this one failed."""
+    account: str = ""
+    """Name of the account, where there are several."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,8 +51,9 @@ class Legs:
         admits: Callable[[str], bool],
         later: Callable[[float, Callable[[], None]], None],
     ) -> None:
-        """make: gives a leg of a call, to be dialled to a URI or ("") to come in; None where all lines are in use.
-        may_dial: whether a URI is somebody else's, and may be called. admits: whether calls are taken from "ip:port".
+        """make: gives a leg of a call, by which we dial a URI, or nobody where that is ""; None where all lines are in
+        use, or its account is not registered. may_dial: whether a URI is somebody else's, and may be called. admits:
+        whether calls are taken from "ip:port".
         """
         self._calls = calls
         self._make = make

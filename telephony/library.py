@@ -46,6 +46,8 @@ SRTP = {"off": "PJMEDIA_SRTP_DISABLED", "optional": "PJMEDIA_SRTP_OPTIONAL", "re
 ADDRESS_IN_USE = "Address already in use"
 SPARE_LINES = 32
 """A call that is turned away holds one of the library's until its ACK has come; with none left the library says 486."""
+TOLD_OTHERWISE = "SIP registration error: No suitable credential"
+"""A registrar's first challenge, whose realm is learnt from it; where it stays at that, RegistrationChanged says so."""
 LINES_PER_S = 20
 """Of the library's log; a flood of malformed packets must not become a flood of lines."""
 
@@ -96,7 +98,7 @@ class LogWriter(pj.LogWriter):  # type: ignore[misc]
         """Called by the library."""
         try:
             rows = entry.msg.strip().splitlines()
-            if rows:
+            if rows and TOLD_OTHERWISE not in rows[0]:
                 self._lines.append((entry.level, rows[0][:300]))
         except Exception:  # below us are C++ frames, and there is nobody to tell
             return
@@ -126,13 +128,13 @@ class LibraryEndpoint(pj.Endpoint):  # type: ignore[misc]
         """(status, reason, source) of an INVITE that the library turned away by itself."""
         self.on_connection_lost: Callable[[], None] = lambda: None
         """A TCP connection ended."""
-        self.on_select: Callable[[int, str, str], None] = lambda account, message, source: None
-        """(account, message, source) of an INVITE, before the call's media is made; where the build tells of it."""
+        self.on_select: Callable[[pj.OnSelectAccountParam], None] = lambda prm: None
+        """Sets which account an INVITE is for."""
 
     @guarded
     def onSelectAccount(self, prm: pj.OnSelectAccountParam) -> None:
-        """Whose a request is."""
-        self.on_select(prm.accountIndex, prm.rdata.wholeMsg, prm.rdata.srcAddress)
+        """An INVITE, before anything is made of it. The library's own choice is by To."""
+        self.on_select(prm)
 
     @guarded
     def onRejectedIncomingCall(self, prm: pj.OnRejectedIncomingCallParam) -> None:
@@ -180,6 +182,7 @@ class Library:
             self.endpoint.libCreate()
             self._created = True
             self.endpoint.libInit(self._configuration())
+            binding.srtp_by_openssl()
             capacity = binding.capacity()
             port, addresses = self._listen()
             self.endpoint.libStart()
@@ -280,9 +283,14 @@ class Library:
         config.publicAddress = place.public_address or ""
         if transport == "tls":
             self._secure(config.tlsConfig)
-        if transport != "udp" and UNACKNOWLEDGED is not None:
-            bounded = config.tlsConfig if transport == "tls" else config
-            bounded.sockOptParams.sockOpts.push_back(pj.SockOpt(socket.IPPROTO_TCP, UNACKNOWLEDGED, UNACKNOWLEDGED_MS))
+        if transport != "udp":
+            # A 200 that waits for the acknowledgement of the 180 before it comes 40 ms later (Nagle's algorithm).
+            options = {socket.TCP_NODELAY: 1}
+            if UNACKNOWLEDGED is not None:
+                options[UNACKNOWLEDGED] = UNACKNOWLEDGED_MS
+            connection = config.tlsConfig if transport == "tls" else config
+            for name, value in options.items():
+                connection.sockOptParams.sockOpts.push_back(pj.SockOpt(socket.IPPROTO_TCP, name, value))
         kind = KINDS[transport] + ("6" if place.version == 6 else "")
         return int(self.endpoint.transportCreate(getattr(pj, kind), config))
 

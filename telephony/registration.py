@@ -11,6 +11,15 @@ def refresh_after(granted_s: int) -> float:
     return max(0.5, granted_s - min(LAST_S, granted_s / 2))
 
 
+LONGEST_RETRY_AFTER_S = 3600.0
+"""A registrar may ask for more: then it is asked sooner, since nobody could call meanwhile."""
+
+
+def retry_after(wait_s: float, asked_s: int | None) -> float:
+    """Seconds to the next try: our own wait, or the registrar's Retry-After where that is longer."""
+    return wait_s if asked_s is None else max(wait_s, min(float(asked_s), LONGEST_RETRY_AFTER_S))
+
+
 class Backoff:
     """Doubling waits between `first_s` and `longest_s`, back to the first after a success."""
 

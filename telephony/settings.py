@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from telephony.accounts import AccountSettings, fault_of_accounts
 from telephony.families import Place, version_of, version_of_host
 from telephony.sip.facts import may_be_read
 from telephony.sip.uri import host_of, registrar_uri
@@ -42,6 +43,8 @@ class SipSettings:
     """Name at the registrar, and the user part of our address."""
     password: str | None = field(default=None, repr=False)
     """Digest password."""
+    accounts: tuple[AccountSettings, ...] = ()
+    """Several accounts, each with a registrar of its own; in place of `registrar`, and not behind a proxy."""
     proxy: str | None = None
     """The proxy in front of several endpoints: we announce ourselves to it by REGISTER, with how many calls we carry,
     and all that we call goes through it (`telephony.announce`). Written like `registrar`, and in its place."""
@@ -133,6 +136,10 @@ class SipSettings:
         _check(self.registrar is None or bool(self.username), "username", None, "a name when registrar is set")
         both = self.registrar is not None and self.proxy is not None
         _check(not both, "registrar", self.registrar, "none beside a proxy, which registers with the trunk")
+        alone = not self.accounts or self.registers_with is None
+        _check(alone, "accounts", [one.name for one in self.accounts], "none beside a registrar or a proxy")
+        if fault := fault_of_accounts(self.accounts):
+            raise ValueError(f"accounts: {fault}")
         self._check_places()
         _check(0 <= self.keepalive_s <= 600, "keepalive_s", self.keepalive_s, "0 to 600")
 

@@ -30,7 +30,7 @@ _HEX = re.compile(r"(?:[0-9A-Fa-f]{2})+")
 
 @dataclass(frozen=True, slots=True)
 class InviteFacts:
-    """Strangers' words, printable and cut. Nothing in them is known to be true."""
+    """Strangers' words, printable and cut: nothing in them is known to be true, but for the account, which is ours."""
 
     display_name: str = ""
     """The caller's, of the asserted identity where that counts."""
@@ -43,6 +43,8 @@ class InviteFacts:
     """The data as text where it is that, else in hex, as it came."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Further headers by their names in lower case; of several of one name the first."""
+    account: str = ""
+    """The name of the account that the call came or goes by; "" for one of none, and where there is only one."""
 
     def as_json(self) -> dict[str, Any]:
         """What there is of it, by these names."""
@@ -52,6 +54,7 @@ class InviteFacts:
             "diverted_why": self.diverted_why,
             "user_to_user": self.user_to_user,
             "headers": dict(self.headers),
+            "account": self.account,
         }
         return {name: value for name, value in found.items() if value}
 

@@ -45,12 +45,22 @@ def dialled_of(message: str, registered_as: str | None) -> str:
 
     A registrar rewrites the Request-URI to the contact we registered, and leaves the number in To.
     """
-    uri = parse(request_uri(message))
-    asked = uri.user if uri else ""
+    asked = requested_of(message)
     if not asked or asked == registered_as:
-        to = parse_address(header(message, "To"))
-        return (to.uri.user if to else "") or asked
+        return called_of(message)[0] or asked
     return asked
+
+
+def requested_of(message: str) -> str:
+    """User part of the Request-URI; "" where it has none."""
+    uri = parse(request_uri(message))
+    return uri.user if uri else ""
+
+
+def called_of(message: str) -> tuple[str, str]:
+    """User and host of To."""
+    to = parse_address(header(message, "To"))
+    return (to.uri.user, to.uri.host) if to else ("", "")
 
 
 def _asserted(message: str) -> str:

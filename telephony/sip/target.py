@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 
 from telephony.sip.uri import Uri, over_tls, parse
 
-__all__ = ["DEFAULT_PORT", "fault_of", "is_ours", "same_user"]
+__all__ = ["DEFAULT_PORT", "fault_of", "is_ours", "same_host", "same_user"]
 
 DEFAULT_PORT = 5060
 TLS_PORT = 5061
@@ -50,6 +50,11 @@ def same_user(text: str, other: str) -> bool:
     """Whether two URIs name one user at one host, whatever their ports and parameters."""
     one, two = parse(text), parse(other)
     return one is not None and two is not None and (one.user, _plain(one.host)) == (two.user, _plain(two.host))
+
+
+def same_host(one: str, other: str) -> bool:
+    """Whether two host parts are one; names are not looked up."""
+    return _plain(one) == _plain(other)
 
 
 def _port(text: str, uri: Uri) -> int:

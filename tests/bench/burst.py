@@ -24,6 +24,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from rig.dialler import Dialler
 from rig.figures import again, machine, quantile
 from rig.load import LOAD_CORE, Load, loading
 from rig.load_figures import Step, step
@@ -38,10 +39,10 @@ def say(text: str = "") -> None:
     print(text, flush=True)
 
 
-def finished(one: Sipp, within_s: float) -> Outcome:
+def finished(one: Sipp | Dialler, within_s: float) -> Outcome:
     """What became of a run once it is over."""
     give_up = time.monotonic() + within_s
-    while one.process.poll() is None and time.monotonic() < give_up:
+    while not one.over() and time.monotonic() < give_up:
         time.sleep(0.2)
     return one.outcome()
 

@@ -4,36 +4,42 @@
     uv run python tests/bench/density.py --calls 300 --rounds 3 --vary ref=HEAD~1,HEAD
     uv run python tests/bench/density.py --calls 300 --rounds 3 --vary OFFHOOK_JOURNAL=memory,off
     uv run python tests/bench/density.py --calls 50,100 --rounds 3 --vary codec=PCMU,G722
+    uv run python tests/bench/density.py --calls 300 --rounds 3 --vary recordings=off,on,sealed
+    uv run python tests/bench/density.py --calls 300 --rounds 3 --vary sip=udp,tls,tls+srtp
     uv run python tests/bench/density.py --calls 300 --compare 'python=/opt/py313/bin/python pjsua2=W.whl' pjsua2=V.whl
 
-The worker is pinned to core 0; on core 1 are sipp (signalling), one process with the RTP of all calls and a realtime
+The worker is pinned to core 0; on core 1 is the signalling (sipp), one process with the RTP of all calls and a realtime
 server with endless audio. Both directions carry a tone whose every 20 ms is checked: all packets that callers hear,
 and of what the provider gets some connections at a time, in turn. Calls stay up from one step to the next.
 
 What is compared or varied takes turns, each time with a new worker: A B A B ... for --rounds. A variant is a list of
 NAME=VALUE: ref (a commit; empty: the files as they are), pjsua2 (a wheel or folder), python, format (pcm, pcmu),
-codec (PCMU; G722, whose audio is not judged), or any environment variable. A step whose figures may be the load's or
-the machine's fault says so after "BUT".
+codec (PCMU; G722, whose audio is not judged), sip (how callers come: udp, tls, tls+srtp), recordings (off, on, sealed),
+or any environment variable. A step whose figures may be the load's or the machine's fault says so after "BUT".
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
 import shlex
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rig.figures import again, machine
-from rig.load import LOAD_CORE, Load, loading
+from rig.late_ticks import lines
+from rig.load import LOAD_CORE, WORKER_CORE, Load, Window, loading
 from rig.load_figures import Step, step
+from rig.probe import Probe
 from rig.variant import Variant
 
 STEPS = "1,10,50,100,150,200,300,350,400"
@@ -47,7 +53,36 @@ def say(text: str = "") -> None:
     print(text, flush=True)
 
 
-def climb(load: Load, steps: Sequence[int], seconds: float, per_second: float) -> Iterable[Step]:
+Watch = Callable[[Load, float], tuple[Window, list[str]]]
+"""Measures a window of so many seconds; with what else is to be told of it."""
+
+
+@contextlib.contextmanager
+def watching(options: argparse.Namespace) -> Iterator[Watch]:
+    """With --probe a probe on each core, which tells whose fault late packets are; with --during a command."""
+    probes = {core: Probe(core) for core in (WORKER_CORE, LOAD_CORE) if options.probe}
+
+    def watch(load: Load, seconds: float) -> tuple[Window, list[str]]:
+        for probe in probes.values():
+            probe.begin()
+        command = options.during.format(pid=load.worker.pid, calls=load.up())
+        beside = subprocess.Popen(command, shell=True) if command else None
+        window = load.measure(seconds)
+        if beside is not None:
+            beside.wait()
+        seen = {core: probe.end() for core, probe in probes.items()}
+        return window, lines(window.heard, seen) if seen else []
+
+    try:
+        yield watch
+    finally:
+        for probe in probes.values():
+            probe.stop()
+
+
+def climb(
+    load: Load, steps: Sequence[int], seconds: float, per_second: float, watch: Watch
+) -> Iterable[tuple[Step, list[str]]]:
     """Bring up more calls from step to step."""
     load.reach(1, per_second)  # what the first call brings into memory is no call's
     load.clear()
@@ -61,7 +96,8 @@ def climb(load: Load, steps: Sequence[int], seconds: float, per_second: float) -
             say(f"  NOT ALL CALLS CAME UP: {load.why()}")
         time.sleep(WARM_UP_S)
         at_mb = load.worker.usage().rss_mb
-        yield step(load.measure(seconds), calls, now.rss_mb, at_mb)
+        window, more = watch(load, seconds)
+        yield step(window, calls, now.rss_mb, at_mb), more
 
 
 def table(steps: Sequence[Step]) -> None:
@@ -130,6 +166,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--pjsua2", default=os.environ.get("OFFHOOK_TEST_PJSUA2"), help="a wheel or folder")
     parser.add_argument("--python", default=sys.executable, help="the worker's interpreter")
     parser.add_argument("--nice", type=int, default=0, help="of the worker; -20 keeps others off its core, mostly")
+    parser.add_argument("--probe", action="store_true", help="tell of late packets whether their core was there")
+    parser.add_argument("--during", default="", help="a command in each window; {pid}: the worker's, {calls}: how many")
     parser.add_argument("--json", metavar="FILE", help="write all figures there, too")
     return parser.parse_args()
 
@@ -140,12 +178,12 @@ def run(options: argparse.Namespace, chosen: dict[str, Variant], commits: Path) 
     found: dict[str, list[Step]] = {name: [] for name in chosen}
     for number in range(options.rounds or (3 if len(chosen) > 1 else 1)):
         for name, variant in chosen.items():
-            with loading(variant, commits, nice=options.nice) as load:
+            with watching(options) as watch, loading(variant, commits, nice=options.nice) as load:
                 say(f"\n{name}, round {number + 1}: {load.worker.build()}; {machine()}")
                 here = []
-                for one in climb(load, steps, options.seconds, options.per_second):
+                for one, more in climb(load, steps, options.seconds, options.per_second, watch):
                     here.append(one)
-                    say("\n".join(one.lines()))
+                    say("\n".join([*one.lines(), *more]))
                 load.clear()
             table(here)
             found[name] += here

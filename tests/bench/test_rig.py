@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import struct
 import sys
 import time
 from pathlib import Path
@@ -13,11 +14,14 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from rig import audio, sip, ws
+from rig import audio, sip, srtp, ws
 from rig.figures import quantile
+from rig.late_ticks import late_ticks, lines
 from rig.load_figures import beat, numbered
 from rig.load_protocol import APPEND_END, APPEND_HEAD, audio_bytes, delta_head
 from rig.mmsg import Outgoing, Receiver, udp
+from rig.probe import Seen
+from rig.rtp_load import RtpLoad, Taken
 from rig.tones import AGENT_HZ, CALLER_HZ, Gauge, Verdict, judge, tone
 from rig.variant import Variant
 
@@ -201,6 +205,55 @@ def test_a_packet_that_can_t_be_sent_does_not_keep_the_others() -> None:
         assert batch is not None and len(batch.at) == 2
 
 
+def test_messages_are_found_in_a_stream_however_it_was_cut() -> None:
+    dialog = sip.Dialog("agent@127.0.0.1:5061", 5062, 4000, transport="TLS", crypto=srtp.crypto(bytes(30)))
+    whole, stream = b"\r\n\r\n".join([dialog.invite(), dialog.invite(), b""]), sip.Stream()
+    found = [one for at in range(0, len(whole), 7) for one in stream.fed(whole[at : at + 7])]
+    assert len(found) == 2 and found[0].one("via").startswith("SIP/2.0/TLS ") and found[0].body == found[1].body
+    assert "RTP/SAVP" in found[0].body and sip.crypto_key(found[0].body) == bytes(30)
+
+
+def test_srtp_is_heard_and_sent_with_each_call_s_keys() -> None:
+    own, theirs = srtp.new_key(), srtp.new_key()
+    worker, stranger = srtp.Crypt(theirs, own), srtp.Crypt(srtp.new_key(), own)
+    frames = np.frombuffer(audio.ulaw(tone(AGENT_HZ, 8000)), np.uint8).reshape(-1, audio.FRAME)
+    load = RtpLoad(key=own)
+    with udp(sip.OWN) as line, udp(sip.OWN) as other:
+        load.keys({one.getsockname()[1]: theirs for one in (line, other)})
+        load.begin()
+        for number, frame in enumerate(frames[:20]):
+            head = struct.pack(">BBHI4s", 0x80, 0, 65530 + number & 0xFFFF, number * audio.FRAME, b"\0\0\0\7")
+            line.sendto(worker.sealed(head + frame.tobytes()), (sip.OWN, load.port))
+            other.sendto(stranger.sealed(head + frame.tobytes()), (sip.OWN, load.port))
+            time.sleep(0.02)
+        taken = load.end()
+        batch = Receiver(line).take()
+        load.stop()
+    assert len(taken.at) == 20 and taken.other == 20 and taken.began == 1
+    order, number = numbered(taken.stream, taken.sequence)
+    assert judge(taken.stream[order], number, taken.measured[order]) == Verdict(20, 0, 0, 0, 0)
+    assert batch is not None and len(batch.at) >= 10
+    sent = [worker.opened(row[:size].tobytes()) for row, size in zip(batch.data, batch.size, strict=True)]
+    heard = np.frombuffer(b"".join(one[12:] for one in sent if one is not None), np.uint8).reshape(-1, audio.FRAME)
+    measured = Gauge(CALLER_HZ, 8000).measure(audio.DECODE.astype(np.float32)[heard])
+    assert judge(np.zeros(len(heard), np.int64), np.arange(len(heard)), measured) == Verdict(len(batch.at), 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("away_ms", [0, 5])
+def test_a_late_tick_is_the_machine_s_where_the_core_was_away(away_ms: int) -> None:
+    beats, at0 = 50, 1_700_000_000_000_000_000
+    at = at0 + np.tile(np.arange(beats) * 20_000_000, 3) + np.repeat([0, 100_000, 200_000], beats)
+    at[[30, beats + 30, 2 * beats + 30]] += 5_000_000
+    stream, sequence = np.repeat([1, 2, 3], beats), np.tile(np.arange(beats), 3)
+    nothing = np.zeros((len(at), 3), np.float32)
+    taken = Taken(at, stream, sequence, nothing, 0, 0, 0, 0, np.zeros(0), 0.0)
+    (tick,) = late_ticks(taken)
+    assert tick.packets == 3 and tick.worst_ms == pytest.approx(5) and tick.came == at[30]
+    seen = Seen(True, 1000, [at0 + 605_000_000, at0 + 900_000_000], [away_ms * 1_000_000, 9_000_000])
+    assert seen.away(tick.begin, tick.came) == away_ms * 1_000_000
+    assert f"at {int(away_ms > 0)} of them the worker's core" in "\n".join(lines(taken, {0: seen}))
+
+
 def test_a_variant_is_made_of_words() -> None:
     made = Variant().but(["ref=HEAD", "format=pcmu", "OFFHOOK_MAX_CALLS=7"])
     assert made.ref == "HEAD" and made.settings() == {"OFFHOOK_REALTIME_AUDIO": "g711", "OFFHOOK_MAX_CALLS": "7"}
@@ -208,3 +261,5 @@ def test_a_variant_is_made_of_words() -> None:
         made.but(["HEAD"])
     with pytest.raises(ValueError, match="no format"):
         made.but(["format=opus"])
+    with pytest.raises(ValueError, match="TLS speak PCMU"):
+        made.but(["sip=tls", "codec=G722"])

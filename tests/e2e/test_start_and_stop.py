@@ -35,6 +35,12 @@ STEPS = (
 )
 
 
+@pytest.fixture(autouse=True)
+def _started_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By `python -m worker`, as an operator does: the other scenes fork what has imported everything."""
+    monkeypatch.setenv("OFFHOOK_TEST_FORKED", "off")
+
+
 class Serve(Program):
     """`offhook serve` on free ports, telling each step; by itself it needs no Redis and no realtime server."""
 

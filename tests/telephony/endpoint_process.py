@@ -15,6 +15,9 @@ import sys
 import threading
 from typing import Any
 
+import structlog
+
+from telephony.accounts import AccountSettings
 from telephony.binding import pj
 from telephony.bridge import Bridge
 from telephony.endpoint import Endpoint
@@ -32,6 +35,10 @@ class Process:
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
         settings = {k: tuple(v) if isinstance(v, list) else v for k, v in options["settings"].items()}
+        settings["accounts"] = tuple(
+            AccountSettings(**{k: tuple(v) if isinstance(v, list) else v for k, v in one.items()})
+            for one in settings.get("accounts", ())
+        )
         if isinstance(tls := settings.get("tls"), dict):
             settings["tls"] = TlsSettings(**tls)
         self.endpoint = Endpoint(SipSettings(**settings), self.on_event)
@@ -79,8 +86,17 @@ class Process:
     def do_hang_up(self, call_id: str, status: int = 0) -> None:
         self.endpoint.hang_up(call_id, status).result(5)
 
-    def do_invite(self, uri: str, headers: dict[str, str] | None = None) -> str:
-        return self.endpoint.invite(uri, headers=headers).result(5)
+    def do_invite(
+        self,
+        uri: str,
+        headers: dict[str, str] | None = None,
+        account: str | None = None,
+        made_for: str | None = None,
+    ) -> str:
+        return self.endpoint.invite(uri, headers=headers, account=account, made_for=made_for).result(5)
+
+    def do_account_of(self, call_id: str) -> str:
+        return self.endpoint.account_of(call_id)
 
     def do_refer(self, call_id: str, uri: str) -> None:
         self.endpoint.refer(call_id, uri).result(5)
@@ -203,4 +219,6 @@ def goertzel(samples: array.array[int], hz: int, rate: int) -> float:
 
 
 if __name__ == "__main__":
+    # By a stream of its own: a line of the log would otherwise get into the middle of an event's.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     Process(json.loads(sys.argv[1])).run()

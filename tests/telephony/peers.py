@@ -20,8 +20,20 @@ class Peer:
         """Where the other side wants its audio."""
         self.port, self.here = port, self.at.getsockname()[1]
 
-    def send(self, method: str, call: str, tag: str, *, to_tag: str = "", cseq: int = 1, more: str = "") -> None:
-        body = SDP.format(port=self.here) if method == "INVITE" else ""
+    def send(
+        self,
+        method: str,
+        call: str,
+        tag: str,
+        *,
+        to_tag: str = "",
+        cseq: int = 1,
+        more: str = "",
+        kind: str = "application/sdp",
+        content: str = "",
+    ) -> None:
+        """Send a request. kind, content: its body, where it is not the offer of an INVITE."""
+        body = SDP.format(port=self.here) if method == "INVITE" else content
         to = f"<sip:427@127.0.0.1:{self.port}>" + (f";tag={to_tag}" if to_tag else "")
         self.at.sendto(
             (
@@ -29,7 +41,7 @@ class Peer:
                 f"Via: SIP/2.0/UDP 127.0.0.1:{self.here};branch=z9hG4bK{call[:3]}{cseq}{method}\r\n"
                 f"From: <sip:a@127.0.0.1>;tag={tag}\r\nTo: {to}\r\nCall-ID: {call}\r\nCSeq: {cseq} {method}\r\n"
                 f"Contact: <sip:a@127.0.0.1:{self.here}>\r\nMax-Forwards: 70\r\n{more}"
-                + ("Content-Type: application/sdp\r\n" if body else "")
+                + (f"Content-Type: {kind}\r\n" if body else "")
                 + f"Content-Length: {len(body)}\r\n\r\n{body}"
             ).encode(),
             ("127.0.0.1", self.port),

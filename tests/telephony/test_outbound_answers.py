@@ -159,18 +159,8 @@ def test_redirection_is_followed_nowhere(dial: Any, callee: Callee, elsewhere: C
         elsewhere.gets("INVITE")
 
 
-def test_glare_leaves_the_call_as_it_is(dial: Any, callee: Callee) -> None:
-    """RFC 3261 section 14.1: after a 491 for our offer it goes on; 14.2: an offer while ours is open gets one."""
-    endpoint, call_id, invite = dial(callee)
-    callee.says(invite, "200 OK", sdp=True)
-    ack = callee.gets("ACK")
-    endpoint.next("CallConfirmed", call_id=call_id)
-    endpoint.do("reinvite", call_id=call_id)
-    ours = callee.gets("INVITE")
-    callee.says(ours, "491 Request Pending")
-    callee.gets("ACK")
-    endpoint.do("reinvite", call_id=call_id)
-    ours = callee.gets("INVITE")
+def offer(callee: Callee, ack: str) -> None:
+    """Make an offer in the dialog of that ACK."""
     fields = {name: re.search(rf"^{name}: (.*)\r\n", ack, re.M)[1] for name in ("From", "To", "Call-ID")}  # type: ignore[index]
     body = SDP.format(port=callee.port)
     callee.at.sendto(
@@ -183,10 +173,78 @@ def test_glare_leaves_the_call_as_it_is(dial: Any, callee: Callee) -> None:
         ).encode(),
         callee.peer,
     )
-    assert callee.gets("SIP/2.0 491")
-    callee.says(ours, "200 OK", sdp=True)
-    callee.gets("ACK")
+
+
+def acknowledge(callee: Callee, answer: str) -> None:
+    """ACK for the answer to that offer."""
+    kept = re.findall(r"^(?:From|To|Call-ID):.*\r\n", answer, re.M)
+    callee.at.sendto(
+        (
+            f"ACK sip:agent@127.0.0.1:{callee.peer[1]} SIP/2.0\r\n"
+            f"Via: SIP/2.0/UDP 127.0.0.1:{callee.port};branch=z9hG4bKg2\r\n{''.join(kept)}"
+            "CSeq: 1 ACK\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+        ).encode(),
+        callee.peer,
+    )
+
+
+def up(dial: Any, callee: Callee) -> tuple[Any, str, str]:
+    """A call: our endpoint, the call's id, our ACK."""
+    endpoint, call_id, invite = dial(callee)
+    callee.says(invite, "200 OK", sdp=True)
+    ack = callee.gets("ACK")
+    endpoint.next("CallConfirmed", call_id=call_id)
+    return endpoint, call_id, ack
+
+
+def ends(endpoint: Any, callee: Callee, call_id: str) -> None:
+    """It goes on until we hang up, and no offer comes after that."""
     endpoint.drain()
     assert not [one for one in endpoint.seen if one["event"] == "CallEnded"]
     endpoint.do("hang_up", call_id=call_id)
     callee.says(callee.gets("BYE"), "200 OK")
+
+
+def test_an_offer_that_was_refused_for_glare_is_made_again(dial: Any, callee: Callee) -> None:
+    """RFC 3261 section 14.1: after 2.1 to 4 s, since the Call-ID is ours."""
+    endpoint, call_id, _ = up(dial, callee)
+    endpoint.do("reinvite", call_id=call_id)
+    callee.says(callee.gets("INVITE"), "491 Request Pending")
+    refused = time.monotonic()
+    callee.gets("ACK")
+    again = callee.gets("INVITE")
+    assert time.monotonic() - refused > 2.0
+    callee.says(again, "200 OK", sdp=True)
+    callee.gets("ACK")
+    ends(endpoint, callee, call_id)
+
+
+def test_an_offer_of_the_other_side_makes_ours_needless(dial: Any, callee: Callee) -> None:
+    endpoint, call_id, ack = up(dial, callee)
+    endpoint.do("reinvite", call_id=call_id)
+    callee.says(callee.gets("INVITE"), "491 Request Pending")
+    callee.gets("ACK")
+    offer(callee, ack)
+    answer = callee.gets("SIP/2.0 200")
+    acknowledge(callee, answer)
+    give_up = time.monotonic() + 4.3
+    while time.monotonic() < give_up:
+        callee.at.settimeout(max(0.05, give_up - time.monotonic()))
+        try:
+            assert not callee.at.recv(8192).startswith(b"INVITE")
+        except TimeoutError:
+            break
+    callee.at.settimeout(5)
+    ends(endpoint, callee, call_id)
+
+
+def test_an_offer_while_ours_is_open_gets_491(dial: Any, callee: Callee) -> None:
+    """RFC 3261 section 14.2."""
+    endpoint, call_id, ack = up(dial, callee)
+    endpoint.do("reinvite", call_id=call_id)
+    ours = callee.gets("INVITE")
+    offer(callee, ack)
+    assert callee.gets("SIP/2.0 491")
+    callee.says(ours, "200 OK", sdp=True)
+    callee.gets("ACK")
+    ends(endpoint, callee, call_id)

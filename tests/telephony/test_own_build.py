@@ -31,3 +31,21 @@ def test_the_same_on_the_own_build(own_site: Path | None, name: str) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "has no helpers" not in done.stdout, "the own build was not the one that ran"
+
+
+def test_srtp_is_encrypted_by_openssl_where_its_known_answers_are_right(own_site: Path | None) -> None:
+    if own_site is None:
+        pytest.skip("OFFHOOK_TEST_PJSUA2 names no build")
+    code = (
+        "from telephony.binding import pj, silence, srtp_by_openssl\n"
+        "silence(); one = pj.Endpoint(); one.libCreate(); quiet = pj.EpConfig(); quiet.logConfig.consoleLevel = 0\n"
+        "one.libInit(quiet); print('taken', srtp_by_openssl()); one.libDestroy()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(own_site), str(HERE.parents[1])])},
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert "taken True" in done.stdout, done.stdout + done.stderr

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from telephony.registration import LAST_S, Backoff, refresh_after
+from telephony.registration import LAST_S, Backoff, refresh_after, retry_after
 
 
 def test_doubles_up_to_the_longest_and_starts_again() -> None:
@@ -32,3 +32,8 @@ def test_a_refresh_comes_in_time(granted: int, after: float) -> None:
 def test_never_after_the_end_nor_much_too_early(granted: int) -> None:
     assert granted / 2 <= refresh_after(granted) < granted
     assert granted - refresh_after(granted) <= LAST_S
+
+
+@pytest.mark.parametrize("asked, wait", [(None, 5.0), (0, 5.0), (4, 5.0), (30, 30.0), (10**9, 3600.0)])
+def test_a_registrars_word_counts_where_it_is_longer(asked: int | None, wait: float) -> None:
+    assert retry_after(5.0, asked) == wait

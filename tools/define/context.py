@@ -16,7 +16,8 @@ def _nowhere(_text: str) -> None:
 class ToolContext:
     """Given to a tool that has a parameter annotated `ToolContext`; the model doesn't see that parameter.
 
-    call_id, tool_call_id: whose tool call it is. caller, dialled: SIP URIs or numbers, as the call has them.
+    call_id, tool_call_id: whose tool call it is. caller, dialled: SIP URIs or numbers, as the call has them. account:
+    which of OFFHOOK_SIP_ACCOUNTS the call came or goes by; "" for none of them.
     deadline: Unix time in s at which the call stops waiting. report: where `progress` goes. secrets: those that the
     tool has asked for by name, from the worker's settings; they never are in a job or a log.
 
@@ -36,6 +37,7 @@ class ToolContext:
     diverted_why: str = field(default="", repr=False)
     user_to_user: str = field(default="", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    account: str = ""
     report: Callable[[str], None] = field(default=_nowhere, repr=False, compare=False)
 
     def progress(self, text: str) -> None:
@@ -51,7 +53,7 @@ def invite_facts(given: object) -> dict[str, Any]:
     """Return what a request or a job's payload says of the INVITE, as `ToolContext` takes it; nothing else is taken."""
     if not isinstance(given, Mapping):
         return {}
-    names = ("display_name", "diverted_why", "user_to_user")
+    names = ("display_name", "diverted_why", "user_to_user", "account")
     found: dict[str, Any] = {name: given[name] for name in names if isinstance(given.get(name), str)}
     if isinstance(diverted := given.get("diverted_from"), list | tuple):
         found["diverted_from"] = tuple(one for one in diverted if isinstance(one, str))

@@ -264,26 +264,21 @@ class ResultReader:
             for job in jobs:
                 pipe.hget(names.job_key(job), "status")
                 pipe.xrange(names.result_key(job), min=f"({self._watched[job].after}", count=1)
+                # After the result: what was reported before it is in this answer, too.
+                pipe.xrange(names.progress_key(job), min=f"({self._watched[job].heard}")
             answers = await pipe.execute(raise_on_error=False)
-        for job, status, results in zip(jobs, answers[::2], answers[1::2], strict=True):
-            if unreadable := next((answer for answer in (results, status) if isinstance(answer, Exception)), None):
+        for job, status, results, reports in zip(jobs, answers[::3], answers[1::3], answers[2::3], strict=True):
+            if unreadable := next((one for one in (results, status, reports) if isinstance(one, Exception)), None):
                 if _WRONG_TYPE not in str(unreadable):
                     raise unreadable
                 self.resolve(job, Finished("died", reason="what is in Redis in its place can't be read"))
                 continue
+            for entry, fields in reports:
+                self._progress(job, entry.decode(), fields)
             for entry, fields in results:
                 self._result(job, entry.decode(), fields)
             if not results:
                 self._missing(job, status)
-        if not self._push:
-            await self._poll_progress([job for job in jobs if job in self._watched and self._watched[job].on_progress])
-
-    async def _poll_progress(self, jobs: list[str]) -> None:
-        for job in jobs:
-            heard = f"({self._watched[job].heard}"
-            reports: Any = await self._control.xrange(names.progress_key(job), min=heard)
-            for entry, fields in reports:
-                self._progress(job, entry.decode(), fields)
 
     def _missing(self, job: str, status: bytes | None) -> None:
         """Judge a job without a result by its status."""

@@ -30,7 +30,7 @@ from worker.errors import AgentFileError
 
 T = TypeVar("T")
 
-TELL = ("caller", "dialled", "display_name", "diverted_from", "diverted_why", "user_to_user")
+TELL = ("caller", "dialled", "account", "display_name", "diverted_from", "diverted_why", "user_to_user")
 """What `tell` may have in it, beside headers."""
 NO_FACTS = InviteFacts()
 DEFAULT_AGENT = Path(__file__).with_name("default.toml")

@@ -25,6 +25,9 @@ class When(BaseModel):
     diverted_from: str | None = Field(
         default=None, min_length=1, description="a number that was dialled before, or a pattern"
     )
+    account: str | None = Field(
+        default=None, min_length=1, description="the account of OFFHOOK_SIP_ACCOUNTS that the call came by"
+    )
     headers: dict[str, str] = Field(
         default_factory=dict, description="values, or patterns, of headers that OFFHOOK_SIP_HEADERS names"
     )
@@ -34,6 +37,7 @@ class When(BaseModel):
         found = {name.lower(): value for name, value in facts.headers.items()}
         return (
             matches(dialled, self.dialled)
+            and self.account in (None, facts.account)
             and (self.caller is None or matches(caller, self.caller))
             and (self.diverted_from is None or any(matches(one, self.diverted_from) for one in facts.diverted_from))
             and all(fnmatchcase(found.get(name.lower(), ""), value) for name, value in self.headers.items())
@@ -49,4 +53,4 @@ class When(BaseModel):
 
     def _plain(self) -> tuple[object, ...]:
         patterns = (normal_pattern(one or "*") for one in (self.dialled, self.caller, self.diverted_from))
-        return (*patterns, sorted((name.lower(), value) for name, value in self.headers.items()))
+        return (*patterns, self.account or "", sorted((name.lower(), value) for name, value in self.headers.items()))

@@ -24,6 +24,11 @@ class AgentTransfer(BaseModel):
         default=("*",), description="patterns of the callers who may be handed on to them"
     )
     ways: tuple[TransferWay, ...] = Field(default=("blind",), min_length=1, description="how, the usual one first")
+    account: str | None = Field(
+        default=None,
+        min_length=1,
+        description="the account of OFFHOOK_SIP_ACCOUNTS to dial them by; None: that of their host, or the call's",
+    )
     refer: bool = Field(default=True, description="whether the caller's side is asked first to dial them (REFER)")
     ring_seconds: float = Field(default=30.0, ge=5, le=180, description="s that they may ring")
     brief_seconds: float = Field(default=30.0, ge=5, le=180, description="attended: s that they have to take the call")
@@ -61,6 +66,7 @@ class AgentTransfer(BaseModel):
         return Target(
             label=self.label,
             uri=self.uri,
+            account=self.account,
             description=self.description,
             callers=self.callers,
             ways=self.ways,

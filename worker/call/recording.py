@@ -107,9 +107,16 @@ class CallRecording:
     def answered(self, command: ApprovalAnswered) -> None:
         """The caller has agreed, or has not."""
         self._call.recorder.consent_answered(self._call.now_ms, command.approved, command.by, command.why)
+        answer = "yes" if command.approved else "no"
+        self._call.metrics.recording_consents_total.labels(command.by, answer).inc()
         self._call.log.info("recording_consent", given=command.approved, by=command.by, why=command.why)
         if command.approved:
             self._begin()
+
+    def handed_over(self) -> None:
+        """Somebody else is on the line: the yes was not theirs, so that from here on nothing is kept."""
+        if self._rules.consent:
+            self.mute("hand-over", True)
 
     def _begin(self) -> None:
         if self._file is None or self.begun:

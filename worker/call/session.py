@@ -277,6 +277,9 @@ class CallSession:
     def handed_over(self, means: str, status: int) -> None:
         """The other side had the call go on elsewhere (`HandOverRules`). status: 200, or why it has not, by SIP."""
         self._call.log.info("handed_over" if status == 200 else "not_handed_over", means=means, sip_status=status)
+        self._call.metrics.hand_overs_total.labels(means, "done" if status == 200 else "refused").inc()
+        if status == 200:
+            self.recording.handed_over()
         if status != 200 or self._aside:
             return
         self._digits = DigitBuffer()

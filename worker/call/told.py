@@ -25,6 +25,7 @@ def of_the_call(tell: Iterable[str], info: CallInfo) -> str:
     known: dict[str, object] = {
         "caller": info.shown,
         "dialled": info.dialled,
+        "account": facts.account,
         "display_name": "" if info.private else facts.display_name,
         "diverted_from": list(facts.diverted_from),
         "diverted_why": facts.diverted_why,

@@ -73,8 +73,8 @@ class Lines(Protocol):
     def refer(self, uri: str) -> Awaitable[None]:
         """Send REFER."""
 
-    def dial(self, uri: str, make: MakeSecond) -> Awaitable[SecondLine]:
-        """Dial on a second line."""
+    def dial(self, uri: str, make: MakeSecond, account: str | None = None) -> Awaitable[SecondLine]:
+        """Dial on a second line. account: the one to dial by; None: that of the URI's host, or of the call."""
 
     def join(self, line_id: str) -> Awaitable[None]:
         """Let the caller and the second line hear each other."""
@@ -135,6 +135,7 @@ class Transfers:
         began, rings = self._call.clock(), ToolProgress(command.tool_call_id, ringing_words(self._language))
         gone = caller_gone_words(self._language)
         attempt = self._attempt = _Attempt(self._call, self.lines, plan, gone, lambda: self._feed(rings))
+        attempt.account = target.account
         attempt.make = lambda info, line: self._second(attempt, found, info, line)
         self._call.log.info("transfer", to=target.label, way=found.way, refer=refer)
         try:
@@ -158,6 +159,7 @@ class Transfers:
             first,
             call_id=call.call_id,
             dialled=call.dialled,
+            facts=replace(first.facts, account=call.facts.account),
             outbound=True,
             calls_back=None,
             second_line_of=first.call_id,
@@ -208,6 +210,8 @@ class _Attempt:
         """gone: what is said on the second line where the caller hangs up. rings: the target rings."""
         self.line: SecondLine | None = None
         self.make: Callable[[CallInfo, PhoneLine], SecondLine]
+        self.account: str | None = None
+        """That a second line is to go by."""
         self._call = call
         self._lines = lines
         self._machine = way.Transfer(plan)
@@ -292,7 +296,7 @@ class _Attempt:
                 case way.SendRefer():
                     await self._lines.refer(command.uri)
                 case way.Dial():
-                    self.line = await self._lines.dial(command.uri, self._made)
+                    self.line = await self._lines.dial(command.uri, self._made, self.account)
                 case way.Connect() if self.line is not None:
                     await self._lines.join(self.line.info.call_id)
                     self._put(way.Connected())

@@ -87,6 +87,8 @@ class Target:
     """Patterns of the callers who may be handed on to them."""
     ways: tuple[TransferWay, ...] = ("blind",)
     """In order of preference."""
+    account: str | None = None
+    """The account that we dial them by; None: that of their host, or of the call."""
     refer: bool = True
     """Whether the caller's side is asked to call them (REFER) before we call them ourselves."""
     ring_s: float = 30.0

@@ -35,12 +35,15 @@ def dial(
     name: Annotated[
         str | None, typer.Option("--name", help="The name of the agent in the file; else its routes say which.")
     ] = None,
+    account: Annotated[
+        str | None, typer.Option(help="The account of OFFHOOK_SIP_ACCOUNTS to call by; else the one at the URI's host.")
+    ] = None,
 ) -> None:
     """Call somebody; the agent speaks once they answer. Ends with the call."""
     settings = start("worker")
     from worker.service.run import dial as run
 
-    run(settings, uri, context, name)
+    run(settings, uri, context, name, account)
 
 
 def tool_worker(

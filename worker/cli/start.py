@@ -27,7 +27,7 @@ def start(process: str, *, quiet: bool = False, **options: object) -> Settings:
     settings = load_settings(**options)
     level = "error" if quiet and "log_level" not in settings.model_fields_set else settings.log_level
     setup_logging(level, settings.log_format, secrets=settings.secret_values(), process=process)
-    for line in unknown_variables():
+    for line in unknown_variables(settings):
         print(f"offhook: warning: {line}", file=sys.stderr)
     return settings
 

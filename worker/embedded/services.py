@@ -27,6 +27,7 @@ from worker.errors import HostError
 from worker.installed import remedy
 from worker.settings.environment import child_environment, search_path
 from worker.settings.settings import Settings, variable_of
+from worker.settings.sip import SipValues
 from worker.settings.values import reveal
 
 log = structlog.get_logger(__name__)
@@ -38,6 +39,7 @@ REALTIME_READY = r"listening on (wss?://\S+)"
 FOLDER = "offhook-"
 LOCK = "lock"
 TOOL_WORKER_READY = r"^tool worker ready"
+SIP = frozenset(variable_of(field) for field in SipValues.model_fields)
 
 
 def redis_program() -> Path:
@@ -133,7 +135,8 @@ async def try_redis(url: str, timeout_s: float = 2.0) -> tuple[str, str] | None:
 
 
 def _is_sip(variable: str) -> bool:
-    return variable.upper().startswith("OFFHOOK_SIP_")
+    """Whether it is a setting of the telephone side, or was meant to be one."""
+    return variable.upper().startswith("OFFHOOK_SIP_") or variable.upper() in SIP
 
 
 def reachable_port(url: str) -> tuple[str, int]:
@@ -254,7 +257,8 @@ class Embedded:
         given |= extra
         unset = {variable_of(name) for name in Settings.model_fields if name not in settings.model_fields_set}
         kept = child_environment(keep_secrets=keep_secrets)
-        # SIP is the worker's own: a registrar without its password, which no child gets, would be a wrong setting.
+        # SIP is the worker's own: of settings that need each other, such as a registrar and its password, a child that
+        # gets one alone would not start.
         kept = {name: value for name, value in kept.items() if name.upper() not in unset and not _is_sip(name)}
         return {**kept, **given}
 

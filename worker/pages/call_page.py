@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from worker.pages.happenings import happenings
 from worker.pages.markup import Markup, el, joined, page
 from worker.pages.story_picture import draw_names, draw_story
 from worker.pages.waveform import Levels
@@ -54,6 +55,7 @@ def moving(story: Story, levels: Levels | None = None, part: int = 0) -> Markup:
         _silences(story, times),
         _conversation(story, times),
         _tools(story, times),
+        _happenings(story, times),
         _line(story, times),
         _ladder(story, times),
         _edges(story, times, part),
@@ -99,6 +101,7 @@ def _summary(story: Story) -> Markup:
         ("SIP Call-ID", record.sip_call_id),
         ("Worker", story.worker),
         ("Diverted from", ", ".join(record.diverted_from)),
+        ("Account", record.account),
         ("Calls back", record.calls_back or ""),
         ("Tokens", _usage(record)),
         ("Cost", "" if record.cost is None else f"{record.cost.amount:.4f} {record.cost.currency}"),
@@ -189,6 +192,15 @@ def _tools(story: Story, times: _Times) -> Markup | None:
     ]
     heads = ("at", "tool", "mode", "status", "waited", "ran", "fillers", "job")
     return _section("Tool calls", _table("Each with its job", heads, rows), name="tools-h")
+
+
+def _happenings(story: Story, times: _Times) -> Markup | None:
+    found = happenings(story)
+    if not found:
+        return None
+    rows = [_row(times.at(one.ms), one.what, el("strong", one.words) if one.wrong else one.words) for one in found]
+    caption = "Consent and recording, approvals, barge-ins, hand-overs, and what the provider owed"
+    return _section("What else happened", _table(caption, ("at", "what", ""), rows), name="happened-h")
 
 
 def _line(story: Story, times: _Times) -> Markup | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from worker.pages.happenings import happenings
 from worker.records.edges import Edge
 from worker.records.story import Story
 
@@ -60,13 +61,16 @@ def spans_of(story: Story, lane: str) -> list[Span]:
 
 
 def marks_of(story: Story) -> list[Mark]:
-    """Return what happened at a moment: barge-ins, what went wrong, messages of SIP."""
+    """Return what happened at a moment: barge-ins, consent, approvals, hand-overs, what went wrong, SIP messages."""
     edges = story.journal.edges if story.journal is not None else []
-    found = []
+    found = [
+        Mark(one.ms, f"{one.what}: {one.words}", "silence" if one.wrong or one.what == "barge-in" else "other")
+        for one in happenings(story)
+    ]
     for edge in edges:
-        if edge.what == "BargedIn":
+        if edge.what == "BargedIn" and story.record is None:
             found.append(Mark(edge.ms, f"barge-in: {edge.data.get('heard_ms')} ms heard", "silence"))
-        elif edge.what == "BargeInWithdrawn":
+        elif edge.what == "BargeInWithdrawn" and story.record is None:
             found.append(Mark(edge.ms, f"barge-in withdrawn: paused for {edge.data.get('paused_ms')} ms", "other"))
         elif edge.kind == "sip":
             found.append(Mark(edge.ms, f"{'→' if edge.data.get('sent') else '←'} {edge.data.get('line')}", "other"))
@@ -74,8 +78,6 @@ def marks_of(story: Story) -> list[Mark]:
             found.append(Mark(edge.ms, f"underruns: {edge.data.get('underruns')}", "silence"))
         elif edge.what in ("Noted", "ConnectionLost"):
             found.append(Mark(edge.ms, str(edge.data.get("text") or edge.data.get("reason") or edge.what), "silence"))
-    if not edges and story.record is not None:
-        found = [Mark(one.at_ms, f"barge-in: {one.heard_ms} ms heard", "silence") for one in story.record.barge_ins]
     return found
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from worker.pages.happenings import HANDED_OVER, happenings
 from worker.records.edges import Edge
 from worker.records.story import Story
 
@@ -76,7 +77,11 @@ def _rows(story: Story) -> Iterator[tuple[int, str, str]]:
         yield call.start_ms, "tool", f"{call.tool} ({call.mode}): {call.status}, {took}, {call.fillers} fillers"
     for one in story.silences:
         yield one.start_ms, "silence", f"{(one.end_ms - one.start_ms) / 1000:.1f} s: {one.words}"
+    for happened in happenings(story):
+        yield happened.ms, happened.what, happened.words
     for edge in edges:
+        if edge.what in HANDED_OVER or (record is not None and edge.what in ("BargedIn", "BargeInWithdrawn")):
+            continue  # told already
         if (words := _words(edge)) is not None:
             yield edge.ms, *words
 

@@ -6,7 +6,7 @@ tool's name), never from what a caller sends, so that the number of series stays
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -47,7 +47,12 @@ class Metrics:
         self.load = gauge("load", "The process's CPU time, as a share of one core, in the last half second.")
         self.overloaded = gauge("overloaded", "1 while the load is over its limits, so that new calls are refused.")
         self.draining = gauge("draining", "1 while the worker takes no new calls.")
-        self.sip_registered = gauge("sip_registered", "1 while the registrar has us.")
+        self.sip_registered = gauge(
+            "sip_registered", "1 while the registrar has us: all of them, where there are several."
+        )
+        text = "1 while the registrar of an account has it, by the accounts' names."
+        self.sip_account_registered = Gauge("offhook_sip_account_registered", text, ("account",), registry=registry)
+        self._accounts: dict[str, bool] = {}
         self.sip_registration_wanted = gauge(
             "sip_registration_wanted", "1 where a registrar or a proxy is set that should have us."
         )
@@ -79,6 +84,10 @@ class Metrics:
         self.call_backs_total = counter("call_backs_total", "Call backs, by how each try went.", "outcome")
         text = "Transfers, by means (refer, bridge, attended) and how they went."
         self.transfers_total = counter("transfers_total", text, "way", "outcome")
+        text = "Calls that were to go on elsewhere by [refer], by means (refer, replaces): done, or refused."
+        self.hand_overs_total = counter("hand_overs_total", text, "means", "outcome")
+        text = "Callers who were asked whether the call may be recorded, by how they answered (voice, key, nobody)."
+        self.recording_consents_total = counter("recording_consents_total", text, "by", "answer")
         self.fillers_total = counter("fillers_total", "Fillers spoken.")
         self.realtime_lost_total = counter("realtime_lost_total", "Realtime connections lost in a call.")
         tokens = "Tokens that responses took, by kind; of the input were cached, of those cached_audio."
@@ -100,6 +109,18 @@ class Metrics:
         self.playout_underruns_total = counter("playout_underruns_total", "Playout ran dry within an item.")
         self.callback_lateness = histogram("callback_lateness", "Lateness of the media clock's callbacks.", SHORT)
         self.loop_lag = histogram("loop_lag", "Lateness of a timer on the event loop.", SHORT)
+
+    def expect_accounts(self, names: Iterable[str]) -> None:
+        """Say which accounts register. Each begins with 0: a series that isn't there raises no alert."""
+        for name in names:
+            self.registered(name, False)
+
+    def registered(self, account: str, has_us: bool) -> None:
+        """A registrar has answered. account: "" where there is only one."""
+        self._accounts[account] = has_us
+        if account:
+            self.sip_account_registered.labels(account).set(has_us)
+        self.sip_registered.set(all(self._accounts.values()))
 
     def silent(self, silence: Silence) -> None:
         """A silence in a call is over."""

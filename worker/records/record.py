@@ -186,7 +186,10 @@ class PauseRecord(BaseModel):
 
     at_ms: int
     until_ms: int | None = Field(default=None, description="None: to the end")
-    why: str = Field(description="agent: it was paused; digits: the caller typed what is for a tool alone")
+    why: str = Field(
+        description="agent: it was paused; digits: the caller typed what is for a tool alone; hand-over: the call went"
+        " on with somebody else, who was not asked"
+    )
 
 
 class CallRecord(BaseModel):
@@ -221,6 +224,7 @@ class CallRecord(BaseModel):
     dialled: str = ""
     display_name: str = Field(default="", description="the caller's, as the INVITE had it")
     diverted_from: list[str] = Field(default=[], description="numbers that were dialled before, the last first")
+    account: str = Field(default="", description="of OFFHOOK_SIP_ACCOUNTS, that the call came or went by")
     calls_back: str | None = Field(default=None, description="the call whose caller this one calls back")
     transfers: list[TransferRecord] = Field(default=[], description="how the call was to be handed on, in order")
     second_line_of: str | None = Field(default=None, description="the call that was handed on by this one")

@@ -111,6 +111,7 @@ class Recorder:
     dialled: str = ""
     display_name: str = ""
     diverted_from: tuple[str, ...] = ()
+    account: str = ""
     calls_back: str | None = None
     second_line_of: str | None = None
     answered_by: AnsweredBy | None = None
@@ -432,6 +433,7 @@ class Recorder:
             dialled=self.dialled,
             display_name=self.display_name,
             diverted_from=list(self.diverted_from),
+            account=self.account,
             calls_back=self.calls_back,
             second_line_of=self.second_line_of,
             version=VERSION,

@@ -85,6 +85,7 @@ class Telemetry:
             info.dialled,
             display_name="" if info.private else info.facts.display_name,
             diverted_from=info.facts.diverted_from,
+            account=info.facts.account,
             calls_back=info.calls_back,
             second_line_of=info.second_line_of,
             about=about,

@@ -9,13 +9,14 @@ import gc
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import structlog
 from pydantic import ValidationError
 
 from telephony import events as phone
 from telephony.endpoint import Endpoint
-from telephony.errors import SipStartError
+from telephony.errors import NotRegistered, SipStartError
 from telephony.library import EndpointInfo
 from telephony.recording import WavFile
 from tools.queue.queued import QueuedRunner
@@ -33,13 +34,14 @@ from worker.records.late import LateRecords
 from worker.records.metrics import Metrics
 from worker.records.record import Answered, CallRecord, Observer, RecordEvent
 from worker.records.sealed import file_maker
+from worker.service.account_parts import parts_of_accounts
 from worker.service.background import Background
 from worker.service.call_backs import CallBacks
 from worker.service.call_book import CallBook
 from worker.service.certificate import CertificateWatch
 from worker.service.checks import sip_refused, tell_beside
 from worker.service.dial_orders import DialOrders
-from worker.service.dial_rules import DialLedger, DialRules, Order, Refused, Target, faults_of
+from worker.service.dial_rules import DialLedger, DialRules, Order, Refused, Target, back_by, faults_of
 from worker.service.governor import Governor
 from worker.service.homer import Homer
 from worker.service.http import HttpEndpoint, Part, start_http
@@ -50,8 +52,8 @@ from worker.service.pacer import Pacer
 from worker.service.peers import Peers
 from worker.service.presence import Presence, own_name, reached_at
 from worker.service.reload import Reloader
-from worker.service.sessions import Sessions
-from worker.service.switchboard import Observe, Switchboard
+from worker.service.sessions import Sessions, facts_of
+from worker.service.switchboard import MakeSession, Observe, Switchboard
 from worker.service.tooling import Tooling
 from worker.settings.settings import Settings
 from worker.settings.values import reveal
@@ -94,6 +96,7 @@ class App:
         """
         self.settings, self._loaded, self._observe, self._calls_back = settings, loaded, observe, calls_back
         self._takes_calls, self._reload = takes_calls, reload
+        self._accounts = settings.account_settings()
         self.metrics = Metrics()
         self.info: EndpointInfo | None = None
         self.http: HttpEndpoint | None = None
@@ -218,7 +221,8 @@ class App:
 
     def _orders(self) -> DialOrders:
         settings = self.settings
-        rules = DialRules(settings.dial_to, settings.dial_from, settings.later_ways().uri)
+        trunk, one_trunk = settings.later_ways().uri, settings.call_back_uri is not None
+        rules = DialRules(settings.dial_to, settings.dial_from, trunk, self._accounts, one_trunk)
         ledger = DialLedger(settings.dial_calls, settings.dial_per_minute)
         return DialOrders(self, rules, ledger, reveal(settings.dial_token))
 
@@ -232,6 +236,7 @@ class App:
         self._endpoint = Endpoint(sip, lambda event: self._post(loop, event))
         if settings.overload == "refuse":
             self._endpoint.overloaded = lambda: self._governor.refusal(time.monotonic())
+        self.metrics.expect_accounts(one.name for one in sip.accounts if one.registers)
         services = tooling.services(self._provider)
         self._sessions = Sessions(self._loaded.agents, services, tooling.judged, self._load.late)
         self._board = Switchboard(
@@ -285,9 +290,14 @@ class App:
         uri, board, queue = self.settings.later_ways().uri, self._board, self._tooling.queue
         if not self._calls_back or uri is None or board is None or queue is None:
             return
+        one_trunk, accounts = self.settings.call_back_uri is not None, self._accounts
 
         async def dial(uri: str, found: CallBack, observer: Observer) -> CallSession:
-            return await board.dial(uri, self._sessions.for_call_back(found, observer))
+            orphan = found.result.orphan
+            name = facts_of(orphan).account
+            if not one_trunk:
+                uri = back_by(accounts, name, orphan.caller) or uri
+            return await self._dial(uri, self._sessions.for_call_back(found, observer), made_for=name)
 
         self._call_backs = CallBacks(
             queue, uri, self._sessions.agent_of, self.metrics, dial=dial, hang_up=board.hang_up, room=self._room
@@ -356,13 +366,27 @@ class App:
         if self._homer is not None:
             self._homer.told(event)
 
-    async def dial(self, uri: str, context: str = "", agent: str | None = None) -> CallSession:
+    async def _dial(self, uri: str, make: MakeSession, **by: Any) -> CallSession:
+        """Call somebody as `Switchboard.dial` does; an account's first REGISTER gets its time to be answered."""
+        assert self._board is not None
+        give_up = time.monotonic() + ANNOUNCED_S
+        while True:
+            try:
+                return await self._board.dial(uri, make, **by)
+            except NotRegistered as error:
+                if not error.pending or time.monotonic() >= give_up:
+                    raise
+            await asyncio.sleep(0.05)
+
+    async def dial(
+        self, uri: str, context: str = "", agent: str | None = None, account: str | None = None
+    ) -> CallSession:
         """Call somebody; the agent speaks once they answer. No list is asked: who has the command line decides.
 
         Raises OperatorError for a name that no agent has and for what is too long, and as `place` does.
         """
         try:
-            order = Order(to=uri, context=context, agent=agent)
+            order = Order(to=uri, context=context, agent=agent, account=account)
             return await self.place(order, Target(uri, uri), None)
         except ValidationError as error:
             raise OperatorError(faults_of(error)) from None
@@ -392,7 +416,7 @@ class App:
         make = self._sessions.for_order(order, target, note)
         if self.settings.sip_proxy is not None:
             await self._announced()
-        session = await self._board.dial(target.uri, make, order.headers, caller_id)
+        session = await self._dial(target.uri, make, headers=order.headers, caller_id=caller_id, account=order.account)
         name = f"ringing-{session.info.call_id}"
         self._ringing.add(task := asyncio.create_task(self._ring(session, answered), name=name))
         task.add_done_callback(self._ringing.discard)
@@ -450,7 +474,10 @@ class App:
             Part("draining", not self.draining, "yes" if self.draining else "no"),
             Part("children", not unready, f"starting again: {', '.join(unready)}" if unready else "up"),
         ]
-        if self._registers:
+        if self._accounts:
+            states = self._endpoint.registrations if self._endpoint is not None else {}
+            parts += parts_of_accounts(self._accounts, states)
+        elif self._registers:
             parts.append(self._registration())
         if (certificate := self._certificate.part()) is not None:
             parts.append(certificate)
@@ -461,7 +488,8 @@ class App:
 
     @property
     def _registers(self) -> bool:
-        return self.settings.sip_proxy is not None or self.settings.sip_registrar is not None
+        several = any(one.registers for one in self._accounts)
+        return several or self.settings.sip_proxy is not None or self.settings.sip_registrar is not None
 
     def _registration(self) -> Part:
         state = self._endpoint.registration if self._endpoint is not None else None

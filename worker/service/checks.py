@@ -26,6 +26,7 @@ from worker.errors import HostError, OffhookError, OperatorError
 from worker.service.loaded import (
     NOT_YET,
     Loaded,
+    check_accounts,
     check_programs,
     check_transfers,
     check_written,
@@ -119,7 +120,8 @@ def check_settings(site: Site) -> list[Finding]:
     """Python, and variables that look like settings and are none."""
     version = ".".join(str(number) for number in sys.version_info[:3])
     found = [Finding("ok", "python", version)]
-    return found + [Finding("note", "settings", line, "correct or unset it") for line in unknown_variables()]
+    unknown = unknown_variables(site.settings)
+    return found + [Finding("note", "settings", line, "correct or unset it") for line in unknown]
 
 
 def check_agent(site: Site) -> list[Finding]:
@@ -127,6 +129,7 @@ def check_agent(site: Site) -> list[Finding]:
     try:
         file = site.agents or load_agent_file(site.settings.agent)
         check_transfers(site.settings, file)
+        check_accounts(site.settings, file)
     except OperatorError as error:
         site.agents = None
         site.errors.append(error)
@@ -337,7 +340,7 @@ def _try_endpoint(site: Site) -> list[Finding]:
     from telephony.errors import SipStartError
 
     settings = site.settings
-    endpoint = Endpoint(replace(settings.sip_settings(), registrar=None, proxy=None), lambda event: None)
+    endpoint = Endpoint(replace(settings.sip_settings(), registrar=None, proxy=None, accounts=()), lambda event: None)
     endpoint.accepting = False
     try:
         info = endpoint.start()
@@ -353,6 +356,11 @@ def _try_endpoint(site: Site) -> list[Finding]:
     if settings.sip_registrar is not None:
         text = f"{settings.sip_username} at {settings.sip_registrar} (not tried)"
         found.append(Finding("note", "registrar", text, "see /readyz of the running worker for how it stands"))
+    for one in settings.account_settings():
+        how = "(not tried)" if one.registers else "(is not registered with)"
+        number = f", number {one.number}" if one.number is not None else ""
+        mend = "see /readyz of the running worker for how it stands" if one.registers else ""
+        found.append(Finding("note", f"account {one.name}", f"{one.aor} at {one.registrar_uri}{number} {how}", mend))
     return found
 
 

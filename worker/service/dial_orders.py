@@ -78,7 +78,8 @@ class DialOrders:
         return web.json_response({"call_id": call_id}, status=202, headers={"Location": f"/calls/{call_id}"})
 
     async def _make(self, order: Order, key: str | None) -> str:
-        target, caller_id = self._rules.target(order.to), self._rules.caller_id(order.caller_id)
+        caller_id = self._rules.caller_id(order.caller_id)
+        target = self._rules.target(order.to, order.account, caller_id)
         try:
             checked(order.headers)
         except SipRequestError as error:

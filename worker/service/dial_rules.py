@@ -7,18 +7,20 @@ wants to reach a premium number finds a list of targets, a limit of calls at onc
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from telephony.accounts import AccountSettings
 from telephony.sip.number import is_number, matches, normal
 from telephony.sip.on_list import PLAIN_USER, on_list, plain
 from telephony.sip.target import fault_of
 from telephony.sip.uri import parse
-from worker.call_tools.later import call_back_uri
+from worker.call_tools.later import CALLER, call_back_uri
 
-__all__ = ["DialLedger", "DialRules", "Order", "Refused", "Target", "faults_of"]
+__all__ = ["DialLedger", "DialRules", "Order", "Refused", "Target", "back_by", "faults_of"]
 
 LONGEST_CONTEXT = 4000
 """Characters: it goes into the model's instructions, and is paid for in each response."""
@@ -38,6 +40,9 @@ class Order(BaseModel):
     agent: str | None = Field(default=None, description="the name of an agent of the agent file")
     caller_id: Annotated[str, StringConstraints(max_length=64)] | None = Field(
         default=None, alias="from", description="the number that we call from"
+    )
+    account: Annotated[str, StringConstraints(max_length=32)] | None = Field(
+        default=None, description="the account of OFFHOOK_SIP_ACCOUNTS that we call by"
     )
     headers: dict[str, str] = Field(default_factory=dict, description="of the INVITE, such as X-Account")
 
@@ -73,17 +78,21 @@ class DialRules:
     """The operator's lists.
 
     to: patterns of numbers (`+49*`) and of URIs (`sip:*@pbx.example.com`). callers: numbers that may be called from.
-    trunk: the URI by which a number is dialled, with {caller} in it; None: numbers can't be.
+    trunk: the URI by which a number is dialled, with {caller} in it; None: numbers can't be. accounts: each has a trunk
+    of its own, unless `one_trunk` goes before them; the number that is called from, or the first of them, decides.
     """
 
     to: tuple[str, ...] = ()
     callers: tuple[str, ...] = ()
     trunk: str | None = None
+    accounts: tuple[AccountSettings, ...] = ()
+    one_trunk: bool = False
 
-    def target(self, to: str) -> Target:
-        """Return whom an order means. Raises Refused."""
+    def target(self, to: str, account: str | None = None, caller_id: str | None = None) -> Target:
+        """Return whom an order means. account, caller_id: what it goes out by, and from. Raises Refused."""
+        trunk = self._trunk(account, caller_id)
         by_uri = to.lower().startswith(("sip:", "sips:"))
-        found = self._uri(to) if by_uri else self._number(to)
+        found = self._uri(to) if by_uri else self._number(to, trunk)
         if not self.to:
             raise Refused(403, "nobody may be called: OFFHOOK_DIAL_TO has no list of targets")
         allowed = on_list(found.uri, self.to) if by_uri else any(_fits(found.called, pattern) for pattern in self.to)
@@ -96,17 +105,29 @@ class DialRules:
         if wanted is None:
             return None
         number = normal(wanted)
-        if number not in {normal(one) for one in self.callers}:
+        own = [one.number for one in self.accounts if one.number is not None]
+        if number not in {normal(one) for one in (*self.callers, *own)}:
             raise Refused(403, f"from: {number[:64]} is not among the numbers of OFFHOOK_DIAL_FROM")
         return number
 
-    def _number(self, to: str) -> Target:
+    def _trunk(self, account: str | None, caller_id: str | None) -> str | None:
+        """Return the URI by which numbers are dialled."""
+        if account is not None and account not in {one.name for one in self.accounts}:
+            there = ", ".join(one.name for one in self.accounts)
+            hint = f"there are {there}" if there else "OFFHOOK_SIP_ACCOUNTS names no file with accounts"
+            raise Refused(400, f"account: there is no {account!r}; {hint}")
+        if self.one_trunk or not self.accounts:
+            return self.trunk
+        own = (one for one in self.accounts if one.name == account or (not account and one.is_number(caller_id or "")))
+        return next(own, self.accounts[0]).uri_of(CALLER)
+
+    def _number(self, to: str, trunk: str | None) -> Target:
         number = normal(to.strip().removeprefix("tel:"))
         if not PLAIN_USER.fullmatch(number):
             raise Refused(400, f"to: {to[:64]!r} is no telephone number and no sip: URI")
-        uri = None if self.trunk is None else call_back_uri(self.trunk, number)
+        uri = None if trunk is None else call_back_uri(trunk, number)
         if uri is None:
-            why = "there is no trunk" if self.trunk is None else f"{number!r} is nobody's number"
+            why = "there is no trunk" if trunk is None else f"{number!r} is nobody's number"
             raise Refused(400, f"to: {why}; write sip:USER@HOST, or set OFFHOOK_SIP_REGISTRAR or OFFHOOK_CALL_BACK_URI")
         return Target(uri, number)
 
@@ -159,6 +180,12 @@ class DialLedger:
             self._keys[key] = (now_s, call_id, order)
             while len(self._keys) > KEYS:
                 del self._keys[next(iter(self._keys))]
+
+
+def back_by(accounts: Iterable[AccountSettings], name: str, caller: str) -> str | None:
+    """Return the URI by which a caller is called back by the account that they came by; None where it is none."""
+    own = next((one for one in accounts if one.name == name), None)
+    return None if own is None else call_back_uri(own.uri_of(CALLER), caller)
 
 
 def _fits(number: str, pattern: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from telephony.endpoint import Endpoint
 from telephony.transfer import SECOND_LINE
@@ -13,8 +14,20 @@ from worker.call.transfer import MakeSecond
 
 __all__ = ["CallLines", "DialLine"]
 
-DialLine = Callable[[str, MakeSecond, Mapping[str, str]], Awaitable[CallSession]]
-"""Dials a URI, with what makes the session and headers of the INVITE."""
+
+class DialLine(Protocol):
+    """Dials a URI, with what makes the session and headers of the INVITE, as `Switchboard.dial` does."""
+
+    def __call__(
+        self,
+        uri: str,
+        make: MakeSecond,
+        headers: Mapping[str, str],
+        *,
+        account: str | None = None,
+        made_for: str | None = None,
+    ) -> Awaitable[CallSession]:
+        """Dial."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +39,17 @@ class CallLines:
     dial_line: DialLine
     end_line: Callable[[str], None]
     takes_refer: bool
+    account: str | None = None
+    """The call's: second lines go out by it, too, where nothing else is said."""
 
     async def refer(self, uri: str) -> None:
         """Send REFER."""
         await asyncio.wrap_future(self.endpoint.refer(self.call_id, uri))
 
-    async def dial(self, uri: str, make: MakeSecond) -> CallSession:
+    async def dial(self, uri: str, make: MakeSecond, account: str | None = None) -> CallSession:
         """Dial on a second line, marked as one: where it leads back to us it is refused there."""
-        return await self.dial_line(uri, make, {SECOND_LINE: self.call_id})
+        headers = {SECOND_LINE: self.call_id}
+        return await self.dial_line(uri, make, headers, account=account, made_for=self.account)
 
     async def join(self, line_id: str) -> None:
         """Connect the second line with this call."""

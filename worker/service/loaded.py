@@ -34,6 +34,7 @@ __all__ = [
     "Catalogs",
     "Loaded",
     "ToolsKey",
+    "check_accounts",
     "check_programs",
     "check_transfers",
     "check_written",
@@ -105,16 +106,32 @@ def check_transfers(settings: Settings, agents: AgentFile) -> None:
     """Whether the agents hand calls on to anybody but ourselves, as far as can be known here. Raises AgentFileError."""
     every = ("127.0.0.1",) if settings.sip_host == "0.0.0.0" else ()
     hosts = [host for host in (settings.sip_host, settings.sip_public_address, *every) if host is not None]
-    account = None
+    ours = [
+        f"sip:{user}@{one.host}"
+        for one in settings.account_settings()
+        for user in (one.username, one.number or one.username)
+    ]
     if settings.sip_registrar is not None and settings.sip_username is not None:
-        account = f"sip:{settings.sip_username}@{host_of(registrar_uri(settings.sip_registrar))}"
+        ours = [f"sip:{settings.sip_username}@{host_of(registrar_uri(settings.sip_registrar))}"]
     ports = (settings.sip_port, settings.sip_tls_port)
     for target in (target for agent in agents.agents() for target in agent.transfer):
         where = f"{agents.path}: transfer {target.label!r}: {target.uri}"
-        if is_ours(target.uri, hosts, ports) or (account and same_user(target.uri, account)):
+        if is_ours(target.uri, hosts, ports) or any(same_user(target.uri, one) for one in ours):
             raise AgentFileError(f"{where} is this worker's own address: the call would come back to it")
         if over_tls(target.uri) and "tls" not in settings.sip_transports:
             raise AgentFileError(f"{where} is called over TLS: put tls into OFFHOOK_SIP_TRANSPORTS")
+
+
+def check_accounts(settings: Settings, agents: AgentFile) -> None:
+    """Whether the accounts that routes and transfers name are there. Raises AgentFileError with a line for each."""
+    names = [one.name for one in settings.account_settings()]
+    named = [(f"route[{n}].account", route.when.account) for n, route in enumerate(agents.routes, 1)]
+    targets = {(target.label, target.account) for agent in agents.agents() for target in agent.transfer}
+    named += [(f"transfer {label!r}.account", name) for label, name in sorted(targets, key=str)]
+    there = f"there are {', '.join(names)}" if names else "OFFHOOK_SIP_ACCOUNTS names no file with accounts"
+    if wrong := [(where, name) for where, name in named if name is not None and name not in names]:
+        lines = [f"{agents.path}: {where}: there is no account {name!r}; {there}" for where, name in wrong]
+        raise AgentFileError(lines)
 
 
 def _check_remote(settings: Settings, agents: AgentFile) -> None:

@@ -69,11 +69,14 @@ def serve(settings: Settings, *, reload: bool = False) -> None:
     _run(settings, work, calls_back=True, reload=reload)
 
 
-def dial(settings: Settings, uri: str, context: str = "", agent: str | None = None) -> None:
-    """Call `uri`; ends with the call, or drains it at a signal. context: what the agent is told of it."""
+def dial(settings: Settings, uri: str, context: str = "", agent: str | None = None, account: str | None = None) -> None:
+    """Call `uri`; ends with the call, or drains it at a signal. context: what the agent is told of it.
+
+    account: the one to call by; None: that of the URI's host.
+    """
 
     async def work(app: App) -> None:
-        session = await app.dial(uri, context, agent)
+        session = await app.dial(uri, context, agent, account)
         print(f"calling {uri}", flush=True)
         await session.ended.wait()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from telephony.bridge import Bridge
 from telephony.sip.facts import InviteFacts
@@ -87,7 +88,7 @@ class Sessions:
             raise Refused(400, f"agent: there is no {order.agent[:64]!r}, but {', '.join(map(repr, sorted(named)))}")
 
         def make(call: CallInfo, bridge: Bridge, hang_up: HangUp) -> CallSession:
-            info = CallInfo(call.call_id, "", target.called, outbound=True, context=order.context)
+            info = CallInfo(call.call_id, "", target.called, outbound=True, facts=call.facts, context=order.context)
             session = self.make(info, bridge, hang_up, agent=None if order.agent is None else named[order.agent])
             session.recorder.subscribe(observer)
             return session
@@ -105,7 +106,7 @@ class Sessions:
                 orphan.dialled,
                 calls_back=orphan.call_id,
                 outbound=True,
-                facts=facts_of(orphan),
+                facts=replace(facts_of(orphan), account=call.facts.account),
             )
             session = self.make(info, bridge, hang_up, found.result)
             session.recorder.subscribe(observer)
@@ -119,7 +120,12 @@ class Sessions:
 
 def _named(route: Route) -> str:
     """What a route is for, as the record has it."""
-    when = {"dialled": route.dialled, "caller": route.when.caller, "diverted_from": route.when.diverted_from}
+    when = {
+        "dialled": route.dialled,
+        "account": route.when.account,
+        "caller": route.when.caller,
+        "diverted_from": route.when.diverted_from,
+    }
     return ", ".join(f"{name} {value}" for name, value in when.items() if value not in (None, "*")) or "*"
 
 

@@ -17,6 +17,7 @@ from telephony import events as phone
 from telephony.bridge import Bridge
 from telephony.endpoint import Endpoint
 from telephony.recording import MakeFile, StereoRecorder, WavFile
+from telephony.sip.facts import InviteFacts
 from worker.call.session import CallInfo, CallSession
 from worker.call_tools.approvals import Told
 from worker.pages.timeline import draw
@@ -115,9 +116,10 @@ class Switchboard:
             case phone.IncomingCall():
                 self._incoming(event)
             case phone.RegistrationChanged():
-                self._metrics.sip_registered.set(event.registered)
+                self._metrics.registered(event.account, event.registered)
                 tell = log.info if event.registered else log.warning
-                tell("registration", registered=event.registered, status=event.status, reason=event.reason)
+                which = {"account": event.account} if event.account else {}
+                tell("registration", registered=event.registered, status=event.status, reason=event.reason, **which)
             case phone.CallRefused():
                 self._refused(event.why)
                 log.warning(
@@ -184,19 +186,25 @@ class Switchboard:
         make: MakeSession | None = None,
         headers: Mapping[str, str] | None = None,
         caller_id: str | None = None,
+        account: str | None = None,
+        made_for: str | None = None,
     ) -> CallSession:
         """Call somebody; the agent speaks once they answer. Raises SipRequestError for a URI that can't be called.
 
         make: makes the session, where it is not to be one as any other. headers: of the INVITE. caller_id: the number
-        that we call from.
+        that we call from. account: the one to call by. made_for: the account of the call that this one is made for.
         """
         self._dials += 1
         try:
-            call_id = await asyncio.wrap_future(self._endpoint.invite(uri, headers=headers, caller_id=caller_id))
+            call_id = await asyncio.wrap_future(
+                self._endpoint.invite(uri, headers=headers, caller_id=caller_id, account=account, made_for=made_for)
+            )
             bridge = self._endpoint.bridge(call_id)
             if bridge is None:
                 raise ConnectionError(f"{uri}: the call ended before it began")
-            session = self._begin(CallInfo(call_id, "", uri, outbound=True), bridge, "", outbound=True, make=make)
+            facts = InviteFacts(account=self._endpoint.account_of(call_id))
+            info = CallInfo(call_id, "", uri, outbound=True, facts=facts)
+            session = self._begin(info, bridge, "", outbound=True, make=make)
             for early_id, event in tuple(self._early):
                 if early_id == call_id:
                     self.on_event(event)
@@ -218,7 +226,9 @@ class Switchboard:
     ) -> CallSession:
         call_id, made = info.call_id, make or self._make_session
         session = made(info, bridge, lambda reason: self.hang_up(call_id))
-        session.use_lines(CallLines(call_id, self._endpoint, self.dial, self.hang_up, takes_refer))
+        session.use_lines(
+            CallLines(call_id, self._endpoint, self.dial, self.hang_up, takes_refer, info.facts.account or None)
+        )
         observer = self._observe(session)
         if observer is not None:
             session.recorder.subscribe(observer)
@@ -233,7 +243,15 @@ class Switchboard:
         self._idle.clear()
         self._metrics.calls_active.set(len(self._calls))
         second = {"second_line_of": first} if (first := session.info.second_line_of) else {}
-        log.info("call", call_id=call_id, sip_call_id=sip_call_id, caller=info.shown, dialled=info.dialled, **second)
+        log.info(
+            "call",
+            call_id=call_id,
+            sip_call_id=sip_call_id,
+            caller=info.shown,
+            dialled=info.dialled,
+            **second,
+            **_account(info),
+        )
         if (rules := session.agent.refer.rules) is not None:
             self._endpoint.permit(call_id, rules)
         self._pacer.add(session)
@@ -374,6 +392,7 @@ class Switchboard:
                 "sip_call_id": call.sip_call_id,
                 "caller": call.session.info.shown,
                 "dialled": call.session.info.dialled,
+                **_account(call.session.info),
                 "seconds": round(now - call.started, 1),
                 "codec": call.codec,
                 "underruns": call.session.bridge.underruns,
@@ -391,6 +410,11 @@ class Switchboard:
         """Take an operator's answer."""
         call = self._calls.get(call_id)
         return "unknown" if call is None else call.session.approvals.answer(number, approved, who)
+
+
+def _account(info: CallInfo) -> dict[str, str]:
+    """By which account a call came or goes; nothing where there is one alone."""
+    return {"account": info.facts.account} if info.facts.account else {}
 
 
 def _written(call_id: str, write: Callable[[], None]) -> bool:

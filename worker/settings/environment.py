@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from worker.settings.accounts import PASSWORD
 from worker.settings.settings import Settings, is_secret, variable_of
 
 OUR_OWN = ("SIP_PASSWORD", "SIP_PROXY_PASSWORD", "HTTP_TOKEN", "APPROVAL_TOKEN", "DIAL_TOKEN", "HEP_PASSWORD")
@@ -18,8 +19,8 @@ def named_secret(name: str) -> str | None:
 def child_environment(*, keep_secrets: bool, **extra: str) -> dict[str, str]:
     """Return the environment for a child process, with `extra` put in.
 
-    What is the worker's alone (`OUR_OWN`) never goes to a child; other secrets, and what OFFHOOK_TOOL_SECRETS names, go
-    only with `keep_secrets` (a tool may need one).
+    What is the worker's alone (`OUR_OWN`, and the passwords of accounts) never goes to a child; other secrets, and what
+    OFFHOOK_TOOL_SECRETS names, go only with `keep_secrets` (a tool may need one).
     """
     secrets = {variable_of(name) for name in Settings.model_fields if is_secret(name)}
     for_tools = {word.strip() for word in os.environ.get(variable_of("tool_secrets"), "").split(",")}
@@ -27,7 +28,11 @@ def child_environment(*, keep_secrets: bool, **extra: str) -> dict[str, str]:
     drop = own if keep_secrets else secrets
     named = set() if keep_secrets else for_tools
     # A setting may be written in small letters; a tool's secret is read as it is written.
-    kept = {name: value for name, value in os.environ.items() if name.upper() not in drop and name not in named}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name.upper() not in drop and name not in named and not name.upper().startswith(PASSWORD)
+    }
     return {**kept, **extra}
 
 

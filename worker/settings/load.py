@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from worker.errors import SettingsError
+from worker.settings.accounts import password_variable
 from worker.settings.settings import PREFIX, Settings, is_secret, variable_of
 
 __all__ = ["load_settings", "unknown_variables"]
@@ -28,7 +29,7 @@ def load_settings(**options: object) -> Settings:
         settings = Settings(**given)
     except ValidationError as error:
         raise SettingsError(sorted(set(_lines(error, given)))) from None
-    checks = (_missing_for_provider, _missing_for_registrar, _wrong_for_tls, _wrong_for_proxy)
+    checks = (_missing_for_provider, _missing_for_registrar, _wrong_for_tls, _wrong_for_proxy, _wrong_for_accounts)
     if missing := [line for check in checks for line in check(settings)]:
         raise SettingsError(missing)
     settings.price_table()
@@ -39,12 +40,14 @@ def load_settings(**options: object) -> Settings:
     return settings
 
 
-def unknown_variables() -> list[str]:
+def unknown_variables(settings: Settings | None = None) -> list[str]:
     """Return a line for each OFFHOOK_* variable that is no setting, with the nearest one that is.
 
-    They do not stop the start: container platforms put variables of their own beside a service's.
+    They do not stop the start: container platforms put variables of their own beside a service's. settings: whose
+    accounts may have a password in a variable of their own.
     """
     known = [variable_of(field) for field in Settings.model_fields]
+    known += [password_variable(one.name) for one in (settings.account_settings() if settings is not None else ())]
     lines = []
     for name in sorted(set(os.environ) - set(known)):
         if name.startswith(PREFIX):
@@ -150,4 +153,26 @@ def _wrong_for_proxy(settings: Settings) -> list[str]:
         )
     if "transport=tcp" in settings.sip_proxy.lower() and "tcp" not in settings.sip_transports:
         lines.append(f"{variable_of('sip_transports')} has no tcp: {proxy}={settings.sip_proxy} needs it; add tcp")
+    return lines
+
+
+def _wrong_for_accounts(settings: Settings) -> list[str]:
+    if settings.sip_accounts is None:
+        return []
+    accounts = variable_of("sip_accounts")
+    beside = [variable_of(f"sip_{name}") for name in ("registrar", "username", "password", "proxy")]
+    lines = [
+        f"{name} is set beside {accounts}: "
+        + ("the proxy registers with the trunks" if name.endswith("PROXY") else "put it into the file, as an account")
+        for name in beside
+        if getattr(settings, name.removeprefix(PREFIX).lower()) is not None
+    ]
+    try:
+        found = settings.account_settings()
+    except SettingsError as error:
+        return [*lines, *error.lines]
+    transports = variable_of("sip_transports")
+    for one in found:
+        if one.over != "udp" and one.over not in settings.sip_transports:
+            lines.append(f"{transports} has no {one.over}: account {one.name} of {accounts} needs it; add {one.over}")
     return lines

@@ -68,6 +68,7 @@ class Settings(KeptValues, HttpValues, RealtimeValues, JobValues, SipValues, Bas
             registrar=self.sip_registrar,
             username=self.sip_username,
             password=reveal(self.sip_password),
+            accounts=self.account_settings(),
             proxy=self.sip_proxy,
             proxy_password=reveal(self.sip_proxy_password),
             allow=self.sip_allow,
@@ -90,12 +91,15 @@ class Settings(KeptValues, HttpValues, RealtimeValues, JobValues, SipValues, Bas
         if uri is None and server is not None:
             scheme = "sips" if server.startswith("sips:") else "sip"
             uri = f"{scheme}:{CALLER}@{server.removeprefix(f'{scheme}:')}"
+        elif uri is None and (accounts := self.account_settings()):
+            uri = accounts[0].uri_of(CALLER)
         send = "send" if "send" in hooks else "default" if "default" in hooks or webhook else None
         return LaterWays(send=send, hook="call_back" in hooks, uri=uri)
 
     def secret_values(self) -> list[str]:
         """Return every secret there is, for the log to know them: the settings' own, and those for tools."""
         own = [value.get_secret_value() for _, value in self if isinstance(value, SecretStr)]
+        own += [one.password for one in self.account_settings() if one.password is not None]
         own += headers_of(reveal(self.realtime_headers) or "").values()
         for headers in (self.otel_headers, self.otel_traces_headers):
             own += [pair.partition("=")[2] for pair in (reveal(headers) or "").split(",") if "=" in pair]

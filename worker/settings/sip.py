@@ -10,6 +10,7 @@ from pydantic_settings import NoDecode
 from worker.settings.values import CodecNames, File, HeaderNames, Ip, Lower, Networks, PortRange, SipServer, Words
 
 if TYPE_CHECKING:
+    from telephony.accounts import AccountSettings
     from telephony.tls import TlsSettings
 
 
@@ -40,6 +41,10 @@ class SipValues(BaseModel):
     )
     sip_username: str | None = Field(default=None, description="the user name that the registrar knows")
     sip_password: SecretStr | None = Field(default=None, description="the password that the registrar knows")
+    sip_accounts: File | None = Field(
+        default=None,
+        description="the path of a file (TOML) with a table [[account]] for each account, in place of a registrar",
+    )
     sip_proxy: SipServer | None = Field(
         default=None,
         description="one proxy in front of several workers, such as sip:proxy.internal:5060;transport=tcp",
@@ -90,6 +95,12 @@ class SipValues(BaseModel):
         le=86400,
         description="seconds, at most 86400, that calls may go on for after SIGTERM",
     )
+
+    def account_settings(self) -> tuple[AccountSettings, ...]:
+        """Return the accounts of OFFHOOK_SIP_ACCOUNTS. Raises `SettingsError` for a file that can't be used."""
+        from worker.settings.accounts import load_accounts
+
+        return () if self.sip_accounts is None else load_accounts(self.sip_accounts)
 
     def tls_settings(self) -> TlsSettings:
         """Return what SIP over TLS is configured with."""

@@ -11,14 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rig import certificate, srtp
 from rig.agent import AGENT
 from rig.child import cpu_s
 from rig.cores import Cores, cores
+from rig.dialler import Dialler
 from rig.load_server import Appended, LoadServer
 from rig.rtp_load import RtpLoad, Taken
-from rig.sipp import Sipp
+from rig.sipp import FOR_EVER_MS, Sipp
 from rig.variant import Variant
-from rig.worker import Usage, Worker
+from rig.worker import Usage, Worker, recordings_key
 
 WORKER_CORE, LOAD_CORE = 0, 1
 GIVE_UP_S = 15.0
@@ -40,7 +42,7 @@ class Window:
     heard: Taken
     appended: Appended
     signalling_cpu: float
-    """The share of a core that sipp used."""
+    """The share of a core that the callers' signalling used."""
     beside_cpu: float
     """The share that this process used."""
 
@@ -51,7 +53,7 @@ class Began:
 
     metrics: dict[str, float]
     underruns: int | None
-    sipp_s: float
+    signalling_s: float
     own_s: float
     cores: Cores
     usage: Usage
@@ -66,21 +68,22 @@ class Load:
     rtp: RtpLoad
     folder: Path
     codec: str = "PCMU"
-    sipps: list[Sipp] = field(default_factory=list)
+    authority: str = ""
+    """Whose certificates callers over TLS believe; empty: they come over UDP."""
+    key: bytes = b""
+    """Theirs, of SRTP."""
+    callers: list[Sipp | Dialler] = field(default_factory=list)
 
-    def dial(self, calls: int, per_second: float, **options: int) -> Sipp:
+    def dial(self, calls: int, per_second: float, hold_ms: int = FOR_EVER_MS) -> Sipp | Dialler:
         """Begin calls at a rate."""
-        one = Sipp(
-            self.worker.target,
-            self.rtp.port,
-            self.folder,
-            calls=calls,
-            per_second=per_second,
-            core=LOAD_CORE,
-            keys=KEYS[self.codec],
-            **options,
-        )
-        self.sipps.append(one)
+        times = {"calls": calls, "per_second": per_second, "hold_ms": hold_ms, "core": LOAD_CORE}
+        one: Sipp | Dialler
+        if self.authority:
+            secret = {"transport": "tls", "authority": self.authority, "key": self.key}
+            one = Dialler(self.worker.targets["tls"], self.rtp.port, **secret, **times)
+        else:
+            one = Sipp(self.worker.target, self.rtp.port, self.folder, keys=KEYS[self.codec], **times)
+        self.callers.append(one)
         return one
 
     def up(self) -> int:
@@ -95,14 +98,17 @@ class Load:
         give_up = time.monotonic() + max(0, more) / per_second + GIVE_UP_S
         while self.up() < calls and time.monotonic() < give_up:
             time.sleep(0.2)
+            for one in self.callers:
+                if self.key and isinstance(one, Dialler):
+                    self.rtp.keys(one.keys())
         return self.up()
 
     def why(self) -> str:
         """What is known of calls that did not come up."""
-        told = [one.outcome() for one in self.sipps]
+        told = [one.outcome() for one in self.callers]
         parts = [
             f"RTP streams {self.rtp.streams()[0]}, sessions {self.server.connections()[0]}",
-            f"sipp made {sum(one.created for one in told)}: up {sum(one.up for one in told)},"
+            f"callers made {sum(one.created for one in told)}: up {sum(one.up for one in told)},"
             f" failed {sum(one.failed for one in told)}, refused {sum(one.refused for one in told)}",
             *(one.errors.partition("\n")[0] for one in told if one.errors),
         ]
@@ -110,9 +116,9 @@ class Load:
 
     def clear(self) -> None:
         """End all calls, and wait until the worker has none left."""
-        for one in self.sipps:
+        for one in self.callers:
             one.hang_up()
-        self.sipps.clear()
+        self.callers.clear()
         give_up = time.monotonic() + GIVE_UP_S
         while time.monotonic() < give_up:
             if self.worker.metrics().get("offhook_calls_active") == 0 and not self.up():
@@ -131,13 +137,13 @@ class Load:
         self.server.renew()  # and what asking has cost is over
         self.server.begin()
         self.rtp.begin()
-        return Began(metrics, underruns, self._sipp_s(), cpu_s(0), cores(), self.worker.usage())
+        return Began(metrics, underruns, self._signalling_s(), cpu_s(0), cores(), self.worker.usage())
 
     def end(self, began: Began) -> Window:
         """What was seen since then."""
         end, machine = self.worker.usage(), cores()
         span = end.at - began.usage.at
-        sipp, beside = (self._sipp_s() - began.sipp_s) / span, (cpu_s(0) - began.own_s) / span
+        sipp, beside = (self._signalling_s() - began.signalling_s) / span, (cpu_s(0) - began.own_s) / span
         # The provider first: handing over a window of packets keeps the callers from sending for 0.1 s.
         appended, heard = self.server.end(), self.rtp.end()
         metrics, underruns = self.worker.metrics(), self.worker.underruns()
@@ -156,8 +162,8 @@ class Load:
             beside_cpu=beside,
         )
 
-    def _sipp_s(self) -> float:
-        return sum(one.cpu_s() for one in self.sipps)
+    def _signalling_s(self) -> float:
+        return sum(one.cpu_s() for one in self.callers)
 
 
 @contextlib.contextmanager
@@ -171,23 +177,30 @@ def loading(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="offhook-load-")))
         server = LoadServer(LOAD_CORE)
         stack.callback(server.stop)
-        rtp = RtpLoad(LOAD_CORE, int(KEYS[variant.codec]["payload"]))
+        key = srtp.new_key() if variant.sip == "tls+srtp" else b""
+        rtp = RtpLoad(LOAD_CORE, int(KEYS[variant.codec]["payload"]), key)
         stack.callback(rtp.stop)
+        extra, authority = variant.settings(), ""
+        if variant.sip != "udp":
+            shown = certificate.made(folder)
+            extra, authority = extra | shown.settings(), str(shown.certificate)
+        if variant.recordings == "sealed":
+            extra["OFFHOOK_RECORDINGS_KEY"] = recordings_key(variant.python, code)
         worker = Worker(
             server.url,
             pjsua2=variant.pjsua2 or None,
             agent=agent,
-            record=record,
+            record=record or variant.recordings != "off",
             python=variant.python,
             root=code,
-            extra=variant.settings(),
+            extra=extra,
             cores=(WORKER_CORE, LOAD_CORE),
             nice=nice,
         )
         stack.callback(worker.stop)
-        load = Load(worker, server, rtp, folder, variant.codec)
+        load = Load(worker, server, rtp, folder, variant.codec, authority, key)
         try:
             yield load
         finally:
-            for one in load.sipps:
+            for one in load.callers:
                 one.stop()

@@ -180,12 +180,17 @@ def numbered(stream: NDArray[np.int64], sequence: NDArray[np.int64]) -> tuple[ND
 
 def beat(at_ms: NDArray[np.float64], stream: NDArray[np.int64], number: NDArray[np.int64]) -> NDArray[np.float64]:
     """How far each packet (sorted by streams) was off its stream's beat, which is the median of all its packets."""
+    return np.abs(behind(at_ms, stream, number))
+
+
+def behind(at_ms: NDArray[np.float64], stream: NDArray[np.int64], number: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The same; below 0: before it."""
     off = at_ms - (at_ms[0] if len(at_ms) else 0) - number * PIECE_MS
     edges = np.flatnonzero(np.diff(stream)) + 1
     for begin, end in zip([0, *edges], [*edges, len(stream)], strict=True):
         if end > begin:
             off[begin:end] -= np.median(off[begin:end])
-    return np.abs(off)
+    return off
 
 
 def threads(window: Window) -> dict[str, float]:
@@ -201,7 +206,7 @@ def load_cpu(window: Window) -> dict[str, float]:
     shares = {
         "rtp": window.heard.cpu,
         "server": window.appended.cpu,
-        "sipp": window.signalling_cpu,
+        "signalling": window.signalling_cpu,
         "bench": window.beside_cpu,
     }
     return {name: round(100 * share, 1) for name, share in shares.items()}

@@ -18,6 +18,7 @@ from rig.audio import DECODE, FRAME, ulaw
 from rig.child import Child, answer, cpu_s
 from rig.mmsg import Batch, Outgoing, Receiver, dropped, udp
 from rig.sip import OWN
+from rig.srtp import TAG, Crypt
 from rig.tones import AGENT_HZ, CALLER_HZ, LOOP_MS, PIECE_MS, Gauge, Measured, tone
 
 SLOTS = PIECE_MS
@@ -74,15 +75,20 @@ class _Slot:
 
     def __init__(self, packets: Outgoing) -> None:
         self.packets = packets
-        self.sequence = packets.data[:, 2:4].view(">u2")[:, 0]
-        self.timestamp = packets.data[:, 4:8].view(">u4")[:, 0]
+        self.crypt: list[Crypt | None] = []
+        """Of each row; None: its packets are as they are sent."""
+        sealed = packets.data.shape[1] > HEAD + FRAME
+        self.data = np.zeros((ROWS, HEAD + FRAME), np.uint8) if sealed else packets.data
+        self.sequence = self.data[:, 2:4].view(">u2")[:, 0]
+        self.timestamp = self.data[:, 4:8].view(">u4")[:, 0]
         self.place = np.zeros(ROWS, np.int64)
         """In the loop of frames."""
         self.count = 0
 
-    def add(self, port: int, number: int, payload_type: int) -> None:
+    def add(self, port: int, number: int, payload_type: int, crypt: Crypt | None) -> None:
         row, self.count = self.count, self.count + 1
-        data = self.packets.data[row]
+        self.crypt.append(crypt)
+        data = self.data[row]
         data[:HEAD] = 0
         data[0], data[1] = 0x80, payload_type
         data[8:HEAD] = np.frombuffer(number.to_bytes(4, "big"), np.uint8)
@@ -93,7 +99,9 @@ class _Slot:
         rows = np.flatnonzero(self.packets.port[: self.count] == port)
         if len(rows):
             row, last = int(rows[0]), self.count - 1
-            self.packets.data[row] = self.packets.data[last]
+            self.data[row] = self.data[last]
+            self.crypt[row] = self.crypt[last]
+            self.crypt.pop()
             self.packets.port[row] = self.packets.port[last]
             self.place[row] = self.place[last]
             self.count = last
@@ -102,7 +110,10 @@ class _Slot:
         count = self.count
         if count:
             place = self.place[:count]
-            self.packets.data[:count, HEAD:] = frames[place]
+            self.data[:count, HEAD:] = frames[place]
+            for row, crypt in enumerate(self.crypt):
+                if crypt is not None:
+                    self.packets.data[row] = np.frombuffer(crypt.sealed(self.data[row].tobytes()), np.uint8)
             self.packets.send(count)
             place += 1
             place %= len(frames)
@@ -113,15 +124,19 @@ class _Slot:
 class _Load:
     """The child process."""
 
-    def __init__(self, pipe: Connection, payload_type: int) -> None:
+    def __init__(self, pipe: Connection, payload_type: int, key: bytes) -> None:
         self.pipe = pipe
         self.payload_type = payload_type
+        self.key = key
+        self.size = HEAD + FRAME + (TAG if key else 0)
+        self.crypt: dict[int, Crypt] = {}
+        """By the worker's port, as far as its keys are known."""
         self.socket = udp(OWN)
         self.receiver = Receiver(self.socket)
         self.gauge = Gauge(AGENT_HZ, 8000)
         self.decode = DECODE.astype(np.float32)
         self.frames = np.frombuffer(ulaw(tone(CALLER_HZ, 8000)), np.uint8).reshape(-1, FRAME)
-        self.slots = [_Slot(Outgoing(self.socket, OWN, ROWS, HEAD + FRAME)) for _ in range(SLOTS)]
+        self.slots = [_Slot(Outgoing(self.socket, OWN, ROWS, self.size)) for _ in range(SLOTS)]
         self.by_port = np.full(1 << 16, -1, np.int64)
         self.source = np.zeros(1 << 16, np.uint32)
         """The SSRC that a port sends with."""
@@ -160,6 +175,10 @@ class _Load:
         """How many streams are up, and how many there have been."""
         return len(self.port), self.streams
 
+    def do_keys(self, keys: dict[int, bytes]) -> None:
+        """These ports of the worker's encrypt, with these keys."""
+        self.crypt |= {port: Crypt(self.key, key) for port, key in keys.items()}
+
     def do_begin(self) -> None:
         """Begin a window."""
         self.window = _Window(time.monotonic_ns(), cpu_s(0), dropped(self.socket))
@@ -191,7 +210,9 @@ class _Load:
             self._sort(batch)
 
     def _sort(self, batch: Batch) -> None:
-        good = (batch.size == HEAD + FRAME) & (batch.data[:, 1] & 0x7F == self.payload_type)
+        good = (batch.size == self.size) & (batch.data[:, 1] & 0x7F == self.payload_type)
+        if self.key:
+            self._decrypt(batch, good)
         if self.window is not None:
             self.window.other += int(np.sum(~good))
         data = batch.data[good] if not good.all() else batch.data
@@ -209,6 +230,16 @@ class _Load:
             sequence = data[:, 2:4].copy().view(">u2")[:, 0].astype(np.int64)
             self.window.packets.append((batch.at[good], stream, sequence, measured))
 
+    def _decrypt(self, batch: Batch, good: NDArray[np.bool_]) -> None:
+        """Put what was encrypted in its place in clear; what can't be is not good."""
+        for row in np.flatnonzero(good):
+            crypt = self.crypt.get(int(batch.port[row]))
+            plain = None if crypt is None else crypt.opened(batch.data[row, : self.size].tobytes())
+            if plain is None:
+                good[row] = False
+            else:
+                batch.data[row, : len(plain)] = np.frombuffer(plain, np.uint8)
+
     def _begin(self, port: int, ssrc: int) -> None:
         old = int(self.by_port[port])
         if old >= 0:
@@ -219,7 +250,7 @@ class _Load:
         slot = min(self.slots, key=lambda one: one.count)
         if slot.count == ROWS:
             raise RuntimeError(f"more than {ROWS * SLOTS} calls")
-        slot.add(port, stream, self.payload_type)
+        slot.add(port, stream, self.payload_type, self.crypt.get(port))
         self.port[stream], self.slot[stream] = port, slot
         if self.window is not None:
             self.window.began += 1
@@ -237,16 +268,19 @@ class _Load:
             self._end(stream)
 
 
-def _main(pipe: Connection, payload_type: int) -> None:
-    _Load(pipe, payload_type).run()
+def _main(pipe: Connection, payload_type: int, key: bytes) -> None:
+    _Load(pipe, payload_type, key).run()
 
 
 class RtpLoad(Child):
     """The parent's hold on it."""
 
-    def __init__(self, core: int | None = None, payload_type: int = 0) -> None:
-        """payload_type: 0 (PCMU), or 9: PCMU's bytes as G.722, a noise that costs as much; its judgement is void."""
-        super().__init__(_main, payload_type, core=core, first=2)
+    def __init__(self, core: int | None = None, payload_type: int = 0, key: bytes = b"") -> None:
+        """payload_type: 0 (PCMU), or 9: PCMU's bytes as G.722, a noise that costs as much; its judgement is void.
+
+        key: what is sent is SRTP with this key, and what comes is with those that `keys` tells.
+        """
+        super().__init__(_main, payload_type, key, core=core, first=2)
         self.port: int = self.ask("port")
 
     def begin(self) -> None:
@@ -257,6 +291,10 @@ class RtpLoad(Child):
         """End it."""
         taken: Taken = self.ask("end")
         return taken
+
+    def keys(self, keys: dict[int, bytes]) -> None:
+        """The worker encrypts what comes from these ports with these keys: it is not heard before."""
+        self.ask("keys", keys=keys)
 
     def streams(self) -> tuple[int, int]:
         """How many streams are up, and how many there have been."""

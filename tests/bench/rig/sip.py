@@ -1,7 +1,8 @@
-"""Just enough SIP for a caller on UDP (RFC 3261): messages made and read as text. Pure."""
+"""Just enough SIP for a caller (RFC 3261): messages made and read as text. Pure."""
 
 from __future__ import annotations
 
+import base64
 import uuid
 from dataclasses import dataclass, field
 
@@ -57,6 +58,34 @@ def media_address(body: str) -> tuple[str, int]:
     return address, port
 
 
+def crypto_key(body: str) -> bytes:
+    """The key and salt with which the other side's SDP says that it encrypts; empty: it does not."""
+    for line in body.splitlines():
+        if line.startswith("a=crypto:"):
+            return base64.b64decode(line.partition("inline:")[2].partition("|")[0])
+    return b""
+
+
+class Stream:
+    """Messages out of a stream, such as a TLS connection's (RFC 3261 section 18.3)."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def fed(self, data: bytes) -> list[Message]:
+        """The messages that are complete now."""
+        self._rest += data
+        found = []
+        while True:
+            self._rest = self._rest.lstrip(b"\r\n")  # keep-alives
+            head, end, body = self._rest.partition(b"\r\n\r\n")
+            message = parse(head + end) if end else None
+            if message is None or len(body) < (length := int(message.one("content-length") or 0)):
+                return found
+            message.body, self._rest = body[:length].decode("utf-8", "replace"), body[length:]
+            found.append(message)
+
+
 def response_200(request: Message) -> bytes:
     """Answer a request of the other side's within the dialog."""
     lines = ["SIP/2.0 200 OK"]
@@ -79,17 +108,22 @@ class Dialog:
     to: str = ""
     contact: str = ""
     sequence: int = 1
+    transport: str = "UDP"
+    """Or TCP, TLS."""
+    crypto: str = ""
+    """Our key of SRTP, as a=crypto has it (RFC 4568); empty: RTP in clear."""
 
     def _request(self, method: str, uri: str, sequence: int, branch: str, body: str = "") -> bytes:
+        way = "" if self.transport == "UDP" else f";transport={self.transport.lower()}"
         lines = [
             f"{method} {uri} SIP/2.0",
-            f"Via: SIP/2.0/UDP {OWN}:{self.sip_port};branch={branch};rport",
+            f"Via: SIP/2.0/{self.transport} {OWN}:{self.sip_port};branch={branch};rport",
             "Max-Forwards: 70",
             f"From: <sip:bench@{OWN}:{self.sip_port}>;tag={self.tag}",
             f"To: {self.to or f'<sip:{self.target}>'}",
             f"Call-ID: {self.call_id}",
             f"CSeq: {sequence} {method}",
-            f"Contact: <sip:bench@{OWN}:{self.sip_port}>",
+            f"Contact: <sip:bench@{OWN}:{self.sip_port}{way}>",
         ]
         if body:
             lines.append("Content-Type: application/sdp")
@@ -103,7 +137,8 @@ class Dialog:
             "s=-",
             f"c=IN IP4 {OWN}",
             "t=0 0",
-            f"m=audio {self.rtp_port} RTP/AVP 0 101",
+            f"m=audio {self.rtp_port} {'RTP/SAVP' if self.crypto else 'RTP/AVP'} 0 101",
+            *([f"a=crypto:1 {self.crypto}"] if self.crypto else []),
             "a=rtpmap:0 PCMU/8000",
             "a=rtpmap:101 telephone-event/8000",
             "a=ptime:20",

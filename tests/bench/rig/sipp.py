@@ -102,6 +102,10 @@ class Sipp:
             line for path in self.folder.glob(pattern) for line in path.read_text(errors="replace").splitlines() if line
         ]
 
+    def over(self) -> bool:
+        """Whether all calls have ended, and it with them."""
+        return self.process.poll() is not None
+
     def cpu_s(self) -> float:
         """What it has used so far; 0 once it has ended."""
         return cpu_s(self.process.pid) if self.process.poll() is None else 0.0

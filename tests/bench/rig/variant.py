@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -13,7 +14,10 @@ from rig.worker import ROOT
 FORMATS = {"pcm": {}, "pcmu": {"OFFHOOK_REALTIME_AUDIO": "g711"}}
 """The environment for each format of the provider's side: 24 kHz PCM, or the call's G.711 passed through."""
 CODECS = ("PCMU", "G722")
-WORDS = ("ref", "pjsua2", "python", "format", "codec")
+SIP = ("udp", "tls", "tls+srtp")
+RECORDINGS = ("off", "on", "sealed")
+CHOICES = {"format": tuple(FORMATS), "codec": CODECS, "sip": SIP, "recordings": RECORDINGS}
+WORDS = ("ref", "pjsua2", "python", *CHOICES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +32,15 @@ class Variant:
     format: str = "pcm"
     codec: str = "PCMU"
     """What callers offer."""
+    sip: str = "udp"
+    """How callers come: over UDP, over TLS, or so and with SRTP."""
+    recordings: str = "off"
+    """Whether calls are recorded, and encrypted at that."""
     environment: dict[str, str] = field(default_factory=dict)
 
     def but(self, words: Iterable[str]) -> Variant:
-        """This one with `ref=`, `pjsua2=`, `python=`, `format=`, `codec=` or any environment variable changed.
+        """This one with `ref=`, `pjsua2=`, `python=`, `format=`, `codec=`, `sip=`, `recordings=` or any environment
+        variable changed.
 
         Raises ValueError for what is none of them.
         """
@@ -45,24 +54,18 @@ class Variant:
                 plain[name] = value
             else:
                 environment[name] = value
-        kind = plain.get("format", self.format)
-        if kind not in FORMATS:
-            raise ValueError(f"there is no format {kind!r}; there are {', '.join(FORMATS)}")
-        codec = plain.get("codec", self.codec)
-        if codec not in CODECS:
-            raise ValueError(f"there is no codec {codec!r}; there are {', '.join(CODECS)}")
-        return Variant(
-            ref=plain.get("ref", self.ref),
-            pjsua2=plain.get("pjsua2", self.pjsua2),
-            python=plain.get("python", self.python),
-            format=kind,
-            codec=codec,
-            environment=environment,
-        )
+        for name, choices in CHOICES.items():
+            if plain.get(name, choices[0]) not in choices:
+                raise ValueError(f"there is no {name} {plain[name]!r}; there are {', '.join(choices)}")
+        found = dataclasses.replace(self, environment=environment, **plain)
+        if found.sip != "udp" and found.codec != "PCMU":
+            raise ValueError("callers over TLS speak PCMU")
+        return found
 
     def settings(self) -> dict[str, str]:
         """The environment variables in all."""
-        return {**FORMATS[self.format], **self.environment}
+        srtp = {"OFFHOOK_SRTP": "required"} if self.sip == "tls+srtp" else {}
+        return {**FORMATS[self.format], **srtp, **self.environment}
 
     def code(self, folder: Path) -> Path:
         """Where its code lies; that of a commit is put below `folder` once. Raises ValueError for an unknown one."""

@@ -105,6 +105,13 @@ def own_build(path: str, into: Path) -> Path:
     return into
 
 
+def recordings_key(python: str, root: Path) -> str:
+    """A new public key for recordings; nobody has the secret one."""
+    command = [python, "-m", "worker", "keys", "recordings"]
+    told = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    return told.stdout.splitlines()[0].partition("=")[2]
+
+
 class Worker:
     """`python -m worker serve` on free ports of loopback; its files go with it."""
 
@@ -163,7 +170,9 @@ class Worker:
                 start_new_session=bool(nice),
             )
         self.pid = self.process.pid
-        self.target = self.status_url = ""
+        self.targets: dict[str, str] = {}
+        """Where it is called, user@host:port, by transport."""
+        self.status_url = ""
         try:
             if cores is not None:
                 os.sched_setaffinity(self.pid, {cores[0]})  # what it starts has it from there
@@ -181,12 +190,18 @@ class Worker:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             kind, _, rest = line.strip().partition(" ")
-            if kind == "dial" and not self.target:
-                self.target = rest.removeprefix("sip:").partition(";")[0]
+            if kind == "dial":
+                where, _, transport = rest.removeprefix("sip:").partition(";transport=")
+                self.targets[transport or "udp"] = where
             elif kind == "status":
                 self.status_url = rest.removesuffix("/readyz")
                 return
         raise RuntimeError(f"the worker did not start:\n{self.log_file.read_text()[-3000:]}")
+
+    @property
+    def target(self) -> str:
+        """Where it is called over UDP; empty until it listens."""
+        return self.targets.get("udp", "")
 
     def usage(self) -> Usage:
         """What it has used so far; its child processes are not counted."""

@@ -10,6 +10,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from telephony.binding import pj
+
 
 def _endpoint_process() -> Any:
     path = Path(__file__).parents[2] / "telephony" / "endpoint_process.py"
@@ -67,6 +69,19 @@ class Caller(_endpoint_process().Process):  # type: ignore[misc]
         bridge = self.bridge(call_id)
         bridge.play(f"item{self.items}", Path(path).read_bytes())
         bridge.end_item(f"item{self.items}")
+
+    def do_hold(self, call_id: str, on: bool) -> None:
+        """Put the other side on hold, or take it off."""
+
+        def offer() -> None:
+            call, how = self.endpoint._running.call(call_id), pj.CallOpParam(True)
+            if on:
+                call.setHold(how)
+            else:
+                how.opt.flag = pj.PJSUA_CALL_UNHOLD
+                call.reinvite(how)
+
+        self.endpoint.submit(offer).result(5)
 
     def do_hush(self, call_id: str) -> None:
         """Stop speaking."""

@@ -13,6 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from parts import forked
+from parts.forked import Forked
+
 ROOT = Path(__file__).parents[3]
 OFFHOOK = (sys.executable, "-P", "-m", "worker")
 BOUND_S = 25.0
@@ -41,22 +44,23 @@ def environment(**own: Any) -> dict[str, str]:
     return {**kept, **{name: str(value) for name, value in own.items()}}
 
 
+def started(command: list[str], env: Mapping[str, str], cwd: Path) -> subprocess.Popen[str] | Forked:
+    """Start a command with pipes for all that it reads and writes."""
+    if tuple(command[: len(OFFHOOK)]) == OFFHOOK and forked.wanted():
+        return Forked(command[len(OFFHOOK) :], env, cwd)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, errors="replace", cwd=cwd, env=dict(env)
+    )
+
+
 class Program:
     """A process whose lines are kept as they come, those of stdout and of stderr apart."""
 
     def __init__(self, command: Sequence[str | Path], env: Mapping[str, str], *, cwd: Path = ROOT) -> None:
         self.out: list[str] = []
         self.err: list[str] = []
-        self.process = subprocess.Popen(
-            [str(word) for word in command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            cwd=cwd,
-            env=dict(env),
-        )
+        self.process = started([str(word) for word in command], env, cwd)
         pipes = ((self.process.stdout, self.out), (self.process.stderr, self.err))
         self._readers = [threading.Thread(target=self._read, args=pipe, daemon=True) for pipe in pipes]
         for reader in self._readers:
@@ -134,16 +138,16 @@ class Program:
 
 def run(*words: str | Path, within: float = BOUND_S, cwd: Path = ROOT, **env: Any) -> tuple[int, str, str]:
     """Run `offhook WORDS` to its end: exit code, stdout, stderr."""
-    done = subprocess.run(
-        [*OFFHOOK, *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=within,
-        cwd=cwd,
-        env=environment(**env),
-        stdin=subprocess.DEVNULL,
-    )
-    return done.returncode, done.stdout, done.stderr
+    process = started([*OFFHOOK, *map(str, words)], environment(**env), cwd)
+    try:
+        out, err = process.communicate(timeout=within)
+    finally:
+        process.kill()
+        code = process.wait(BOUND_S)
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+    return code, out, err
 
 
 def kill(pid: int) -> None:

@@ -74,3 +74,15 @@ def test_a_wrong_condition_is_one_line(path: Path, text: str, words: str) -> Non
     with pytest.raises(AgentFileError) as found:
         load_agent_file(path)
     assert words in str(found.value) and "\n" not in str(found.value)
+
+
+def test_by_account(path: Path) -> None:
+    path.write_text(
+        'name = "main"\n[[route]]\naccount = "berlin"\nname = "one"\n[[route]]\naccount = "munich"\nname = "two"\n'
+    )
+    agents = load_agent_file(path)
+    for account, name in (("berlin", "one"), ("munich", "two"), ("", "main")):
+        assert agents.agent_for("1", "2", InviteFacts(account=account)).name == name
+    path.write_text('[[route]]\naccount = "berlin"\n[[route]]\naccount = "berlin"\n')
+    with pytest.raises(AgentFileError, match="has a route already"):
+        load_agent_file(path)

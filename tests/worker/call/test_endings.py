@@ -91,3 +91,15 @@ async def test_how_a_call_ended(make: Any, answered: bool, by: str, outcome: str
     record = rig.record()
     assert (record.outcome, record.reason) == (outcome, f"{by}: 200 OK")
     await rig.session.close()
+
+
+async def test_a_call_that_goes_on_elsewhere_is_counted_whether_it_did_or_not(rig: Rig) -> None:
+    counted = rig.metrics.hand_overs_total
+    rig.session.handed_over("refer", 486)
+    rig.session.handed_over("replaces", 200)
+    found = {
+        (means, outcome): counted.labels(means, outcome)._value.get()
+        for means in ("refer", "replaces")
+        for outcome in ("done", "refused")
+    }
+    assert found == {("refer", "done"): 0, ("refer", "refused"): 1, ("replaces", "done"): 1, ("replaces", "refused"): 0}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import array
 import json
+import math
+import wave
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -127,6 +130,38 @@ async def test_the_session_hears_silence_while_they_are_typed_and_a_moment_longe
     rig.run(round(TAIL_S * 1000) + 100, SPEECH)
     rig.bridge.push(SPEECH)
     assert rig.session.take().endswith(SPEECH)
+
+
+async def test_tones_in_the_audio_are_no_keys_and_nobody_has_them(make: Any, tmp_path: Path) -> None:
+    """In-band DTMF: the caller is asked three times, the tool call comes to nothing, and the tones are kept nowhere."""
+    shop = Till()
+    rig: Rig = make(more=shop.specs, recordings=True)
+    file = StereoRecorder(tmp_path / "call.wav", rig.bridge)
+    rig.session.recording.use(file)
+    await rig.answer()
+    five = array.array("h", (round(6000 * (math.sin(n * 0.605) + math.sin(n * 1.049)) / 2) for n in range(160)))
+    await pays(rig, order="427")
+    heard = bytearray()
+    for number in range(1, 4):
+        await hears(rig, number, (await questions(rig))[-1])
+        for _ in range(10_700 // 20):
+            if rig.session.machine.state.asking:
+                rig.bridge.push(five.tobytes())
+                heard += rig.session.take()
+            rig.bridge.pull()
+            rig.now += 0.02
+            rig.session.poll(rig.now)
+    output = json.loads(await rig.output("t1"))
+    assert (output["status"], shop.got) == ("declined", [])
+    assert len(heard) > 20 * 16000 and not any(heard), "the session had silence meanwhile"
+    file.drain()
+    file.close()
+    with wave.open(str(tmp_path / "call.wav")) as kept:
+        samples = array.array("h", kept.readframes(kept.getnframes()))
+    assert len(samples) > 20 * 16000 and not any(samples[::2]), "so has the recording, on the caller's side"
+    await rig.session.close()
+    await rig.inline.aclose()
+    assert rig.faults == []
 
 
 async def test_who_types_early_interrupts_the_question(till: tuple[Rig, Till]) -> None:

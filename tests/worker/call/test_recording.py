@@ -86,6 +86,7 @@ async def test_the_question_comes_first_and_nothing_is_recorded_before_a_yes(sta
     consent = rig.record().consent
     assert consent is not None and (consent.given, consent.by) == (True, "key")
     assert consent.asked_ms == 0 and consent.answered_ms == rig.record().recorded_from_ms == 600
+    assert rig.metrics.recording_consents_total.labels("key", "yes")._value.get() == 1
 
 
 def kept_none(rig: Rig) -> bool:
@@ -109,6 +110,29 @@ async def test_a_spoken_yes_counts_and_the_greeting_follows_it(start: Start) -> 
     assert rig.record().consent.by == "voice"
 
 
+@pytest.mark.parametrize(("status", "frames"), [(200, 3), (486, 6)])
+async def test_whom_the_call_goes_on_with_has_not_agreed(start: Start, status: int, frames: int) -> None:
+    rig = await start(consent=ASK, pause=True)
+    rig.run(200)
+    await hears(rig)
+    rig.session.digit("1")
+    rig.run(60, SPEECH)
+    rig.session.handed_over("refer", status)
+    rig.session.recording.mute("agent", True)
+    rig.session.recording.mute("agent", False)  # which takes nothing back
+    rig.run(60, SPEECH)
+    whole = kept(rig)
+    assert whole is not None and whole.count(SPEECH) == frames and len(whole) == len(SPEECH) * 6
+    assert ["hand-over"] * (status == 200) == [one.why for one in rig.record().pauses if one.why != "agent"]
+
+
+async def test_where_nobody_is_asked_the_recording_goes_on_with_whoever_is_there(start: Start) -> None:
+    rig = await start()
+    rig.session.handed_over("replaces", 200)
+    rig.run(100, SPEECH)
+    assert kept(rig) == SPEECH * 5 and rig.record().pauses == []
+
+
 @pytest.mark.parametrize("how", ["key", "silence"])
 async def test_without_a_yes_the_call_goes_on_unrecorded(start: Start, how: str) -> None:
     rig = await start(consent=ASK)
@@ -127,7 +151,9 @@ async def test_without_a_yes_the_call_goes_on_unrecorded(start: Start, how: str)
     assert kept(rig) is None and rig.hang_ups == []
     record = rig.record()
     assert record.recording is None and record.recorded_from_ms is None
-    assert (record.consent.given, record.consent.by) == (False, "key" if how == "key" else "nobody")
+    by = "key" if how == "key" else "nobody"
+    assert (record.consent.given, record.consent.by) == (False, by)
+    assert rig.metrics.recording_consents_total.labels(by, "no")._value.get() == 1
 
 
 async def test_a_hang_up_in_the_question_is_no_yes(start: Start) -> None:

@@ -40,7 +40,7 @@ class Telephone:
         self.asked.append(("refer", uri))
         self._fail()
 
-    async def dial(self, uri: str, make: MakeSecond) -> CallSession:
+    async def dial(self, uri: str, make: MakeSecond, account: str | None = None) -> CallSession:
         self.asked.append(("dial", uri))
         self._fail()
         self.second = made = make(CallInfo("5ec0", "", uri), self.bridge, lambda reason: None)

@@ -103,7 +103,12 @@ def test_a_private_folder_outlives_other_starts_but_not_its_owner(monkeypatch, t
     os.close(third_lock)
 
 
-async def test_everything_comes_up_with_nothing_configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("telephone", [{}, {"OFFHOOK_SRTP": "required", "OFFHOOK_SIP_TRANSPORTS": "udp,tls"}])
+async def test_everything_comes_up_with_the_telephone_configured_at_most(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, telephone: dict[str, str]
+) -> None:
+    for name, value in telephone.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setattr(embedded.tempfile, "tempdir", str(tmp_path))
     services = Embedded(load_settings(), sink=quiet)
     await services.start()

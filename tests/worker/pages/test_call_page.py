@@ -101,7 +101,8 @@ def story(edges: list[Edge] | None = EDGES_OF_IT, **more: object) -> Story:
 def test_all_of_it_is_there_and_what_others_wrote_is_text() -> None:
     seen = Seen(html := call_page(story(recorded=True)))
     titles = re.findall(r"<h2[^>]*>([^<]+)", html)
-    assert titles == ["Timeline", "Silences", "Conversation", "Tool calls", "The line", "SIP", "Edges"]
+    parts = ["Timeline", "Silences", "Conversation", "Tool calls", "What else happened", "The line", "SIP", "Edges"]
+    assert titles == parts
     scripts = [attributes for tag, attributes in seen.tags if tag == "script"]
     assert scripts == [{"src": "/assets/page.js", "defer": None}], "one script, of ours"
     assert "<script>alert" not in html

@@ -30,6 +30,7 @@ from worker.service.checks import (
     check_realtime,
     check_redis,
     check_settings,
+    check_sip,
     load,
     tell_beside,
 )
@@ -486,3 +487,61 @@ def test_orders_need_a_token_a_list_and_an_address(settings, without: str, level
         given["OFFHOOK_HTTP"] = "off"
     [found] = check_orders(Site(settings(**given)))
     assert found.level == level and words in f"{found.text} {found.mend}"
+
+
+ACCOUNTS = """
+[[account]]
+name = "berlin"
+registrar = "sip.a.example"
+username = "line7"
+number = "+4930123"
+password = "sesame"
+[[account]]
+name = "trunk"
+registrar = "sip.b.example"
+username = "line8"
+registers = false
+"""
+BY_ACCOUNT = """
+[[transfer]]
+label = "sales"
+uri = "sip:200@pbx.example.com"
+account = "{to}"
+[[route]]
+account = "{by}"
+"""
+
+
+def test_accounts_that_routes_and_transfers_name_are_there(settings, tmp_path: Path) -> None:
+    (tmp_path / "accounts.toml").write_text(ACCOUNTS)
+    agent = tmp_path / "agent.toml"
+    known = settings(OFFHOOK_SIP_ACCOUNTS=str(tmp_path / "accounts.toml"))
+    agent.write_text(BY_ACCOUNT.format(to="trunk", by="berlin"))
+    assert load(known, load_agent_file(agent)) is not None
+    agent.write_text(BY_ACCOUNT.format(to="bonn", by="munich"))
+    with pytest.raises(OperatorError) as wrong:
+        load(known, load_agent_file(agent))
+    assert str(wrong.value).splitlines() == [
+        f"{agent}: route[1].account: there is no account 'munich'; there are berlin, trunk",
+        f"{agent}: transfer 'sales'.account: there is no account 'bonn'; there are berlin, trunk",
+    ]
+    agent.write_text('[[transfer]]\nlabel = "us"\nuri = "sip:+4930123@sip.a.example"\n')
+    with pytest.raises(OperatorError, match="is this worker's own address"):
+        load(known, load_agent_file(agent))
+
+
+def test_accounts_without_a_file_of_them(settings, tmp_path: Path) -> None:
+    agent = tmp_path / "agent.toml"
+    agent.write_text('[[route]]\naccount = "berlin"\n')
+    with pytest.raises(OperatorError, match="OFFHOOK_SIP_ACCOUNTS names no file with accounts"):
+        load(settings(), load_agent_file(agent))
+
+
+async def test_check_names_each_account_and_no_password(settings, tmp_path: Path) -> None:
+    (tmp_path / "accounts.toml").write_text(ACCOUNTS)
+    site = Site(settings(OFFHOOK_SIP_ACCOUNTS=str(tmp_path / "accounts.toml"), OFFHOOK_SIP_PORT="0"))
+    told = {one.about: one.text for one in await check_sip(site) if one.about.startswith("account")}
+    assert told == {
+        "account berlin": "line7@sip.a.example at sip:sip.a.example, number +4930123 (not tried)",
+        "account trunk": "line8@sip.b.example at sip:sip.b.example (is not registered with)",
+    }

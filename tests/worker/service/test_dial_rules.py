@@ -1,12 +1,15 @@
 """Whom another program may have us call: property tests, and the cases that cost money."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from telephony.accounts import AccountSettings
 from telephony.sip.uri import parse
-from worker.service.dial_rules import DialLedger, DialRules, Order, Refused, Target, faults_of
+from worker.service.dial_rules import DialLedger, DialRules, Order, Refused, Target, back_by, faults_of
 
 RULES = DialRules(
     to=("+49*", "100", "sip:*@pbx.example.com", "sip:sales@shop.example:5070"),
@@ -132,3 +135,43 @@ def test_what_is_wrong_with_an_order_is_one_line_without_what_was_given() -> Non
         Order.model_validate({"to": "", "context": "4711 " * 1000, "uri": "x"})
     line = faults_of(wrong.value)
     assert "to: " in line and "context: " in line and "uri: " in line and "4711" not in line and "\n" not in line
+
+
+BERLIN = AccountSettings(name="berlin", registrar="a.example", username="line7", number="+4930123")
+MUNICH = AccountSettings(name="munich", registrar="b.example", username="line8", transport="tcp")
+BY = DialRules(to=("+49*",), accounts=(BERLIN, MUNICH), trunk="sip:{caller}@trunk.example.com")
+
+
+@pytest.mark.parametrize(
+    ("account", "caller_id", "host"),
+    [
+        ("munich", None, "b.example;transport=tcp"),
+        ("munich", "+4930123", "b.example;transport=tcp"),
+        (None, "+4930123", "a.example"),
+        (None, None, "a.example"),
+    ],
+)
+def test_a_number_goes_by_the_account_that_is_named_or_called_from(
+    account: str | None, caller_id: str | None, host: str
+) -> None:
+    assert BY.target("+49891", account, caller_id).uri == f"sip:+49891@{host}"
+    assert replace(BY, one_trunk=True).target("+49891", account, caller_id).uri == "sip:+49891@trunk.example.com"
+
+
+def test_an_account_that_is_none_says_which_there_are() -> None:
+    with pytest.raises(Refused, match="no 'bonn'; there are berlin, munich"):
+        BY.target("+49891", "bonn")
+    with pytest.raises(Refused, match="OFFHOOK_SIP_ACCOUNTS names no file"):
+        RULES.target("+49891", "bonn")
+
+
+def test_an_accounts_number_may_be_called_from() -> None:
+    assert BY.caller_id("+49 30 123") == "+4930123"
+    with pytest.raises(Refused):
+        BY.caller_id("+4930124")
+
+
+def test_who_came_by_an_account_is_called_back_by_it() -> None:
+    assert back_by((BERLIN, MUNICH), "munich", "+4989777") == "sip:+4989777@b.example;transport=tcp"
+    assert back_by((BERLIN, MUNICH), "bonn", "+4989777") is None, "it has gone from the file"
+    assert back_by((BERLIN, MUNICH), "berlin", "anonymous") is None

@@ -62,9 +62,18 @@ class Line:
         self.asked.append(("hang_up", call_id, status))
 
     def invite(
-        self, uri: str, *, headers: Mapping[str, str] | None = None, caller_id: str | None = None
+        self,
+        uri: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        caller_id: str | None = None,
+        account: str | None = None,
+        made_for: str | None = None,
     ) -> Future[str]:
         return self.invited
+
+    def account_of(self, call_id: str) -> str:
+        return ""
 
     def bridge(self, call_id: str) -> Bridge | None:
         return self.bridges.get(call_id)

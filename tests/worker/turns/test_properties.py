@@ -39,6 +39,7 @@ class Calls(RuleBasedStateMachine):
         self.cancelled: set[str] = set()
         self.started: list[str] = []
         self.answered: list[str] = []
+        self.ended: set[str] = set()  # as the call came to rest
         self.asked: set[str] = set()
         self.queue: list[str] = []  # items queued for playout
         self.remote: dict[str, str] = {}  # what the provider runs, and the response that made the call
@@ -382,8 +383,6 @@ class Calls(RuleBasedStateMachine):
         self.media()
         if self.speaking:
             self.caller_stops()
-        for tool_call_id in sorted(set(self.started) - set(self.answered)):
-            self.feed(turn.ToolFinished(tool_call_id, "{}"))
         for _ in range(300):
             if self.machine.over or self.machine.idle:
                 break
@@ -394,8 +393,15 @@ class Calls(RuleBasedStateMachine):
             assert not self.machine.pending.remote and not self.approvals
         assert self.hung_up <= 1
 
+    def tools_end(self) -> None:
+        """Those that have begun by now, once each: a transfer begins late, when its sentence is heard."""
+        for tool_call_id in sorted(set(self.started) - set(self.answered) - self.ended):
+            self.ended.add(tool_call_id)
+            self.feed(turn.ToolFinished(tool_call_id, "{}"))
+
     def come_to_rest(self) -> None:
         self.go_through()
+        self.tools_end()
         if self.queue:
             self.play_on()
         elif self.remote:

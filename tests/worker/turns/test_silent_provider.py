@@ -64,8 +64,7 @@ class SilentCalls(Calls):
         self.media()
         if self.speaking:
             self.feed(turn.CallerSounds(False))  # they have stopped, and nobody says so
-        for tool_call_id in sorted(set(self.started) - set(self.answered)):
-            self.feed(turn.ToolFinished(tool_call_id, "{}"))
+        self.tools_end()
         self.requested.clear()
         self.saved_at = None
 
@@ -76,6 +75,7 @@ class SilentCalls(Calls):
         """A moment with a playout that plays and a provider that says nothing."""
         if self.machine.wake is not None and self.machine.wake <= self.now:
             self.feed(turn.Tick())
+        self.tools_end()
         if not self.connected and self.begins and not self.machine.over:
             self.connected = True
             self.feed(base.SessionReady("s", "pcm24k", "pcm24k"))
