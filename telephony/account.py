@@ -9,6 +9,7 @@ import structlog
 from telephony import announce
 from telephony.accounts import AccountSettings
 from telephony.binding import guarded, pj
+from telephony.families import Place, Version
 from telephony.library import SRTP, EndpointInfo
 from telephony.settings import SipSettings
 from telephony.sip.uri import host_of, registrar_uri
@@ -57,6 +58,7 @@ def configuration(settings: SipSettings, info: EndpointInfo, one: AccountSetting
         _register(config, settings, registrar_uri(settings.registrar), settings.register_expires_s)
     if one is None and settings.username and settings.password is not None:
         add_password(config, "*", settings.username, settings.password)
+    config.sipConfig.ipv6Use, config.mediaConfig.ipv6Use = _families(settings)
     _media(config.mediaConfig, settings)
     config.callConfig.timerUse = pj.PJSUA_SIP_TIMER_OPTIONAL
     return config
@@ -67,24 +69,38 @@ def add_password(config: pj.AccountConfig, realm: str, username: str, password: 
     config.sipConfig.authCreds.push_back(pj.AuthCredInfo("digest", realm, username, 0, password))
 
 
+def set_family(account: int, place: Place) -> None:
+    """Let an account's next call have its media there: for an endpoint of two families, before the call is made."""
+    pj.set_media_family(account, place.version == 6, place.bound, place.public_address or "")
+
+
 def sender(
-    settings: SipSettings, info: EndpointInfo, caller_id: str | None = None, one: AccountSettings | None = None
+    settings: SipSettings,
+    info: EndpointInfo,
+    caller_id: str | None = None,
+    one: AccountSettings | None = None,
+    place: Place | None = None,
 ) -> str:
-    """Who we are in the From of an INVITE. caller_id: the number or name that we call from, in place of our own."""
-    user, _, host = _name(settings, info, one).rpartition("@")
+    """Who we are in the From of an INVITE. caller_id: the number or name that we call from, in place of our own. place:
+    where the call has its media, where there are several.
+    """
+    user, _, host = _name(settings, info, one, place).rpartition("@")
     own = None if one is None else one.number
     shown = settings.display_name if one is None or one.display_name is None else one.display_name
     return f'"{shown}" <sip:{caller_id or own or user}@{host}>'
 
 
-def _name(settings: SipSettings, info: EndpointInfo, one: AccountSettings | None = None) -> str:
+def _name(
+    settings: SipSettings, info: EndpointInfo, one: AccountSettings | None = None, place: Place | None = None
+) -> str:
     if one is not None:
         return one.aor
     if settings.proxy is not None:
         return announce.name(settings.proxy)
     if settings.registrar is not None:
         return f"{settings.username}@{host_of(registrar_uri(settings.registrar))}"
-    address = info.addresses[0].removeprefix("sip:").partition(";")[0]
+    ours = (one for one in info.addresses if place is not None and one.startswith(f"sip:{place.reached_at}:"))
+    address = next(ours, info.addresses[0]).removeprefix("sip:").partition(";")[0]
     return f"{settings.username or 'agent'}@{address}"
 
 
@@ -110,11 +126,19 @@ def _register(config: pj.AccountConfig, settings: SipSettings, registrar: str, e
         config.natConfig.contactRewriteUse = 0  # we know better than the registrar what we are called outside
 
 
+def _families(settings: SipSettings) -> tuple[int, int]:
+    """Of SIP and of media. By default the library of an own build asks for the machine's addresses at each call."""
+    versions: set[Version] = {place.version for place in settings.places}
+    if versions == {4, 6}:
+        return pj.PJSUA_IPV6_ENABLED_PREFER_IPV4, pj.PJSUA_IPV6_DISABLED  # each call says its own: `set_family`
+    return (pj.PJSUA_IPV6_ENABLED_USE_IPV6_ONLY,) * 2 if versions == {6} else (pj.PJSUA_IPV6_DISABLED,) * 2
+
+
 def _media(media: pj.AccountMediaConfig, settings: SipSettings) -> None:
     first, last = settings.rtp_ports
     media.transportConfig.port = first
     media.transportConfig.portRange = max(0, last - first - 1)
-    media.transportConfig.boundAddress = "" if settings.host == "0.0.0.0" else settings.host
+    media.transportConfig.boundAddress = settings.places[0].bound
     if settings.proxy is None:
         media.transportConfig.publicAddress = settings.public_address or ""
     media.srtpUse = getattr(pj, SRTP[settings.srtp])

@@ -12,6 +12,7 @@ import socket
 import uuid
 
 from telephony.binding import pj
+from telephony.families import bracketed
 from telephony.library import EndpointInfo
 from telephony.settings import SipSettings
 from telephony.sip.uri import host_of, registrar_uri
@@ -48,7 +49,7 @@ def configure(config: pj.AccountConfig, settings: SipSettings, info: EndpointInf
     # Where we listen, not the connection's own port: calls that are up outlive the connection when the proxy restarts.
     # The library's choice would be the address of another interface, where there are several.
     transport = ";transport=tcp" if "transport=tcp" in uri.lower() else ""
-    config.sipConfig.contactForced = f"<sip:{USER}@{address(settings, uri)}:{info.port}{transport}>"
+    config.sipConfig.contactForced = f"<sip:{USER}@{bracketed(address(settings, uri))}:{info.port}{transport}>"
     config.natConfig.contactRewriteUse = 0
     config.natConfig.sipOutboundUse = 0  # RFC 5626 would tie us to the connection
     config.mediaConfig.transportConfig.publicAddress = address(settings, uri)
@@ -79,13 +80,13 @@ def name(proxy: str) -> str:
 
 def address(settings: SipSettings, uri: str) -> str:
     """The address that the proxy reaches us at: what was set, else that of the interface on the way to it."""
-    if settings.public_address is not None:
-        return settings.public_address
-    if settings.host != "0.0.0.0":
-        return settings.host
-    with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as probe:
+    place = settings.places[0]
+    if found := place.public_address or place.bound:
+        return found
+    family = socket.AF_INET6 if place.version == 6 else socket.AF_INET
+    with contextlib.closing(socket.socket(family, socket.SOCK_DGRAM)) as probe:
         try:
-            probe.connect((host_of(uri), 5060))  # sends nothing: only the route is looked up
+            probe.connect((host_of(uri).strip("[]"), 5060))  # sends nothing: only the route is looked up
         except OSError:  # not up yet, or no such name: without a proxy it doesn't matter what we are called
-            return "127.0.0.1"
+            return place.hosts[-1]
         return str(probe.getsockname()[0])

@@ -25,6 +25,7 @@ from telephony.events import (
     ReferAnswered,
     ReferNotified,
 )
+from telephony.families import Version
 from telephony.glare import Glare
 from telephony.media_path import MediaPath
 from telephony.parameters import audio_alone, operation, received
@@ -106,6 +107,8 @@ class SipCall(pj.Call):  # type: ignore[misc]
         self.sip_call_id = sip_call_id
         self.media = MediaPath(bridge, port)
         self.ended = False
+        self.version: Version = 4
+        """The family of IP of its media."""
         self.trace: Trace | None = None
         """Who tells of its messages and its RTP, where somebody wants to know."""
         self.partner: Partner | None = None

@@ -12,7 +12,7 @@ import itertools
 import math
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
@@ -20,7 +20,7 @@ import structlog
 
 from telephony import binding
 from telephony.access import Access
-from telephony.account import SipAccount
+from telephony.account import SipAccount, set_family
 from telephony.beeps import Beeps
 from telephony.binding import explain, pj
 from telephony.bridge import Bridge
@@ -28,6 +28,7 @@ from telephony.call import SipCall
 from telephony.door import Door, call_id_of, open_door
 from telephony.errors import NoSuchCall, SipRequestError
 from telephony.events import CallEvent, CallRefused, IncomingCall, RefusedFor
+from telephony.families import Place, Version, looked_up, offered_version, version_of_host
 from telephony.identities import Identities, Identity
 from telephony.joined import Joined
 from telephony.legs import Legs
@@ -43,7 +44,7 @@ from telephony.sip.identity import caller_of, dialled_of
 from telephony.sip.message import allows, body, cut, has_header, header, keys_in_clear, offered_codec
 from telephony.sip.requests import Answer
 from telephony.sip.target import DEFAULT_PORT, is_ours
-from telephony.sip.uri import LONGEST, Uri, over_tls, parse
+from telephony.sip.uri import LONGEST, Uri, host_of, over_tls, parse, registrar_uri
 from telephony.trace import Trace
 from telephony.transfer import SECOND_LINE
 from telephony.wideband import rate_of
@@ -74,6 +75,11 @@ class _Refusal:
     why: RefusedFor
     status: int = 503
     retry_after_s: int | None = None
+
+
+def _version_of(message: str, source: str) -> Version:
+    """The family of IP that an INVITE's call is of: its offer's, else that by which it came ("ip:port")."""
+    return offered_version(body(message)) or (6 if source.startswith("[") else 4)
 
 
 class Core:
@@ -120,17 +126,18 @@ class Core:
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._door: Door | None = None
+        self._versions = tuple(place.version for place in settings.places)
 
     def start(self) -> EndpointInfo:
         """Bring the library up and register. Raises SipStartError."""
         self.library.endpoint.on_refused = lambda *refusal: self._post(CallRefused(*refusal))
         self.library.endpoint.on_connection_lost = self._identities.connection_lost
-        self.library.endpoint.on_select = self._identities.select
+        self.library.endpoint.on_select = self._selected
         info = self.library.start()
         self.limit = info.limit
         self._refusal_s = 0.0 if info.capacity > binding.WHEEL_CALLS else SLOW_REFUSAL_S
         self._own_uris = [found for one in info.addresses if (found := parse(one)) is not None]
-        self._door = open_door(self._answered, self.settings.codecs)
+        self._door = open_door(self._answered, self.settings.codecs, self._families)
         self._identities.start(info)
         self._later(self._check_period(), self._check_calls)
         return info
@@ -205,10 +212,11 @@ class Core:
             raise SipRequestError(f"{uri}: the keys of SRTP would be there for all to read: call with ;transport=tls")
         if self._full():
             raise SipRequestError(f"all {self.limit} calls are in use")
+        place = self._place_for(uri, identity)
         call = self._new_call(identity, identity.account, None)
-        call.redirect_to = self.settings.redirect_to
+        call.redirect_to, call.version = self.settings.redirect_to, place.version
         try:
-            call.dial(uri, self._identities.sender(identity, caller_id), headers)
+            call.dial(uri, self._identities.sender(identity, caller_id, place), headers)
         except pj.Error:
             call.ended = True
             raise
@@ -235,10 +243,46 @@ class Core:
         """Say who may have a call go on elsewhere. Raises NoSuchCall."""
         self.call(call_id).rules = rules
 
+    def _place_for(self, uri: str, identity: Identity) -> Place:
+        """Where the call to `uri` that is made next has its media. Raises SipRequestError for a family that we lack."""
+        places = {place.version: place for place in self.settings.places}
+        through = self.settings.proxy or (identity.settings and identity.settings.proxy_uri) or uri
+        host = host_of(registrar_uri(through))
+        version = version_of_host(host)
+        if version is None and len(places) > 1:
+            version = looked_up(host, places)
+        place = self.settings.places[0] if version is None else places.get(version)
+        if place is None:
+            raise SipRequestError(
+                f"{uri}: we have no SIP over IPv{version}, only over IPv{self.settings.places[0].version}"
+            )
+        if len(places) > 1:
+            set_family(identity.account.getId(), place)
+        return place
+
+    def _selected(self, prm: pj.OnSelectAccountParam) -> None:
+        """An INVITE comes: whose it is, and, with two families, that its media is to be of its own."""
+        self._identities.select(prm)
+        if len(self.settings.places) == 1:
+            return
+        version = _version_of(prm.rdata.wholeMsg, prm.rdata.srcAddress)
+        for place in self.settings.places:
+            if place.version == version:
+                set_family(prm.accountIndex, place)
+
+    def _families(self, sip_call_id: str) -> Collection[Version]:
+        """The families of IP that an offer may be of: in a call its own, whose sockets stay."""
+        found = (one.version for one in self._calls.values() if sip_call_id and one.sip_call_id == sip_call_id)
+        version = next(found, None)
+        return self._versions if version is None else (version,)
+
     def _may_dial(self, uri: str) -> bool:
-        """Whether a URI is not ours, where the call would come back, and may be called as SRTP is set."""
-        hosts = [one.host for one in self._own_uris] + [self.settings.host, self.settings.public_address or ""]
+        """Whether a URI is not ours, where the call would come back, and may be called by what we listen on."""
+        hosts = [one.host for one in self._own_uris] + [host for place in self.settings.places for host in place.hosts]
         if is_ours(uri, hosts, {one.port or DEFAULT_PORT for one in self._own_uris}):
+            return False
+        version = version_of_host(host_of(uri))
+        if version is not None and version not in self._versions:
             return False
         return self.settings.srtp == "off" or self.settings.srtp_keys != "tls" or over_tls(uri)
 
@@ -249,6 +293,8 @@ class Core:
         try:
             name = self._names.get(call.call_id, "")
             identity = self._identities.for_call(target, call=name) if target else self._identities.by_name(name)
+            if target:
+                self._place_for(target, identity)
         except SipRequestError as error:
             log.warning("hand_over_refused", call_id=call.call_id, reason=str(error))
             return None
@@ -311,6 +357,7 @@ class Core:
         sip_call_id = header(message, "Call-ID")
         offered = offered_codec(body(message), self.settings.codecs)
         call = self._new_call(identity, account, prm.callId, sip_call_id, source, offered)
+        call.version = _version_of(message, source)
         trusted = self.access.trusts(source)
         caller = caller_of(message, trusted=trusted)
         self._post(
@@ -340,8 +387,8 @@ class Core:
                     call.take_info(message, said.digit)
         if method == "INFO" and said.status == 200:
             return
-        if method == "INVITE" and said.status in (400, 513):
-            self._post(CallRefused(said.status, REASONS[said.status], source, "malformed"))
+        if said.refuses is not None:
+            self._post(CallRefused(said.status, REASONS[said.status], source, said.refuses))
         elif said.status >= 300:
             log.debug("request_refused", method=method[:32], status=said.status, source=source)  # scanners send many
 
@@ -353,6 +400,8 @@ class Core:
         """
         if not self.access.allows(source):
             return _Refusal("stranger", 403)
+        if offered_version(body(message)) not in (None, *self._versions):
+            return _Refusal("family", 488)  # where our door didn't say so before
         if status := cut(message):
             return _Refusal("malformed", status)  # taken as it is it would be a call with an offer of ours, and mute
         if has_header(message, SECOND_LINE) and not self.settings.takes_second_lines:

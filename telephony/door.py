@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 import structlog
 
 from telephony.binding import pj
+from telephony.families import Version
 from telephony.sip.message import header
 from telephony.sip.requests import Answer, answer_to
 
@@ -18,6 +19,9 @@ DOOR = hasattr(pj, "RequestDoor")
 
 Told = Callable[[str, str, str, Answer], None]
 """Gets method, message, source ("ip:port") and what was said."""
+
+Families = Callable[[str], Collection[Version]]
+"""Gets the Call-ID of an offer in a dialog, or "" for one outside; returns the families of IP that it may be of."""
 
 
 class Door(Protocol):
@@ -35,10 +39,11 @@ if DOOR:
     class _Door(pj.RequestDoor):  # type: ignore[misc]
         """A `Door`, which hands on what was said."""
 
-        def __init__(self, told: Told, codecs: Sequence[str]) -> None:
+        def __init__(self, told: Told, codecs: Sequence[str], families: Families) -> None:
             super().__init__()
             self._told = told
             self._codecs = codecs
+            self._families = families
 
         def onRequest(self, request: pj.Request) -> int:
             """The status to answer with; 0 leaves the request to the library. Must not raise: C++ frames lie below."""
@@ -51,6 +56,7 @@ if DOOR:
                     subscribed=request.subscribed,
                     datagram=request.datagram,
                     codecs=self._codecs,
+                    families=self._families(call_id_of(message) if request.in_dialog else ""),
                 )
                 if said is None or (request.tagged and not request.in_dialog):
                     return 0  # a dialog that we don't have is the library's 481
@@ -63,11 +69,11 @@ if DOOR:
                 return 0
 
 
-def open_door(told: Told, codecs: Sequence[str]) -> Door | None:
+def open_door(told: Told, codecs: Sequence[str], families: Families) -> Door | None:
     """Begin to be asked, after the library's start; None where the build doesn't. codecs: those that we speak."""
     if not DOOR:
         return None
-    door: Door = _Door(told, codecs)
+    door: Door = _Door(told, codecs, families)
     if not door.open():
         log.warning("requests_stay_the_library_s")
         return None

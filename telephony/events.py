@@ -10,7 +10,7 @@ from telephony.dtmf import DigitVia
 from telephony.sip.facts import InviteFacts
 
 EndedBy = Literal["caller", "agent", "network", "error"]
-RefusedFor = Literal["full", "overload", "draining", "stranger", "malformed", "loop", "insecure", "library"]
+RefusedFor = Literal["full", "overload", "draining", "stranger", "malformed", "loop", "insecure", "family", "library"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,10 @@ from telephony.access import Access
 from telephony.account import SipAccount
 from telephony.accounts import AccountSettings, came_by, goes_by, named
 from telephony.binding import explain, pj
+from telephony.connection import KeptConnection
 from telephony.errors import NotRegistered, SipStartError
 from telephony.events import RegistrationChanged
+from telephony.families import Place
 from telephony.library import EndpointInfo
 from telephony.registering import Registering
 from telephony.registration import Backoff
@@ -108,6 +110,8 @@ class Identities:
                 one.account.shutdown()
             except pj.Error as error:
                 log.warning("account_shutdown_failed", account=one.name, error=explain(error))
+            if one.registering is not None:
+                one.registering.release()
             one.registering = one.config = None
             del one.account  # it knows our functions, and they know it: the collector would meet it on any thread
         del self._other, self._own
@@ -150,10 +154,10 @@ class Identities:
         found = named(name, self._settings.accounts)
         return next(one for one in self._own if one.settings is found)
 
-    def sender(self, one: Identity, caller_id: str | None) -> str:
-        """Who we are in the From of an INVITE."""
+    def sender(self, one: Identity, caller_id: str | None, place: Place) -> str:
+        """Who we are in the From of an INVITE, whose media is there."""
         assert self._info is not None
-        return pj_accounts.sender(self._settings, self._info, caller_id, one.settings)
+        return pj_accounts.sender(self._settings, self._info, caller_id, one.settings, place)
 
     def contact(self, one: Identity) -> str | None:
         """The user part that its registrar calls us by, whatever was dialled; None where it registers nowhere."""
@@ -209,6 +213,7 @@ class Identities:
             answered=partial(self._reached, made),
             granted=self._report_calls if announces else lambda: None,
             learn=partial(self._learn, made) if learns else None,
+            kept=KeptConnection(self._settings.keepalive_s, self._later),
             connected=any(kind in server.lower() for kind in ("transport=tcp", "transport=tls", "sips:")),
         )
         return made

@@ -7,14 +7,17 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 
 import structlog
 
 from telephony import binding, rtp_source
 from telephony.binding import explain, guarded, pj
 from telephony.errors import SipStartError
+from telephony.families import Place, bracketed
 from telephony.port import PTIME_MS, RATE_HZ
 from telephony.settings import SipSettings
+from telephony.sip.uri import parse
 from telephony.tls import check_files, trusted_file
 
 log = structlog.get_logger(__name__)
@@ -27,9 +30,17 @@ is for our own offers: in an answer the caller's order counts. Letting ours coun
 (PJMEDIA_SDP_NEG_PREFER_REMOTE_CODEC_ORDER 0) was tried, and one malformed payload type in an offer then ends the
 process."""
 
+IPV6 = hasattr(pj, "set_media_family")
+"""Whether this build carries calls over IPv6."""
 KINDS = {"udp": "PJSIP_TRANSPORT_UDP", "tcp": "PJSIP_TRANSPORT_TCP", "tls": "PJSIP_TRANSPORT_TLS"}
 PLAIN_FIRST = ("udp", "tcp", "tls").index
 """The order in which they are opened: the port is that of the first."""
+UNACKNOWLEDGED_MS = 20_000
+"""A connection whose peer's machine acknowledges nothing for so long is closed by ours."""
+CONNECTION_OPTIONS = [(socket.TCP_NODELAY, 1)]
+"""A 200 that waits for the acknowledgement of the 180 before it comes 40 ms later (Nagle's algorithm)."""
+if hasattr(socket, "TCP_USER_TIMEOUT"):  # RFC 5482; Linux
+    CONNECTION_OPTIONS.append((socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS))
 HANDSHAKE_MS = 5000
 """A peer that connects and says nothing is let go."""
 
@@ -63,7 +74,7 @@ class EndpointInfo:
     host: str
     port: int
     addresses: tuple[str, ...]
-    """One SIP URI to dial for each transport, such as "sip:127.0.0.1:5060;transport=udp"."""
+    """One SIP URI to dial for each transport of each family, such as "sip:127.0.0.1:5060;transport=udp"."""
 
 
 def limit_of(capacity: int, wanted: int | None) -> int:
@@ -167,6 +178,9 @@ class Library:
                 mend = "take tls out of the SIP transports, or build pjsua2 with docker/build-pjsua2"
                 raise SipStartError(f"this build of pjsua2 ({binding.tls_library()}) has no TLS to be used: {mend}")
             check_files(self.settings.tls)
+        if any(place.version == 6 for place in self.settings.places) and not IPV6:
+            mend = "listen on IPv4 alone, or build pjsua2 with docker/build-pjsua2"
+            raise SipStartError(f"this build of pjsua2 ({binding.build()}) carries no calls over IPv6: {mend}")
         try:
             self.endpoint.libCreate()
             self._created = True
@@ -244,31 +258,40 @@ class Library:
             opened: list[int] = []
             port = self.settings.port
             try:
-                addresses = []
-                for transport in sorted(self.settings.transports, key=PLAIN_FIRST):
-                    wanted = self.settings.tls.port if transport == "tls" else port
-                    opened.append(self._open(transport, wanted))
+                addresses: list[str] = []
+                for place, transport in product(
+                    self.settings.places, sorted(self.settings.transports, key=PLAIN_FIRST)
+                ):
+                    wanted = self._tls_port(addresses) if transport == "tls" else port
+                    opened.append(self._open(place, transport, wanted))
                     port = port or self._port_of(opened[0])
-                    addresses.append(self._address(transport, self._port_of(opened[-1])))
+                    here = f"sip:{place.reached_at}:{self._port_of(opened[-1])};transport={transport}"
+                    addresses.append(here)
                 return port, tuple(addresses)
             except pj.Error as error:
                 for number in opened:
                     self.endpoint.transportClose(number)
                 if not tries:
-                    raise self._unable(transport, port, error) from None
+                    raise self._unable(place, transport, wanted, error) from None
 
-    def _open(self, transport: str, port: int) -> int:
+    def _tls_port(self, addresses: list[str]) -> int:
+        """One port for both families, also where any will do."""
+        taken = (found.port for one in addresses if one.endswith("=tls") and (found := parse(one)) is not None)
+        return self.settings.tls.port or next(taken, None) or 0
+
+    def _open(self, place: Place, transport: str, port: int) -> int:
         config = pj.TransportConfig()
         config.port = port
-        config.boundAddress = self.settings.host
-        config.publicAddress = self.settings.public_address or ""
+        config.boundAddress = place.host
+        config.publicAddress = place.public_address or ""
         if transport == "tls":
             self._secure(config.tlsConfig)
         if transport != "udp":
-            # A 200 that waits for the acknowledgement of the 180 before it comes 40 ms later (Nagle's algorithm).
             connection = config.tlsConfig if transport == "tls" else config
-            connection.sockOptParams.sockOpts.push_back(pj.SockOpt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1))
-        return int(self.endpoint.transportCreate(getattr(pj, KINDS[transport]), config))
+            for option, value in CONNECTION_OPTIONS:
+                connection.sockOptParams.sockOpts.push_back(pj.SockOpt(socket.IPPROTO_TCP, option, value))
+        kind = KINDS[transport] + ("6" if place.version == 6 else "")
+        return int(self.endpoint.transportCreate(getattr(pj, kind), config))
 
     def _secure(self, config: pj.TlsConfig) -> None:
         tls = self.settings.tls
@@ -281,13 +304,8 @@ class Library:
     def _port_of(self, number: int) -> int:
         return int(self.endpoint.transportGetInfo(number).localAddress.rpartition(":")[2])
 
-    def _address(self, transport: str, port: int) -> str:
-        settings = self.settings
-        host = settings.public_address or ("127.0.0.1" if settings.host == "0.0.0.0" else settings.host)
-        return f"sip:{host}:{port};transport={transport}"
-
-    def _unable(self, transport: str, port: int, error: pj.Error) -> SipStartError:
-        where = f"{self.settings.host}:{port} ({transport})"
+    def _unable(self, place: Place, transport: str, port: int, error: pj.Error) -> SipStartError:
+        where = f"{bracketed(place.host)}:{port} ({transport})"
         if ADDRESS_IN_USE in error.reason:
             return SipStartError(
                 f"can't listen on {where}: another program has that port. Stop it, or give this one another SIP "
@@ -295,7 +313,7 @@ class Library:
             )
         return SipStartError(
             f"can't listen on {where}: {error.reason or error.status}. The SIP host must be an address of this "
-            "machine (or 0.0.0.0), and ports below 1024 need privileges"
+            "machine (or 0.0.0.0, or ::), and ports below 1024 need privileges"
         )
 
     def _choose_codecs(self) -> None:

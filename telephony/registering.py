@@ -14,6 +14,7 @@ import structlog
 
 from telephony.account import SipAccount
 from telephony.binding import explain, pj
+from telephony.connection import KeptConnection
 from telephony.events import RegistrationChanged
 from telephony.registration import Backoff, refresh_after, retry_after
 from telephony.sip.challenge import realms_of, retry_after_of
@@ -40,16 +41,18 @@ class Registering:
         post: Callable[[RegistrationChanged], None],
         later: Callable[[float, Callable[[], None]], None],
         answered: Callable[[str], None],
+        kept: KeptConnection,
         granted: Callable[[], None] = lambda: None,
         learn: Callable[[str], None] | None = None,
         connected: bool = False,
     ) -> None:
-        """answered: gets the "ip:port" of a registrar that has us. granted: called after each 2xx. learn: sets the
-        password for a realm, where it is to be the registrar's own. connected: by TCP or TLS.
+        """answered: gets the "ip:port" of a registrar that has us. kept: the connection that it reaches us by. granted:
+        called after each 2xx. learn: sets the password for a realm, where it is to be the registrar's own. connected:
+        by TCP or TLS.
         """
         self._account, self._name, self._backoff = account, name, backoff
         self._post, self._later, self._from, self._granted, self._learn = post, later, answered, granted, learn
-        self._connected = connected
+        self._connected, self._kept = connected, kept
         self.state: RegistrationChanged | None = None
         """How we stand; None before the first answer."""
         self._leaving: list[Callable[[], None]] | None = None
@@ -85,11 +88,20 @@ class Registering:
                 return
         done()
 
+    def release(self) -> None:
+        """Let go of the connection; before the library's end."""
+        self._kept.release()
+
     def connection_lost(self) -> None:
         """The registrar reaches us through the connection that we registered over."""
         if self._connected and not self._reconnecting and self._leaving is None:
             self._reconnecting = True
-            self._later(RECONNECT_S, self._register)
+            self._later(RECONNECT_S, self._reconnect)
+
+    def _reconnect(self) -> None:
+        self._reconnecting = False
+        if self._kept.ended():  # else it was a caller's
+            self._register()
 
     def answered(self, prm: pj.OnRegStateParam) -> None:
         """Take an answer, or the lack of one."""
@@ -106,6 +118,7 @@ class Registering:
         elif good:
             self._backoff.succeeded()
             self._from(prm.rdata.srcAddress)
+            self._kept.registered(prm.rdata)
             granted_s = max(0, int(prm.expiration))
             self._later(refresh_after(granted_s) * random.uniform(0.9, 1.0), lambda: self._refresh(answer))
             self._tell(RegistrationChanged(True, status, reason, granted_s, account=self._name))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from telephony.accounts import AccountSettings, fault_of_accounts
+from telephony.families import Place, version_of, version_of_host
 from telephony.sip.facts import may_be_read
+from telephony.sip.uri import host_of, registrar_uri
 from telephony.tls import TlsSettings
 
 Transport = Literal["udp", "tcp", "tls"]
@@ -23,7 +24,9 @@ class SipSettings:
     """How the endpoint listens, registers and limits itself. Raises ValueError naming the field."""
 
     host: str = "127.0.0.1"
-    """IPv4 address that SIP and RTP are bound to; "0.0.0.0" for all."""
+    """IP address that SIP and RTP are bound to; "0.0.0.0" for all of IPv4, "::" for all of IPv6 (no IPv4 with it)."""
+    second_host: str | None = None
+    """The same in the other family, for an endpoint that is reached by both. IPv6 needs our own build of pjsua2."""
     port: int = 5060
     """SIP port for every transport; 0 takes a free one."""
     transports: tuple[Transport, ...] = ("udp", "tcp")
@@ -31,7 +34,9 @@ class SipSettings:
     tls: TlsSettings = TlsSettings()
     """What goes for "tls" among them."""
     public_address: str | None = None
-    """IPv4 address to tell others in Contact and SDP, when a NAT hides `host`."""
+    """IP address to tell others in Contact and SDP, when a NAT hides `host`; of its family."""
+    second_public_address: str | None = None
+    """The same for `second_host`."""
     registrar: str | None = None
     """Where to REGISTER: "pbx.example.com", "sip:pbx.example.com:5080;transport=tcp"; None registers nowhere."""
     username: str | None = None
@@ -82,6 +87,9 @@ class SipSettings:
     """Calls at once; None is what the pjsua2 build can carry, more than that is cut to it."""
     register_expires_s: int = 300
     """Asked lifetime of a registration in seconds; refreshed before it ends."""
+    keepalive_s: float = 30.0
+    """How often a registration's TCP or TLS connection is pinged, in s (RFC 5626 section 4.4.1), with our own build;
+    0 never. A registrar that asks for less (Flow-Timer) is pinged as it asks."""
     register_retry_s: tuple[float, float] = (5.0, 300.0)
     """First and longest wait in seconds after a failed registration; doubled each time between them."""
     media_timeout_s: float = 60.0
@@ -132,9 +140,32 @@ class SipSettings:
         _check(alone, "accounts", [one.name for one in self.accounts], "none beside a registrar or a proxy")
         if fault := fault_of_accounts(self.accounts):
             raise ValueError(f"accounts: {fault}")
-        _check(_is_ipv4(self.host), "host", self.host, "an IPv4 address of this machine, or 0.0.0.0")
-        if self.public_address is not None:
-            _check(_is_ipv4(self.public_address), "public_address", self.public_address, "an IPv4 address")
+        self._check_places()
+        _check(0 <= self.keepalive_s <= 600, "keepalive_s", self.keepalive_s, "0 to 600")
+
+    def _check_places(self) -> None:
+        """Refuse what has no address, or not the one of its family."""
+        family = version_of(self.host)
+        _check(family is not None, "host", self.host, "an IP address of this machine, 0.0.0.0 or ::")
+        if self.second_host is not None:
+            other = version_of(self.second_host) not in (None, family)
+            _check(other, "second_host", self.second_host, "an IP address of the family that host is not of")
+            _check(self.proxy is None, "second_host", self.second_host, "none behind a proxy, which is of one family")
+        for name, host in (("public_address", self.host), ("second_public_address", self.second_host)):
+            told = getattr(self, name)
+            alike = told is None or (host is not None and version_of(told) == version_of(host))
+            _check(alike, name, told, f"an IP address of the family of {host or 'second_host, which is not set'}")
+        versions = {one.version for one in self.places}
+        for server in (self.registers_with, *(one.registrar for one in self.accounts)):
+            family = None if server is None else version_of_host(host_of(registrar_uri(server)))
+            reached = family is None or family in versions
+            _check(reached, "registrar", server, "one of a family that host, or second_host, is of")
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Where we listen: one, or one of each family."""
+        first = Place(self.host, self.public_address)
+        return (first,) if self.second_host is None else (first, Place(self.second_host, self.second_public_address))
 
     @property
     def registers_with(self) -> str | None:
@@ -150,11 +181,3 @@ def _check(good: bool, name: str, value: object, allowed: str) -> None:
 def _rtp_range(ports: tuple[int, int]) -> bool:
     first, last = ports
     return (first, last) == (0, 0) or 1024 <= first < last <= 65535
-
-
-def _is_ipv4(text: str) -> bool:
-    try:
-        ipaddress.IPv4Address(text)
-    except ValueError:
-        return False
-    return True

@@ -68,6 +68,7 @@ SHELL = (
         "announce",
         "beeps",
         "call",
+        "connection",
         "core",
         "door",
         "endpoint",

@@ -12,6 +12,8 @@
 
 #include <pjsua2.hpp>
 
+#include "keep_alive.hpp"
+
 namespace offhook {
 
 // One request, and what is said to it.
@@ -19,7 +21,7 @@ class Request {
 public:
     std::string method;
     std::string message; // as it came
-    std::string source;  // "ip:port"
+    std::string source;  // "ip:port", "[ip6]:port"
     bool tagged;         // it belongs to a dialog, by its To
     bool in_dialog;      // and we have that dialog
     bool subscribed;     // which has a subscription: a NOTIFY is the library's
@@ -77,6 +79,10 @@ private:
         return one;
     }
 
+    static std::string host_and_port(const std::string &host, int port) {
+        return (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" + std::to_string(port);
+    }
+
     static bool is(const pjsip_method &method, const char *name) { return pj_strcmp2(&method.name, name) == 0; }
 
     static pj_bool_t on_request(pjsip_rx_data *rdata) {
@@ -87,7 +93,7 @@ private:
         Request request;
         request.method.assign(method.name.ptr, method.name.slen);
         request.message.assign(rdata->msg_info.msg_buf, rdata->msg_info.len);
-        request.source = std::string(rdata->pkt_info.src_name) + ":" + std::to_string(rdata->pkt_info.src_port);
+        request.source = host_and_port(rdata->pkt_info.src_name, rdata->pkt_info.src_port);
         request.datagram = (rdata->tp_info.transport->flag & PJSIP_TRANSPORT_DATAGRAM) != 0;
         find_dialog(rdata, request);
         const int status = door->onRequest(request);
@@ -127,21 +133,20 @@ private:
             pjsip_endpt_respond_stateless(endpoint, rdata, status, nullptr, &headers, nullptr);
     }
 
-    // A message on a connection that does not fit into the buffer: where it ends is not known, so nothing after it can
-    // be read. The sender is told, and the connection closed.
+    // What the library reads over. Newlines between messages are pings. A message on a connection that does not fit into
+    // the buffer: where it ends is not known, so nothing after it can be read. The sender is told, and the connection
+    // closed.
     static void on_dropped(pjsip_tp_dropped_data *dropped) {
-        if (dropped->status != PJSIP_ERXOVERFLOW || (dropped->tp->flag & PJSIP_TRANSPORT_DATAGRAM))
+        if ((dropped->tp->flag & PJSIP_TRANSPORT_DATAGRAM) || !dropped->data)
             return;
-        const std::string said = too_large(std::string(static_cast<const char *>(dropped->data), dropped->len));
-        if (!said.empty()) {
-            pjsip_tpselector chosen;
-            pj_bzero(&chosen, sizeof(chosen));
-            chosen.type = PJSIP_TPSELECTOR_TRANSPORT;
-            chosen.u.transport = dropped->tp;
-            const auto type = static_cast<pjsip_transport_type_e>(dropped->tp->key.type);
-            pjsip_tpmgr_send_raw(dropped->tp->tpmgr, type, &chosen, nullptr, said.data(), said.size(),
-                                 &dropped->tp->key.rem_addr, dropped->tp->addr_len, nullptr, nullptr);
-        }
+        const std::string data(static_cast<const char *>(dropped->data), dropped->len);
+        if (dropped->status == PJ_EIGNORED)
+            Connection::on_newlines(dropped->tp, data);
+        if (dropped->status != PJSIP_ERXOVERFLOW)
+            return;
+        const std::string said = too_large(data);
+        if (!said.empty())
+            send_bytes(dropped->tp, said);
         pjsip_transport_shutdown2(dropped->tp, PJ_TRUE);
     }
 

@@ -36,6 +36,7 @@ class PlainUri(NamedTuple):
     def fits(self, pattern: str) -> bool:
         """Whether a pattern such as `sip:2*@pbx.example` stands for it: user and host each by themselves."""
         scheme, user, host = _parts(pattern)
+        host = f"[[]{host[1:]}" if host.startswith("[") else host  # an IPv6 address, and no set of characters
         return self.scheme == scheme and fnmatchcase(self.user, user) and fnmatchcase(self.host, host)
 
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Literal
 
 from telephony.dtmf import DTMF_TYPES, info_key
+from telephony.families import INCOMPATIBLE, Version, offered_version
 from telephony.sip.message import CODECS, body, cut, has_header, header, media_type, offered_codec
 
 ALLOW = "INVITE, ACK, CANCEL, BYE, PRACK, UPDATE, OPTIONS, INFO"
@@ -47,6 +49,8 @@ class Answer:
     headers: tuple[tuple[str, str], ...] = ()
     digit: str | None = None
     """A key that the request told, one of 0-9, *, #, A-D."""
+    refuses: Literal["malformed", "family"] | None = None
+    """Why an INVITE opens no call: it came in part, or its audio is of a family of IP that we don't have."""
 
 
 def answer_to(
@@ -57,21 +61,27 @@ def answer_to(
     subscribed: bool = False,
     datagram: bool = True,
     codecs: Collection[str] = tuple(CODECS.values()),
+    families: Collection[Version] = (4, 6),
 ) -> Answer | None:
     """What is said to a request; None leaves it to the library.
 
     in_dialog: it belongs to a dialog that we have, which is `subscribed` to something. datagram: it came over UDP,
-    where the end of a message may be lost. codecs: those that we speak.
+    where the end of a message may be lost. codecs: those that we speak. families: of IP, that an offer may be of.
     """
+    opens = method == "INVITE" and not in_dialog
     if datagram and (status := cut(message)):
-        return Answer(status)
+        return Answer(status, refuses="malformed" if opens else None)
+    offers = method in ("INVITE", "UPDATE") and media_type(message) == "application/sdp"
+    if offers and (in_dialog or opens) and offered_version(body(message)) not in (None, *families):
+        warning = ("Warning", f"301 {INCOMPATIBLE}")
+        return Answer(488, (warning,), refuses="family" if opens else None)
     if not in_dialog:
         return None if method in ("INVITE", "OPTIONS", "MESSAGE", "ACK", "CANCEL", "BYE") else _plain(method, OUTSIDE)
     if method == "INFO":
         return _info(message)
     if method == "NOTIFY" and subscribed:
         return None
-    if method in ("INVITE", "UPDATE") and media_type(message) == "application/sdp":
+    if offers:
         return None if offered_codec(body(message), codecs) else Answer(488)
     return None if method in LIBRARY else _plain(method, IN_DIALOG)
 

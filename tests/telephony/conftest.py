@@ -250,20 +250,23 @@ class RawSip:
 
     def __init__(self, port: int, kind: socket.SocketKind = socket.SOCK_DGRAM, host: str = "127.0.0.1") -> None:
         self.kind = kind
-        self.socket = socket.socket(socket.AF_INET, kind)
+        self.host = f"[{host}]" if ":" in host else host
+        self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
         self.socket.bind((host, 0))
-        self.socket.connect(("127.0.0.1", port))
+        self.socket.connect(("::1" if ":" in host else "127.0.0.1", port))
         self.socket.settimeout(2)
         self.port = self.socket.getsockname()[1]
 
     def invite(self, *, call_id: str = "raw", body: str = "", headers: str = "", length: int | None = None) -> bytes:
         transport = "UDP" if self.kind == socket.SOCK_DGRAM else "TCP"
+        here = "[::1]" if self.host == "[::1]" else "127.0.0.1"
+        kind = "Content-Type: application/sdp\r\n" if body or length is not None else ""
         text = (
-            "INVITE sip:427@127.0.0.1 SIP/2.0\r\n"
-            f"Via: SIP/2.0/{transport} 127.0.0.1:{self.port};rport;branch=z9hG4bK{call_id}\r\n"
-            f"From: <sip:raw@127.0.0.1>;tag={call_id}\r\nTo: <sip:427@127.0.0.1>\r\nCall-ID: {call_id}\r\n"
-            f"CSeq: 1 INVITE\r\nContact: <sip:raw@127.0.0.1:{self.port}>\r\nMax-Forwards: 70\r\n{headers}"
-            f"Content-Type: application/sdp\r\nContent-Length: {len(body) if length is None else length}\r\n\r\n{body}"
+            f"INVITE sip:427@{here} SIP/2.0\r\n"
+            f"Via: SIP/2.0/{transport} {here}:{self.port};rport;branch=z9hG4bK{call_id.replace(':', '-')}\r\n"
+            f"From: <sip:raw@{here}>;tag={call_id.replace(':', '-')}\r\nTo: <sip:427@{here}>\r\nCall-ID: {call_id}\r\n"
+            f"CSeq: 1 INVITE\r\nContact: <sip:raw@{here}:{self.port}>\r\nMax-Forwards: 70\r\n{headers}"
+            f"{kind}Content-Length: {len(body) if length is None else length}\r\n\r\n{body}"
         )
         return text.encode()
 
@@ -283,6 +286,13 @@ class RawSip:
                 return final[-1]
             if not answer:
                 return 0
+
+    def answer(self) -> str:
+        """The next final response, as it came."""
+        while True:
+            text = self.socket.recv(65535).decode()
+            if not text.startswith("SIP/2.0 1"):
+                return text
 
     def close(self) -> None:
         self.socket.close()

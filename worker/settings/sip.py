@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class SipValues(BaseModel):
     """How calls come and go: our SIP identity, transports, codecs, RTP, and how many calls there may be."""
 
-    sip_host: Ip = Field(default="127.0.0.1", description="an IP address of this machine, or 0.0.0.0 for all")
+    sip_host: Ip = Field(default="127.0.0.1", description="an IP address of this machine; 0.0.0.0 or :: for all")
     sip_port: int = Field(default=5060, ge=0, le=65535, description="a port from 0 to 65535 (0: any free one)")
     sip_transports: Annotated[tuple[Literal["udp", "tcp", "tls"], ...], NoDecode, Words] = Field(
         default=("udp", "tcp"), min_length=1, description="a list with commas of: udp, tcp, tls"
@@ -35,6 +35,19 @@ class SipValues(BaseModel):
     )
     sip_public_address: Ip | None = Field(
         default=None, description="the IP address that callers reach this machine by, where it is not SIP_HOST"
+    )
+    sip_second_host: Ip | None = Field(
+        default=None,
+        description="an IP address of this machine of the other family, as :: beside 0.0.0.0 (left out: none)",
+    )
+    sip_second_public_address: Ip | None = Field(
+        default=None, description="the IP address that callers reach SIP_SECOND_HOST by, where it is another"
+    )
+    sip_keepalive_seconds: float = Field(
+        default=30.0,
+        ge=0,
+        le=600,
+        description="seconds, at most 600, between two pings on the connection to a registrar (0: none)",
     )
     sip_registrar: SipServer | None = Field(
         default=None, description="the registrar, such as pbx.example.com or sip:pbx.example.com:5080;transport=tcp"

@@ -268,6 +268,7 @@ def test_every_setting_says_what_is_allowed_and_has_a_name() -> None:
     "value", ["pbx.example.com", "192.0.2.1:5080", "sip:pbx.example.com:5080;transport=tcp", "[2001:db8::1]:5060"]
 )
 def test_ways_to_name_a_registrar(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("OFFHOOK_SIP_SECOND_HOST", "::1")
     monkeypatch.setenv("OFFHOOK_SIP_REGISTRAR", value)
     monkeypatch.setenv("OFFHOOK_SIP_USERNAME", "alice")
     monkeypatch.setenv("OFFHOOK_SIP_PASSWORD", "hush")
