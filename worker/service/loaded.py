@@ -104,8 +104,7 @@ def load_tools_of(settings: Settings, agents: AgentFile) -> Loaded:
 
 def check_transfers(settings: Settings, agents: AgentFile) -> None:
     """Whether the agents hand calls on to anybody but ourselves, as far as can be known here. Raises AgentFileError."""
-    every = ("127.0.0.1",) if settings.sip_host == "0.0.0.0" else ()
-    hosts = [host for host in (settings.sip_host, settings.sip_public_address, *every) if host is not None]
+    hosts = [host for place in settings.sip_places() for host in place.hosts]
     ours = [
         f"sip:{user}@{one.host}"
         for one in settings.account_settings()
