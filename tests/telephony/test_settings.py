@@ -32,7 +32,10 @@ def test_defaults_are_local_and_open() -> None:
         ("register_expires_s", 1),
         ("register_retry_s", (0.0, 1.0)),
         ("host", "my.host"),
-        ("host", "::1"),
+        ("host", "fe80::1%eth0"),
+        ("second_host", "127.0.0.2"),
+        ("public_address", "2001:db8::5"),
+        ("second_public_address", "2001:db8::5"),
         ("public_address", "pbx.example.com"),
     ],
 )

@@ -152,7 +152,12 @@ class _Demo:
 def _settings(recordings: Path, protocol: Literal["openai", "gemini"]) -> Settings:
     """Nothing configured, whatever the environment says: free ports on loopback, everything embedded."""
     return Settings.model_construct(
-        sip_host="127.0.0.1", sip_port=0, rtp_ports=(0, 0), http=None, recordings=recordings, realtime_protocol=protocol
+        sip_host=("127.0.0.1",),
+        sip_port=0,
+        rtp_ports=(0, 0),
+        http=None,
+        recordings=recordings,
+        realtime_protocol=protocol,
     )
 
 

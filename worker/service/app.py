@@ -190,7 +190,8 @@ class App:
         if self.settings.recordings is not None and self.settings.recordings_days is not None:
             self._background.run("old recordings", self.book.sweep_recordings(self.settings.recordings_days))
         if (settings := self.settings).hep is not None:
-            host = settings.sip_public_address or settings.sip_host
+            first = settings.sip_places()[0]
+            host = first.public_address or first.host
             self._homer = Homer(settings.hep, settings.hep_id, reveal(settings.hep_password), host)
             self._background.run("HEP", self._homer.run())
 

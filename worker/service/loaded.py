@@ -104,7 +104,7 @@ def load_tools_of(settings: Settings, agents: AgentFile) -> Loaded:
 
 def check_transfers(settings: Settings, agents: AgentFile) -> None:
     """Whether the agents hand calls on to anybody but ourselves, as far as can be known here. Raises AgentFileError."""
-    hosts = [host for place in settings.sip_settings().places for host in place.hosts]
+    hosts = [host for place in settings.sip_places() for host in place.hosts]
     ours = [
         f"sip:{user}@{one.host}"
         for one in settings.account_settings()

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from telephony.families import version_of, version_of_host
+from telephony.families import version_of_host
 from telephony.sip.uri import host_of, registrar_uri
 from worker.errors import SettingsError
 from worker.settings.accounts import password_variable
@@ -119,31 +119,22 @@ def _missing_for_registrar(settings: Settings) -> list[str]:
 
 
 def _wrong_for_hosts(settings: Settings) -> list[str]:
-    first, second = settings.sip_host, settings.sip_second_host
-    one, other = variable_of("sip_host"), variable_of("sip_second_host")
-    lines = []
-    if second is not None and version_of(second) == version_of(first):
+    try:
+        places = settings.sip_places()
+    except SettingsError as error:
+        return [str(error)]
+    host, lines = f"{variable_of('sip_host')}={','.join(settings.sip_host)}", []
+    if len(places) > 1 and settings.sip_proxy is not None:
         lines.append(
-            f"{other}={second} is of the same family of IP as {one}={first}: leave it out, or take the other's"
+            f"{host} beside {variable_of('sip_proxy')}: a worker behind a proxy is of one family of IP; name one"
         )
-    if second is not None and settings.sip_proxy is not None:
-        lines.append(
-            f"{other} is set beside {variable_of('sip_proxy')}: a worker behind a proxy is of one family of IP"
-        )
-    for name, host, its in (
-        ("sip_public_address", first, one),
-        ("sip_second_public_address", second, other),
-    ):
-        told = getattr(settings, name)
-        if told is not None and (host is None or version_of(told) != version_of(host)):
-            which = f"{its} is not set" if host is None else f"{its}={host} is of the other family of IP"
-            lines.append(f"{variable_of(name)}={told}, but {which}: make both of one family")
-    ours = {version_of(host) for host in (first, second) if host is not None}
     for name in ("sip_registrar", "sip_proxy"):
         server = getattr(settings, name)
         family = None if server is None else version_of_host(host_of(registrar_uri(server)))
-        if family is not None and family not in ours:
-            lines.append(f"{variable_of(name)}={server} is reached by IPv{family} alone: give {other} such an address")
+        if family is not None and family not in {place.version for place in places}:
+            lines.append(
+                f"{variable_of(name)}={server} is reached by IPv{family} alone, and {host} is not of it: add one"
+            )
     return lines
 
 

@@ -59,15 +59,17 @@ class Settings(KeptValues, HttpValues, RealtimeValues, JobValues, SipValues, Bas
         """Return what `telephony` is configured with."""
         from telephony.settings import SipSettings
 
+        first, *others = self.sip_places()
+        second = others[0] if others else None
         return SipSettings(
-            host=self.sip_host,
+            host=first.host,
+            second_host=None if second is None else second.host,
+            second_public_address=None if second is None else second.public_address,
+            keepalive_s=self.sip_keepalive_seconds,
             port=self.sip_port,
             transports=self.sip_transports,
             tls=self.tls_settings(),
-            public_address=self.sip_public_address,
-            second_host=self.sip_second_host,
-            second_public_address=self.sip_second_public_address,
-            keepalive_s=self.sip_keepalive_seconds,
+            public_address=first.public_address,
             registrar=self.sip_registrar,
             username=self.sip_username,
             password=reveal(self.sip_password),

@@ -7,17 +7,23 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BaseModel, Field, SecretStr
 from pydantic_settings import NoDecode
 
-from worker.settings.values import CodecNames, File, HeaderNames, Ip, Lower, Networks, PortRange, SipServer, Words
+from worker.errors import SettingsError
+from worker.settings.values import CodecNames, File, HeaderNames, Hosts, Lower, Networks, PortRange, SipServer, Words
 
 if TYPE_CHECKING:
     from telephony.accounts import AccountSettings
+    from telephony.families import Place
     from telephony.tls import TlsSettings
 
 
 class SipValues(BaseModel):
     """How calls come and go: our SIP identity, transports, codecs, RTP, and how many calls there may be."""
 
-    sip_host: Ip = Field(default="127.0.0.1", description="an IP address of this machine; 0.0.0.0 or :: for all")
+    sip_host: Hosts = Field(
+        default=("127.0.0.1",),
+        min_length=1,
+        description="an IP address of this machine, 0.0.0.0 or :: for all of a family, or one of each with a comma",
+    )
     sip_port: int = Field(default=5060, ge=0, le=65535, description="a port from 0 to 65535 (0: any free one)")
     sip_transports: Annotated[tuple[Literal["udp", "tcp", "tls"], ...], NoDecode, Words] = Field(
         default=("udp", "tcp"), min_length=1, description="a list with commas of: udp, tcp, tls"
@@ -33,21 +39,15 @@ class SipValues(BaseModel):
     sip_tls_verify: Annotated[Literal["off", "servers", "all"], Lower] = Field(
         default="servers", description="one of: servers (whom we connect to), all (callers too), off"
     )
-    sip_public_address: Ip | None = Field(
-        default=None, description="the IP address that callers reach this machine by, where it is not SIP_HOST"
-    )
-    sip_second_host: Ip | None = Field(
-        default=None,
-        description="an IP address of this machine of the other family, as :: beside 0.0.0.0 (left out: none)",
-    )
-    sip_second_public_address: Ip | None = Field(
-        default=None, description="the IP address that callers reach SIP_SECOND_HOST by, where it is another"
+    sip_public_address: Hosts = Field(
+        default=(),
+        description="the IP address that callers reach this machine by, where it is not SIP_HOST; of each family one",
     )
     sip_keepalive_seconds: float = Field(
         default=30.0,
         ge=0,
         le=600,
-        description="seconds, at most 600, between two pings on the connection to a registrar (0: none)",
+        description="seconds, at most 600, between pings on a registration's TCP or TLS connection (0: none)",
     )
     sip_registrar: SipServer | None = Field(
         default=None, description="the registrar, such as pbx.example.com or sip:pbx.example.com:5080;transport=tcp"
@@ -114,6 +114,20 @@ class SipValues(BaseModel):
         from worker.settings.accounts import load_accounts
 
         return () if self.sip_accounts is None else load_accounts(self.sip_accounts)
+
+    def sip_places(self) -> tuple[Place, ...]:
+        """Return where SIP listens: one place, or one of each family. Raises SettingsError."""
+        from telephony.families import Place, version_of
+
+        told = {version_of(one): one for one in self.sip_public_address}
+        places = tuple(Place(host, told.pop(version_of(host), None)) for host in self.sip_host)
+        if told:
+            where = ", ".join(self.sip_host)
+            text = ",".join(str(one) for one in told.values())
+            raise SettingsError(
+                f"OFFHOOK_SIP_PUBLIC_ADDRESS={text}: OFFHOOK_SIP_HOST={where} is of no such family of IP; add one"
+            )
+        return places
 
     def tls_settings(self) -> TlsSettings:
         """Return what SIP over TLS is configured with."""

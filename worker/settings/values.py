@@ -15,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
 
+from telephony.families import version_of
 from telephony.sip.facts import may_be_read
 from telephony.sip.on_list import fault_of_pattern
 from tools.queue.sealed_digits import DigitsKey
@@ -48,8 +49,12 @@ def _lower(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) else value
 
 
-def _ip(value: str) -> str:
-    return str(ipaddress.ip_address(value.strip()))
+def _hosts(value: tuple[str, ...]) -> tuple[str, ...]:
+    found = tuple(one.strip().removeprefix("[").removesuffix("]") for one in value)
+    families = [version_of(one) for one in found]
+    if None in families or len(set(families)) != len(families) or len(found) > 2:
+        raise ValueError
+    return tuple(str(ipaddress.ip_address(one)) for one in found)
 
 
 def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -242,7 +247,8 @@ CodecNames = BeforeValidator(_codec_names)
 """A list with commas of codecs, as a tuple of their names in SDP, each once."""
 Lower = BeforeValidator(_lower)
 """In lower case, without blanks around it."""
-Ip = Annotated[str, AfterValidator(_ip)]
+Hosts = Annotated[tuple[str, ...], NoDecode, Words, AfterValidator(_hosts)]
+"""One IP address, or one of each family with a comma, without zones."""
 HeaderNames = Annotated[tuple[str, ...], NoDecode, Words, AfterValidator(_header_names)]
 Networks = Annotated[tuple[str, ...], NoDecode, Words, AfterValidator(_networks)]
 """IP addresses, networks (CIDR) and host names, with commas."""

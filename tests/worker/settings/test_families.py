@@ -11,11 +11,11 @@ from worker.settings.load import load_settings
 @pytest.mark.parametrize(
     ("environment", "words"),
     [
-        ({"SIP_SECOND_HOST": "127.0.0.2"}, "OFFHOOK_SIP_SECOND_HOST=127.0.0.2 is of the same family of IP as"),
-        ({"SIP_HOST": "::", "SIP_SECOND_HOST": "::1"}, "OFFHOOK_SIP_SECOND_HOST=::1 is of the same family"),
-        ({"SIP_SECOND_HOST": "::1", "SIP_PROXY": "sip:192.0.2.1"}, "a worker behind a proxy is of one family"),
-        ({"SIP_PUBLIC_ADDRESS": "2001:db8::1"}, "OFFHOOK_SIP_HOST=127.0.0.1 is of the other family"),
-        ({"SIP_SECOND_PUBLIC_ADDRESS": "2001:db8::1"}, "OFFHOOK_SIP_SECOND_HOST is not set"),
+        ({"SIP_HOST": "127.0.0.1,127.0.0.2"}, "it takes an IP address of this machine"),
+        ({"SIP_HOST": "::,::1"}, "one of each with a comma"),
+        ({"SIP_HOST": "fe80::1%eth0"}, "it takes an IP address of this machine"),
+        ({"SIP_HOST": "0.0.0.0,::", "SIP_PROXY": "sip:192.0.2.1"}, "a worker behind a proxy is of one family"),
+        ({"SIP_PUBLIC_ADDRESS": "2001:db8::1"}, "OFFHOOK_SIP_HOST=127.0.0.1 is of no such family"),
         ({"SIP_REGISTRAR": "[2001:db8::5]", "SIP_USERNAME": "a", "SIP_PASSWORD": "b"}, "is reached by IPv6 alone"),
         ({"SIP_KEEPALIVE_SECONDS": "601"}, "it takes seconds, at most 600"),
     ],
@@ -31,11 +31,11 @@ def test_what_does_not_go_together_is_said(
 
 
 def test_both_families_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"SIP_HOST": "0.0.0.0", "SIP_SECOND_HOST": "::", "SIP_REGISTRAR": "[2001:db8::5]"}.items():
+    for name, value in {"SIP_HOST": "0.0.0.0, [::]", "SIP_REGISTRAR": "[2001:db8::5]"}.items():
         monkeypatch.setenv(f"OFFHOOK_{name}", value)
     monkeypatch.setenv("OFFHOOK_SIP_USERNAME", "a")
     monkeypatch.setenv("OFFHOOK_SIP_PASSWORD", "b")
-    monkeypatch.setenv("OFFHOOK_SIP_SECOND_PUBLIC_ADDRESS", "2001:db8::1")
+    monkeypatch.setenv("OFFHOOK_SIP_PUBLIC_ADDRESS", "2001:db8::1")
     places = load_settings().sip_settings().places
     assert [(place.host, place.version, place.reached_at) for place in places] == [
         ("0.0.0.0", 4, "127.0.0.1"),

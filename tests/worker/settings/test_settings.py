@@ -32,7 +32,7 @@ def lines(monkeypatch: pytest.MonkeyPatch, **variables: str) -> list[str]:
 def test_nothing_configured_is_a_local_worker_on_loopback() -> None:
     settings = load_settings()
     assert settings.needs_embedded_redis() and settings.needs_local_realtime()
-    assert (settings.sip_host, settings.sip_port) == ("127.0.0.1", 5060)
+    assert (settings.sip_host, settings.sip_port) == (("127.0.0.1",), 5060)
     assert settings.http == HttpAddress("127.0.0.1", 8080)
     assert settings.model_name() == "local"
     assert settings.recordings is None
@@ -268,7 +268,7 @@ def test_every_setting_says_what_is_allowed_and_has_a_name() -> None:
     "value", ["pbx.example.com", "192.0.2.1:5080", "sip:pbx.example.com:5080;transport=tcp", "[2001:db8::1]:5060"]
 )
 def test_ways_to_name_a_registrar(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    monkeypatch.setenv("OFFHOOK_SIP_SECOND_HOST", "::1")
+    monkeypatch.setenv("OFFHOOK_SIP_HOST", "0.0.0.0, [::]")
     monkeypatch.setenv("OFFHOOK_SIP_REGISTRAR", value)
     monkeypatch.setenv("OFFHOOK_SIP_USERNAME", "alice")
     monkeypatch.setenv("OFFHOOK_SIP_PASSWORD", "hush")

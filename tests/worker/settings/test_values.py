@@ -10,8 +10,8 @@ from worker.settings.values import HttpAddress
 @pytest.mark.parametrize(
     ("kind", "text", "value"),
     [
-        (values.Ip, " 192.0.2.1 ", "192.0.2.1"),
-        (values.Ip, "::1", "::1"),
+        (values.Hosts, " 192.0.2.1 ", ("192.0.2.1",)),
+        (values.Hosts, "::1", ("::1",)),
         (values.Networks, "192.0.2.0/24, trunk-1.example.com", ("192.0.2.0/24", "trunk-1.example.com")),
         (values.Networks, "", ()),
         (values.SipServer, "[2001:db8::1]:5060;transport=tcp", "[2001:db8::1]:5060;transport=tcp"),
@@ -32,7 +32,7 @@ def test_what_is_read(kind: object, text: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
-        (values.Ip, "localhost"),
+        (values.Hosts, "localhost"),
         (values.Networks, "1.2.3"),
         (values.Networks, "host_name!"),
         (values.SipServer, "http://host"),
