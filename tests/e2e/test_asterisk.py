@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 from parts import sound
-from parts.asterisk import ANNOUNCEMENT_HZ, MUSIC_HZ, PASSWORD, STATIC_HOST, Asterisk
+from parts.asterisk import MUSIC_HZ, PASSWORD, STATIC_HOST, Asterisk
 from parts.caller import Call, Phone
 from parts.front import heard_both_ways
 from parts.program import until
-from parts.provider import ANSWER_HZ, Provider, Session
+from parts.provider import Provider, Session
 from parts.services import RedisServer, Worker
 
 NORMAL_CLEARING = 16
@@ -37,10 +37,6 @@ uri = "sip:202@{pbx}"
 description = "orders"
 ring_seconds = 6
 [[transfer]]
-label = "busy"
-uri = "sip:302@{pbx}"
-ring_seconds = 6
-[[transfer]]
 label = "bridged"
 uri = "sip:202@{pbx}"
 refer = false
@@ -50,10 +46,6 @@ label = "busy bridged"
 uri = "sip:302@{pbx}"
 refer = false
 ring_seconds = 6
-[refer]
-sources = ["127.0.0.1"]
-targets = ["sip:2??@{pbx}"]
-replaces = true
 """
 
 
@@ -165,16 +157,6 @@ def test_who_is_on_hold_hears_music_and_is_taken_up_again(talk: Talk, provider: 
     heard_both_ways(call, provider)
 
 
-def test_media_past_the_pbx(pbx: Asterisk, caller: Phone, worker: Worker, provider: Provider) -> None:
-    with pbx.changed({"direct_media=no": "direct_media=yes"}):
-        call = caller.dial(pbx.uri("700"))
-        worker.next_call()
-        provider.session()
-        until(lambda: "emotely bridged" in pbx.text(), pbx.text)
-        heard_both_ways(call, provider)
-        call.hang_up()
-
-
 def test_the_agent_ends_the_call(talk: Talk, worker: Worker) -> None:
     call, session, call_id = talk
     call.waits(300)
@@ -229,13 +211,6 @@ def test_who_is_not_reached_is_told_why(
     assert (dialling["outcome"], dialling["sip_status"], dialling["cause"]) == (outcome, status, cause)
 
 
-def test_a_call_of_ours_hears_who_answers(pbx: Asterisk, worker: Worker, provider: Provider) -> None:
-    order(worker, pbx.uri("300"))
-    session = provider.session()
-    heard(session, ANNOUNCEMENT_HZ)
-    session.calls("end_call")
-
-
 # --- a call is handed on ----------------------------------------------------------------------------------------------
 
 
@@ -262,48 +237,3 @@ def test_who_is_bridged_to_a_busy_line_is_still_there(worker: Worker, talk: Talk
     assert call.up
     call.hang_up()
     assert [one["means"] for one in worker.record(call_id)["transfers"]] == ["bridge"]
-
-
-def test_who_is_referred_to_a_busy_line_is_gone(worker: Worker, talk: Talk) -> None:
-    """Asterisk takes the caller out of the call before it dials, and does not put them back."""
-    call, session, call_id = talk
-    output = session.output(session.calls("transfer_call", {"to": "busy", "summary": "x"}))
-    assert (output["status"], output["sip_status"]) == ("busy", 486)
-    call.ended()
-    session.calls("end_call")
-    assert [one["means"] for one in worker.record(call_id)["transfers"]] == ["refer"]
-
-
-def test_a_telephone_hands_the_agent_on(
-    pbx: Asterisk, worker: Worker, talk: Talk, colleague: Phone, provider: Provider
-) -> None:
-    call, session, call_id = talk
-    before = len(colleague.events("IncomingCall"))
-    call.waits(300)
-    call.phone.do("refer", call_id=call.call_id, uri=pbx.uri("202"))
-    other = colleague.pick_up(colleague.rings(before + 1))
-    heard_both_ways(other, provider)
-    call.ended()
-    other.hang_up()
-    assert worker.record(call_id)["outcome"] == "completed"
-
-
-# --- it dies ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_line_is_reached_again_after_a_crash_of_the_pbx(
-    pbx: Asterisk, caller: Phone, worker: Worker, provider: Provider
-) -> None:
-    call = caller.dial(pbx.uri("700"))
-    lost, call_id = provider.session(), worker.next_call()
-    call.waits(300)
-    pbx.kill()
-    pbx.start()
-    pbx.reaches("offhook")
-    again = caller.dial(pbx.uri("700"))
-    provider.session().says(ANSWER_HZ, 600)
-    again.hears_tone(ANSWER_HZ, 400)
-    again.hang_up()
-    lost.calls("end_call")
-    worker.record(call_id)
-    caller.do("hang_up", call_id=call.call_id)

@@ -6,12 +6,10 @@ address of a test in place of the example's. What else stands here: telephones, 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -165,23 +163,12 @@ class Asterisk:
             (self.folder / name).write_text(text)
         self._include()
 
-    def _include(self, changes: Mapping[str, str] | None = None) -> None:
+    def _include(self) -> None:
         for name in ("pjsip", "extensions"):
             text = (EXAMPLES / f"{name}.conf").read_text()
-            for old, new in {**self._own, **(changes or {})}.items():
+            for old, new in self._own.items():
                 text = text.replace(old, new)
             (self.folder / f"offhook_{name}.conf").write_text(text)
-
-    @contextlib.contextmanager
-    def changed(self, changes: Mapping[str, str]) -> Iterator[None]:
-        """With these texts of docker/asterisk in place of others meanwhile."""
-        self._include(changes)
-        self.does("pjsip reload")
-        try:
-            yield
-        finally:
-            self._include()
-            self.does("pjsip reload")
 
     def start(self) -> None:
         """Run it, and wait until it takes calls."""
