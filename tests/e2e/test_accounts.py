@@ -70,6 +70,7 @@ def start(redis: RedisServer, provider: Provider, tmp_path: Path, carriers: Any)
             OFFHOOK_DIAL_TO="+49*",
             OFFHOOK_SIP_ACCOUNTS=tmp_path / "accounts.toml",
             OFFHOOK_SIP_PASSWORD_MUNICH="pepper",
+            OFFHOOK_DRAIN_SECONDS="0",
         )
         started.append(worker)
         return worker.ready()

@@ -46,7 +46,7 @@ def environment(**own: Any) -> dict[str, str]:
 
 def started(command: list[str], env: Mapping[str, str], cwd: Path) -> subprocess.Popen[str] | Forked:
     """Start a command with pipes for all that it reads and writes."""
-    if tuple(command[: len(OFFHOOK)]) == OFFHOOK and forked.wanted():
+    if tuple(command[: len(OFFHOOK)]) == OFFHOOK and forked.wanted(env):
         return Forked(command[len(OFFHOOK) :], env, cwd)
     pipe = subprocess.PIPE
     return subprocess.Popen(
