@@ -28,7 +28,7 @@ from telephony.call import SipCall
 from telephony.door import Door, call_id_of, open_door
 from telephony.errors import NoSuchCall, SipRequestError
 from telephony.events import CallEvent, CallRefused, IncomingCall, RefusedFor
-from telephony.families import Place, Version, looked_up, offered_version, version_of_host
+from telephony.families import Place, Version, offered_version, version_of_host
 from telephony.identities import Identities, Identity
 from telephony.joined import Joined
 from telephony.legs import Legs
@@ -200,10 +200,12 @@ class Core:
         caller_id: str | None = None,
         account: str | None = None,
         made_for: str | None = None,
+        by_name: Version | None = None,
     ) -> str:
         """Call `uri`; returns the call's id. Raises SipRequestError or pj.Error.
 
         account: the one to call by. made_for: the account of the call that this one is made for (`accounts.goes_by`).
+        by_name: the family of IP that the host's name has, where it is one.
         """
         headers = own_headers.checked(headers or {})
         identity = self._identities.for_call(uri, wanted=account, call=made_for, caller_id=caller_id)
@@ -212,7 +214,7 @@ class Core:
             raise SipRequestError(f"{uri}: the keys of SRTP would be there for all to read: call with ;transport=tls")
         if self._full():
             raise SipRequestError(f"all {self.limit} calls are in use")
-        place = self._place_for(uri, identity)
+        place = self._place_for(uri, identity, by_name)
         call = self._new_call(identity, identity.account, None)
         call.redirect_to, call.version = self.settings.redirect_to, place.version
         try:
@@ -243,14 +245,15 @@ class Core:
         """Say who may have a call go on elsewhere. Raises NoSuchCall."""
         self.call(call_id).rules = rules
 
-    def _place_for(self, uri: str, identity: Identity) -> Place:
-        """Where the call to `uri` that is made next has its media. Raises SipRequestError for a family that we lack."""
+    def _place_for(self, uri: str, identity: Identity, by_name: Version | None = None) -> Place:
+        """Where the call to `uri` that is made next has its media; by_name: the family that its host's name has.
+
+        A name that nobody looked up goes by the first family. Raises SipRequestError for a family that we lack.
+        """
         places = {place.version: place for place in self.settings.places}
         through = self.settings.proxy or (identity.settings and identity.settings.proxy_uri) or uri
         host = host_of(registrar_uri(through))
-        version = version_of_host(host)
-        if version is None and len(places) > 1:
-            version = looked_up(host, places)
+        version = version_of_host(host) or (by_name if through == uri else None)
         place = self.settings.places[0] if version is None else places.get(version)
         if place is None:
             raise SipRequestError(

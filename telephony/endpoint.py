@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -22,6 +23,7 @@ from telephony.bridge import Bridge
 from telephony.core import Core
 from telephony.errors import SipRequestError, SipStartError, TelephonyError
 from telephony.events import CallEvent, RegistrationChanged
+from telephony.families import Version, looked_up, version_of_host
 from telephony.library import EndpointInfo, Library
 from telephony.settings import SipSettings
 from telephony.sip.hand_over import HandOverRules
@@ -118,7 +120,24 @@ class Endpoint:
         caller_id: the number or name that we call from, where it is not the account's. account: the name of the one to
         call by; None: by `accounts.goes_by`. made_for: the account of the call that this one is made for.
         """
-        return self.submit(lambda: self._running.invite(uri, headers, caller_id, account, made_for))
+
+        def dial(version: Version | None = None) -> Future[str]:
+            return self.submit(
+                lambda: self._running.invite(uri, headers, caller_id, account, made_for, by_name=version)
+            )
+
+        host = host_of(registrar_uri(uri))
+        if len(self.settings.places) == 1 or version_of_host(host) is not None:
+            return dial()
+        # Of which family a name is, is asked here: the pj thread has all calls, and a resolver may be silent.
+        future: Future[str] = Future()
+
+        def found(version: Version | None) -> None:
+            if future.set_running_or_notify_cancel():  # else who asked has given up: nobody is called
+                dial(version).add_done_callback(partial(_settle, future))
+
+        looked_up(host, [place.version for place in self.settings.places], found)
+        return future
 
     def account_of(self, call_id: str) -> str:
         """The name of the account that a call came or goes by; "" where it has none."""
@@ -257,6 +276,14 @@ class Endpoint:
             self._on_event(event)
         except Exception:
             log.exception("event_handler_failed", event_type=type(event).__name__)
+
+
+def _settle(future: Future[T], done: Future[T]) -> None:
+    """Give a future the outcome of another."""
+    if error := done.exception():
+        future.set_exception(error)
+    else:
+        future.set_result(done.result())
 
 
 def _addresses(host: str) -> list[Network]:

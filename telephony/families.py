@@ -9,8 +9,10 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from collections.abc import Collection
+import threading
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Literal
 
 __all__ = [
@@ -28,6 +30,9 @@ Version = Literal[4, 6]
 
 INCOMPATIBLE = 'offhook "Incompatible network address formats"'
 """What a 488 says of an offer of the other family, after the code 301 (RFC 3261 section 20.43)."""
+
+LOOK_UP_S = 3.0
+"""So long a resolver may be silent before a call goes by the first family."""
 
 _ANY = ("0.0.0.0", "::")
 _CONNECTION = re.compile(r"^c=IN IP([46]) ([^\s/]+)", re.M | re.I)
@@ -101,8 +106,24 @@ def offered_version(sdp: str) -> Version | None:
     return 4 if found[1] == "4" else 6
 
 
-def looked_up(name: str, among: Collection[Version]) -> Version | None:
-    """The family that a host name is called by, IPv4 where it has both; None where it has no address. Blocks on DNS."""
+def looked_up(name: str, among: Collection[Version], then: Callable[[Version | None], None]) -> None:
+    """Tell which family a host name is called by, IPv4 where it has both; None where no address of it is known in time.
+
+    then: called once, on another thread, after LOOK_UP_S at the latest, however long the resolver is silent.
+    """
+    found: SimpleQueue[Version | None] = SimpleQueue()
+
+    def wait() -> None:
+        try:
+            then(found.get(timeout=LOOK_UP_S))
+        except Empty:
+            then(None)
+
+    for target in (lambda: found.put(_version_by_name(name, among)), wait):
+        threading.Thread(target=target, name="name look-up", daemon=True).start()
+
+
+def _version_by_name(name: str, among: Collection[Version]) -> Version | None:
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_DGRAM)
     except OSError:

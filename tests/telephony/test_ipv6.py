@@ -75,6 +75,8 @@ def test_both_families_at_once(start_endpoint: Any) -> None:
         there = called.next("IncomingCall")
         assert there["source"].startswith(f"{host}:") and there["caller"] == "agent"
         words_both_ways(both, here, called, there["call_id"])
+    both.do("invite", uri=f"sip:8@localhost:{ports[0]}")
+    assert four.next("IncomingCall")["source"].startswith("127.0.0.1:")  # a name is looked up: it has IPv4
 
 
 def sdp(family: int, host: str) -> str:
