@@ -6,7 +6,8 @@ takes off the queue.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -88,8 +89,9 @@ class QueueJob(Job):
 
     def save(self, pipeline: Pipeline | None = None, include_meta: bool = True, include_result: bool = True) -> None:
         """Write it to Redis, for as long as a job may wait; RQ shortens that when the job ends."""
-        super().save(pipeline, include_meta, include_result)
-        (self.connection if pipeline is None else pipeline).expire(self.key, names.WAITING_TTL_S)
+        with self._together(pipeline) as pipe:
+            super().save(pipe, include_meta, include_result)
+            pipe.expire(self.key, names.WAITING_TTL_S)
 
     def prepare_for_execution(self, worker_name: str, pipeline: Pipeline) -> None:
         """Write down that it runs. What is written to a job that has just gone makes it anew, without a lifetime."""
@@ -98,13 +100,15 @@ class QueueJob(Job):
 
     def set_status(self, status: JobStatus, pipeline: Pipeline | None = None) -> None:
         """Write down how it stands; the same holds. What ends it gives it a shorter lifetime after this."""
-        super().set_status(status, pipeline)
-        (self.connection if pipeline is None else pipeline).expire(self.key, names.WAITING_TTL_S)
+        with self._together(pipeline) as pipe:
+            super().set_status(status, pipe)
+            pipe.expire(self.key, names.WAITING_TTL_S)
 
     def heartbeat(self, timestamp: datetime, ttl: int, pipeline: Pipeline | None = None, xx: bool = False) -> None:
         """Write down that it lives; the same holds."""
-        super().heartbeat(timestamp, ttl, pipeline, xx)
-        (self.connection if pipeline is None else pipeline).expire(self.key, names.WAITING_TTL_S)
+        with self._together(pipeline) as pipe:
+            super().heartbeat(timestamp, ttl, pipe, xx)
+            pipe.expire(self.key, names.WAITING_TTL_S)
 
     def cleanup(self, ttl: int | None = None, pipeline: Pipeline | None = None, remove_from_queue: bool = True) -> None:
         """Give it and what it needs the lifetime `ttl` in s."""
@@ -126,11 +130,19 @@ class QueueJob(Job):
         remove_from_dependencies: bool = False,
     ) -> None:
         """Take it out of the queue; its record stays for a while."""
-        pipe = self.connection.pipeline() if pipeline is None else pipeline
-        super().cancel(pipe, enqueue_dependents, remove_from_dependencies)
-        self.cleanup(names.CANCELLED_TTL_S, pipe)
-        if pipeline is None:
-            pipe.execute()
+        with self._together(pipeline) as pipe:
+            super().cancel(pipe, enqueue_dependents, remove_from_dependencies)
+            self.cleanup(names.CANCELLED_TTL_S, pipe)
+
+    @contextmanager
+    def _together(self, pipeline: Pipeline | None) -> Iterator[Pipeline]:
+        """What is to be written at once: a process that is killed in between would leave a key without a lifetime."""
+        if pipeline is not None:
+            yield pipeline
+            return
+        with self.connection.pipeline() as own:
+            yield own
+            own.execute()
 
 
 def _name(field: object) -> str:

@@ -10,10 +10,12 @@ import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from redis import Redis
+from redis.client import Pipeline
 from rq.job import JobStatus
 from rq.serializers import JSONSerializer
 
@@ -160,3 +162,26 @@ async def test_a_status_that_comes_after_the_job_has_gone_makes_nothing_for_ever
     redis.delete(job.key)
     job.set_status(JobStatus.FAILED)
     assert without_lifetime(redis) == [] and over_long(redis) == []
+
+
+@pytest.mark.parametrize("write", ["set_status", "heartbeat", "save"])
+def test_who_dies_while_it_writes_a_job_leaves_nothing_for_ever(
+    redis_server, monkeypatch: pytest.MonkeyPatch, write: str
+) -> None:
+    """A tool worker that is killed between what it writes and the lifetime of that."""
+    redis = redis_server.client
+    job = QueueJob.create("shop.slow", id="killed", connection=redis, serializer=JSONSerializer, timeout=5)
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for kind in (Redis, Pipeline):
+        monkeypatch.setattr(kind, "expire", dies)
+    writes = {
+        "set_status": lambda: job.set_status(JobStatus.FAILED),
+        "heartbeat": lambda: job.heartbeat(datetime.now(UTC), 60),
+        "save": job.save,
+    }
+    with pytest.raises(KeyboardInterrupt):
+        writes[write]()
+    assert without_lifetime(redis) == []
