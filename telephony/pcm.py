@@ -29,7 +29,7 @@ def silence(ms: float, rate_hz: int) -> bytes:
     return bytes(bytes_of(ms, rate_hz))
 
 
-def rms(pcm: bytes) -> int:
+def rms(pcm: bytes | bytearray) -> int:
     """Return the RMS level, 0 to 32768; 0 for nothing."""
     return audioop.rms(pcm, SAMPLE_BYTES) if pcm else 0
 

@@ -39,10 +39,29 @@ class Levels:
 
 @dataclass(slots=True)
 class _Item:
-    """What was queued of an item: its length in bytes so far, and its levels by its own time."""
+    """What was queued of an item: its levels by its own time, and what fills no column yet."""
 
-    nbytes: int = 0
     levels: bytearray = field(default_factory=bytearray)
+    rest: bytearray = field(default_factory=bytearray)
+
+    def measure(self, width: int) -> None:
+        """Make levels of what fills columns of so many bytes."""
+        whole = len(self.rest) - len(self.rest) % width
+        for at in range(0, whole, width):
+            if len(self.levels) < MOST:
+                self.levels.append(_level(self.rest[at : at + width]))
+        del self.rest[:whole]
+
+    def between(self, first: int, last: int) -> bytearray:
+        """Return the levels of these columns; the last of all may be still to be filled."""
+        levels = self.levels[first:last]
+        if first <= len(self.levels) < last and self.rest:
+            levels.append(_level(self.rest))
+        return levels
+
+
+def _level(pcm: bytes | bytearray) -> int:
+    return min(rms(pcm) >> SHIFT, LOUDEST)
 
 
 class Envelope:
@@ -54,6 +73,8 @@ class Envelope:
         self._caller = bytearray()
         self._agent = bytearray()
         self._column = -1
+        self._until = now
+        """When the caller's column is full (s): a piece within it costs two comparisons."""
         self._rms = 0
         """The loudest of the caller's in this column."""
         self._items: OrderedDict[str, _Item] = OrderedDict()
@@ -64,12 +85,13 @@ class Envelope:
 
     def caller(self, now: float, level: int) -> None:
         """Take the RMS of the caller's next piece."""
-        column = int((now - self._began) * 1000) // self.column_ms
-        if column != self._column:
-            self._put(self._caller, self._column, self._rms >> SHIFT)
-            self._column, self._rms = int((now - self._began) * 1000) // self.column_ms, level
-        elif level > self._rms:
-            self._rms = level
+        if now < self._until:
+            if level > self._rms:
+                self._rms = level
+            return
+        self._put(self._caller, self._column, self._rms >> SHIFT)
+        self._column, self._rms = int((now - self._began) * 1000) // self.column_ms, level
+        self._until = self._began + (self._column + 1) * self.column_ms / 1000
 
     def queued(self, item_id: str, pcm: bytes, rate_hz: int) -> None:
         """Take a piece of the agent's audio, in order, before anybody hears it: 16-bit mono PCM."""
@@ -78,18 +100,10 @@ class Envelope:
             item = self._items[item_id] = _Item()
             if len(self._items) > ITEMS:
                 self._items.popitem(last=False)
+        item.rest += pcm
         width = rate_hz * COLUMN_MS // 1000 * 2
-        at = 0
-        while at < len(pcm):
-            index, room = divmod(item.nbytes, width)
-            piece = pcm[at : at + width - room]
-            level = min(rms(piece) >> SHIFT, LOUDEST)
-            if index < len(item.levels):
-                item.levels[index] = max(item.levels[index], level)
-            elif index < MOST:
-                item.levels.append(level)
-            at += len(piece)
-            item.nbytes += len(piece)
+        if len(item.rest) >= width:  # a column at a time: a piece of 40 ms costs an append
+            item.measure(width)
 
     def moved(self, now: float, item_id: str | None, heard_ms: int) -> None:
         """Another item is heard now, from this ms of its own on; None: nothing is."""
@@ -118,18 +132,18 @@ class Envelope:
         last = -(-(heard_ms + int((now - since) * 1000)) // COLUMN_MS)
         at_ms = (since - self._began) * 1000
         if self.column_ms == COLUMN_MS and (column := int(at_ms) // COLUMN_MS) + last - first < MOST:
-            levels = item.levels[first:last]  # all at once: it is done for every word of the agent's
+            levels = item.between(first, last)  # all at once: it is done for every word of the agent's
             side.extend(bytes(max(0, column - len(side))))
             over = len(side) - column
             levels[:over] = map(max, levels[:over], side[column:])
             side[column : column + len(levels)] = levels
             return
-        for index in range(first, min(len(item.levels), last)):
+        for index, level in enumerate(item.between(first, last), first):
             column = int(at_ms + max(0, index * COLUMN_MS - heard_ms)) // self.column_ms
             if fold:
-                self._put(side, column, item.levels[index])
+                self._put(side, column, level)
             elif column < MOST:
-                self._set(side, column, item.levels[index])
+                self._set(side, column, level)
 
     def _put(self, side: bytearray, column: int, level: int) -> None:
         while column >= MOST:

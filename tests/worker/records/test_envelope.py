@@ -136,3 +136,14 @@ def test_it_is_in_the_journal_and_comes_back_from_the_file() -> None:
 def test_a_journal_that_is_off_has_none_and_one_of_before_is_read() -> None:
     assert Journal(on=False).envelope is None and Journal(on=False).taken().levels is None
     assert JournalFile.model_validate_json('{"call_id": "c1", "edges": []}').envelope is None
+
+
+def test_the_last_of_an_item_fills_no_column_and_is_there_all_the_same() -> None:
+    envelope = Envelope(0.0)
+    envelope.queued("i1", sound(240), RATE_HZ)
+    envelope.moved(1.0, "i1", 0)
+    assert spans(envelope.taken(1.24).agent) == [(10, 13, 100)]
+    envelope.queued("i1", sound(60, 1600), RATE_HZ)  # the same column is filled
+    envelope.moved(1.3, None, 0)
+    [(begin, middle, loud), (_, end, mixed)] = spans(envelope.taken(2.0).agent)
+    assert (begin, middle, end, loud) == (10, 12, 13, 100) and 50 < mixed < 100
