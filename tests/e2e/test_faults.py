@@ -222,9 +222,12 @@ def test_kill_9_of_the_worker(
     call_id = worker.next_call()
     recording = folder / "killed" / f"{call_id}.wav"
     call.hears_said(GREETING)
-    call.say("what can you do")
-    said_ms = call.now_ms
-    until(lambda: recording.stat().st_size >= (said_ms + 1000) * 32, "so much is on the disk")
+    for _ in range(3):  # a caller without a core to speak on is choppy: one says it again
+        call.say("what can you do")
+        said_ms = call.now_ms
+        until(lambda: recording.stat().st_size >= (said_ms + 1000) * 32, "so much is on the disk")  # noqa: B023
+        if sound.likeness(sound.channels(recording)[0], voice("what can you do")) > 0.8:
+            break
     children = below(worker)
     for program in ("redis-server", "tool-worker", "realtime-server"):
         assert any(program in line for line in children.values()), children

@@ -24,6 +24,8 @@ ALIKE = 0.85
 """Measured: the same sentence over G.711 has 0.94 to 1.00, one with another word 0.68, others 0.2 to 0.5."""
 ROUGHLY = 0.6
 """Of a sentence of which some was lost or came late."""
+EAR_MS = 300
+"""From picking up to the first word. The other side's media begins with our ACK, not with our answer."""
 
 
 @lru_cache(maxsize=32)
@@ -108,11 +110,14 @@ class Phone(Program):
         return calls[0]
 
     def pick_up(self, ringing: dict[str, Any], says: str = "hello") -> Call:
-        """Answer a call that rings, and say so, as people do."""
+        """Answer a call that rings, and say so, as people do: once it is at their ear."""
         call = Call(self, str(ringing["call_id"]))
         self.do("answer", call_id=call.call_id)
         self.event("MediaActive", call_id=call.call_id)
-        return call.say(says) if says else call
+        if says:
+            call.waits(EAR_MS)
+            call.say(says)
+        return call
 
     def dial(self, uri: str) -> Call:
         """Call, and wait for the answer."""
@@ -181,7 +186,8 @@ class Call:
             self.listen()
             return sound.tone_ms(bytes(self.heard), hz, after) >= ms
 
-        until(found, lambda: f"{ms:g} ms of {hz} Hz after {after:g} ms; heard {self.tones(after)}", within)
+        over = lambda: self.phone.events("CallEnded", call_id=self.call_id) or "the call is up"  # noqa: E731
+        until(found, lambda: f"{ms:g} ms of {hz} Hz after {after:g} ms; heard {self.tones(after)}; {over()}", within)
         return sound.tone_began_ms(bytes(self.heard), hz, after)
 
     def tones(self, after: float = 0.0) -> list[tuple[int, float]]:

@@ -29,6 +29,8 @@ ANSWER_MS = 600
 WORDS_HZ = 700
 WORDS_MS = 800
 """What is asked for word by word (greeting, goodbye)."""
+GREETED_S = 1.0
+"""A worker that greets has asked for it by then."""
 
 
 @dataclass
@@ -66,6 +68,8 @@ class Session:
         self.open = True
         self._loop = loop
         self._numbers = 0
+        self._begun = threading.Event()
+        """A response of this session was sent to its end."""
 
     # --- the wire
 
@@ -200,9 +204,16 @@ class Session:
         """The response is over."""
         response = {"id": response_id, "status": status, "metadata": dict(metadata or {}), "output": []}
         self.send("response.done", response=response)
+        self._begun.set()
 
     def calls(self, name: str, arguments: Any = None) -> str:
-        """A whole response that is one function call; returns its call id."""
+        """A whole response that is one function call; returns its call id.
+
+        After the greeting, where there is one: a service has one response at a time, and what is given word by word
+        calls no function.
+        """
+        if threading.current_thread() is threading.main_thread():
+            self._begun.wait(GREETED_S)
         response_id = self.begin()
         call_id = self.call(response_id, name, arguments)
         self.end(response_id)
