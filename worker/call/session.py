@@ -89,7 +89,7 @@ class CallSession:
         formats, envelope = (link.input_format, link.output_format), call.journal.envelope
         self._media = CallMedia(line.bridge, *formats, call.recorder, envelope)
         self._digits = DigitBuffer()
-        self._ears = Ears()
+        self._ears = Ears(None if envelope is None else envelope.pieces)
         self._close = CloseEars(line.bridge.rate_hz) if machine.state.config.reversible else None
         self._conversation = Conversation(link, tools.tools.view, tools.after)
         self._transcript = Transcript(call, self._conversation.history, self._media.playout)
@@ -314,8 +314,6 @@ class CallSession:
             self._feed(turn.CallerSounds(edge))
         for heard in self._close.hear(pcm) if self._close is not None else ():
             self._feed(heard)
-        if (envelope := self.journal.envelope) is not None:
-            envelope.caller(now, self._ears.rms)
         self._transcript.sent_ms += len(pcm) / (2 * self.bridge.rate_hz) * 1000
         return pcm if self._answering is None else self._screened(self._answering, pcm)
 

@@ -1,10 +1,12 @@
-"""How loud both voices were, a byte for each tenth of a second: what a call's timeline draws without a recording.
+"""How loud both voices were, a byte for each 40 ms: what a call's timeline draws without a recording.
 
 An envelope has the rhythm of speech and none of its sound: no word and no voice can be had from it, and the tone of a
 key that came as sound is a bar like any other, whichever key it was.
 
-The caller's level is one that the call's own ears have measured anyhow; the agent's is measured as its audio is queued,
-and put where it was heard once the playout says so. On the event loop; pure, time is a parameter (s).
+The caller's levels are those that the call's own ears have measured anyhow, a byte a piece: a column is as long as a
+piece, so that they are put where they belong once a second, all at once. The agent's are measured as its audio is
+queued, and put where it was heard once the playout says so. With hundreds of calls each object that a piece touches is
+cold, which costs more than what is done with it. On the event loop; pure, time is a parameter (s).
 """
 
 from __future__ import annotations
@@ -14,15 +16,20 @@ from dataclasses import dataclass, field
 
 from telephony.pcm import rms
 
-__all__ = ["COLUMN_MS", "LOUDEST", "MOST", "Envelope", "Levels"]
+__all__ = ["COLUMN_MS", "LOUDEST", "MOST", "Envelope", "Levels", "level_of"]
 
-COLUMN_MS = 100
+COLUMN_MS = 40
+"""The caller's audio is taken once in so many ms (`service.pacer`), and most providers' pieces are no shorter."""
 MOST = 6000
-"""Columns of a voice: ten minutes. Of a longer call they are twice as wide, and so on: 12 kB in all, however long."""
+"""Columns of a voice: four minutes. Of a longer call they are twice as wide, and so on: 12 kB in all, however long."""
 SHIFT = 5
 """From an RMS of 16-bit samples to a byte."""
 LOUDEST = 255
 """An RMS of -12 dB of full scale and more: shouting. Speech has some 50 to 150."""
+SLACK = 2
+"""Columns: by so much pieces may come early or late and still follow each other without a gap."""
+LONGEST = 15_000
+"""Columns of an item: ten minutes without a pause."""
 ITEMS = 16
 """Items whose levels wait for their playout: fillers and answers that are queued behind each other."""
 
@@ -48,20 +55,21 @@ class _Item:
         """Make levels of what fills columns of so many bytes."""
         whole = len(self.rest) - len(self.rest) % width
         for at in range(0, whole, width):
-            if len(self.levels) < MOST:
-                self.levels.append(_level(self.rest[at : at + width]))
+            if len(self.levels) < LONGEST:
+                self.levels.append(level_of(rms(self.rest[at : at + width])))
         del self.rest[:whole]
 
     def between(self, first: int, last: int) -> bytearray:
         """Return the levels of these columns; the last of all may be still to be filled."""
         levels = self.levels[first:last]
         if first <= len(self.levels) < last and self.rest:
-            levels.append(_level(self.rest))
+            levels.append(level_of(rms(self.rest)))
         return levels
 
 
-def _level(pcm: bytes | bytearray) -> int:
-    return min(rms(pcm) >> SHIFT, LOUDEST)
+def level_of(loudness: int) -> int:
+    """Return the byte of an RMS of 16-bit samples."""
+    return min(loudness >> SHIFT, LOUDEST)
 
 
 class Envelope:
@@ -72,26 +80,29 @@ class Envelope:
         self._began = now
         self._caller = bytearray()
         self._agent = bytearray()
-        self._column = -1
-        self._until = now
-        """When the caller's column is full (s): a piece within it costs two comparisons."""
-        self._rms = 0
-        """The loudest of the caller's in this column."""
+        self.pieces = bytearray()
+        """The caller's latest, a byte for each `COLUMN_MS` as it is taken; whoever hears them appends."""
+        self._upto = 0
+        """Where the caller's last piece ends, in columns of `COLUMN_MS`."""
         self._items: OrderedDict[str, _Item] = OrderedDict()
         self._saying: tuple[str, float, int] | None = None
         """The item that is heard, since when, and from which of its own ms."""
 
     # --- what is told -------------------------------------------------------------------------------------------------
 
-    def caller(self, now: float, level: int) -> None:
-        """Take the RMS of the caller's next piece."""
-        if now < self._until:
-            if level > self._rms:
-                self._rms = level
+    def look(self, now: float) -> None:
+        """Put the caller's pieces where they were said: one after the other up to now. To be called once in a second.
+
+        A piece that was taken late lies later, by as much. Of more pieces than there was time for the latest count.
+        """
+        if not (count := len(self.pieces)):
             return
-        self._put(self._caller, self._column, self._rms >> SHIFT)
-        self._column, self._rms = int((now - self._began) * 1000) // self.column_ms, level
-        self._until = self._began + (self._column + 1) * self.column_ms / 1000
+        end = round((now - self._began) * 1000 / COLUMN_MS)
+        begin = end - count if end - count > self._upto + SLACK else self._upto
+        latest = self.pieces[max(0, begin + count - end - SLACK) :]
+        self.pieces.clear()
+        self._merge(self._caller, begin, latest)
+        self._upto = begin + len(latest)
 
     def queued(self, item_id: str, pcm: bytes, rate_hz: int) -> None:
         """Take a piece of the agent's audio, in order, before anybody hears it: 16-bit mono PCM."""
@@ -100,68 +111,58 @@ class Envelope:
             item = self._items[item_id] = _Item()
             if len(self._items) > ITEMS:
                 self._items.popitem(last=False)
-        item.rest += pcm
         width = rate_hz * COLUMN_MS // 1000 * 2
-        if len(item.rest) >= width:  # a column at a time: a piece of 40 ms costs an append
+        if len(pcm) == width and not item.rest and len(item.levels) < LONGEST:
+            item.levels.append(level_of(rms(pcm)))
+        else:
+            item.rest += pcm
             item.measure(width)
 
     def moved(self, now: float, item_id: str | None, heard_ms: int) -> None:
         """Another item is heard now, from this ms of its own on; None: nothing is."""
         if self._saying is not None:
-            self._lay(self._agent, self._saying, now)
+            self._lay(self._saying, now)
         self._saying = None if item_id is None else (item_id, now, heard_ms)
 
     # --- what is kept -------------------------------------------------------------------------------------------------
 
     def taken(self, now: float) -> Levels:
         """Return how it stands."""
-        caller, agent = bytearray(self._caller), bytearray(self._agent)
+        self.look(now)
         if self._saying is not None:
-            self._lay(agent, self._saying, now, fold=False)
-        if self._rms and 0 <= self._column < MOST:
-            self._set(caller, self._column, self._rms >> SHIFT)
-        return Levels(self._began, self.column_ms, bytes(caller), bytes(agent))
+            self._lay(self._saying, now)
+        return Levels(self._began, self.column_ms, bytes(self._caller), bytes(self._agent))
 
-    def _lay(self, side: bytearray, saying: tuple[str, float, int], now: float, *, fold: bool = True) -> None:
-        """Put what was heard of an item where it was heard."""
+    def _lay(self, saying: tuple[str, float, int], now: float) -> None:
+        """Put what was heard of an item where it was heard. Once more, and further, changes nothing of it."""
         item_id, since, heard_ms = saying
         item = self._items.get(item_id)
-        if item is None:
-            return
-        first = heard_ms // COLUMN_MS
-        last = -(-(heard_ms + int((now - since) * 1000)) // COLUMN_MS)
-        at_ms = (since - self._began) * 1000
-        if self.column_ms == COLUMN_MS and (column := int(at_ms) // COLUMN_MS) + last - first < MOST:
-            levels = item.between(first, last)  # all at once: it is done for every word of the agent's
-            side.extend(bytes(max(0, column - len(side))))
-            over = len(side) - column
-            levels[:over] = map(max, levels[:over], side[column:])
-            side[column : column + len(levels)] = levels
-            return
-        for index, level in enumerate(item.between(first, last), first):
-            column = int(at_ms + max(0, index * COLUMN_MS - heard_ms)) // self.column_ms
-            if fold:
-                self._put(side, column, level)
-            elif column < MOST:
-                self._set(side, column, level)
+        if item is not None:
+            last = -(-(heard_ms + int((now - since) * 1000)) // COLUMN_MS)
+            begin = int((since - self._began) * 1000) // COLUMN_MS
+            self._merge(self._agent, begin, item.between(heard_ms // COLUMN_MS, last))
 
-    def _put(self, side: bytearray, column: int, level: int) -> None:
-        while column >= MOST:
-            column //= 2
-            self._fold()
-        if column >= 0:
-            self._set(side, column, level)
+    def _merge(self, side: bytearray, begin: int, levels: bytearray) -> None:
+        """Put levels from this column on, both of `COLUMN_MS`. Where there are some the louder are kept."""
+        while (begin + len(levels)) * COLUMN_MS > MOST * self.column_ms:
+            self._widen()
+        first, inside = divmod(begin * COLUMN_MS, self.column_ms)
+        levels[:0] = bytes(inside // COLUMN_MS)
+        for _ in range((self.column_ms // COLUMN_MS).bit_length() - 1):
+            levels = _halved(levels)
+        side += bytes(max(0, first - len(side)))
+        over = len(side) - first
+        levels[:over] = map(max, levels[:over], side[first:])
+        side[first : first + len(levels)] = levels
 
-    @staticmethod
-    def _set(side: bytearray, column: int, level: int) -> None:
-        if column >= len(side):
-            side.extend(bytes(column + 1 - len(side)))
-        side[column] = max(side[column], min(level, LOUDEST))
-
-    def _fold(self) -> None:
+    def _widen(self) -> None:
         """Make the columns twice as wide."""
         for side in (self._caller, self._agent):
-            side += bytes(len(side) % 2)
-            side[:] = bytes(map(max, side[::2], side[1::2]))
+            side[:] = _halved(side)
         self.column_ms *= 2
-        self._column //= 2
+
+
+def _halved(levels: bytearray) -> bytearray:
+    """Return the louder of each two."""
+    even = levels + bytes(len(levels) % 2)
+    return bytearray(map(max, even[::2], even[1::2]))

@@ -197,6 +197,8 @@ class Journal:
 
     def looked(self, underruns: int, dropped: int) -> None:
         """Once a second: how often playout ran dry so far, and how many of the caller's frames were dropped."""
+        if self.envelope is not None:
+            self.envelope.look(self._clock())
         if underruns != self._underruns or dropped != self._dropped:
             more = _LineLoss(underruns - self._underruns, dropped - self._dropped)
             self._underruns, self._dropped = underruns, dropped
