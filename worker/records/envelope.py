@@ -30,6 +30,8 @@ SLACK = 2
 """Columns: by so much pieces may come early or late and still follow each other without a gap."""
 LONGEST = 15_000
 """Columns of an item: ten minutes without a pause."""
+AT_ONCE = 2
+"""Columns of the agent's that are measured together, by the piece that fills them: half the work."""
 ITEMS = 16
 """Items whose levels wait for their playout: fillers and answers that are queued behind each other."""
 
@@ -46,24 +48,28 @@ class Levels:
 
 @dataclass(slots=True)
 class _Item:
-    """What was queued of an item: its levels by its own time, and what fills no column yet."""
+    """What was queued of an item: its levels by its own time, and the last piece."""
 
+    width: int
+    """Bytes of a column."""
+    nbytes: int = 0
     levels: bytearray = field(default_factory=bytearray)
-    rest: bytearray = field(default_factory=bytearray)
+    last: bytes = b""
 
-    def measure(self, width: int) -> None:
-        """Make levels of what fills columns of so many bytes."""
-        whole = len(self.rest) - len(self.rest) % width
-        for at in range(0, whole, width):
-            if len(self.levels) < LONGEST:
-                self.levels.append(level_of(rms(self.rest[at : at + width])))
-        del self.rest[:whole]
+    def add(self, pcm: bytes) -> None:
+        """Take the next piece. Once `AT_ONCE` columns are full they get the level of this one."""
+        self.nbytes += len(pcm)
+        self.last = pcm
+        full = self.nbytes // self.width - len(self.levels)
+        if full >= AT_ONCE and len(self.levels) < LONGEST:
+            self.levels.extend((level_of(rms(pcm)),) * full)
 
     def between(self, first: int, last: int) -> bytearray:
-        """Return the levels of these columns; the last of all may be still to be filled."""
+        """Return the levels of these columns; the latest may have none yet."""
         levels = self.levels[first:last]
-        if first <= len(self.levels) < last and self.rest:
-            levels.append(level_of(rms(self.rest)))
+        end = min(last, -(-self.nbytes // self.width), LONGEST)
+        if (more := end - max(first, len(self.levels))) > 0:
+            levels.extend((level_of(rms(self.last)),) * more)
         return levels
 
 
@@ -108,15 +114,14 @@ class Envelope:
         """Take a piece of the agent's audio, in order, before anybody hears it: 16-bit mono PCM."""
         item = self._items.get(item_id)
         if item is None:
-            item = self._items[item_id] = _Item()
+            item = self._items[item_id] = _Item(rate_hz * COLUMN_MS // 1000 * 2)
             if len(self._items) > ITEMS:
                 self._items.popitem(last=False)
-        width = rate_hz * COLUMN_MS // 1000 * 2
-        if len(pcm) == width and not item.rest and len(item.levels) < LONGEST:
-            item.levels.append(level_of(rms(pcm)))
+        if len(pcm) <= AT_ONCE * item.width:
+            item.add(pcm)
         else:
-            item.rest += pcm
-            item.measure(width)
+            for at in range(0, len(pcm), item.width):
+                item.add(pcm[at : at + item.width])
 
     def moved(self, now: float, item_id: str | None, heard_ms: int) -> None:
         """Another item is heard now, from this ms of its own on; None: nothing is."""
