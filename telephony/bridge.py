@@ -88,6 +88,13 @@ class Bridge:
         samples, lost = self.queue.take_record(last)
         return samples, lost * self.ptime_ms
 
+    def take_levels(self) -> tuple[bytes, bytes]:
+        """Return how loud the caller and the agent were since the last time: a byte a frame (`pcm.level_of`).
+
+        Of the agent what was sent, silence too. Kept from the first time on that this is asked, for ten seconds.
+        """
+        return self.queue.take_levels()
+
     # --- audio --------------------------------------------------------------------------------------------------------
 
     def take(self) -> bytes:

@@ -16,12 +16,15 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from telephony.pcm import level_of
 from telephony.track import Track, stereo
 
 __all__ = ["FrameQueue", "Queue", "Tap"]
 
 REMEMBERED = 64
 """Items whose heard bytes can still be asked for. More are kept only while they have audio queued."""
+LEVELS = 500
+"""Frames whose loudness is kept until it is taken: ten seconds."""
 PAUSE_S = 1.0
 """Pulls further apart than this were stopped (a call on hold), not late."""
 
@@ -82,6 +85,12 @@ class Queue(Protocol):
         """Return what was kept since the last time, as stereo samples, and how many ticks were lost in all.
 
         last: the caller's half of the newest tick won't come any more.
+        """
+
+    def take_levels(self) -> tuple[bytes, bytes]:
+        """Return how loud the caller's and the agent's frames were since the last time, a byte each (`pcm.level_of`).
+
+        They are kept from the first time on, the latest 500.
         """
 
     def worst_lateness_s(self) -> float:
@@ -177,6 +186,7 @@ class FrameQueue:
         self._items: dict[str, _Item] = {}
         self._tap: Tap | None = None
         self._track: Track | None = None
+        self._levels: tuple[deque[int], deque[int]] | None = None
         self._queued = 0
         self._paused = False
         self._refused_out = 0
@@ -200,6 +210,8 @@ class FrameQueue:
             self._in.append(frame)
             if self._track is not None:
                 self._track.received(frame)
+            if self._levels is not None:
+                self._levels[0].append(level_of(frame))
         tap = self._tap
         if tap is not None:
             tap.received(frame)
@@ -216,6 +228,8 @@ class FrameQueue:
             frame = self._next_frame() if self._queue and not self._paused else self._silence
             if self._track is not None:
                 self._track.sent(frame)
+            if self._levels is not None:
+                self._levels[1].append(0 if frame is self._silence else level_of(frame))
         tap = self._tap
         if tap is not None:
             tap.sent(frame)
@@ -355,6 +369,12 @@ class FrameQueue:
         with self._lock:
             ticks, lost = self._track.take(last)
         return stereo(ticks, self._frame_bytes), lost
+
+    def take_levels(self) -> tuple[bytes, bytes]:
+        """Return how loud the frames of both directions were since the last time."""
+        with self._lock:
+            taken, self._levels = self._levels, (deque(maxlen=LEVELS), deque(maxlen=LEVELS))
+        return (bytes(taken[0]), bytes(taken[1])) if taken is not None else (b"", b"")
 
     def edges(self) -> int:
         """Grows whenever `playing` may tell something else than before."""

@@ -29,9 +29,14 @@ def silence(ms: float, rate_hz: int) -> bytes:
     return bytes(bytes_of(ms, rate_hz))
 
 
-def rms(pcm: bytes | bytearray) -> int:
+def rms(pcm: bytes) -> int:
     """Return the RMS level, 0 to 32768; 0 for nothing."""
     return audioop.rms(pcm, SAMPLE_BYTES) if pcm else 0
+
+
+def level_of(pcm: bytes) -> int:
+    """Return the RMS level as a byte: 255 is -12 dB of full scale, and whatever is louder."""
+    return min(rms(pcm) >> 5, 255)
 
 
 def level_dbfs(pcm: bytes) -> float:

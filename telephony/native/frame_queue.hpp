@@ -16,6 +16,8 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <deque>
 #include <list>
@@ -84,6 +86,38 @@ private:
     long long lost_ = 0;
 };
 
+// How loud each frame was, a byte each: pcm.level_of, whose rules these are. Kept from the first time on that somebody asks.
+class Loudness {
+public:
+    static unsigned char of(const char *frame, size_t size) {
+        const size_t count = size / 2;
+        long long squares = 0;
+        for (size_t number = 0; number < count; ++number) {
+            int16_t sample;
+            std::memcpy(&sample, frame + 2 * number, 2);
+            squares += static_cast<int>(sample) * sample;
+        }
+        const unsigned rms = count ? static_cast<unsigned>(std::sqrt(static_cast<double>(squares) / count)) : 0;
+        return static_cast<unsigned char>(std::min(rms / 32, 255u));
+    }
+
+    void put(unsigned char level) {
+        if (levels_.size() >= MOST)
+            levels_.erase(levels_.begin());
+        levels_.push_back(static_cast<char>(level));
+    }
+
+    std::string take() {
+        std::string taken;
+        taken.swap(levels_);
+        return taken;
+    }
+
+private:
+    static constexpr size_t MOST = 500;
+    std::string levels_;
+};
+
 // Audio of both directions, in bytes. Methods that take or return Python objects are the loop's, and are called with
 // the interpreter's lock held; push_frame and pull_frame are the clock thread's.
 class FrameQueue {
@@ -99,6 +133,8 @@ public:
     // --- the clock thread
 
     void push_frame(const char *data, size_t size) {
+        const bool measured = measured_.load(std::memory_order_relaxed);
+        const unsigned char level = measured ? Loudness::of(data, size) : 0;
         {
             std::lock_guard<std::mutex> guard(lock_);
             pushed_frames_.fetch_add(1, std::memory_order_relaxed);
@@ -109,6 +145,8 @@ public:
             in_.emplace_back(data, size);
             if (track_)
                 track_->received(data, size);
+            if (measured)
+                caller_.put(level);
         }
         tell_tap("received", data, size);
     }
@@ -124,6 +162,8 @@ public:
             std::memset(out + have, 0, frame_bytes_ - have);
             if (track_)
                 track_->sent(out, frame_bytes_);
+            if (measured_.load(std::memory_order_relaxed))
+                agent_.put(have ? Loudness::of(out, frame_bytes_) : 0);
         }
         tell_tap("sent", out, frame_bytes_);
     }
@@ -289,6 +329,19 @@ public:
                 lost = track_->take(samples, last);
         }
         return Py_BuildValue("(y#L)", samples.data() ? samples.data() : "", static_cast<Py_ssize_t>(samples.size()), lost);
+    }
+
+    // How loud the caller's and the agent's frames were since the last time, a byte each.
+    PyObject *take_levels() {
+        std::string caller, agent;
+        {
+            std::lock_guard<std::mutex> guard(lock_);
+            measured_.store(true, std::memory_order_relaxed);
+            caller = caller_.take();
+            agent = agent_.take();
+        }
+        return Py_BuildValue("(y#y#)", caller.data(), static_cast<Py_ssize_t>(caller.size()), agent.data(),
+                             static_cast<Py_ssize_t>(agent.size()));
     }
 
     // An object with received(bytes) and sent(bytes), or None. It is called on the clock thread, with the lock of the
@@ -462,6 +515,8 @@ private:
     long long queued_ = 0, refused_out_bytes_ = 0;
     bool paused_ = false;
     std::unique_ptr<Track> track_;
+    Loudness caller_, agent_;
+    std::atomic<bool> measured_{false};
 
     std::mutex tap_lock_;
     PyObject *tap_ = nullptr;

@@ -19,6 +19,7 @@
 %nothread offhook::FrameQueue::record;
 %nothread offhook::FrameQueue::mute_record;
 %nothread offhook::FrameQueue::take_record;
+%nothread offhook::FrameQueue::take_levels;
 %nothread offhook::FrameQueue::worst_lateness_s;
 %nothread offhook::FrameQueue::edges;
 %nothread offhook::FrameQueue::underruns;
@@ -47,6 +48,7 @@ public:
     void record(long limit_ticks);
     void mute_record(bool muted);
     PyObject *take_record(bool last);
+    PyObject *take_levels();
     double worst_lateness_s();
     long long edges() const;
     long long underruns() const;

@@ -14,6 +14,7 @@ from parts.provider import ANSWER_HZ, Provider
 from parts.services import RedisServer, Worker
 
 from worker.records.edges import JournalFile
+from worker.records.envelope import COLUMN_MS
 
 
 def test_packets_that_a_bad_network_loses_are_in_the_journal(desk: Worker, provider: Provider, tmp_path: Path) -> None:
@@ -67,11 +68,11 @@ def test_the_whole_story_of_a_call(
     assert {"turn", "provider", "record", "phone", "rtp"} <= {edge["kind"] for edge in edges}
     assert "a word in private" not in text, "words stand in the record alone"
     envelope = JournalFile.model_validate_json(text).envelope
-    assert envelope is not None and envelope.column_ms == 100 and len(envelope.caller) >= 40
+    assert envelope is not None and envelope.column_ms == COLUMN_MS and len(envelope.caller) >= 100
     spoken = [column for column, level in enumerate(envelope.agent) if level]
     turn = record["turns"][0]
-    assert 5 <= len(spoken) <= 8 and max(spoken) - min(spoken) < 8, "one stretch of 600 ms"
-    assert abs(envelope.start_ms + spoken[0] * 100 - turn["start_ms"]) <= 120, "where it was heard"
+    assert 14 <= len(spoken) <= 17 and max(spoken) - min(spoken) < 17, "one stretch of 600 ms"
+    assert abs(envelope.start_ms + spoken[0] * COLUMN_MS - turn["start_ms"]) <= 120, "where it was heard"
     [report, *_] = [edge["data"] for edge in edges if edge["kind"] == "rtp" and edge["data"]["sent"] > 200]
     assert report["lost"] == 0
 

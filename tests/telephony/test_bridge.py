@@ -552,3 +552,29 @@ def test_every_frame_pushed_is_taken_in_order_or_counted_as_dropped(switching: N
     taken += [int.from_bytes(data[at : at + FRAME], "little") for at in range(0, len(data), FRAME)]
     assert taken == sorted(set(taken))
     assert len(taken) + bridge.dropped_in_frames == bridge.pushed_frames
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_how_loud_each_frame_was_is_kept_once_somebody_asks(native: bool) -> None:
+    if native and not NATIVE:
+        pytest.skip("this build of pjsua2 has no queue of its own")
+    bridge = Bridge(make_queue=pj.FrameQueue if native else FrameQueue)
+    frame = lambda level: (level * 32).to_bytes(2, "little", signed=True) * 160  # noqa: E731
+    bridge.push(frame(7))
+    assert bridge.take_levels() == (b"", b""), "from now on"
+    bridge.play("a", frame(50) + frame(100)[:160])
+    for level in (0, 1, 100, 255, 300, -200):
+        bridge.pull()
+        bridge.push(frame(level))
+    bridge.push(b"")
+    caller, agent = bridge.take_levels()
+    assert list(caller) == [0, 1, 100, 255, 255, 200, 0]
+    assert list(agent) == [50, 0, 0, 0, 0, 0], "half a frame waits for the rest"
+    bridge.end_item("a")
+    bridge.pull()
+    assert bridge.take_levels() == (b"", bytes([70])), "half of it was silence"
+    for _ in range(600):
+        bridge.push(frame(9))
+    bridge.push(frame(10))
+    assert bridge.take_levels()[0] == bytes([9] * 499 + [10]), "the latest"
+    assert bridge.take_levels() == (b"", b"")

@@ -9,7 +9,6 @@ from __future__ import annotations
 from telephony.pcm import rms
 from worker.call.voicing import Voicing
 from worker.realtime import ears as speech
-from worker.records.envelope import level_of
 from worker.turns.events import CallerHeard
 
 __all__ = ["GAP_MS", "LOUD_DBFS", "QUIET_S", "CloseEars", "Ears"]
@@ -57,18 +56,13 @@ class CloseEars:
 class Ears:
     """One caller's line."""
 
-    def __init__(self, levels: bytearray | None = None) -> None:
-        """levels: gets a byte for each piece, how loud it was (`records.envelope`); None: nobody wants to know."""
+    def __init__(self) -> None:
         self._loud: bool | None = None
         self._last: float | None = None
-        self._levels = levels
 
     def hear(self, pcm: bytes, now: float) -> bool | None:
         """Take the next piece (16-bit PCM, any rate and length, also none); return the edge: loud, quiet, or None."""
-        loudness = rms(pcm)
-        if self._levels is not None:
-            self._levels.append(level_of(loudness))
-        if self._last is None or loudness > LOUD_RMS:
+        if self._last is None or rms(pcm) > LOUD_RMS:
             before, self._last = self._last, now
             if before is None:
                 return None

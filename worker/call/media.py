@@ -6,7 +6,6 @@ from telephony.bridge import Bridge
 from worker.call.audio import Downlink, Uplink
 from worker.call.playout import Playout
 from worker.realtime.base import AudioFormat
-from worker.records.envelope import Envelope
 from worker.records.recorder import Recorder
 
 __all__ = ["CallMedia"]
@@ -15,17 +14,10 @@ __all__ = ["CallMedia"]
 class CallMedia:
     """What always travels together where a call's audio passes."""
 
-    def __init__(
-        self,
-        bridge: Bridge,
-        sent: AudioFormat,
-        received: AudioFormat,
-        recorder: Recorder,
-        envelope: Envelope | None = None,
-    ) -> None:
-        """Begin silent. sent, received: the session's formats, as far as they are known. envelope: of both voices."""
+    def __init__(self, bridge: Bridge, sent: AudioFormat, received: AudioFormat, recorder: Recorder) -> None:
+        """Begin silent. sent, received: the session's formats, as far as they are known."""
         self.bridge = bridge
-        self.playout = Playout(bridge, recorder, envelope)
+        self.playout = Playout(bridge, recorder)
         self.uplink = Uplink(bridge.rate_hz, sent)
         self.downlink = Downlink(bridge.rate_hz, received)
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from telephony.bridge import Bridge
 from worker.call.sounds import soft_tone
-from worker.records.envelope import Envelope
 from worker.records.record import Who
 from worker.records.recorder import Recorder
 from worker.turns.machine import TONE
@@ -37,11 +36,9 @@ class Cut:
 class Playout:
     """One call's playout: wraps the bridge, names who speaks, and writes the turns of the record."""
 
-    def __init__(self, bridge: Bridge, recorder: Recorder, envelope: Envelope | None = None) -> None:
-        """envelope: is told how loud it is; None: nobody keeps that."""
+    def __init__(self, bridge: Bridge, recorder: Recorder) -> None:
         self._bridge = bridge
         self._recorder = recorder
-        self._envelope = envelope
         self._voices: dict[str, Who] = {}
         self._order: deque[str] = deque()
         self._now_playing: str | None = None
@@ -77,8 +74,6 @@ class Playout:
             if self._told in (None, TONE):
                 self._told = item_id
         self._bridge.play(item_id, pcm)
-        if self._envelope is not None:
-            self._envelope.queued(item_id, pcm, self._bridge.rate_hz)
         return first
 
     def play_tone(self) -> None:
@@ -164,9 +159,6 @@ class Playout:
     def _move(self, item_id: str | None, now: float) -> None:
         now_ms = now * 1000
         before, self._now_playing = self._now_playing, item_id
-        if self._envelope is not None:
-            voice = item_id if item_id != TONE else None
-            self._envelope.moved(now, voice, 0 if voice is None else self._bridge.heard_ms(voice))
         if self._filler is not None and self._filler in (before, item_id):
             self._filler_ended_ms = self._bridge.clock_ms if before == self._filler else None
         if item_id == TONE:

@@ -86,10 +86,9 @@ class CallSession:
         self._link = link
         self._late = line.late
         self._hangup = HangUp(line.hang_up)
-        formats, envelope = (link.input_format, link.output_format), call.journal.envelope
-        self._media = CallMedia(line.bridge, *formats, call.recorder, envelope)
+        self._media = CallMedia(line.bridge, link.input_format, link.output_format, call.recorder)
         self._digits = DigitBuffer()
-        self._ears = Ears(None if envelope is None else envelope.pieces)
+        self._ears = Ears()
         self._close = CloseEars(line.bridge.rate_hz) if machine.state.config.reversible else None
         self._conversation = Conversation(link, tools.tools.view, tools.after)
         self._transcript = Transcript(call, self._conversation.history, self._media.playout)
@@ -121,12 +120,15 @@ class CallSession:
         """Audio flows both ways."""
         self._aside = False
         """Others talk on this line: the agent says and hears nothing."""
+        self._secret = False
+        """What is on the line is for a tool alone."""
         self._warned = False
         self._looked = 0.0
         self._edges = -1
         self._due = 0.0
         self._commands = self._handlers()
         link.attach(self.on_provider_event, self._replay, self.fail)
+        self._look()  # levels are kept from the first time on that somebody looks
 
     def _canned_fillers(self) -> CannedFillers | None:
         voice = canned_voice(self.agent, self._link.codec.capabilities)
@@ -242,6 +244,7 @@ class CallSession:
         if self._aside:
             self._hangup.reason = reason
             return
+        self._look()
         self._aside = self.machine.over = True
         self.journal.stepped_aside()
         self._hangup.reason = reason
@@ -295,6 +298,8 @@ class CallSession:
 
     def hung_up(self, by: str, reason: str) -> None:
         """The call is over on the wire."""
+        if not self._aside:
+            self._look()
         self._transcript.session_over()
         outcome = self._hangup.outcome(by, answered=self._answered is not None)
         self.recorder.ended(self._call.now_ms, outcome, self._hangup.reason or f"{by}: {reason}".rstrip(": "))
@@ -373,10 +378,18 @@ class CallSession:
             if (edge := self._ears.hear(b"", now)) is not None:  # where no audio comes at all
                 self._feed(turn.CallerSounds(edge))
             self._late(self.bridge.worst_lateness_s())
-            self.journal.looked(self.bridge.underruns, self.bridge.dropped_in_frames)
+            self._look()
         self._entries.poll(now, heard=self.machine.entry_heard)
         self._due = min(self._looked + LOOK_S, self._hangup.by, self._digits.due, self._entries.due)
         self._wake_up()
+
+    def _look(self) -> None:
+        """Tell the journal what the line lost, and how loud both voices were, since the last time."""
+        if self.journal.on:
+            caller, agent = self.bridge.take_levels()
+            if self._secret:
+                caller = bytes(len(caller))  # keys sound on some lines
+            self.journal.looked(self.bridge.underruns, self.bridge.dropped_in_frames, caller, agent)
 
     def broke(self) -> None:
         """A fault of ours: nothing drives this call any more, so it is hung up at once."""
@@ -500,6 +513,8 @@ class CallSession:
     def _cover(self, secret: bool) -> None:
         """What is on the line is for a tool alone, or is not any more."""
         self.recording.mute(DIGITS, secret)
+        self._look()
+        self._secret = secret
         if secret:
             for key in self._digits.give():  # typed in good time
                 self._entries.key(key, self._clock())

@@ -1,39 +1,29 @@
-"""How loud both voices were, a byte for each 40 ms: what a call's timeline draws without a recording.
+"""How loud both voices were, a byte a column: what a call's timeline draws without a recording.
 
 An envelope has the rhythm of speech and none of its sound: no word and no voice can be had from it, and the tone of a
 key that came as sound is a bar like any other, whichever key it was.
 
-The caller's levels are those that the call's own ears have measured anyhow, a byte a piece: a column is as long as a
-piece, so that they are put where they belong once a second, all at once. The agent's are measured as its audio is
-queued, and put where it was heard once the playout says so. With hundreds of calls each object that a piece touches is
-cold, which costs more than what is done with it. On the event loop; pure, time is a parameter (s).
+The audio's clock measures each frame (`telephony.bridge`); what came together since the last look is put where it was
+heard. Whatever is done for each piece of audio instead costs several times as much: with hundreds of calls each object
+that is touched is cold. On the event loop; pure, time is a parameter (s).
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from telephony.pcm import rms
+__all__ = ["COLUMN_MS", "FRAME_MS", "LOUDEST", "MOST", "Envelope", "Levels"]
 
-__all__ = ["COLUMN_MS", "LOUDEST", "MOST", "Envelope", "Levels", "level_of"]
-
-COLUMN_MS = 40
-"""The caller's audio is taken once in so many ms (`service.pacer`), and most providers' pieces are no shorter."""
-MOST = 6000
-"""Columns of a voice: four minutes. Of a longer call they are twice as wide, and so on: 12 kB in all, however long."""
-SHIFT = 5
-"""From an RMS of 16-bit samples to a byte."""
+FRAME_MS = 20
+"""One level of the telephone's."""
 LOUDEST = 255
 """An RMS of -12 dB of full scale and more: shouting. Speech has some 50 to 150."""
-SLACK = 2
-"""Columns: by so much pieces may come early or late and still follow each other without a gap."""
-LONGEST = 15_000
-"""Columns of an item: ten minutes without a pause."""
-AT_ONCE = 2
-"""Columns of the agent's that are measured together, by the piece that fills them: half the work."""
-ITEMS = 16
-"""Items whose levels wait for their playout: fillers and answers that are queued behind each other."""
+COLUMN_MS = 40
+"""Of an envelope that is still short."""
+MOST = 6000
+"""Columns of a voice: four minutes. Of a longer call they are twice as wide, and so on: 12 kB in all, however long."""
+SLACK = 4
+"""Frames: by so much a look may come early or late, and what it finds still follows what was there without a gap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,35 +37,23 @@ class Levels:
 
 
 @dataclass(slots=True)
-class _Item:
-    """What was queued of an item: its levels by its own time, and the last piece."""
+class _Voice:
+    """One voice: its columns, and the frame after the last that is in them."""
 
-    width: int
-    """Bytes of a column."""
-    nbytes: int = 0
-    levels: bytearray = field(default_factory=bytearray)
-    last: bytes = b""
+    columns: bytearray = field(default_factory=bytearray)
+    upto: int = 0
 
-    def add(self, pcm: bytes) -> None:
-        """Take the next piece. Once `AT_ONCE` columns are full they get the level of this one."""
-        self.nbytes += len(pcm)
-        self.last = pcm
-        full = self.nbytes // self.width - len(self.levels)
-        if full >= AT_ONCE and len(self.levels) < LONGEST:
-            self.levels.extend((level_of(rms(pcm)),) * full)
+    def place(self, levels: bytes, end: int) -> tuple[int, bytes]:
+        """Return where these frames begin and which of them count; `end` is the frame after the last of them.
 
-    def between(self, first: int, last: int) -> bytearray:
-        """Return the levels of these columns; the latest may have none yet."""
-        levels = self.levels[first:last]
-        end = min(last, -(-self.nbytes // self.width), LONGEST)
-        if (more := end - max(first, len(self.levels))) > 0:
-            levels.extend((level_of(rms(self.last)),) * more)
-        return levels
-
-
-def level_of(loudness: int) -> int:
-    """Return the byte of an RMS of 16-bit samples."""
-    return min(loudness >> SHIFT, LOUDEST)
+        They follow the last ones where that is about right. Of more than there was time for the latest count.
+        """
+        begin = end - len(levels)
+        if begin <= self.upto + SLACK:
+            begin = self.upto
+        levels = levels[max(0, begin + len(levels) - end - SLACK) :]
+        self.upto = begin + len(levels)
+        return begin, levels
 
 
 class Envelope:
@@ -84,90 +62,40 @@ class Envelope:
     def __init__(self, now: float) -> None:
         self.column_ms = COLUMN_MS
         self._began = now
-        self._caller = bytearray()
-        self._agent = bytearray()
-        self.pieces = bytearray()
-        """The caller's latest, a byte for each `COLUMN_MS` as it is taken; whoever hears them appends."""
-        self._upto = 0
-        """Where the caller's last piece ends, in columns of `COLUMN_MS`."""
-        self._items: OrderedDict[str, _Item] = OrderedDict()
-        self._saying: tuple[str, float, int] | None = None
-        """The item that is heard, since when, and from which of its own ms."""
+        self._caller, self._agent = _Voice(), _Voice()
 
-    # --- what is told -------------------------------------------------------------------------------------------------
+    def look(self, now: float, caller: bytes, agent: bytes) -> None:
+        """Take how loud both were in each frame since the last look, up to now. To be called once in a second."""
+        end = round((now - self._began) * 1000 / FRAME_MS)
+        for voice, levels in ((self._caller, caller), (self._agent, agent)):
+            if levels:
+                self._merge(voice.columns, *voice.place(levels, end))
 
-    def look(self, now: float) -> None:
-        """Put the caller's pieces where they were said: one after the other up to now. To be called once in a second.
+    def taken(self) -> Levels:
+        """Return how it stood at the last look."""
+        return Levels(self._began, self.column_ms, bytes(self._caller.columns), bytes(self._agent.columns))
 
-        A piece that was taken late lies later, by as much. Of more pieces than there was time for the latest count.
-        """
-        if not (count := len(self.pieces)):
-            return
-        end = round((now - self._began) * 1000 / COLUMN_MS)
-        begin = end - count if end - count > self._upto + SLACK else self._upto
-        latest = self.pieces[max(0, begin + count - end - SLACK) :]
-        self.pieces.clear()
-        self._merge(self._caller, begin, latest)
-        self._upto = begin + len(latest)
-
-    def queued(self, item_id: str, pcm: bytes, rate_hz: int) -> None:
-        """Take a piece of the agent's audio, in order, before anybody hears it: 16-bit mono PCM."""
-        item = self._items.get(item_id)
-        if item is None:
-            item = self._items[item_id] = _Item(rate_hz * COLUMN_MS // 1000 * 2)
-            if len(self._items) > ITEMS:
-                self._items.popitem(last=False)
-        if len(pcm) <= AT_ONCE * item.width:
-            item.add(pcm)
-        else:
-            for at in range(0, len(pcm), item.width):
-                item.add(pcm[at : at + item.width])
-
-    def moved(self, now: float, item_id: str | None, heard_ms: int) -> None:
-        """Another item is heard now, from this ms of its own on; None: nothing is."""
-        if self._saying is not None:
-            self._lay(self._saying, now)
-        self._saying = None if item_id is None else (item_id, now, heard_ms)
-
-    # --- what is kept -------------------------------------------------------------------------------------------------
-
-    def taken(self, now: float) -> Levels:
-        """Return how it stands."""
-        self.look(now)
-        if self._saying is not None:
-            self._lay(self._saying, now)
-        return Levels(self._began, self.column_ms, bytes(self._caller), bytes(self._agent))
-
-    def _lay(self, saying: tuple[str, float, int], now: float) -> None:
-        """Put what was heard of an item where it was heard. Once more, and further, changes nothing of it."""
-        item_id, since, heard_ms = saying
-        item = self._items.get(item_id)
-        if item is not None:
-            last = -(-(heard_ms + int((now - since) * 1000)) // COLUMN_MS)
-            begin = int((since - self._began) * 1000) // COLUMN_MS
-            self._merge(self._agent, begin, item.between(heard_ms // COLUMN_MS, last))
-
-    def _merge(self, side: bytearray, begin: int, levels: bytearray) -> None:
-        """Put levels from this column on, both of `COLUMN_MS`. Where there are some the louder are kept."""
-        while (begin + len(levels)) * COLUMN_MS > MOST * self.column_ms:
+    def _merge(self, columns: bytearray, begin: int, levels: bytes) -> None:
+        """Put the levels of frames from this one on, behind the others. Of a column's halves the louder counts."""
+        while (begin + len(levels)) * FRAME_MS > MOST * self.column_ms:
             self._widen()
-        first, inside = divmod(begin * COLUMN_MS, self.column_ms)
-        levels[:0] = bytes(inside // COLUMN_MS)
-        for _ in range((self.column_ms // COLUMN_MS).bit_length() - 1):
+        first, inside = divmod(begin * FRAME_MS, self.column_ms)
+        levels = bytes(inside // FRAME_MS) + levels
+        for _ in range((self.column_ms // FRAME_MS).bit_length() - 1):
             levels = _halved(levels)
-        side += bytes(max(0, first - len(side)))
-        over = len(side) - first
-        levels[:over] = map(max, levels[:over], side[first:])
-        side[first : first + len(levels)] = levels
+        columns += bytes(max(0, first - len(columns)))
+        if first < len(columns):
+            levels = bytes((max(columns[first], levels[0]),)) + levels[1:]
+        columns[first:] = levels
 
     def _widen(self) -> None:
         """Make the columns twice as wide."""
-        for side in (self._caller, self._agent):
-            side[:] = _halved(side)
+        for voice in (self._caller, self._agent):
+            voice.columns[:] = _halved(voice.columns)
         self.column_ms *= 2
 
 
-def _halved(levels: bytearray) -> bytearray:
+def _halved(levels: bytes | bytearray) -> bytes:
     """Return the louder of each two."""
     even = levels + bytes(len(levels) % 2)
-    return bytearray(map(max, even[::2], even[1::2]))
+    return bytes(map(max, even[::2], even[1::2]))

@@ -138,8 +138,7 @@ class Journal:
         self._invited = clock()
         self._answered: float | None = None
         self._zero = self._invited
-        self.envelope = Envelope(self._invited) if on else None
-        """How loud both voices are; None: it is not kept."""
+        self._envelope = Envelope(self._invited) if on else None
         self._number = 0
         self._rings: dict[Kind, deque[Raw]] = (
             {kind: deque(maxlen=limit) for kind, limit in LIMITS.items()} if on else {}
@@ -195,10 +194,13 @@ class Journal:
         at = getattr(event, "at_s", None)
         self._keep(kind, self._clock() if at is None else at, event)
 
-    def looked(self, underruns: int, dropped: int) -> None:
-        """Once a second: how often playout ran dry so far, and how many of the caller's frames were dropped."""
-        if self.envelope is not None:
-            self.envelope.look(self._clock())
+    def looked(self, underruns: int, dropped: int, caller: bytes, agent: bytes) -> None:
+        """Once a second: how often playout ran dry so far, and how many of the caller's frames were dropped.
+
+        caller, agent: how loud they were in each frame since the last time (`telephony.bridge.Bridge.take_levels`).
+        """
+        if self._envelope is not None:
+            self._envelope.look(self._clock(), caller, agent)
         if underruns != self._underruns or dropped != self._dropped:
             more = _LineLoss(underruns - self._underruns, dropped - self._dropped)
             self._underruns, self._dropped = underruns, dropped
@@ -224,7 +226,7 @@ class Journal:
             tuple(raw),
             {kind: count for kind, count in left.items() if count},
             {kind.__name__: count for kind, count in self._counted.items() if count},
-            None if self.envelope is None else self.envelope.taken(now),
+            None if self._envelope is None else self._envelope.taken(),
         )
 
     def _keep(self, kind: Kind, at: float, event: object) -> None:

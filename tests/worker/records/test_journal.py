@@ -65,9 +65,9 @@ def test_edges_have_ms_since_the_answer_and_the_wall_clock(clock: Clock, journal
 def test_what_the_telephone_and_the_line_tell(clock: Clock, journal: Journal) -> None:
     journal.phoned(MediaActive("c1", "PCMU", 8000))
     journal.phoned(RtpReport("c1", 100.5, 250, 3, 1, 2.5, 40.0, 251, 0, 1.0, 12.0))
-    journal.looked(0, 0)
-    journal.looked(2, 5)
-    journal.looked(2, 5)
+    journal.looked(0, 0, b"", b"")
+    journal.looked(2, 5, b"", b"")
+    journal.looked(2, 5, b"", b"")
     found = {edge.what: edge.data for edge in edges(journal)}
     assert found["MediaActive"] == {"codec": "PCMU", "rate_hz": 8000}
     assert found["RtpReport"]["lost"] == 3 and found["RtpReport"]["their_lost"] == 0
@@ -195,7 +195,7 @@ def test_a_journal_that_is_off_keeps_nothing(clock: Clock) -> None:
     journal.phoned(MediaActive("c1", "PCMU", 8000))
     journal.provided(base.ResponseStarted("r1", {}))
     journal.decided(100.0, turn.MediaReady(), [turn.PlayTone()], Floor.NOBODY, Slot.FREE)
-    journal.looked(3, 3)
+    journal.looked(3, 3, b"", b"")
     assert edges(journal) == []
 
 
