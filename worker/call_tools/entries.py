@@ -17,6 +17,7 @@ from tools.define.spec import ToolSpec
 from tools.tool_call.outcome import Outcome, failure
 from worker.call_tools.entry_words import entry_question
 from worker.call_tools.key_entry import Again, Entered, GivenUp, KeyEntry, Step
+from worker.records.metrics import EntryOutcome
 from worker.records.telemetry import Telemetry
 from worker.turns.events import ApprovalAnswered, ApprovalAwaited, ApprovalEnded, CallerPressed
 
@@ -69,6 +70,8 @@ class Entries:
         self._open: _Open | None = None
         self._numbers = 0
         self._last_key = -inf
+        self._why: EntryOutcome = "withdrawn"
+        """What the entry that came to nothing came to."""
         self._covered = False
         self._hung_up = False
 
@@ -85,7 +88,9 @@ class Entries:
                         return self._nothing(name)
                     typed[name] = value
         except TimeoutError:
+            self._why = "late"
             return self._nothing("it")
+        self._call.metrics.key_entries_total.labels("entered").inc()
         self._call.log.info("digits_entered", tool=spec.name, tool_call_id=tool_call_id)
         return typed
 
@@ -103,6 +108,8 @@ class Entries:
             self._end_question(one)
 
     def _nothing(self, name: str) -> Outcome:
+        outcome: EntryOutcome = "hung_up" if self._hung_up else self._why
+        self._call.metrics.key_entries_total.labels(outcome).inc()
         if self._hung_up:
             return failure("cancelled", detail="the caller hung up before it was typed")
         what = name.replace("_", " ")
@@ -171,6 +178,7 @@ class Entries:
             self._ask(one, step)
         elif isinstance(step, GivenUp):
             self._call.log.info("digits_given_up", tool_call_id=one.tool_call_id, why=step.why)
+            self._why = step.why
             one.done.set_result(None)
 
     def _cover(self) -> None:
@@ -185,6 +193,7 @@ class Entries:
         one = self._open
         if one is not None and one.number == command.number and not one.done.done():
             self._call.log.warning("digits_not_asked_for", tool_call_id=one.tool_call_id, why=command.why)
+            self._why = "not_asked"
             one.done.set_result(None)
 
     def withdraw(self, tool_call_id: str) -> bool:
@@ -192,6 +201,7 @@ class Entries:
         one = self._open
         if one is None or one.tool_call_id != tool_call_id or one.done.done():
             return False
+        self._why = "withdrawn"
         one.done.set_result(None)
         return True
 

@@ -7,7 +7,7 @@ tool's name), never from what a caller sends, so that the number of series stays
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily
@@ -16,6 +16,9 @@ from prometheus_client.registry import Collector
 from telephony.events import RefusedFor
 from worker.records.record import OUTCOMES
 from worker.records.silences import Silence
+
+EntryOutcome = Literal["entered", "nothing", "short", "long", "late", "not_asked", "withdrawn", "hung_up"]
+"""What became of keys that a caller was to type for a tool alone. nothing, short, long: given up after the third."""
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -88,6 +91,10 @@ class Metrics:
         self.hand_overs_total = counter("hand_overs_total", text, "means", "outcome")
         text = "Callers who were asked whether the call may be recorded, by how they answered (voice, key, nobody)."
         self.recording_consents_total = counter("recording_consents_total", text, "by", "answer")
+        text = "What callers were to type for a tool alone, by what came of it."
+        self.key_entries_total = counter("key_entries_total", text, "outcome")
+        for entry in get_args(EntryOutcome):
+            self.key_entries_total.labels(entry)
         self.fillers_total = counter("fillers_total", "Fillers spoken.")
         self.realtime_lost_total = counter("realtime_lost_total", "Realtime connections lost in a call.")
         tokens = "Tokens that responses took, by kind; of the input were cached, of those cached_audio."

@@ -8,7 +8,7 @@ import math
 import wave
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import pytest
 from pydantic import SecretStr
@@ -18,6 +18,7 @@ from telephony.recording import StereoRecorder
 from tests.worker.call.rig import SPEECH, Rig
 from tools import Digits, ToolContext, ToolError, tool
 from worker.call_tools.entries import LATE_KEYS_S, TAIL_S
+from worker.records.metrics import EntryOutcome
 
 CARD = "4111111111111111"
 ASK = "Please type your card number. Press the hash key at the end."
@@ -99,6 +100,12 @@ async def questions(rig: Rig) -> list[str]:
     return [one["instructions"].removeprefix("Say exactly: ") for one in asked]
 
 
+def came_of_it(rig: Rig) -> dict[str, float]:
+    """How often a key entry came to what, by the metric."""
+    found = {one: rig.metrics.key_entries_total.labels(one)._value.get() for one in get_args(EntryOutcome)}
+    return {one: count for one, count in found.items() if count}
+
+
 async def test_the_tool_has_them_and_the_model_is_told_what_the_tool_allows(till: tuple[Rig, Till]) -> None:
     rig, shop = till
     await pays(rig, order="427")
@@ -114,6 +121,7 @@ async def test_the_tool_has_them_and_the_model_is_told_what_the_tool_allows(till
         "shown": "**********",
     }
     assert [one.why for one in rig.record().pauses] == ["digits"]
+    assert came_of_it(rig) == {"entered": 1}
 
 
 async def test_the_session_hears_silence_while_they_are_typed_and_a_moment_longer(till: tuple[Rig, Till]) -> None:
@@ -201,6 +209,7 @@ async def test_a_wrong_length_is_asked_again_and_then_given_up(till: tuple[Rig, 
     rig.run(10_700)  # behind a tone that has begun
     output = json.loads(await rig.output("t1"))
     assert output["status"] == "declined" and "card" in output["error"] and shop.got == []
+    assert came_of_it(rig) == {"nothing": 1}
 
 
 async def test_keys_after_the_end_are_no_word_to_the_model(till: tuple[Rig, Till]) -> None:
@@ -224,6 +233,7 @@ async def test_a_hang_up_in_the_middle_ends_it(till: tuple[Rig, Till]) -> None:
     rig.session.hung_up("caller", "200")
     await rig.session.end_tools()
     assert shop.got == [] and [one.status for one in rig.record().tool_calls] == ["cancelled"]
+    assert came_of_it(rig) == {"hung_up": 1}
 
 
 @pytest.mark.parametrize(("name", "status"), [("refuses", "failed"), ("crashes", "failed")])
