@@ -12,6 +12,7 @@ from worker.pages.story_picture import draw_names, draw_story
 from worker.pages.waveform import Levels
 from worker.records.edges import Edge
 from worker.records.record import OUTCOMES, CallRecord, ToolCallRecord
+from worker.records.silence_reasons import in_short
 from worker.records.story import Story
 
 __all__ = ["EDGES", "call_page", "moving", "not_found_page"]
@@ -89,13 +90,14 @@ def _summary(story: Story) -> Markup:
     record = story.record
     if record is None:
         return el("p", "There is no record of this call that can be read.")
-    pairs = [
+    pairs: list[tuple[str, str | Markup]] = [
         ("Outcome", _outcome(record)),
         ("Caller", " ".join(filter(None, (record.display_name, record.caller)))),
         ("Dialled", record.dialled),
         ("Began", record.started_at or ""),
         ("Lasted", f"{story.end_ms / 1000:.1f} s"),
         ("Answered", "never" if record.answered_ms is None else f"after {record.answered_ms} ms"),
+        ("Silent", "" if story.journal is None else el("a", in_short(story.silences), href="#silences-h")),
         ("Agent", record.agent + (f", route {record.route}" if record.route else "")),
         ("Model", " ".join(filter(None, (record.provider, record.model)))),
         ("SIP Call-ID", record.sip_call_id),

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from worker.pages.happenings import HANDED_OVER, happenings
 from worker.records.edges import Edge
+from worker.records.silence_reasons import in_short
 from worker.records.story import Story
 
 __all__ = ["print_story"]
@@ -47,6 +48,9 @@ def _summary(story: Story, console: Console) -> None:
         "dialled": record.dialled,
         "began": record.started_at or "",
         "lasted": f"{story.end_ms / 1000:.1f} s",
+        "answered": "never" if record.answered_ms is None else f"after {record.answered_ms} ms",
+        "silent": "" if story.journal is None else in_short(story.silences),
+        "went wrong": "; ".join(record.errors),
         "agent": record.agent + (f", route {record.route}" if record.route else ""),
         "model": " ".join(filter(None, (record.provider, record.model))),
         "SIP Call-ID": record.sip_call_id,

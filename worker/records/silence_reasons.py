@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 
 from worker.records.edges import Edge
 
-__all__ = ["LEAST_MS", "WORDS", "Phase", "Silence", "Why", "silences"]
+__all__ = ["LEAST_MS", "WORDS", "Phase", "Silence", "Why", "in_short", "silences"]
 
 LEAST_MS = 1000
 TRANSFER_CALL = "transfer_call"
@@ -135,6 +135,25 @@ class _State:
             (self.slot == "cancelling", Why.CANCELLING),
         )
         return next((why for holds, why in reasons if holds), Why.NOTHING_DUE)
+
+
+def in_short(found: Sequence[Silence]) -> str:
+    """Return all silences of a call in a line, the worst of those for which something was due with its reason."""
+    if not found:
+        return "never for over a second"
+    owed = [one for one in found if one.why is not Why.NOTHING_DUE]
+    if not owed:
+        return f"{_times(len(found))} over a second, when it was the caller's turn"
+    worst = max(owed, key=lambda one: one.end_ms - one.start_ms)
+    told = f"{(worst.end_ms - worst.start_ms) / 1000:.1f} s at {worst.start_ms / 1000:.2f} s: {worst.words}"
+    if len(owed) == 1:
+        return told
+    in_all_ms = sum(one.end_ms - one.start_ms for one in owed)
+    return f"{_times(len(owed))} over a second, {in_all_ms / 1000:.1f} s in all; the longest {told}"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def silences(edges: Iterable[Edge], end_ms: int) -> list[Silence]:

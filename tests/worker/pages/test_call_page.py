@@ -23,6 +23,7 @@ from worker.records.archive import Summary
 from worker.records.edges import Edge, EnvelopeFile, JournalFile
 from worker.records.record import BargeInRecord, CallRecord, ToolCallRecord, TurnRecord
 from worker.records.search import Found
+from worker.records.silence_reasons import in_short
 from worker.records.story import Story, story_of
 
 EVIL = "<script>alert(1)</script>\"'&\x1b[31m"
@@ -106,6 +107,7 @@ def test_all_of_it_is_there_and_what_others_wrote_is_text() -> None:
     scripts = [attributes for tag, attributes in seen.tags if tag == "script"]
     assert scripts == [{"src": "/assets/page.js", "defer": None}], "one script, of ours"
     assert "<script>alert" not in html
+    assert ("a", {"href": "#silences-h"}) in seen.tags and in_short(story().silences) in seen.text, "first of all"
     assert not any(name.startswith("on") or name == "style" for _, attributes in seen.tags for name in attributes)
 
 
@@ -235,7 +237,16 @@ def test_the_terminal_tells_the_same_and_no_name_moves_its_cursor() -> None:
     console.file.close()
     text = console.export_text()
     assert "\x1b" not in text
-    for words in ("in progress", "half a file", "BYE sip:192.0.2.7", "barge-in", "→ BYE", "MOS 4.", "ran 300 ms"):
+    for words in (
+        "in progress",
+        "half a file",
+        "BYE sip:192.0.2.7",
+        "barge-in",
+        "→ BYE",
+        "MOS 4.",
+        "ran 300 ms",
+        in_short(story().silences),
+    ):
         assert words in text
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.records.edges import Edge
-from worker.records.silence_reasons import _TAKES, WORDS, Silence, Why, silences
+from worker.records.silence_reasons import _TAKES, WORDS, Silence, Why, in_short, silences
 
 
 def edge(ms: int, kind: str, what: str, **data: Any) -> Edge:
@@ -45,6 +45,21 @@ def test_nothing_due() -> None:
     assert whys(turn(0, 2000, "agent", "a"), turn(5000, 6000, "caller", "c"), end=6000) == [
         (Why.NOTHING_DUE, 2000, 5000)
     ]
+
+
+def silence(start_ms: int, end_ms: int, why: Why) -> Silence:
+    return Silence(start_ms=start_ms, end_ms=end_ms, why=why, words=WORDS[why], phases=[])
+
+
+def test_in_short_the_worst_for_which_something_was_due() -> None:
+    callers = [silence(1000, 9000, Why.NOTHING_DUE)]
+    one = [*callers, silence(12_400, 14_000, Why.RESPONSE)]
+    assert in_short([]) == "never for over a second"
+    assert in_short(callers) == "once over a second, when it was the caller's turn"
+    assert in_short(one) == "1.6 s at 12.40 s: the provider had not begun its response"
+    assert in_short([*one, silence(20_000, 27_000, Why.SESSION_LOST)]) == (
+        "2 times over a second, 8.6 s in all; the longest 7.0 s at 20.00 s: the provider's session was lost"
+    )
 
 
 def test_a_voice_that_is_paused_for_a_sound_of_the_caller_s() -> None:
