@@ -2,7 +2,7 @@
 
     uv run python tests/bench/density.py [--calls 1,10,50,100,150,200,300,350,400] [--seconds 20] [--formats pcm,pcmu]
     uv run python tests/bench/density.py --calls 300 --rounds 3 --vary ref=HEAD~1,HEAD
-    uv run python tests/bench/density.py --calls 300 --rounds 3 --vary OFFHOOK_JOURNAL=memory,off
+    uv run python tests/bench/density.py --calls 300 --rounds 5 --vary OFFHOOK_JOURNAL=memory,off
     uv run python tests/bench/density.py --calls 50,100 --rounds 3 --vary codec=PCMU,G722
     uv run python tests/bench/density.py --calls 300 --rounds 3 --vary recordings=off,on,sealed
     uv run python tests/bench/density.py --calls 300 --rounds 3 --vary sip=udp,tls,tls+srtp
