@@ -39,7 +39,8 @@ from worker.service.background import Background
 from worker.service.call_backs import CallBacks
 from worker.service.call_book import CallBook
 from worker.service.certificate import CertificateWatch
-from worker.service.checks import sip_refused, tell_beside
+from worker.service.checks.look import tell_beside
+from worker.service.checks.start import sip_refused
 from worker.service.dial_orders import DialOrders
 from worker.service.dial_rules import DialLedger, DialRules, Order, Refused, Target, back_by, faults_of
 from worker.service.governor import Governor

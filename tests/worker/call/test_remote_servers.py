@@ -27,7 +27,8 @@ from worker.realtime.base import SessionConfig
 from worker.realtime.choose import codec_for
 from worker.realtime.dialect import GEMINI
 from worker.realtime.provider import Provider
-from worker.service.checks import Site, check_connectors
+from worker.service.checks.finding import Site
+from worker.service.checks.first import check_connectors
 from worker.settings.settings import Settings
 from worker.turns.events import AskApproval
 

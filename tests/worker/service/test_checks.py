@@ -16,24 +16,11 @@ from worker.check import run_check
 from worker.embedded.children import Child
 from worker.embedded.services import redis_program, redis_spec
 from worker.errors import HostError, OperatorError
-from worker.service.checks import (
-    FIRST,
-    Finding,
-    Site,
-    check_approvals,
-    check_capacity,
-    check_fillers,
-    check_http,
-    check_interruption,
-    check_later,
-    check_orders,
-    check_realtime,
-    check_redis,
-    check_settings,
-    check_sip,
-    load,
-    tell_beside,
-)
+from worker.service.checks.beside import check_capacity, check_realtime, check_redis
+from worker.service.checks.finding import Finding, Site
+from worker.service.checks.first import FIRST, check_approvals, check_later, check_orders, check_settings
+from worker.service.checks.look import load, tell_beside
+from worker.service.checks.start import check_fillers, check_http, check_interruption, check_sip
 from worker.settings.load import load_settings
 from worker.settings.settings import Settings
 
@@ -327,7 +314,9 @@ async def test_http_off_free_and_busy(settings) -> None:
 
 SIP = """
 import asyncio, sys
-from worker.service.checks import Site, check_capacity, check_sip
+from worker.service.checks.beside import check_capacity
+from worker.service.checks.finding import Site
+from worker.service.checks.start import check_sip
 from worker.settings.load import load_settings
 site = Site(load_settings())
 for finding in asyncio.run(check_sip(site)) + asyncio.run(check_capacity(site)):
@@ -414,7 +403,8 @@ connector_id = "connector_gmail"
 
 async def test_which_mcp_servers_answer_and_what_they_offer(settings, tmp_path: Path, free_port: int) -> None:
     from tests.tools.mcp.rig import PROGRAM
-    from worker.service.checks import check_mcp, check_tools
+    from worker.service.checks.beside import check_mcp
+    from worker.service.checks.first import check_tools
 
     (tmp_path / "mode").write_text("odd")
     path = tmp_path / "agent.toml"
