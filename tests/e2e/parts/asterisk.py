@@ -25,7 +25,6 @@ PASSWORD = "change-this-word"
 PHONES = ("201", "202")
 MUSIC_HZ = 500
 """What it plays to who is on hold."""
-ANNOUNCEMENT_HZ = 900
 EXAMPLES = ROOT / "docker" / "asterisk"
 
 MODULES = """

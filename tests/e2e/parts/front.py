@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import socket
@@ -139,11 +138,6 @@ class Front:
             **settings,
         }
         return Worker(recordings, **own)
-
-
-def log_of(worker: Worker) -> str:
-    """A worker's log lines, for a failure's message."""
-    return "\n".join(json.dumps(one) for one in worker.logs[-40:])
 
 
 def takes(*workers: Worker) -> list[int]:
