@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from worker.agent.agent_file import Agent
+from worker.agent.agent import Agent
 from worker.call.media import CallMedia
 from worker.call.sounds import load_prompt
 from worker.call.transcript import Transcript

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from telephony import events as phone
-from worker.agent.agent_file import Agent
+from worker.agent.agent import Agent
 from worker.call.agent_voice import AgentVoice
 from worker.call.answering import Answering
 from worker.call.audio import Uplink

@@ -15,7 +15,7 @@ from tools.define.spec import ToolSpec
 from tools.queue.queued import QueuedRunner
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
-from worker.agent.agent_file import Agent
+from worker.agent.agent import Agent
 from worker.call.factory import make_session
 from worker.call.remote_servers import remote_servers
 from worker.call.session import CallInfo, CallSession, PhoneLine, Services

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tools.mcp.server import McpServer
-from worker.agent.agent_file import Agent, parse_agent_file
+from worker.agent.agent import Agent
+from worker.agent.agent_file import parse_agent_file
 from worker.call.config import turn_config
 from worker.call.remote_servers import (
     ServersAfter,

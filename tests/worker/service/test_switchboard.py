@@ -26,7 +26,7 @@ from telephony.sip.hand_over import HandOverRules
 from tools import tool
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
-from worker.agent.agent_file import Agent
+from worker.agent.agent import Agent
 from worker.agent.refer import AgentRefer
 from worker.call.factory import make_session
 from worker.call.session import CallInfo, CallSession, PhoneLine, Services
