@@ -110,7 +110,7 @@ class RemoteTools:
         run_s = self._call.clock() - call.began
         self._call.metrics.tool_run.labels(call.tool).observe(run_s)
         self._usual.note(call.name, run_s)
-        self._finish(event.tool_call_id, call, "ok" if event.ok else "failed", run_s)
+        self._finish(event.tool_call_id, call, "ok" if event.ok else "failed", run_s, "the provider said so")
         self._keep(event.tool_call_id, call, GONE)
 
     def _output(self, event: remote.RemoteToolOutput) -> None:
@@ -131,17 +131,20 @@ class RemoteTools:
         if call is None or call.ended:
             return
         lost = command.reason == LOST
-        self._finish(command.tool_call_id, call, "unknown" if lost else "timeout", None)
+        detail = "its session was lost while it ran" if lost else "the provider did not say in time how it ended"
+        self._finish(command.tool_call_id, call, "unknown" if lost else "timeout", None, detail)
         if lost:
             self._keep(command.tool_call_id, call, UNKNOWN)
 
-    def _finish(self, tool_call_id: str, call: _Call, status: str, run_s: float | None) -> None:
+    def _finish(self, tool_call_id: str, call: _Call, status: str, run_s: float | None, detail: str) -> None:
         call.ended = True
         self._call.metrics.tool_calls_total.labels(call.tool, status).inc()
         run_ms = None if run_s is None else run_s * 1000
-        self._call.recorder.tool_call_finished(self._call.now_ms, tool_call_id, status, run_ms=run_ms)
+        recorder = self._call.recorder
+        recorder.tool_call_finished(self._call.now_ms, tool_call_id, status, detail=detail, run_ms=run_ms)
         tell = self._call.log.info if status == "ok" else self._call.log.warning
-        tell("tool_outcome", tool=call.tool, tool_call_id=tool_call_id, by=MODE, status=status)
+        detail = "" if status == "ok" else detail
+        tell("tool_outcome", tool=call.tool, tool_call_id=tool_call_id, by=MODE, status=status, detail=detail)
 
     def _keep(self, tool_call_id: str, call: _Call, output: str) -> None:
         """For the sessions that follow: they know nothing of it."""

@@ -208,6 +208,7 @@ class ToolCalls:
             self._call.now_ms,
             command.tool_call_id,
             outcome.status,
+            detail=outcome.detail,
             job_id=outcome.job_id,
             wait_ms=outcome.wait_ms,
             run_ms=outcome.run_ms,

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from worker.pages.happenings import happenings
+from worker.pages.happenings import ended, happenings, wrongs
 from worker.pages.markup import Markup, el, joined, page
 from worker.pages.story_picture import draw_names, draw_story
 from worker.pages.waveform import Levels
@@ -107,7 +107,7 @@ def _summary(story: Story) -> Markup:
         ("Calls back", record.calls_back or ""),
         ("Tokens", _usage(record)),
         ("Cost", "" if record.cost is None else f"{record.cost.amount:.4f} {record.cost.currency}"),
-        ("Went wrong", "; ".join(record.errors)),
+        ("Went wrong", "; ".join(wrongs(record))),
     ]
     return el("dl", [(el("dt", name), el("dd", value)) for name, value in pairs if value])
 
@@ -184,7 +184,7 @@ def _tools(story: Story, times: _Times) -> Markup | None:
             times.at(call.start_ms),
             call.tool,
             call.mode,
-            call.status,
+            ended(call),
             "" if call.wait_ms is None else f"{call.wait_ms} ms",
             "" if call.run_ms is None else f"{call.run_ms} ms",
             str(call.fillers),

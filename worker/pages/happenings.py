@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from worker.records.record import CallRecord
+from worker.records.record import CallRecord, ToolCallRecord
 from worker.records.story import Story
 
-__all__ = ["HANDED_OVER", "Happening", "happenings"]
+__all__ = ["HANDED_OVER", "Happening", "ended", "happenings", "wrongs"]
 
 HANDED_OVER = ("HandOverBegan", "HandOverEnded")
 """Edges of the telephone that are told here."""
@@ -22,6 +22,10 @@ PAUSED_FOR = {
     "digits": "digits for a tool alone were typed",
     "hand-over": "somebody else is on the line, who was not asked",
 }
+
+
+FAILED = ("failed", "timeout", "invalid", "unavailable", "unknown", "unknown_tool")
+"""Ends of a tool call that somebody should look into."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,17 @@ def happenings(story: Story) -> list[Happening]:
     if story.record is not None:
         found += [*_voices(story.record), *_elsewhere(story.record), *_owed(story.record)]
     return sorted([*found, *_handed_over(story)], key=lambda one: one.ms)
+
+
+def wrongs(record: CallRecord) -> list[str]:
+    """Return what went wrong in a call, a line each: what the record says so, and the tool calls that failed."""
+    failed = [f"{call.tool}: {ended(call)}" for call in record.tool_calls if call.status in FAILED]
+    return [*record.errors, *failed]
+
+
+def ended(call: ToolCallRecord) -> str:
+    """Return how a tool call ended, and why."""
+    return f"{call.status} ({call.detail})" if call.detail else call.status
 
 
 def _recording(record: CallRecord) -> Iterator[Happening]:
@@ -90,7 +105,7 @@ def _elsewhere(record: CallRecord) -> Iterator[Happening]:
 def _owed(record: CallRecord) -> Iterator[Happening]:
     for one in record.unmet:
         because = f" ({one.reason})" if one.reason else ""
-        words = f"owed us: {one.expected}; after {one.waited_ms} ms: {one.then}{because}"
+        words = f"no {one.expected} within {one.waited_ms / 1000:.1f} s: {one.then}{because}"
         yield Happening(one.at_ms, "provider", words, True)
 
 

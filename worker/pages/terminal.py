@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from worker.pages.happenings import HANDED_OVER, happenings
+from worker.pages.happenings import HANDED_OVER, ended, happenings, wrongs
 from worker.records.edges import Edge
+from worker.records.record import CallRecord
 from worker.records.silence_reasons import in_short
 from worker.records.story import Story
 
@@ -50,7 +51,7 @@ def _summary(story: Story, console: Console) -> None:
         "lasted": f"{story.end_ms / 1000:.1f} s",
         "answered": "never" if record.answered_ms is None else f"after {record.answered_ms} ms",
         "silent": "" if story.journal is None else in_short(story.silences),
-        "went wrong": "; ".join(record.errors),
+        "went wrong": "; ".join(wrongs(record)),
         "agent": record.agent + (f", route {record.route}" if record.route else ""),
         "model": " ".join(filter(None, (record.provider, record.model))),
         "SIP Call-ID": record.sip_call_id,
@@ -78,16 +79,24 @@ def _rows(story: Story) -> Iterator[tuple[int, str, str]]:
         yield turn.start_ms, turn.who, turn.text or "…"
     for call in record.tool_calls if record is not None else ():
         took = f"waited {call.wait_ms} ms, ran {call.run_ms} ms" if call.run_ms is not None else "no run time"
-        yield call.start_ms, "tool", f"{call.tool} ({call.mode}): {call.status}, {took}, {call.fillers} fillers"
+        yield call.start_ms, "tool", f"{call.tool} ({call.mode}): {ended(call)}, {took}, {call.fillers} fillers"
     for one in story.silences:
         yield one.start_ms, "silence", f"{(one.end_ms - one.start_ms) / 1000:.1f} s: {one.words}"
     for happened in happenings(story):
         yield happened.ms, happened.what, happened.words
     for edge in edges:
-        if edge.what in HANDED_OVER or (record is not None and edge.what in ("BargedIn", "BargeInWithdrawn")):
-            continue  # told already
+        if record is not None and _told(edge, record) or edge.what in HANDED_OVER:
+            continue  # already
         if (words := _words(edge)) is not None:
             yield edge.ms, *words
+
+
+def _told(edge: Edge, record: CallRecord) -> bool:
+    """Whether the record tells the same: it has more of it."""
+    if edge.what == "ConnectionLost":
+        return edge.kind == "turn" or any(str(edge.data.get("reason")) in error for error in record.errors)
+    owed = [f"no {one.expected}: {one.then}" for one in record.unmet]
+    return edge.what in ("BargedIn", "BargeInWithdrawn") or edge.data.get("text") in owed
 
 
 def _words(edge: Edge) -> tuple[str, str] | None:

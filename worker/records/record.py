@@ -66,6 +66,7 @@ class ToolCallRecord(BaseModel):
         description="its outcome's; continues: it outlives the call, and its end is not known yet;"
         " pending: the call is not over yet",
     )
+    detail: str = Field(default="", description="why it did not end well, for the operator; as the log has it")
     wait_ms: int | None = None
     run_ms: int | None = None
     fillers: int = 0

@@ -229,6 +229,7 @@ class Recorder:
         tool_call_id: str,
         status: str,
         *,
+        detail: str = "",
         job_id: str | None = None,
         wait_ms: float | None = None,
         run_ms: float | None = None,
@@ -238,6 +239,7 @@ class Recorder:
         if call is None or tool_call_id not in self._pending:
             return
         call.status, call.job_id = status, job_id or call.job_id
+        call.detail = "" if status == "ok" else detail[:LONGEST_ERROR]
         call.wait_ms = None if wait_ms is None else round(wait_ms)
         call.run_ms = None if run_ms is None else round(run_ms)
         self._pending.discard(tool_call_id)

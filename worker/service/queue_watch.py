@@ -88,7 +88,10 @@ class QueueWatch:
         except QueueUnavailable:
             up, judged = False, FINE  # calls go on without their queued tools: that is told where it matters
         if up != self.up:
-            (log.info if up else log.error)("redis_back" if up else "redis_gone")
+            if up:
+                log.info("redis_back")
+            else:
+                log.error("redis_gone", meanwhile="slow tools are declined, quick ones and calls go on")
         if judged.answer != self.judged.answer:
             tell = log.info if judged.answer == "ok" else log.warning
             tell("backlog", answer=judged.answer, wait_s=round(judged.wait_s, 1))

@@ -9,7 +9,7 @@ import re
 from rich.console import Console
 
 from worker.pages.call_page import call_page
-from worker.pages.happenings import happenings
+from worker.pages.happenings import happenings, wrongs
 from worker.pages.story_picture import draw_story
 from worker.pages.terminal import print_story
 from worker.records.edges import Edge, JournalFile
@@ -19,6 +19,7 @@ from worker.records.record import (
     CallRecord,
     ConsentRecord,
     PauseRecord,
+    ToolCallRecord,
     TransferRecord,
     UnmetRecord,
     WithdrawnRecord,
@@ -64,7 +65,7 @@ TOLD = [
     (13_000, "barge-in", "the agent was cut off: 800 ms were heard, silent 40 ms later"),
     (14_000, "barge-in", "withdrawn (length): the agent paused for 600 ms after 900 ms, and went on"),
     (20_000, "transfer", "to sales (blind, refer): busy, SIP 486 after 0 ms"),
-    (30_000, "provider", "owed us: audio begun; after 6000 ms: asked again"),
+    (30_000, "provider", "no audio begun within 6.0 s: asked again"),
     (40_000, "hand-over", "begins: the other side asked us to dial (REFER)"),
     (41_000, "hand-over", "refused with SIP 486: the call stays"),
     (45_000, "hand-over", "begins: another call takes its place (Replaces)"),
@@ -104,3 +105,26 @@ def test_a_consent_that_was_not_given_says_what_follows() -> None:
 
 def test_a_call_of_which_nothing_else_is_known_has_no_such_part() -> None:
     assert "What else happened" not in call_page(story_of("c1", CallRecord(call_id="c1"), None))
+
+
+def test_what_went_wrong_stands_first_with_its_reason_and_each_fault_once() -> None:
+    late = ToolCallRecord(tool="order_status", mode="queued", status="timeout", detail="it never started")
+    good = ToolCallRecord(tool="hours", mode="inline", status="ok")
+    lost = "realtime connection lost (1006 the connection was cut)"
+    record = RECORD.model_copy(update={"errors": [lost], "tool_calls": [late, good]})
+    assert wrongs(record) == [lost, "order_status: timeout (it never started)"]
+    gone = {"code": 1006, "reason": "the connection was cut"}
+    edges = [
+        edge(30_000, "Noted", text="no audio begun: asked again"),
+        edge(31_000, "ConnectionLost", **gone).model_copy(update={"kind": "provider"}),
+        edge(31_000, "ConnectionLost", **gone).model_copy(update={"kind": "turn"}),
+        edge(31_000, "Noted", text=lost),
+        edge(50_000, "ConnectionLost", code=1000, reason="recycled").model_copy(update={"kind": "provider"}),
+    ]
+    told = story_of("c1", record, JournalFile(call_id="c1", end_ms=60_000, edges=edges))
+    print_story(told, Console(file=(out := io.StringIO()), width=300))
+    rows = [line.partition(" note ")[2].strip() for line in out.getvalue().splitlines() if " note " in line]
+    assert rows == [lost, "recycled"]
+    assert "no audio begun: asked again" not in out.getvalue()
+    for text in (out.getvalue(), html.unescape(call_page(told))):
+        assert f"{lost}; order_status: timeout (it never started)" in text

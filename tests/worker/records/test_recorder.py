@@ -87,6 +87,7 @@ def test_a_call_from_invite_to_end() -> None:
         "start_ms": 3400,
         "job_id": "c1-t1",
         "status": "ok",
+        "detail": "",
         "wait_ms": 20,
         "run_ms": 2200,
         "fillers": 1,
