@@ -9,7 +9,7 @@ from typing import Literal
 
 from telephony import g711
 from telephony.resample import Resampler, process_all
-from worker.realtime.base import RATE_HZ, AudioFormat
+from worker.realtime.formats import RATE_HZ, AudioFormat
 
 __all__ = ["Downlink", "Uplink", "convert_all", "prepare", "session_format"]
 

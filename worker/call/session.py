@@ -34,6 +34,7 @@ from worker.call_tools.entries import DIGITS
 from worker.call_tools.offer import ToolOffer
 from worker.call_tools.runs import CallTools, ToolCalls
 from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.realtime.link import Link
 from worker.records.dialling import Dialling
 from worker.records.record import AnsweredBy
@@ -391,30 +392,30 @@ class CallSession:
 
     # --- from the provider --------------------------------------------------------------------------------------------
 
-    def on_provider_event(self, event: base.RealtimeEvent) -> None:
+    def on_provider_event(self, event: realtime.RealtimeEvent) -> None:
         """Take one event of the realtime session; audio goes straight to the playout."""
         self._call.provided(event)
-        if isinstance(event, base.AudioDelta):
+        if isinstance(event, realtime.AudioDelta):
             self._voice.take(event)
             return
         self._transcript.note(event)
         self._remote.note(event)
-        if isinstance(event, base.AudioDone):
+        if isinstance(event, realtime.AudioDone):
             self._media.playout.end_item(event.item_id)
-        elif isinstance(event, base.SessionReady):
+        elif isinstance(event, realtime.SessionReady):
             self._media.use(event.input_format, event.output_format)
-        elif isinstance(event, base.ToolCallRequested):
+        elif isinstance(event, realtime.ToolCallRequested):
             name, arguments = self.offer.view.now.unwrap(event.name, event.arguments)
             event = replace(event, name=name, arguments=arguments)
-        elif isinstance(event, base.ResponseDone):
+        elif isinstance(event, realtime.ResponseDone):
             self._voice.response_done(event)
-        elif isinstance(event, base.GoingAway):
+        elif isinstance(event, realtime.GoingAway):
             self._link.going_away(event.left_s)
-        elif isinstance(event, base.CallerTranscript):
+        elif isinstance(event, realtime.CallerTranscript):
             self._screener.read(event.text)
-        elif isinstance(event, base.ConnectionLost):
+        elif isinstance(event, realtime.ConnectionLost):
             self._voice.session_lost()
-        elif isinstance(event, base.ProviderError) and event.fatal:
+        elif isinstance(event, realtime.ProviderError) and event.fatal:
             self.fail(f"realtime provider: {event.code}: {event.message}")
         self._feed(event)
 
