@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from tests.ports import free_udp_port
 from tests.telephony.peers import Peer
 
 HERE = Path(__file__).parent
@@ -186,7 +187,7 @@ class Sipp:
         command = ["sipp", "-sf", str(SCENARIOS / f"{scenario}.xml"), "-i", "127.0.0.1", "-nostdin"]
         command += ["-timeout", "12s", "-timeout_error", "-trace_err", "-s", "427"]
         command += ["-d", str(keys.pop("hold_ms", 300)), "-m", str(keys.pop("calls", 1))]
-        for key, value in {"payload": 0, "rtpmap": "PCMU/8000", "rtp": free_port(), **keys}.items():
+        for key, value in {"payload": 0, "rtpmap": "PCMU/8000", "rtp": free_udp_port(), **keys}.items():
             command += ["-key", key, str(value)]
         self.process = subprocess.Popen(
             [*command, *options, *([target] if target else [])],
@@ -232,17 +233,10 @@ def sipp(tmp_path: Path) -> Iterator[Callable[..., Sipp]]:
         run.stop()
 
 
-def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-    """A port that nobody has at the moment."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def port() -> int:
     """A free UDP port."""
-    return free_port()
+    return free_udp_port()
 
 
 class RawSip:

@@ -8,6 +8,7 @@ import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
+from tests.ports import free_port
 from tools import rig
 from tools.errors import ToolDefinitionError
 from worker import check
@@ -48,11 +49,9 @@ def all_wrong_have_a_remedy(findings: list[Finding]) -> bool:
     return all(finding.mend for finding in findings if finding.level == "wrong")
 
 
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+@pytest.fixture(name="free_port")
+def free_port_fixture() -> int:
+    return free_port()
 
 
 async def test_a_variable_that_is_no_setting_is_noted(settings) -> None:
