@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+from worker.call.audio import CALL_RATES_HZ
 from worker.call.canned import filler_mode
 from worker.call.config import prepare_canned, written_down
 from worker.call.interruption import hindrance
@@ -16,8 +17,6 @@ from worker.service.loaded import NOT_YET
 from worker.settings.settings import Settings
 
 __all__ = ["START", "sip_refused"]
-
-PHONE_HZ = (8000, 16000)
 
 
 async def check_fillers(site: Site) -> list[Finding]:
@@ -32,7 +31,7 @@ async def check_fillers(site: Site) -> list[Finding]:
         if "canned" not in modes.values():
             text, mend = "the tone alone: this provider speaks none beside a conversation", "uv sync --group embedded"
             return [Finding("note", "fillers", text, mend)] if modes.get("model") == "tone" else []
-        await asyncio.to_thread(prepare_canned, loaded.agents, loaded.tools, PHONE_HZ, later, can)
+        await asyncio.to_thread(prepare_canned, loaded.agents, loaded.tools, CALL_RATES_HZ, later, can)
     except HostError as error:
         return [Finding("wrong", "fillers", str(error), "correct [fillers] of the agent file")]
     instead = ", since this provider speaks none beside a conversation" if modes.get("model") == "canned" else ""
