@@ -6,17 +6,12 @@ import math
 
 from telephony.g711 import audioop
 
-__all__ = ["SAMPLE_BYTES", "bytes_of", "level_dbfs", "ms_of", "rms", "silence"]
+__all__ = ["SAMPLE_BYTES", "bytes_of", "level_dbfs", "rms", "silence"]
 
 SAMPLE_BYTES = 2
 FULL_SCALE = 32768.0
 FLOOR_DBFS = -96.0
 """What silence is said to be: under the smallest level that 16 bits can hold."""
-
-
-def ms_of(nbytes: int, rate_hz: int) -> float:
-    """Return the length in ms of so many bytes."""
-    return nbytes * 1000 / (SAMPLE_BYTES * rate_hz)
 
 
 def bytes_of(ms: float, rate_hz: int) -> int:

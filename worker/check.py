@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from worker.service.checks import find
+from worker.service.checks.look import find
 from worker.settings.settings import Settings
 
 __all__ = ["run_check"]

@@ -20,7 +20,7 @@ from rig.listeners import Listener, listeners
 from worker.call.ears import CloseEars
 from worker.local.config import VadSettings
 from worker.local.vad import Vad
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.turns import events as turn
 from worker.turns.machine import TurnConfig, TurnMachine
 
@@ -43,7 +43,7 @@ def course(one: Listener, words_ms: int | None) -> Course:
     agent = TurnMachine(
         TurnConfig(server_responds=False, server_interrupts=False, reversible=True, language=one.language)
     )
-    for event in (base.SessionReady("s", "pcm24k", "pcm24k"), turn.MediaReady(), base.ResponseStarted("r", {})):
+    for event in (realtime.SessionReady("s", "pcm24k", "pcm24k"), turn.MediaReady(), realtime.ResponseStarted("r", {})):
         agent.handle(event, 0.0)
     agent.handle(turn.AudioStarted("r", "i"), 0.0)
     ears, theirs = CloseEars(RATE_HZ), Vad(RATE_HZ, VadSettings())
@@ -55,10 +55,12 @@ def course(one: Listener, words_ms: int | None) -> Course:
         for edge in theirs.feed(piece):
             speeches += edge.started
             item = f"c{speeches}"
-            due.append((now + WIRE_MS, base.SpeechStarted(item, 0) if edge.started else base.SpeechStopped(item, 0)))
+            due.append(
+                (now + WIRE_MS, realtime.SpeechStarted(item, 0) if edge.started else realtime.SpeechStopped(item, 0))
+            )
             if not edge.started and words_ms is not None:
                 text = "" if one.kind == "cough" else one.text
-                due.append((now + WIRE_MS + words_ms, base.CallerTranscript(item, text)))
+                due.append((now + WIRE_MS + words_ms, realtime.CallerTranscript(item, text)))
         due += [(now, event) for event in ears.hear(piece)]
         for ms in range(now - PIECE_MS + 20, now + 1, 20):
             ready = [event for when, event in due if when <= ms]

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable
 
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.records import record as rec
 from worker.records.traces import OfCall
 from worker.records.tracing import Traced, Tracing
@@ -41,10 +41,10 @@ def turn(call: Traced, number: int) -> None:
     asked, answer, response = f"c{number}", f"i{number}", f"r{number}"
     call.recorded(rec.TurnStarted(0, asked, "caller"))
     call.recorded(rec.TurnEnded(9, asked, "caller"))
-    call.provided(base.ResponseStarted(response, {}))
-    call.provided(base.AudioDelta(response, answer, b""))
-    call.provided(base.Usage(response, 1, 1))
-    call.provided(base.ResponseDone(response, "completed"))
+    call.provided(realtime.ResponseStarted(response, {}))
+    call.provided(realtime.AudioDelta(response, answer, b""))
+    call.provided(realtime.Usage(response, 1, 1))
+    call.provided(realtime.ResponseDone(response, "completed"))
     call.recorded(rec.TurnStarted(0, answer, "agent"))
     call.recorded(rec.TurnEnded(9, answer, "agent"))
 
@@ -59,7 +59,7 @@ def main() -> None:
     print(f"a fork: {bare:.1f} ms, with an exporter {fork_ms():.1f} ms")
     call = Tracing(exporter).begin(CALL, time.monotonic)
     assert call is not None
-    audio, words = base.AudioDelta("r", "i", b""), base.AgentTranscriptDelta("r", "i", "words")
+    audio, words = realtime.AudioDelta("r", "i", b""), realtime.AgentTranscriptDelta("r", "i", "words")
     print(f"a piece of audio: {per_us(lambda _: call.provided(audio), 200_000):.2f} us")
     print(f"an event of no interest: {per_us(lambda _: call.provided(words), 200_000):.2f} us")
     print(f"a turn and its answer, 3 spans: {per_us(lambda number: turn(call, number), 10_000):.0f} us")

@@ -57,10 +57,6 @@ def hears_question(call: Call, session: Session, count: int = 1) -> None:
     call.waits(1000)
 
 
-def asked_to_tell(session: Session) -> list[str]:
-    return [one["response"]["metadata"]["purpose"] for one in session.got("response.create", is_no_filler)]
-
-
 def paid(desk: OwnDesk, name: str) -> int:
     return len(desk.marks(f"{name}.paid"))
 

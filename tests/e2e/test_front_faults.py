@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -12,11 +11,12 @@ from typing import Any
 
 import pytest
 from parts.caller import Call, Phone
-from parts.front import INNER, Front, free_port, heard_both_ways, owner, takes
+from parts.front import INNER, Front, heard_both_ways, owner, takes
 from parts.program import ROOT, Program, environment, until
 from parts.provider import Opening, Provider
 from parts.services import RedisServer, Worker
 
+from tests.ports import free_port, free_udp_port
 from worker.embedded.services import redis_program
 
 
@@ -82,7 +82,7 @@ def test_the_next_process_at_a_dead_workers_address_ends_its_calls(
     patient: Front, start_at: Callable[..., Worker], provider: Provider, dial: Callable[[str], Call]
 ) -> None:
     """As a supervisor starts it again; nobody waits for the proxy to give the worker up."""
-    place = {"host": "127.0.4.3", "OFFHOOK_SIP_PORT": free_port("127.0.4.3")}
+    place = {"host": "127.0.4.3", "OFFHOOK_SIP_PORT": free_udp_port("127.0.4.3")}
     dead = start_at(**place)
     patient.in_rotation(1)
     dead_call = dial(patient.uri)
@@ -153,7 +153,7 @@ def test_without_a_media_relay_callers_hear_503_and_with_it_they_are_answered(
 @pytest.fixture
 def relay_state(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A Redis on a port of its own, its last argument."""
-    port = free_port(INNER, socket.SOCK_STREAM)
+    port = free_port(INNER)
     command = [str(redis_program()), "--bind", INNER, "--save", "", "--dir", str(tmp_path), "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         yield process

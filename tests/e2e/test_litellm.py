@@ -16,6 +16,7 @@ from parts.caller import ROUGHLY, Call
 from parts.program import Program, environment, until
 from parts.services import RealtimeServer, RedisServer, ToolWorker, Worker
 
+from tests.ports import free_port
 from worker.call.sounds import APOLOGY, load_prompt
 
 COMMAND = os.environ.get("OFFHOOK_TEST_LITELLM", "")
@@ -32,12 +33,6 @@ model_list:
     model_info: {{mode: realtime}}
 general_settings: {{master_key: {key}}}
 """
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-    return port
 
 
 def answers(port: int) -> bool:

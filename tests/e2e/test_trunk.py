@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 from parts.caller import Phone
-from parts.front import OUTER, Front, free_port
+from parts.front import OUTER, Front
 from parts.program import Program, until
 from parts.provider import ANSWER_HZ, Provider
+
+from tests.ports import free_udp_port
 
 ACCOUNT = {"OFFHOOK_SIP_USERNAME": "line7", "OFFHOOK_SIP_PASSWORD": "sesame"}
 
@@ -32,7 +34,7 @@ def start_front(tmp_path: Path) -> Iterator[Callable[..., Front]]:
 
 
 def test_the_proxy_registers_with_the_carrier(start_front: Callable[..., Front], sipp: Any) -> None:
-    port = free_port(OUTER)
+    port = free_udp_port(OUTER)
     sipp("registrar", "", "-p", str(port), "-m", "9", expires=60)
     front = start_front(OFFHOOK_SIP_REGISTRAR=f"{OUTER}:{port}", **ACCOUNT)
 
@@ -75,7 +77,7 @@ def test_a_trunks_503_is_the_workers(
 def test_a_carrier_that_asks_for_the_password_gets_it(
     start_front: Callable[..., Front], dial_out: Callable[..., Program], sipp: Any
 ) -> None:
-    port = free_port(OUTER)
+    port = free_udp_port(OUTER)
     carrier = sipp("trunk_asks_password", "", "-p", str(port))
     front = start_front(OFFHOOK_SIP_REGISTRAR=f"{OUTER}:{port}", **ACCOUNT, PROXY_REGISTERS="no")
     program = dial_out(front, "4930125")

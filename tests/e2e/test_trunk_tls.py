@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 from parts.baresip import Baresip, certificate
-from parts.front import OUTER, Front, free_port, loud
+from parts.front import OUTER, Front, loud
 from parts.program import ROOT, Program, environment, until
 from parts.provider import ANSWER_HZ, Provider
 from parts.services import RedisServer, Worker
+
+from tests.ports import free_port, free_udp_port
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ def telephone() -> Iterator[list[Baresip]]:
 
 
 def free_tls() -> int:
-    return free_port(OUTER, socket.SOCK_STREAM)
+    return free_port(OUTER)
 
 
 def test_a_call_over_tls_with_srtp_is_plain_for_the_worker(
@@ -89,7 +91,7 @@ def test_what_a_worker_calls_goes_over_tls_with_srtp_to_the_trunk(
     tmp_path: Path,
 ) -> None:
     theirs = certificate(tmp_path, "carrier")
-    port = free_port(OUTER)
+    port = free_udp_port(OUTER)
     telephone.append(Baresip(tmp_path / "bare", trusts=theirs[0], port=port, own=theirs).start())
     front = start_front(
         PROXY_TRUNK=f"sip:{OUTER}:{port + 1};transport=tls", PROXY_TLS_CA=theirs[0], OFFHOOK_SRTP="required"

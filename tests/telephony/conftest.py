@@ -21,11 +21,12 @@ from typing import Any
 
 import pytest
 
+from tests.ports import free_udp_port
+from tests.sipp.run import SippRun
 from tests.telephony.peers import Peer
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-SCENARIOS = ROOT / "tests" / "sipp"
 OWN_BUILD = os.environ.get("OFFHOOK_TEST_PJSUA2")
 """A wheel made by docker/build-pjsua2, or a folder that it is unpacked in: what runs here runs on it too."""
 BOUND_S = 8.0
@@ -177,43 +178,17 @@ def start_endpoint(build: str, own_site: Path | None) -> Iterator[Callable[..., 
     assert all(code == 0 for code, _ in codes), codes
 
 
-class Sipp:
-    """A run of sipp with one of our scenarios."""
+class Sipp(SippRun):
+    """A run of sipp with a scene of tests/sipp."""
 
-    def __init__(self, scenario: str, target: str, folder: Path, *options: str, **keys: Any) -> None:
-        self.folder = folder
-        self.output = (folder / f"{scenario}.{time.monotonic_ns()}.out").open("w+")
-        command = ["sipp", "-sf", str(SCENARIOS / f"{scenario}.xml"), "-i", "127.0.0.1", "-nostdin"]
-        command += ["-timeout", "12s", "-timeout_error", "-trace_err", "-s", "427"]
-        command += ["-d", str(keys.pop("hold_ms", 300)), "-m", str(keys.pop("calls", 1))]
-        for key, value in {"payload": 0, "rtpmap": "PCMU/8000", "rtp": free_port(), **keys}.items():
-            command += ["-key", key, str(value)]
-        self.process = subprocess.Popen(
-            [*command, *options, *([target] if target else [])],
-            cwd=folder,
-            stdout=self.output,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-        )
+    def __init__(self, scene: str, target: str, folder: Path, *options: str, **keys: Any) -> None:
+        own = ["-timeout", "12s", "-d", str(keys.pop("hold_ms", 300)), "-m", str(keys.pop("calls", 1)), *options]
+        found = {"payload": 0, "rtpmap": "PCMU/8000", "rtp": free_udp_port(), **keys}
+        super().__init__(scene, target, folder, own, found)
 
     def finish(self, within: float = 12.0) -> None:
-        """Wait for its end; fails the test unless every call went by the scenario."""
-        code = self.process.wait(within)
-        assert code == 0, f"sipp ended with {code}\n{self.text()}"
-
-    def text(self) -> str:
-        """What it printed, and its error files."""
-        self.output.flush()
-        self.output.seek(0)
-        errors = "".join(path.read_text(errors="replace") for path in self.folder.glob("*errors.log"))
-        return self.output.read()[-3000:] + errors[-3000:]
-
-    def stop(self) -> None:
-        """End it if it still runs."""
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait(5)
-        self.output.close()
+        """Wait for its end; fails the test unless every call went by the scene."""
+        super().finish(within)
 
 
 @pytest.fixture
@@ -232,17 +207,10 @@ def sipp(tmp_path: Path) -> Iterator[Callable[..., Sipp]]:
         run.stop()
 
 
-def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-    """A port that nobody has at the moment."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def port() -> int:
     """A free UDP port."""
-    return free_port()
+    return free_udp_port()
 
 
 class RawSip:

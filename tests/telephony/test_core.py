@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.ports import free_port
+
 pytestmark = pytest.mark.timeout(40)
 
 
@@ -322,7 +324,7 @@ def test_a_number_behind_a_registration(sipp: Any, raw: Any, start_endpoint: Any
 
 def test_a_registrar_that_restarts(sipp: Any, start_endpoint: Any) -> None:
     """It reaches us over the connection we opened: when that is lost we register again, until it answers."""
-    port = free_port(socket.SOCK_STREAM)
+    port = free_port()
     registrar = sipp("registrar", "", "-t", "t1", "-p", str(port), expires=300)
     wait_for_listener(port)
     endpoint = start_endpoint(
@@ -346,12 +348,6 @@ def wait_for_listener(port: int) -> None:
                 return
         time.sleep(0.02)
     raise AssertionError(f"nobody listens on {port}")
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_no_registrar_there(start_endpoint: Any, port: int) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
+
+from worker.agent.table import AgentTable
 
 __all__ = ["AgentRecording", "not_asked"]
 
 
-class AgentRecording(BaseModel):
+class AgentRecording(AgentTable):
     """Of calls that are recorded at all (OFFHOOK_RECORDINGS)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
     enabled: bool = Field(default=True, description="whether this agent's calls are recorded")
     consent: str = Field(

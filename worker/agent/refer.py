@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from telephony.sip.hand_over import HandOverRules, fault_of_source
 from telephony.sip.on_list import fault_of_pattern
+from worker.agent.table import AgentTable
 
 __all__ = ["AgentRefer"]
 
 
-class AgentRefer(BaseModel):
+class AgentRefer(AgentTable):
     """Whose REFER and whose INVITE with Replaces is followed in a call with this agent."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
     sources: tuple[str, ...] = Field(default=(), description="addresses or networks that may ask for it")
     targets: tuple[str, ...] = Field(

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from telephony.sip.facts import InviteFacts
 from telephony.sip.number import matches, normal, normal_pattern
+from worker.agent.table import AgentTable
 
 __all__ = ["When"]
 
 
-class When(BaseModel):
+class When(AgentTable):
     """The conditions of a `[[route]]`; a call has to meet all of them.
 
     `*`, `?` and `[...]` match as in file names. Numbers compare without the separators that they may be written with.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
     dialled: str = Field(default="*", min_length=1, description="the number or user name as dialled, or a pattern")
     caller: str | None = Field(default=None, min_length=1, description="who calls, or a pattern")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from worker.agent.agent_file import Agent
+from worker.agent.agent import Agent
 from worker.agent.routes import When
 
 __all__ = ["agent_schema", "schema_text"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tools.define.approval import APPROVED, Approval, Approvers, approvers_of, strictest
-from worker.agent.agent_file import Agent
+from worker.agent.agent import Agent
 from worker.call_tools.policy import ToolPolicy
 from worker.call_tools.reference import policy_of
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from telephony.sip.target import fault_of
+from worker.agent.table import AgentTable
 from worker.call_tools.transfer import Target, TransferWay, Unanswered
 
 __all__ = ["AgentTransfer", "labels_once", "tables_each"]
 
 
-class AgentTransfer(BaseModel):
+class AgentTransfer(AgentTable):
     """One target: who it is for the model, and where."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
     label: str = Field(min_length=1, max_length=64, description="what the model calls them by: sales, a name")
     uri: str = Field(description="whom to dial: sip:USER@HOST")

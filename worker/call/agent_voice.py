@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from worker.call.conversation import Conversation
 from worker.call.media import CallMedia
 from worker.call.transcript import Transcript
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.records.record import Who
 from worker.records.telemetry import Telemetry
 from worker.turns.events import AudioStarted, Purpose, ResumePlayout
@@ -52,7 +52,7 @@ class AgentVoice:
         self._unheard: dict[str, str] = {}
         self._paused: _Paused | None = None
 
-    def take(self, event: base.AudioDelta) -> None:
+    def take(self, event: realtime.AudioDelta) -> None:
         """Queue a piece of speech, unless nobody wants it any more."""
         if not self._machine.wants_audio(event.response_id):
             self._not_heard(event)
@@ -64,13 +64,13 @@ class AgentVoice:
                 self._transcript.agent_heard()
             self._feed(AudioStarted(event.response_id, event.item_id))
 
-    def _not_heard(self, event: base.AudioDelta) -> None:
+    def _not_heard(self, event: realtime.AudioDelta) -> None:
         """Audio that came too late to be played. Where nothing of its item was, the model must not take it for said."""
         if not self._playout.known(event.item_id) and len(self._unheard) < UNHEARD:
             self._unheard[event.item_id] = event.response_id
             self._transcript.cut(event.item_id, 0, 1)
 
-    def response_done(self, event: base.ResponseDone) -> None:
+    def response_done(self, event: realtime.ResponseDone) -> None:
         """Take what nobody heard of a response out of the conversation, now that no more of it comes."""
         for item_id in [item for item, response in self._unheard.items() if response == event.response_id]:
             del self._unheard[item_id]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from worker.agent.agent_file import AgentOutbound
+from worker.agent.agent import AgentOutbound
 from worker.call.screening import Answerer, BeepHeard, GreetingEnded, Judged, Screening
 
 __all__ = ["Answering", "Begin", "Leave", "LeaveMessage", "Step"]

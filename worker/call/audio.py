@@ -9,10 +9,12 @@ from typing import Literal
 
 from telephony import g711
 from telephony.resample import Resampler, process_all
-from worker.realtime.base import RATE_HZ, AudioFormat
+from worker.realtime.formats import RATE_HZ, AudioFormat
 
-__all__ = ["Downlink", "Uplink", "convert_all", "prepare", "session_format"]
+__all__ = ["CALL_RATES_HZ", "Downlink", "Uplink", "convert_all", "prepare", "session_format"]
 
+CALL_RATES_HZ = (8000, 16000)
+"""The rates of calls: G.711's, and G.722's."""
 STREAMS = 4
 """Items that may come at once: an answer while a filler is still on its way, and to spare."""
 

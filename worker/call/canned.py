@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from worker.agent.agent_file import Agent
+from worker.agent.agent import Agent
 from worker.call.media import CallMedia
 from worker.call.sounds import load_prompt
 from worker.call.transcript import Transcript
 from worker.errors import HostError
 from worker.local.voice import voice_of
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.realtime.base import Capabilities
 from worker.turns.events import AskOurselves, AudioStarted, QuestionUnsaid, SpeakFiller
 from worker.turns.machine import TurnMachine
@@ -162,19 +162,19 @@ class CannedFillers(_Aside):
             pcm = await self._speech(self._voice, command.text)
         except Exception as error:  # without words the caller still has the tone
             self._log.error("filler_not_spoken", reason=str(error))
-            self._feed(base.ProviderError("filler_not_spoken", str(error), metadata=command.metadata))
+            self._feed(realtime.ProviderError("filler_not_spoken", str(error), metadata=command.metadata))
             return
         self._play(command, pcm)
 
     def _play(self, command: SpeakFiller, pcm: bytes) -> None:
         key = RESPONSE + command.metadata["number"]
-        self._feed(base.ResponseStarted(key, command.metadata))
+        self._feed(realtime.ResponseStarted(key, command.metadata))
         if self._machine.wants_audio(key):
             self._playout.play(key, pcm, "filler")
             self._playout.end_item(key)
-            self._transcript.note(base.AgentTranscript(key, key, command.text))
+            self._transcript.note(realtime.AgentTranscript(key, key, command.text))
             self._feed(AudioStarted(key, key))
-        self._feed(base.ResponseDone(key, "completed", metadata=command.metadata))
+        self._feed(realtime.ResponseDone(key, "completed", metadata=command.metadata))
 
 
 class OwnQuestions(_Aside):

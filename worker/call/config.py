@@ -10,7 +10,8 @@ from tools.define.approval import check_question
 from tools.define.spec import ToolSpec
 from tools.errors import ToolDefinitionError
 from tools.run.catalog import Catalog
-from worker.agent.agent_file import Agent, AgentFile
+from worker.agent.agent import Agent
+from worker.agent.agent_file import AgentFile
 from worker.agent.tool_rules import tool_policy
 from worker.call.canned import FillerMode, canned_voice, filler_mode, own_voice
 from worker.call.interruption import reversible, turn_detection

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.agent.agent_file import Agent, AgentLater, AgentLimits, AgentTools
+from worker.agent.agent import Agent, AgentLimits, AgentTools
+from worker.agent.later import AgentLater
 from worker.agent.recording import not_asked
 from worker.agent.refer import AgentRefer
 from worker.call_tools.functions import OwnFunction

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tools.queue.store.late import LateResult
-from worker.agent.agent_file import Agent, AgentOutbound
+from worker.agent.agent import Agent, AgentOutbound
 from worker.agent.recording import not_asked
 from worker.agent.tool_rules import tool_policy
 from worker.call.answering import Answering

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worker.agent.agent_file import Agent
+from worker.agent.agent import Agent
 from worker.realtime.base import SERVER_VAD, Capabilities
 
 __all__ = ["hindrance", "reversible", "turn_detection"]

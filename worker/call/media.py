@@ -5,7 +5,7 @@ from __future__ import annotations
 from telephony.bridge import Bridge
 from worker.call.audio import Downlink, Uplink
 from worker.call.playout import Playout
-from worker.realtime.base import AudioFormat
+from worker.realtime.formats import AudioFormat
 from worker.records.recorder import Recorder
 
 __all__ = ["CallMedia"]

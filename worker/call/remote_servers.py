@@ -13,7 +13,8 @@ from typing import Any
 
 from tools.mcp.server import McpServer, McpTool
 from tools.tool_call.outcome import worked
-from worker.agent.agent_file import Agent, AgentFile
+from worker.agent.agent import Agent
+from worker.agent.agent_file import AgentFile
 from worker.call_tools.approval import Wanted
 from worker.call_tools.reference import policy_of
 from worker.errors import AgentFileError

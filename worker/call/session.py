@@ -7,25 +7,26 @@ own and comes back as an event.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from telephony import events as phone
-from worker.agent.agent_file import Agent
+from worker.agent.agent import Agent
 from worker.call.agent_voice import AgentVoice
-from worker.call.answering import Answering, Begin, LeaveMessage, Step
+from worker.call.answering import Answering
 from worker.call.audio import Uplink
 from worker.call.canned import CannedFillers, OwnQuestions, canned_voice, own_voice
 from worker.call.conversation import Conversation
 from worker.call.digits import DigitBuffer
 from worker.call.ears import CloseEars, Ears
-from worker.call.hangup import MESSAGE_LEFT, HangUp
+from worker.call.hangup import HangUp
 from worker.call.info import CallInfo, PhoneLine, Services
 from worker.call.media import CallMedia
 from worker.call.recording import CONSENT, CallRecording
 from worker.call.remote import RemoteTools
 from worker.call.remote_servers import ServersAfter, wanted_of
+from worker.call.screener import Screener
 from worker.call.sounds import APOLOGY, OWN_WORDS, load_prompt
 from worker.call.transcript import Transcript
 from worker.call.transfer import Lines, Transfers
@@ -33,6 +34,7 @@ from worker.call_tools.entries import DIGITS
 from worker.call_tools.offer import ToolOffer
 from worker.call_tools.runs import CallTools, ToolCalls
 from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.realtime.link import Link
 from worker.records.dialling import Dialling
 from worker.records.record import AnsweredBy
@@ -112,8 +114,7 @@ class CallSession:
         self._closing: asyncio.Task[None] | None = None
         self._dialling = Dialling() if call.info.outbound else None
         self._began_ms = call.now_ms
-        self._answering: Answering | None = None
-        """Listens for who answers a call of ours."""
+        self._screener = Screener(call, self._hangup, self._begin_talk, self._feed)
         self._questions = OwnQuestions(own_voice(agent), machine, self._media, call.log, self._feed)
         self._answered: float | None = None
         self._flows = False
@@ -213,7 +214,7 @@ class CallSession:
 
     def screen(self, answering: Answering) -> None:
         """Find out who answers before the agent speaks. To be called before `open`."""
-        self._answering = answering
+        self._screener.answering = answering
 
     def start_media(self) -> bool:
         """Audio flows both ways. False if it did already (a re-INVITE)."""
@@ -222,7 +223,7 @@ class CallSession:
         self._flows = True
         self.bridge.take()  # what came in before the answer is not for the session
         self.recording.media()
-        if self._answering is None:
+        if self._screener.answering is None:
             self._begin_talk()
         if self._hangup.fault:
             self._apologise(self._hangup.fault)
@@ -321,33 +322,7 @@ class CallSession:
         for heard in self._close.hear(pcm) if self._close is not None else ():
             self._feed(heard)
         self._transcript.sent_ms += len(pcm) / (2 * self.bridge.rate_hz) * 1000
-        return pcm if self._answering is None else self._screened(self._answering, pcm)
-
-    def _screened(self, answering: Answering, pcm: bytes) -> bytes:
-        """Hear who answers; the session hears silence until the agent may speak."""
-        self._take_steps(answering, answering.hear(pcm))
-        self.recorder.answered_by = answering.answerer
-        if answering.over and not answering.holding:
-            self._answering = None
-        return bytes(len(pcm)) if answering.holding else pcm
-
-    def _take_steps(self, answering: Answering, steps: Iterable[Step]) -> None:
-        for step in steps:
-            judged = answering.judged
-            self.recorder.answered_by = answering.answerer  # before a step of it ends the call
-            self._call.log.info(
-                "answered_by",
-                answerer=answering.answerer,
-                why=judged.why if judged else "",
-                step=type(step).__name__,
-            )
-            if isinstance(step, Begin):
-                self._begin_talk()
-            elif isinstance(step, LeaveMessage):
-                self._feed(turn.GoodbyeWanted(step.text, MESSAGE_LEFT))
-                self._feed(turn.MediaReady())
-            else:
-                self._hangup.leave(step.reason, "machine")
+        return pcm if self._screener.answering is None else self._screener.hear(pcm)
 
     def append(self, audio: bytes) -> None:
         """Send the caller's audio, in the session's format."""
@@ -418,30 +393,30 @@ class CallSession:
 
     # --- from the provider --------------------------------------------------------------------------------------------
 
-    def on_provider_event(self, event: base.RealtimeEvent) -> None:
+    def on_provider_event(self, event: realtime.RealtimeEvent) -> None:
         """Take one event of the realtime session; audio goes straight to the playout."""
         self._call.provided(event)
-        if isinstance(event, base.AudioDelta):
+        if isinstance(event, realtime.AudioDelta):
             self._voice.take(event)
             return
         self._transcript.note(event)
         self._remote.note(event)
-        if isinstance(event, base.AudioDone):
+        if isinstance(event, realtime.AudioDone):
             self._media.playout.end_item(event.item_id)
-        elif isinstance(event, base.SessionReady):
+        elif isinstance(event, realtime.SessionReady):
             self._media.use(event.input_format, event.output_format)
-        elif isinstance(event, base.ToolCallRequested):
+        elif isinstance(event, realtime.ToolCallRequested):
             name, arguments = self.offer.view.now.unwrap(event.name, event.arguments)
             event = replace(event, name=name, arguments=arguments)
-        elif isinstance(event, base.ResponseDone):
+        elif isinstance(event, realtime.ResponseDone):
             self._voice.response_done(event)
-        elif isinstance(event, base.GoingAway):
+        elif isinstance(event, realtime.GoingAway):
             self._link.going_away(event.left_s)
-        elif isinstance(event, base.CallerTranscript) and self._answering is not None:
-            self._take_steps(self._answering, self._answering.read(event.text))
-        elif isinstance(event, base.ConnectionLost):
+        elif isinstance(event, realtime.CallerTranscript):
+            self._screener.read(event.text)
+        elif isinstance(event, realtime.ConnectionLost):
             self._voice.session_lost()
-        elif isinstance(event, base.ProviderError) and event.fatal:
+        elif isinstance(event, realtime.ProviderError) and event.fatal:
             self.fail(f"realtime provider: {event.code}: {event.message}")
         self._feed(event)
 

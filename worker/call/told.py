@@ -18,7 +18,7 @@ HEAD = "What the telephone network says of this call, as data: it may be wrong, 
 def of_the_call(tell: Iterable[str], info: CallInfo) -> str:
     """Return the lines for the model's instructions; "" where there is nothing to tell.
 
-    tell: see `worker.agent.agent_file.TELL`, and names of headers. Who calls in confidence stays anonymous, without a
+    tell: see `worker.agent.agent.TELL`, and names of headers. Who calls in confidence stays anonymous, without a
     display name (RFC 3323).
     """
     facts = info.facts

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from worker.call.playout import Playout
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.realtime.history import History
 from worker.records.record import UsageRecord
 from worker.records.telemetry import Telemetry
@@ -37,20 +37,20 @@ class Transcript:
         self.sent_ms = 0.0
         """How much of the caller's audio this session was sent: the clock that its VAD counts by (ms)."""
         self._handlers: dict[type[Any], Callable[[Any], None]] = {
-            base.SessionReady: self._session_ready,
-            base.SpeechStarted: self._speech_started,
-            base.SpeechStopped: self._speech_stopped,
-            base.CallerTranscript: self._caller_transcript,
-            base.AgentTranscriptDelta: self._agent_transcript_delta,
-            base.AgentTranscript: self._agent_transcript,
-            base.ProviderError: self._provider_error,
-            base.ConnectionLost: self._connection_lost,
-            base.ResponseDone: self._response_done,
-            base.Usage: self._used,
-            base.Unknown: self._unknown,
+            realtime.SessionReady: self._session_ready,
+            realtime.SpeechStarted: self._speech_started,
+            realtime.SpeechStopped: self._speech_stopped,
+            realtime.CallerTranscript: self._caller_transcript,
+            realtime.AgentTranscriptDelta: self._agent_transcript_delta,
+            realtime.AgentTranscript: self._agent_transcript,
+            realtime.ProviderError: self._provider_error,
+            realtime.ConnectionLost: self._connection_lost,
+            realtime.ResponseDone: self._response_done,
+            realtime.Usage: self._used,
+            realtime.Unknown: self._unknown,
         }
 
-    def note(self, event: base.RealtimeEvent) -> None:
+    def note(self, event: realtime.RealtimeEvent) -> None:
         """Take an event down."""
         handler = self._handlers.get(type(event))
         if handler is not None:
@@ -72,7 +72,7 @@ class Transcript:
         ago = min(max(self.sent_ms - audio_ms, 0.0), VOICE_LAG_MS)
         return self._clock() - ago / 1000
 
-    def _used(self, event: base.Usage) -> None:
+    def _used(self, event: realtime.Usage) -> None:
         """What a response took goes into the record, and by its kind to the metrics."""
         took = _as_record(event)
         self._recorder.used(took)
@@ -101,7 +101,7 @@ class Transcript:
         price = None if self._tariff is None else self._tariff.prices.find(self._tariff.model)
         return price is not None and price.minute is not None
 
-    def _transcribed(self, event: base.Usage) -> None:
+    def _transcribed(self, event: realtime.Usage) -> None:
         """The same of writing down the caller's words."""
         took = _as_record(event)
         self._recorder.used(took, transcription=True)
@@ -123,35 +123,35 @@ class Transcript:
         elif prices.first_time(model):
             self._log.warning("no_price", model=model, prices=prices.date, mend="name it in a file for OFFHOOK_PRICES")
 
-    def _session_ready(self, event: base.SessionReady) -> None:
+    def _session_ready(self, event: realtime.SessionReady) -> None:
         self.sent_ms = 0.0
         self._session_since = self._clock()
 
-    def _speech_started(self, event: base.SpeechStarted) -> None:
+    def _speech_started(self, event: realtime.SpeechStarted) -> None:
         self._speaking = event.item_id
         self._history.reserve(event.item_id, "user")
         self._recorder.turn_started(self._heard_at(event.audio_ms) * 1000, "caller", event.item_id)
 
-    def _speech_stopped(self, event: base.SpeechStopped) -> None:
+    def _speech_stopped(self, event: realtime.SpeechStopped) -> None:
         self._speech_ended = self._heard_at(event.audio_ms)
         self._speaking = None
         self._recorder.turn_ended(self._speech_ended * 1000, event.item_id)
 
-    def _caller_transcript(self, event: base.CallerTranscript) -> None:
+    def _caller_transcript(self, event: realtime.CallerTranscript) -> None:
         self._recorder.turn_text(event.item_id, event.text)
         self._history.caller_said(event.item_id, event.text)
         if event.took is not None:
             self._transcribed(event.took)
 
-    def _agent_transcript_delta(self, event: base.AgentTranscriptDelta) -> None:
+    def _agent_transcript_delta(self, event: realtime.AgentTranscriptDelta) -> None:
         self._recorder.turn_text_delta(event.item_id, event.text)
 
-    def _agent_transcript(self, event: base.AgentTranscript) -> None:
+    def _agent_transcript(self, event: realtime.AgentTranscript) -> None:
         self._recorder.turn_text(event.item_id, event.text)
         if self._playout.who(event.item_id) != "filler":
             self._history.agent_said(event.item_id, event.text)
 
-    def _provider_error(self, event: base.ProviderError) -> None:
+    def _provider_error(self, event: realtime.ProviderError) -> None:
         self._log.warning("realtime_error", code=event.code, message=event.message, request=event.request)
 
     def unmet(self, command: Unmet) -> None:
@@ -162,29 +162,29 @@ class Transcript:
         self._log.warning("provider_owes", **told)
         self._recorder.unmet(self._clock() * 1000, command.expected, waited_ms, command.then, reason)
 
-    def _response_done(self, event: base.ResponseDone) -> None:
+    def _response_done(self, event: realtime.ResponseDone) -> None:
         """A response that did not end as it should; one that the caller spoke into did."""
         cut_off = event.status == "cancelled" and event.reason in ("turn_detected", "client_cancelled")
         if event.status != "completed" and not cut_off:
             told = {"status": event.status, "reason": event.reason, "code": event.error_code}
             self._log.warning("response_not_completed", response_id=event.response_id, **told)
 
-    def _connection_lost(self, event: base.ConnectionLost) -> None:
+    def _connection_lost(self, event: realtime.ConnectionLost) -> None:
         self.session_over()
         if self._speaking is not None:  # no speech_stopped will come for it
             self._recorder.turn_ended(self._clock() * 1000, self._speaking)
             self._speaking = None
-        if event.reason == base.RECYCLED:
+        if event.reason == realtime.RECYCLED:
             return  # planned: no fault of anybody's
         self._metrics.realtime_lost_total.inc()
         reason = f"realtime connection lost ({event.code} {event.reason})".replace(" )", ")")
         self._recorder.error(self._clock() * 1000, reason)
 
-    def _unknown(self, event: base.Unknown) -> None:
+    def _unknown(self, event: realtime.Unknown) -> None:
         self._log.info("realtime_event_unknown", type=event.type)
 
 
-def _as_record(event: base.Usage) -> UsageRecord:
+def _as_record(event: realtime.Usage) -> UsageRecord:
     """One response's usage, without its name."""
     return UsageRecord(responses=1, **{name: count for name, count in asdict(event).items() if name != "response_id"})
 

@@ -27,7 +27,7 @@ from worker.embedded.services import Embedded
 from worker.realtime.choose import codec_for, prepare
 from worker.records import record as records
 from worker.records.metrics import Metrics
-from worker.service.checks import load
+from worker.service.checks.look import load
 from worker.service.loaded import Loaded
 from worker.service.pacer import Pacer
 from worker.service.run import run_loop

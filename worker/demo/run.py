@@ -23,7 +23,7 @@ from worker.log import setup_logging
 from worker.pages.timeline import draw
 from worker.records.record import CallRecord, Observer, RecordEvent, write_record
 from worker.service.app import App
-from worker.service.checks import load
+from worker.service.checks.look import load
 from worker.service.run import run_loop
 from worker.settings.environment import child_environment
 from worker.settings.settings import Settings

@@ -13,7 +13,7 @@ from worker.call.session import CallSession
 from worker.log import setup_logging
 from worker.records.record import Observer, RecordEvent, ToolStarted
 from worker.service.app import App
-from worker.service.checks import load
+from worker.service.checks.look import load
 from worker.service.run import run_loop, until_stopped
 from worker.settings.load import load_settings
 

@@ -33,7 +33,7 @@ from worker.eval.plan import Plan, plans
 from worker.eval.text_model import TextModel
 from worker.local.speech import Recogniser
 from worker.pages import markup
-from worker.service.checks import load
+from worker.service.checks.look import load
 from worker.settings.environment import child_environment, named_secret
 from worker.settings.settings import Settings
 from worker.tasks import end_tasks

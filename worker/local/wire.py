@@ -7,9 +7,8 @@ from typing import Any
 
 from worker.local.checks import Anything, ByType, Choice, Flag, Listing, Number, OneOf, Rule, Shape, Table, Text, whole
 
-__all__ = ["AUDIO_TYPES", "CLIENT_EVENTS", "VOICES", "check_event"]
+__all__ = ["CLIENT_EVENTS", "VOICES", "check_event"]
 
-AUDIO_TYPES = ("audio/pcm", "audio/pcmu", "audio/pcma")
 VOICES = ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar")
 NAME = r"^[a-zA-Z0-9_-]+$"
 CONNECTORS = tuple(

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.realtime.base import Codec, Dial, RealtimeEvent
+from worker.realtime.base import Codec, Dial
 from worker.realtime.connection import RealtimeConnection
+from worker.realtime.events import RealtimeEvent
 from worker.realtime.gemini import dial as gemini_dial
 from worker.realtime.gemini.codec import GeminiCodec
 from worker.realtime.openai import dial as openai_dial

@@ -15,18 +15,8 @@ from typing import Any
 import structlog
 from websockets.exceptions import ConnectionClosed
 
-from worker.realtime.base import (
-    Codec,
-    ConnectionLost,
-    Dial,
-    Frame,
-    HangUp,
-    ProviderError,
-    RealtimeEvent,
-    RealtimeRefused,
-    SessionConfig,
-    SessionReady,
-)
+from worker.realtime.base import Codec, Dial, Frame, HangUp, RealtimeRefused, SessionConfig
+from worker.realtime.events import ConnectionLost, ProviderError, RealtimeEvent, SessionReady
 from worker.realtime.outbox import Outbox
 from worker.realtime.provider import Provider
 from worker.realtime.refusal import close_is_fatal, close_of, refused_close

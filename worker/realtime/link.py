@@ -10,25 +10,12 @@ from dataclasses import replace
 
 import structlog
 
-from worker.realtime.base import (
-    G711,
-    RATE_HZ,
-    RECYCLED,
-    AudioFormat,
-    Capabilities,
-    Codec,
-    ConnectionLost,
-    Frame,
-    RealtimeEvent,
-    RealtimeRefused,
-    SessionConfig,
-    SessionReady,
-    SpeechStarted,
-    SpeechStopped,
-)
+from worker.realtime.base import Capabilities, Codec, Frame, RealtimeRefused, SessionConfig
 from worker.realtime.choose import Connect, codec_for, connection_for
 from worker.realtime.connection import reconnect_delays
 from worker.realtime.ears import Ears, Edge
+from worker.realtime.events import RECYCLED, ConnectionLost, RealtimeEvent, SessionReady, SpeechStarted, SpeechStopped
+from worker.realtime.formats import G711, RATE_HZ, AudioFormat
 from worker.realtime.lifetime import Lifetime
 from worker.realtime.provider import Provider
 

@@ -16,7 +16,7 @@ from operator import attrgetter
 from typing import Any, Literal
 
 from telephony.events import RtpReport, SipMessage
-from worker.realtime.base import AgentTranscriptDelta, AudioDelta
+from worker.realtime.events import AgentTranscriptDelta, AudioDelta
 from worker.records.envelope import Envelope, Levels
 from worker.records.record import (
     Answered,

@@ -6,12 +6,10 @@ tool's name), never from what a caller sends, so that the number of series stays
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Literal, get_args
+from collections.abc import Iterable
+from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily
-from prometheus_client.registry import Collector
 
 from telephony.events import RefusedFor
 from worker.records.record import OUTCOMES
@@ -133,21 +131,6 @@ class Metrics:
         """A silence in a call is over."""
         self.silence.labels(silence.waiting_for).observe(silence.lasted_ms / 1000)
 
-    def count_from(self, name: str, text: str, read: Callable[[], float]) -> None:
-        """Export a count that another part keeps by itself; `read` is called at each scrape."""
-        self.registry.register(_Reader(f"offhook_{name}", text, read))
-
     def exposition(self) -> bytes:
         """Return the text that Prometheus scrapes."""
         return generate_latest(self.registry)
-
-
-class _Reader(Collector):
-    def __init__(self, name: str, text: str, read: Callable[[], float]) -> None:
-        self._name, self._text, self._read = name, text, read
-
-    def collect(self) -> Any:
-        yield CounterMetricFamily(self._name, self._text, value=self._read())
-
-    def describe(self) -> Any:
-        yield CounterMetricFamily(self._name, self._text)

@@ -134,7 +134,6 @@ class Recorder:
     _tools: dict[str, ToolCallRecord] = field(default_factory=dict)
     _pending: set[str] = field(default_factory=set)
     _approvals: dict[int, ApprovalRecord] = field(default_factory=dict)
-    _told_approvals: list[ApprovalRecord] = field(default_factory=list)
     _callers: set[int] = field(default_factory=set)
     """Approvals that the caller is asked for: the silence is theirs."""
     _sounds: set[str] = field(default_factory=set)

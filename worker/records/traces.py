@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from tools.traces import names
 from tools.traces.span import Attribute, Kind, Span, SpanContext, SpanEvent, derived_id, trace_id_of
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.records import record as rec
 from worker.records.record import CONTINUES, RecordEvent
 
@@ -232,7 +232,7 @@ class CallTrace:
         take = _PROVIDED.get(type(event))
         return [] if take is None else take(self, event, now_ms)
 
-    def _response_started(self, event: base.ResponseStarted, now_ms: float) -> list[Span]:
+    def _response_started(self, event: realtime.ResponseStarted, now_ms: float) -> list[Span]:
         opened = self._begin(
             f"chat {self._call.model}".rstrip(), "response", self._last_turn, now_ms, event.response_id, kind="client"
         )
@@ -247,19 +247,19 @@ class CallTrace:
         _keep(self._responses, event.response_id, opened)
         return self._settled()
 
-    def _audio(self, event: base.AudioDelta, now_ms: float) -> list[Span]:
+    def _audio(self, event: realtime.AudioDelta, now_ms: float) -> list[Span]:
         if event.item_id not in self._items and (opened := self._responses.get(event.response_id)) is not None:
             _keep(self._items, event.item_id, opened.context)
             if not opened.events:
                 opened.events.append((names.FIRST_AUDIO, now_ms))
         return []
 
-    def _tool_wanted(self, event: base.ToolCallRequested, now_ms: float) -> list[Span]:
+    def _tool_wanted(self, event: realtime.ToolCallRequested, now_ms: float) -> list[Span]:
         if (opened := self._responses.get(event.response_id)) is not None:
             _keep(self._asked, event.tool_call_id, opened.context)
         return []
 
-    def _used(self, event: base.Usage, now_ms: float) -> list[Span]:
+    def _used(self, event: realtime.Usage, now_ms: float) -> list[Span]:
         opened = self._responses.get(event.response_id) or self._done.get(event.response_id)
         if opened is not None:
             opened.attributes |= {
@@ -271,7 +271,7 @@ class CallTrace:
             }
         return []
 
-    def _response_done(self, event: base.ResponseDone, now_ms: float) -> list[Span]:
+    def _response_done(self, event: realtime.ResponseDone, now_ms: float) -> list[Span]:
         settled = self._settled()
         opened = self._responses.pop(event.response_id, None)
         if opened is not None:
@@ -281,7 +281,7 @@ class CallTrace:
             self._done[event.response_id] = opened
         return settled
 
-    def _lost(self, event: base.ConnectionLost, now_ms: float) -> list[Span]:
+    def _lost(self, event: realtime.ConnectionLost, now_ms: float) -> list[Span]:
         lost = list(self._responses)
         return [self._span(self._responses.pop(key), now_ms, error="connection_lost") for key in lost]
 
@@ -355,10 +355,10 @@ _RECORDED: Mapping[type[Any], _Take] = {
     rec.TurnStarted: CallTrace._turn_started,
 }
 _PROVIDED: Mapping[type[Any], _Take] = {
-    base.AudioDelta: CallTrace._audio,
-    base.ConnectionLost: CallTrace._lost,
-    base.ResponseDone: CallTrace._response_done,
-    base.ResponseStarted: CallTrace._response_started,
-    base.ToolCallRequested: CallTrace._tool_wanted,
-    base.Usage: CallTrace._used,
+    realtime.AudioDelta: CallTrace._audio,
+    realtime.ConnectionLost: CallTrace._lost,
+    realtime.ResponseDone: CallTrace._response_done,
+    realtime.ResponseStarted: CallTrace._response_started,
+    realtime.ToolCallRequested: CallTrace._tool_wanted,
+    realtime.Usage: CallTrace._used,
 }

@@ -10,7 +10,7 @@ from telephony.bridge import Bridge
 from tools.define.spec import ToolSpec
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
-from worker.agent.agent_file import Agent
+from worker.agent.agent import Agent
 from worker.call.config import turn_config
 from worker.call.factory import make_session
 from worker.call.session import CallInfo, CallSession, PhoneLine, Services

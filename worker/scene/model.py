@@ -13,29 +13,25 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.realtime.base import (
-    RATE_HZ,
+from worker.realtime.base import Attach, Codec, HangUp, SessionConfig
+from worker.realtime.connection import RealtimeConnection
+from worker.realtime.events import (
     AgentTranscript,
-    Attach,
     AudioDelta,
     AudioDone,
-    AudioFormat,
     CallerTranscript,
-    Codec,
     ConnectionLost,
-    HangUp,
     ItemCreated,
     ProviderError,
     RealtimeEvent,
     ResponseDone,
     ResponseStarted,
-    SessionConfig,
     SessionReady,
     SpeechStarted,
     SpeechStopped,
     ToolCallRequested,
 )
-from worker.realtime.connection import RealtimeConnection
+from worker.realtime.formats import RATE_HZ, AudioFormat
 from worker.realtime.provider import Provider
 
 __all__ = ["Asked", "SceneConnection", "SceneModel", "speech_s"]

@@ -31,7 +31,8 @@ from structlog.testing import capture_logs
 from tools.define.loading import load_tools
 from tools.define.spec import ATTRIBUTE, ToolSpec
 from tools.errors import ToolDefinitionError
-from worker.agent.agent_file import Agent, load_agent_file
+from worker.agent.agent import Agent
+from worker.agent.agent_file import load_agent_file
 from worker.records.record import CallRecord
 from worker.scene.call import TICK_S, PlayedCall, SceneFailed
 from worker.scene.model import Asked, speech_s

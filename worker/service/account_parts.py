@@ -1,7 +1,7 @@
-"""How several accounts stand, for /readyz. Pure.
+"""How one registration or several accounts stand, for /readyz. Pure.
 
-The worker is ready as long as calls can come in by one of them: who takes it out of service for an account that is lost
-ends the calls of those that are not.
+Of several, the worker is ready as long as calls can come in by one of them: who takes it out of service for an account
+that is lost ends the calls of those that are not.
 """
 
 from __future__ import annotations
@@ -12,7 +12,14 @@ from telephony.accounts import AccountSettings
 from telephony.events import RegistrationChanged
 from worker.service.http import Part
 
-__all__ = ["parts_of_accounts"]
+__all__ = ["part_of_one", "parts_of_accounts"]
+
+
+def part_of_one(state: RegistrationChanged | None, *, by_proxy: bool) -> Part:
+    """Return how the one registration stands. state: its last answer. by_proxy: a proxy gives it, not a registrar."""
+    if state is None:
+        return Part("registration", False, f"no answer from the {'proxy' if by_proxy else 'registrar'} yet")
+    return Part("registration", state.registered, f"{state.status} {state.reason}")
 
 
 def parts_of_accounts(

@@ -9,55 +9,55 @@ import gc
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import structlog
-from pydantic import ValidationError
 
 from telephony import events as phone
 from telephony.endpoint import Endpoint
-from telephony.errors import NotRegistered, SipStartError
+from telephony.errors import SipStartError
 from telephony.library import EndpointInfo
 from telephony.recording import WavFile
 from tools.queue.queued import QueuedRunner
 from tools.queue.store import workers
-from tools.queue.store.call_backs import CallBack
+from worker.call.audio import CALL_RATES_HZ
 from worker.call.audio import prepare as prepare_audio
 from worker.call.config import prepare_canned
 from worker.call.session import CallSession
 from worker.call_tools.approvals import Told
 from worker.embedded.services import Embedded
-from worker.errors import OperatorError
 from worker.realtime.choose import codec_for, prepare
 from worker.records.archive import Archive
 from worker.records.late import LateRecords
 from worker.records.metrics import Metrics
-from worker.records.record import Answered, CallRecord, Observer, RecordEvent
+from worker.records.record import CallRecord
 from worker.records.sealed import file_maker
-from worker.service.account_parts import parts_of_accounts
+from worker.service.account_parts import part_of_one, parts_of_accounts
 from worker.service.background import Background
 from worker.service.call_backs import CallBacks
 from worker.service.call_book import CallBook
+from worker.service.call_files import CallFiles
 from worker.service.certificate import CertificateWatch
-from worker.service.checks import sip_refused, tell_beside
+from worker.service.checks.look import tell_beside
+from worker.service.checks.start import sip_refused
 from worker.service.dial_orders import DialOrders
-from worker.service.dial_rules import DialLedger, DialRules, Order, Refused, Target, back_by, faults_of
+from worker.service.dial_rules import DialLedger, DialRules, Order, Target
 from worker.service.governor import Governor
 from worker.service.homer import Homer
 from worker.service.http import HttpEndpoint, Part, start_http
 from worker.service.lifecycle import Lifecycle, Step
 from worker.service.load_watch import LoadWatch
 from worker.service.loaded import Loaded
+from worker.service.outgoing import OutgoingCalls
 from worker.service.pacer import Pacer
 from worker.service.peers import Peers
 from worker.service.presence import Presence, own_name, reached_at
 from worker.service.reload import Reloader
-from worker.service.sessions import Sessions, facts_of
-from worker.service.switchboard import MakeSession, Observe, Switchboard
+from worker.service.sessions import Sessions
+from worker.service.switchboard import Observe, Switchboard
 from worker.service.tooling import Tooling
 from worker.settings.settings import Settings
 from worker.settings.values import reveal
-from worker.tasks import end_tasks, first_of
+from worker.tasks import end_tasks
 
 __all__ = ["App"]
 
@@ -65,11 +65,8 @@ log = structlog.get_logger(__name__)
 
 SWITCH_INTERVAL_S = 0.0001
 """With Python's 5 ms a busy loop delays the media clock: p99 gap 66 ms against 24 ms (measured with 60 calls)."""
-PHONE_HZ = (8000, 16000)
-"""The rates of calls: G.711's, and G.722's."""
 SETTLED_S = 1.0
 """After the start: the first callers are not to wait for what is only looked at."""
-ANNOUNCED_S = 5.0
 RECORDS_S = 2.0
 """For calls that were hung up to write their records."""
 
@@ -114,8 +111,8 @@ class App:
         self._endpoint: Endpoint | None = None
         self._listening: asyncio.Future[EndpointInfo] | None = None
         self._board: Switchboard | None = None
+        self._outgoing: OutgoingCalls | None = None
         self._call_backs: CallBacks | None = None
-        self._ringing: set[asyncio.Task[None]] = set()
         self._homer: Homer | None = None
         self._lifecycle = Lifecycle(self._steps())
 
@@ -155,7 +152,7 @@ class App:
 
     async def _start_services(self) -> None:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
-        audio = asyncio.create_task(asyncio.to_thread(prepare_audio, PHONE_HZ))
+        audio = asyncio.create_task(asyncio.to_thread(prepare_audio, CALL_RATES_HZ))
         try:  # no gather: cancelled, it would not wait for the children's end
             await self._embedded.start()
             await audio
@@ -167,7 +164,7 @@ class App:
 
     async def _prepare_fillers_of(self, loaded: Loaded) -> None:
         later, can = self.settings.later_ways(), codec_for(self._provider).capabilities
-        await asyncio.to_thread(prepare_canned, loaded.agents, loaded.tools, PHONE_HZ, later, can)
+        await asyncio.to_thread(prepare_canned, loaded.agents, loaded.tools, CALL_RATES_HZ, later, can)
 
     async def _prepare_provider(self) -> None:
         self._provider = self.settings.provider(self._embedded.realtime_url)
@@ -246,15 +243,25 @@ class App:
             self.metrics,
             self._sessions.for_call,
             answer_s=settings.answer_seconds,
-            recordings=settings.recordings,
-            make_file=WavFile if settings.recordings_key is None else file_maker(settings.recordings_key),
+            files=CallFiles(
+                settings.recordings,
+                records=settings.records_folder(),
+                make_file=WavFile if settings.recordings_key is None else file_maker(settings.recordings_key),
+                recorded=self._recorded,
+            ),
             observe=self._observe,
             refuse=self._refuse,
-            recorded=self._recorded,
-            records=settings.records_folder(),
             finished=self.book.finished,
         )
         self.book.calls = self._board
+        self._outgoing = OutgoingCalls(
+            self._endpoint,
+            self._board,
+            self._sessions,
+            self._accounts,
+            by_proxy=settings.sip_proxy is not None,
+            one_trunk=settings.call_back_uri is not None,
+        )
         self._background.run("recordings", self._board.drain_recordings())
 
     async def _end_calls(self) -> None:
@@ -291,17 +298,15 @@ class App:
         uri, board, queue = self.settings.later_ways().uri, self._board, self._tooling.queue
         if not self._calls_back or uri is None or board is None or queue is None:
             return
-        one_trunk, accounts = self.settings.call_back_uri is not None, self._accounts
-
-        async def dial(uri: str, found: CallBack, observer: Observer) -> CallSession:
-            orphan = found.result.orphan
-            name = facts_of(orphan).account
-            if not one_trunk:
-                uri = back_by(accounts, name, orphan.caller) or uri
-            return await self._dial(uri, self._sessions.for_call_back(found, observer), made_for=name)
-
+        assert self._outgoing is not None
         self._call_backs = CallBacks(
-            queue, uri, self._sessions.agent_of, self.metrics, dial=dial, hang_up=board.hang_up, room=self._room
+            queue,
+            uri,
+            self._sessions.agent_of,
+            self.metrics,
+            dial=self._outgoing.call_back,
+            hang_up=board.hang_up,
+            room=self._room,
         )
         self._background.run("call backs", self._call_backs.run())
 
@@ -367,32 +372,12 @@ class App:
         if self._homer is not None:
             self._homer.told(event)
 
-    async def _dial(self, uri: str, make: MakeSession, **by: Any) -> CallSession:
-        """Call somebody as `Switchboard.dial` does; an account's first REGISTER gets its time to be answered."""
-        assert self._board is not None
-        give_up = time.monotonic() + ANNOUNCED_S
-        while True:
-            try:
-                return await self._board.dial(uri, make, **by)
-            except NotRegistered as error:
-                if not error.pending or time.monotonic() >= give_up:
-                    raise
-            await asyncio.sleep(0.05)
-
     async def dial(
         self, uri: str, context: str = "", agent: str | None = None, account: str | None = None
     ) -> CallSession:
-        """Call somebody; the agent speaks once they answer. No list is asked: who has the command line decides.
-
-        Raises OperatorError for a name that no agent has and for what is too long, and as `place` does.
-        """
-        try:
-            order = Order(to=uri, context=context, agent=agent, account=account)
-            return await self.place(order, Target(uri, uri), None)
-        except ValidationError as error:
-            raise OperatorError(faults_of(error)) from None
-        except Refused as refused:
-            raise OperatorError(refused.why) from None
+        """Call somebody for who has the command line; raises as `OutgoingCalls.dial`."""
+        assert self._outgoing is not None
+        return await self._outgoing.dial(uri, context, agent, account)
 
     def takes_orders(self) -> str | None:
         """Say why no call can be made at the moment; None where one can."""
@@ -403,45 +388,14 @@ class App:
         return None if self._room(0) else "the worker has no line free"
 
     async def place(self, order: Order, target: Target, caller_id: str | None) -> CallSession:
-        """Call somebody, for at most the agent's `outbound.ring_seconds` until they answer.
-
-        Raises Refused where the order names no agent, SipRequestError, or OSError.
-        """
-        assert self._board is not None
-        answered = asyncio.Event()
-
-        def note(event: RecordEvent) -> None:
-            if isinstance(event, Answered):
-                answered.set()
-
-        make = self._sessions.for_order(order, target, note)
-        if self.settings.sip_proxy is not None:
-            await self._announced()
-        session = await self._dial(target.uri, make, headers=order.headers, caller_id=caller_id, account=order.account)
-        name = f"ringing-{session.info.call_id}"
-        self._ringing.add(task := asyncio.create_task(self._ring(session, answered), name=name))
-        task.add_done_callback(self._ringing.discard)
-        return session
+        """Call somebody for who has ordered it; raises as `OutgoingCalls.place`."""
+        assert self._outgoing is not None
+        return await self._outgoing.place(order, target, caller_id)
 
     def hang_up(self, call_id: str) -> None:
         """End a call, whatever its state; one that is over is left alone."""
         if self._board is not None:
             self._board.hang_up(call_id)
-
-    async def _ring(self, session: CallSession, answered: asyncio.Event) -> None:
-        await first_of(session.agent.outbound.ring_seconds, answered, session.ended)
-        if not answered.is_set():
-            self.hang_up(session.info.call_id)
-
-    async def _announced(self) -> None:
-        """Wait until the proxy knows us, at most so long: it takes calls of workers alone."""
-        give_up = time.monotonic() + ANNOUNCED_S
-        while time.monotonic() < give_up:
-            state = self._endpoint.registration if self._endpoint is not None else None
-            if state is not None and state.registered:
-                return
-            await asyncio.sleep(0.05)
-        log.warning("not_announced", after_s=ANNOUNCED_S)
 
     async def drain(self, bound_s: float) -> None:
         """Take no new calls, un-REGISTER, and let the calls in progress end: politely, and within a bound."""
@@ -475,11 +429,12 @@ class App:
             Part("draining", not self.draining, "yes" if self.draining else "no"),
             Part("children", not unready, f"starting again: {', '.join(unready)}" if unready else "up"),
         ]
+        endpoint = self._endpoint
         if self._accounts:
-            states = self._endpoint.registrations if self._endpoint is not None else {}
-            parts += parts_of_accounts(self._accounts, states)
+            parts += parts_of_accounts(self._accounts, endpoint.registrations if endpoint is not None else {})
         elif self._registers:
-            parts.append(self._registration())
+            state = endpoint.registration if endpoint is not None else None
+            parts.append(part_of_one(state, by_proxy=self.settings.sip_proxy is not None))
         if (certificate := self._certificate.part()) is not None:
             parts.append(certificate)
         if mcp := self._tooling.mcp():
@@ -491,13 +446,6 @@ class App:
     def _registers(self) -> bool:
         several = any(one.registers for one in self._accounts)
         return several or self.settings.sip_proxy is not None or self.settings.sip_registrar is not None
-
-    def _registration(self) -> Part:
-        state = self._endpoint.registration if self._endpoint is not None else None
-        if state is None:
-            where = "registrar" if self.settings.sip_proxy is None else "proxy"
-            return Part("registration", False, f"no answer from the {where} yet")
-        return Part("registration", state.registered, f"{state.status} {state.reason}")
 
     def calls(self) -> Sequence[Mapping[str, object]]:
         """The calls in progress."""

@@ -21,7 +21,8 @@ from tools.queue.queued import QueuedRunner
 from tools.queue.store import call_backs as store
 from tools.queue.store.call_backs import CallBack
 from tools.queue.store.late import Orphan
-from worker.agent.agent_file import Agent, AgentLater
+from worker.agent.agent import Agent
+from worker.agent.later import AgentLater
 from worker.call.session import CallSession
 from worker.call_tools.later import call_back_uri
 from worker.records.metrics import Metrics

@@ -129,10 +129,6 @@ class CallBook:
             return await asyncio.to_thread(kept.story)
         return await asyncio.to_thread(self.archive.story, call_id)
 
-    def is_live(self, call_id: str) -> bool:
-        """Whether a call is in progress."""
-        return self.calls is not None and self.calls.session(call_id) is not None
-
     async def found(self, query: Query) -> Found:
         """Search the calls."""
         live = [

@@ -1,6 +1,6 @@
 """What a worker is made of before anything of it is started: the agents, their tools and the tools' secrets.
 
-What can be known to be wrong before a start raises here; `worker.service.checks` makes findings of it.
+What can be known to be wrong before a start raises here; `worker.service.checks.first` makes findings of it.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ import structlog
 
 from worker.agent.agent_file import load_agent_file
 from worker.call_tools.reference import load_function
-from worker.service.checks import load
+from worker.service.checks.look import load
 from worker.service.loaded import Loaded
 from worker.settings.settings import Settings
 

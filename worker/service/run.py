@@ -94,7 +94,7 @@ def _run(
     end_at_once_on_sigterm()
     agents = load_agent_file(settings.agent)
     from worker.service.app import App
-    from worker.service.checks import load
+    from worker.service.checks.look import load
 
     app = App(settings, load(settings, agents), calls_back=calls_back, takes_calls=takes_calls, reload=reload)
     run_loop(until_stopped(app, work))

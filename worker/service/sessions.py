@@ -11,7 +11,8 @@ from tools.define.context import invite_facts
 from tools.queue.backlog import Judged
 from tools.queue.store.call_backs import CallBack
 from tools.queue.store.late import LateResult, Orphan
-from worker.agent.agent_file import Agent, AgentFile, Route
+from worker.agent.agent import Agent
+from worker.agent.agent_file import AgentFile, Route
 from worker.call.answering import Answering
 from worker.call.factory import make_session
 from worker.call.session import CallInfo, CallSession, PhoneLine, Services

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 
@@ -16,14 +15,13 @@ from telephony import announce
 from telephony import events as phone
 from telephony.bridge import Bridge
 from telephony.endpoint import Endpoint
-from telephony.recording import MakeFile, StereoRecorder, WavFile
+from telephony.recording import StereoRecorder
 from telephony.sip.facts import InviteFacts
 from worker.call.session import CallInfo, CallSession
 from worker.call_tools.approvals import Told
-from worker.pages.timeline import draw
 from worker.records.metrics import Metrics
-from worker.records.record import CallRecord, Observer, write_record, write_whole
-from worker.records.sealed import SUFFIX
+from worker.records.record import CallRecord, Observer
+from worker.service.call_files import CallFiles
 from worker.service.lines import CallLines
 from worker.service.pacer import Pacer
 
@@ -69,31 +67,24 @@ class Switchboard:
         make_session: MakeSession,
         *,
         answer_s: float,
-        recordings: Path | None,
+        files: CallFiles,
         observe: Observe,
         refuse: Callable[[], int | None] = lambda: None,
-        recorded: Callable[[CallRecord], None] = lambda record: None,
-        records: Path | None = None,
         finished: Callable[[CallSession, CallRecord], Awaitable[None]] | None = None,
-        make_file: MakeFile = WavFile,
     ) -> None:
         """`refuse` says of a new call whether it is refused, and after how many s it may try again.
 
-        `recorded` is told of every record that is on disk, `finished` of every call that is over. `records`: where
-        records are kept, if not beside the recordings. `make_file`: creates a recording's file.
+        `files` keeps what calls leave on the disk; `finished` is told of every call that is over.
         """
         self._endpoint = endpoint
         self._pacer = pacer
         self._metrics = metrics
         self._make_session = make_session
         self._answer_s = answer_s
-        self._recordings = recordings
+        self._files = files
         self._observe = observe
         self._refuse = refuse
-        self._recorded = recorded
-        self._records = records or recordings
         self._finished = finished
-        self._make_file = make_file
         self._calls: dict[str, LiveCall] = {}
         self._early: deque[tuple[str, phone.CallEvent]] = deque(maxlen=EARLY_EVENTS)
         self._dials = 0
@@ -234,10 +225,9 @@ class Switchboard:
             session.recorder.subscribe(observer)
         call = LiveCall(session, outbound, time.monotonic(), sip_call_id)
         session.recorder.sip_call_id = sip_call_id
-        if self._recordings is not None and session.agent.recording.enabled:
-            suffix = SUFFIX if self._make_file is not WavFile else ".wav"
-            call.recording = StereoRecorder(self._recordings / f"{call_id}{suffix}", bridge, self._make_file)
-            session.recording.use(call.recording)
+        if session.agent.recording.enabled and (recording := self._files.recorder_of(call_id, bridge)) is not None:
+            call.recording = recording
+            session.recording.use(recording)
             session.recording.beep = lambda seconds: self._beep(call_id, seconds)
         self._calls[call_id] = call
         self._idle.clear()
@@ -311,23 +301,11 @@ class Switchboard:
             errors=record.errors,
         )
         try:
-            if call.recording is not None:
-                await self._to_disk(call_id, call.recording.close)
-            if self._records is not None:
-                path = self._records / f"{call_id}.json"
-                if await self._to_disk(call_id, lambda: write_record(record, path)):
-                    self._recorded(record)
-            if self._recordings is not None:
-                picture = self._recordings / f"{call_id}.svg"
-                await self._to_disk(call_id, lambda: write_whole(picture, draw(record).encode()))
+            await self._files.finish(call_id, record, call.recording)
             if self._finished is not None:
                 await self._finished(session, record)
         finally:
             await session.close()
-
-    @staticmethod
-    async def _to_disk(call_id: str, write: Callable[[], None]) -> bool:
-        return await asyncio.to_thread(_written, call_id, write)
 
     def hang_up(self, call_id: str) -> None:
         """End a call, whatever its state; one that is over is left alone."""
@@ -380,8 +358,8 @@ class Switchboard:
         """Move recorded audio to disk until cancelled."""
         while True:
             await asyncio.sleep(DRAIN_RECORDINGS_S)
-            drains = [(id_, call.recording.drain) for id_, call in self._calls.items() if call.recording is not None]
-            await asyncio.to_thread(_all_written, drains)
+            recordings = [(id_, call.recording) for id_, call in self._calls.items() if call.recording is not None]
+            await self._files.drain(recordings)
 
     def status(self) -> Sequence[Mapping[str, object]]:
         """The calls in progress, for the operator."""
@@ -415,18 +393,3 @@ class Switchboard:
 def _account(info: CallInfo) -> dict[str, str]:
     """By which account a call came or goes; nothing where there is one alone."""
     return {"account": info.facts.account} if info.facts.account else {}
-
-
-def _written(call_id: str, write: Callable[[], None]) -> bool:
-    """Whether it was written: a disk that is full is the operator's matter, and no call's end."""
-    try:
-        write()
-    except OSError as error:
-        log.error("recording_not_written", call_id=call_id, reason=str(error))
-        return False
-    return True
-
-
-def _all_written(writes: Iterable[tuple[str, Callable[[], None]]]) -> None:
-    for call_id, write in writes:
-        _written(call_id, write)

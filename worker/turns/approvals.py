@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.turns.consent import Answer, judge, says_the_same
 from worker.turns.events import (
     ApprovalAnswered,
@@ -195,7 +195,7 @@ class ApprovalTurns:
         if self._now is not None and self._now.response_id == response_id:
             self._now.item_id = item_id
 
-    def spoken(self, event: base.AgentTranscript, now: float) -> list[Command]:
+    def spoken(self, event: realtime.AgentTranscript, now: float) -> list[Command]:
         """The words of an item of the agent's are known."""
         asked = self._now
         if asked is None or asked.response_id != event.response_id or asked.stage is not _Stage.SAID:
@@ -234,7 +234,7 @@ class ApprovalTurns:
 
     # --- the caller ---------------------------------------------------------------------------------------------------
 
-    def speech_started(self, event: base.SpeechStarted, now: float) -> None:
+    def speech_started(self, event: realtime.SpeechStarted, now: float) -> None:
         """The caller begins to speak."""
         asked = self._now
         if asked is None or asked.stage is _Stage.WANTED:
@@ -246,7 +246,7 @@ class ApprovalTurns:
             self._state.owed.drop(Purpose.APPROVAL)
         asked.turns[event.item_id] = _Turn()
 
-    def speech_stopped(self, event: base.SpeechStopped, now: float) -> None:
+    def speech_stopped(self, event: realtime.SpeechStopped, now: float) -> None:
         """The caller's turn has ended. The server's own answer to it is not wanted."""
         turn = None if self._now is None else self._now.turns.get(event.item_id)
         if turn is not None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from worker.realtime.base import SpeechStarted, SpeechStopped
+from worker.realtime.events import SpeechStarted, SpeechStopped
 from worker.turns.consent import plain_words, short_tag, without
 from worker.turns.events import CallerHeard
 

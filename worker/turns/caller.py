@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import replace
 
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.turns.approvals import ApprovalTurns
 from worker.turns.backchannel import Doubt, Sound, Words, due, judge, voiceless, weigh
 from worker.turns.events import (
@@ -58,7 +58,7 @@ class CallerTurns:
         self._approvals = approvals
         self._sound = Sound()
         self._doubt: Doubt | None = None
-        self._open: base.SpeechStarted | None = None
+        self._open: realtime.SpeechStarted | None = None
         """What was taken for nothing, and the provider has not heard the end of."""
         self._late: deque[str] = deque(maxlen=SPEECHES)
         """Items that were taken for nothing before their words were known."""
@@ -67,7 +67,7 @@ class CallerTurns:
 
     # --- speech -------------------------------------------------------------------------------------------------------
 
-    def started(self, event: base.SpeechStarted, now: float) -> list[Command]:
+    def started(self, event: realtime.SpeechStarted, now: float) -> list[Command]:
         """The caller begins to speak."""
         self._state.speeches += 1
         self._state.unheard = None
@@ -86,7 +86,7 @@ class CallerTurns:
         self._state.move_floor(FloorEdge.CALLER_STARTED)
         return [PausePlayout()]
 
-    def stopped(self, event: base.SpeechStopped, now: float) -> list[Command]:
+    def stopped(self, event: realtime.SpeechStopped, now: float) -> list[Command]:
         """The caller's turn is over."""
         self._interruptions.speech_stopped(event, now)
         if self._doubt is not None:
@@ -125,7 +125,7 @@ class CallerTurns:
 
     # --- words --------------------------------------------------------------------------------------------------------
 
-    def transcribed(self, event: base.CallerTranscript, now: float) -> list[Command]:
+    def transcribed(self, event: realtime.CallerTranscript, now: float) -> list[Command]:
         """The words of a turn are known; there may be none."""
         commands: list[Command] = []
         words = event
@@ -137,11 +137,11 @@ class CallerTurns:
         commands += self._interruptions.transcribed(words, now)
         return commands + self._approvals.transcribed(event.item_id, event.text, now)
 
-    def not_transcribed(self, event: base.CallerTranscriptFailed, now: float) -> list[Command]:
+    def not_transcribed(self, event: realtime.CallerTranscriptFailed, now: float) -> list[Command]:
         """They will never be known."""
         if event.item_id in self._late:
             self._late.remove(event.item_id)  # its length has said that it was nothing
-            return self._interruptions.transcribed(base.CallerTranscript(event.item_id, ""), now)
+            return self._interruptions.transcribed(realtime.CallerTranscript(event.item_id, ""), now)
         return self._interruptions.not_transcribed(event, now) + self._approvals.transcribed(event.item_id, None, now)
 
     def _weighed(self, item_id: str, words: Words, now: float) -> list[Command]:
@@ -156,14 +156,14 @@ class CallerTurns:
                 doubt.words[item_id] = words
             elif words is Words.SPEECH:
                 # By its length it was nothing, and the voice goes on: cut it now, and answer.
-                commands = self._interrupt(base.SpeechStarted(item_id, 0), now)
-                self._ended(base.SpeechStopped(item_id, 0), now)
+                commands = self._interrupt(realtime.SpeechStarted(item_id, 0), now)
+                self._ended(realtime.SpeechStopped(item_id, 0), now)
                 return commands
         return []
 
     # --- the verdict --------------------------------------------------------------------------------------------------
 
-    def response_done(self, event: base.ResponseDone) -> None:
+    def response_done(self, event: realtime.ResponseDone) -> None:
         """A response has ended, perhaps because the provider does not do as it was told."""
         if self._doubt is not None and event.status == "cancelled":
             self._doubt.cut = True
@@ -231,7 +231,7 @@ class CallerTurns:
 
     # --- what they come to --------------------------------------------------------------------------------------------
 
-    def _interrupt(self, event: base.SpeechStarted, now: float, *, paused: bool = False) -> list[Command]:
+    def _interrupt(self, event: realtime.SpeechStarted, now: float, *, paused: bool = False) -> list[Command]:
         state = self._state
         commands: list[Command] = []
         self._open = self._assented = None
@@ -268,7 +268,7 @@ class CallerTurns:
             state.ending.said = False
             state.owed.want(Purpose.GOODBYE, state.config.goodbye)
 
-    def _ended(self, event: base.SpeechStopped, now: float) -> None:
+    def _ended(self, event: realtime.SpeechStopped, now: float) -> None:
         state = self._state
         state.move_floor(FloorEdge.CALLER_STOPPED)
         state.turn_over = True

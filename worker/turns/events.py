@@ -1,4 +1,4 @@
-"""What the turn machine is told and what it commands, beside the provider's own events (worker.realtime.base).
+"""What the turn machine is told and what it commands, beside the provider's own events (worker.realtime.events).
 
 All are frozen; none carries audio. A *response id*, *item id* and *tool call id* are the provider's strings.
 """

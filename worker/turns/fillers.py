@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.turns.events import CancelResponse, Command, OfferSpoken, PlayTone, Purpose, SpeakFiller, Unmet
 from worker.turns.expectations import Expect, Then
 from worker.turns.filler_voice import Filler, Waiting
@@ -19,7 +19,7 @@ class FillerTurns:
     def __init__(self, state: TurnState) -> None:
         self._state = state
 
-    def started(self, event: base.ResponseStarted) -> list[Command]:
+    def started(self, event: realtime.ResponseStarted) -> list[Command]:
         """A filler's response was created."""
         filler = self._state.fillers.current
         self._state.remember(event.response_id, Purpose.FILLER)

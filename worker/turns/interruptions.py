@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.turns.events import CancelTool, Command, Unmet
 from worker.turns.expectations import TABLE, Expect, Then
 from worker.turns.pending import PendingTool
@@ -35,31 +35,31 @@ class Interruptions:
         self._state = state
         self._speeches: dict[str, _Speech] = {}
 
-    def speech_started(self, event: base.SpeechStarted, now: float) -> None:
+    def speech_started(self, event: realtime.SpeechStarted, now: float) -> None:
         """The caller begins to speak: it may be of interest to what runs now."""
         if any(tool.name in self._state.config.cancelled_by_barge_in for tool in self._state.pending.running()):
             self._speeches[event.item_id] = _Speech(now)
             if len(self._speeches) > SPEECHES:
                 del self._speeches[next(iter(self._speeches))]
 
-    def speech_stopped(self, event: base.SpeechStopped, now: float) -> None:
+    def speech_stopped(self, event: realtime.SpeechStopped, now: float) -> None:
         """The caller's turn has ended; its words may still come."""
         speech = self._speeches.get(event.item_id)
         if speech is not None:
             speech.ended = now
 
-    def transcribed(self, event: base.CallerTranscript, now: float) -> list[Command]:
+    def transcribed(self, event: realtime.CallerTranscript, now: float) -> list[Command]:
         """The words of a turn are known; there may be none."""
         speech = self._speeches.pop(event.item_id, None)
         has_words = any(character.isalnum() for character in event.text)
         return [] if speech is None or not has_words else self._stop(speech)
 
-    def not_transcribed(self, event: base.CallerTranscriptFailed, now: float) -> list[Command]:
+    def not_transcribed(self, event: realtime.CallerTranscriptFailed, now: float) -> list[Command]:
         """They will never be known: it was a turn all the same."""
         speech = self._speeches.pop(event.item_id, None)
         return [] if speech is None else self._stop(speech)
 
-    def withdrawn(self, event: base.ToolCallsWithdrawn, now: float) -> list[Command]:
+    def withdrawn(self, event: realtime.ToolCallsWithdrawn, now: float) -> list[Command]:
         """The model no longer waits for these calls: those that may be are stopped, the others told when they end."""
         found = [self._state.pending.get(tool_call_id) for tool_call_id in event.tool_call_ids]
         return self._cancel([tool for tool in found if tool is not None and tool.output is None])

@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from worker.realtime import base, remote
+from worker.realtime import events as realtime
+from worker.realtime import remote
 from worker.turns.approvals import ApprovalTurns
 from worker.turns.caller import CallerTurns
 from worker.turns.ending import Ending
@@ -95,20 +96,20 @@ class TurnMachine:
             QuestionUnsaid: self._approvals.unsaid,
             GoodbyeWanted: self._goodbye_wanted,
             Tick: lambda event, now: [],
-            base.SessionReady: self._sessions.ready,
-            base.ConnectionLost: self._sessions.connection_lost,
-            base.SpeechStarted: self._caller.started,
-            base.SpeechStopped: self._caller.stopped,
-            base.CallerTranscript: self._caller.transcribed,
-            base.CallerTranscriptFailed: self._caller.not_transcribed,
-            base.AgentTranscript: self._approvals.spoken,
-            base.ResponseStarted: self._responses.started,
-            base.AudioDone: self._responses.audio_done,
-            base.ResponseDone: self._response_done,
-            base.ToolCallRequested: self._tool_requested,
-            base.ItemCreated: self._tools.item_created,
-            base.ToolCallsWithdrawn: self._withdrawn,
-            base.ProviderError: self._responses.provider_error,
+            realtime.SessionReady: self._sessions.ready,
+            realtime.ConnectionLost: self._sessions.connection_lost,
+            realtime.SpeechStarted: self._caller.started,
+            realtime.SpeechStopped: self._caller.stopped,
+            realtime.CallerTranscript: self._caller.transcribed,
+            realtime.CallerTranscriptFailed: self._caller.not_transcribed,
+            realtime.AgentTranscript: self._approvals.spoken,
+            realtime.ResponseStarted: self._responses.started,
+            realtime.AudioDone: self._responses.audio_done,
+            realtime.ResponseDone: self._response_done,
+            realtime.ToolCallRequested: self._tool_requested,
+            realtime.ItemCreated: self._tools.item_created,
+            realtime.ToolCallsWithdrawn: self._withdrawn,
+            realtime.ProviderError: self._responses.provider_error,
             remote.RemoteToolsListed: self._remote.listed,
             remote.RemoteToolsFailed: self._remote.failed,
             remote.RemoteToolStarted: self._remote_started,
@@ -122,7 +123,7 @@ class TurnMachine:
         handler = self._handlers.get(type(event))
         if handler is None or self.over:
             return []
-        if isinstance(event, base.AgentTranscript) and not self.state.asking:
+        if isinstance(event, realtime.AgentTranscript) and not self.state.asking:
             return []  # words are of interest to a question alone; they come just before their sound
         commands = handler(event, now)
         commands += self._advance(now)
@@ -252,17 +253,17 @@ class TurnMachine:
             state.progress += 1
         return self._approvals.played(before, event.item_id, now)
 
-    def _tool_requested(self, event: base.ToolCallRequested, now: float) -> list[Command]:
+    def _tool_requested(self, event: realtime.ToolCallRequested, now: float) -> list[Command]:
         commands = self._tools.requested(event, now)
         if self._transfers.held or any(isinstance(command, StartTool) for command in commands):
             self._responses.of_use(now)
         return commands
 
-    def _response_done(self, event: base.ResponseDone, now: float) -> list[Command]:
+    def _response_done(self, event: realtime.ResponseDone, now: float) -> list[Command]:
         self._caller.response_done(event)
         return self._responses.done(event, now)
 
-    def _withdrawn(self, event: base.ToolCallsWithdrawn, now: float) -> list[Command]:
+    def _withdrawn(self, event: realtime.ToolCallsWithdrawn, now: float) -> list[Command]:
         self._transfers.withdrawn(event, INTERRUPTED)
         return self._interruptions.withdrawn(event, now)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.turns.approvals import ApprovalTurns
 from worker.turns.events import CancelResponse, Command, Purpose, Words
 from worker.turns.expectations import Expect, Then
@@ -67,14 +67,14 @@ class ResponseTurns:
         self._state.turn_over = False
         self._remedies.of_use(now)
 
-    def audio_done(self, event: base.AudioDone, now: float) -> list[Command]:
+    def audio_done(self, event: realtime.AudioDone, now: float) -> list[Command]:
         """No more audio comes of an item."""
         if event.response_id == self._state.slot.response_id:
             self._state.all_sent = True
             self._state.progress += 1
         return []
 
-    def started(self, event: base.ResponseStarted, now: float) -> list[Command]:
+    def started(self, event: realtime.ResponseStarted, now: float) -> list[Command]:
         """A response was created."""
         state = self._state
         purpose = event.metadata.get("purpose")
@@ -105,7 +105,7 @@ class ResponseTurns:
             state.ending.response_id = event.response_id
         return self._fillers.give_up_unheard()
 
-    def done(self, event: base.ResponseDone, now: float) -> list[Command]:
+    def done(self, event: realtime.ResponseDone, now: float) -> list[Command]:
         """A response is generated to its end, or given up by the provider."""
         state = self._state
         if state.fillers.speaks(event.response_id):
@@ -131,7 +131,7 @@ class ResponseTurns:
             state.owed.ended()
         return commands + self._approvals.generated(event.response_id, now)
 
-    def provider_error(self, event: base.ProviderError, now: float) -> list[Command]:
+    def provider_error(self, event: realtime.ProviderError, now: float) -> list[Command]:
         """The provider complains, perhaps about a response that was asked for."""
         state = self._state
         if event.metadata.get("purpose") == Purpose.FILLER:
@@ -158,7 +158,7 @@ class ResponseTurns:
         if expect is Expect.RESPONSE_ENDED or called:
             # All there is was heard, or the call that it made runs: as if its end had come.
             commands.append(self._remedies.told(Expect.RESPONSE_ENDED, Then.GO_ON, waited_s))
-            commands += self.done(base.ResponseDone(response_id, "completed"), now)
+            commands += self.done(realtime.ResponseDone(response_id, "completed"), now)
             state.slot.discard(response_id)
             return commands
         if active and response_id:
@@ -210,7 +210,7 @@ class ResponseTurns:
 
     # --- what came of a response --------------------------------------------------------------------------------------
 
-    def _judge(self, event: base.ResponseDone, purpose: str | None, called: bool, now: float) -> list[Command]:
+    def _judge(self, event: realtime.ResponseDone, purpose: str | None, called: bool, now: float) -> list[Command]:
         """Look at a response that is done: was it whole, and was there a sound?"""
         spoke = event.response_id in self._state.spoke
         if event.status == "completed" and (spoke or called):
@@ -262,7 +262,7 @@ class ResponseTurns:
         told = self._remedies.apologise(Expect.RESPONSE, detail=code or "response failed")
         return told
 
-    def _is_refusal(self, event: base.ProviderError) -> bool:
+    def _is_refusal(self, event: realtime.ProviderError) -> bool:
         """Whether an error means that the response that is to come won't: of ours, or the server's own."""
         if event.request is not None:
             return event.request == "create_response"
@@ -294,7 +294,7 @@ class ResponseTurns:
         if state.owed.asked:
             state.owed.want_again()
 
-    def _output_refused(self, event: base.ProviderError, now: float) -> list[Command]:
+    def _output_refused(self, event: realtime.ProviderError, now: float) -> list[Command]:
         commands = self._tools.refused(event, now)
         slot = self._state.slot
         if commands and slot.state is Slot.REQUESTED and self._state.owed.asked_for is Purpose.TOOL_RESULT:
@@ -306,7 +306,7 @@ class ResponseTurns:
         """Cancel a response: as often as we may ask for one. One that is not cancelled is not heard either."""
         return [CancelResponse(response_id)] if self._state.cancels.spend(now) else []
 
-    def _goodbye_done(self, event: base.ResponseDone, purpose: str | None, given_up: bool) -> None:
+    def _goodbye_done(self, event: realtime.ResponseDone, purpose: str | None, given_up: bool) -> None:
         ending = self._state.ending
         if ending is None or ending.response_id != event.response_id or given_up:
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.turns.approvals import ApprovalTurns
 from worker.turns.caller import CallerTurns
 from worker.turns.events import Command, Purpose
@@ -35,7 +35,7 @@ class SessionTurns:
         self._caller = caller
         self._greeted = False
 
-    def ready(self, event: base.SessionReady, now: float) -> list[Command]:
+    def ready(self, event: realtime.SessionReady, now: float) -> list[Command]:
         """There is a session."""
         state = self._state
         state.connected = True
@@ -46,7 +46,7 @@ class SessionTurns:
         self._greeted = True
         return []  # what had to wait for it is released now
 
-    def connection_lost(self, event: base.ConnectionLost, now: float) -> list[Command]:
+    def connection_lost(self, event: realtime.ConnectionLost, now: float) -> list[Command]:
         """There is none any more."""
         if event.reason == base.RECYCLED:
             self._state.unheard = None  # it was there, and took it for no speech

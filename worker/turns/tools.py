@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.turns.ending import Ending
 from worker.turns.events import (
     Command,
@@ -69,7 +69,7 @@ class ToolTurns:
         """Whether an output that was sent is not in the provider's conversation, by all that is known."""
         return self._unacknowledged > 0
 
-    def requested(self, event: base.ToolCallRequested, now: float) -> list[Command]:
+    def requested(self, event: realtime.ToolCallRequested, now: float) -> list[Command]:
         """The model asks for a tool, or to end the call."""
         state = self._state
         purpose = state.purposes.get(event.response_id)
@@ -193,7 +193,7 @@ class ToolTurns:
             return []
         return self._answer(held)
 
-    def item_created(self, event: base.ItemCreated, now: float) -> list[Command]:
+    def item_created(self, event: realtime.ItemCreated, now: float) -> list[Command]:
         """Something of ours is in the conversation."""
         if event.kind == "function_call_output" and self._unacknowledged > 0:
             self._unacknowledged -= 1
@@ -203,7 +203,7 @@ class ToolTurns:
         """The provider does not say what it has taken."""
         self._unacknowledged = 0
 
-    def refused(self, event: base.ProviderError, now: float) -> list[Command]:
+    def refused(self, event: realtime.ProviderError, now: float) -> list[Command]:
         """The provider does not take an output: it is told as a message, once."""
         self._unacknowledged = max(0, self._unacknowledged - 1)
         result = self._sent.pop(event.metadata.get("tool_call_id", ""), None)
@@ -252,7 +252,7 @@ class ToolTurns:
         self._state.pending.answer(tool.tool_call_id)
         return [self._output(tool.tool_call_id, tool.name, output)]
 
-    def _no_call(self, event: base.ToolCallRequested) -> Command:
+    def _no_call(self, event: realtime.ToolCallRequested) -> Command:
         return Unmet(Expect.NO_CALL.value, 0.0, Then.GO_ON.value, f"{event.name} is not run")
 
     def _answer(self, tools: Iterable[PendingTool]) -> list[Command]:

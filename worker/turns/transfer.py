@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.turns.ending import GOODBYE_BOUND_S, HANG_UP_PAD_S, HEARD_BOUND_S
 from worker.turns.events import Command, StartTool
 from worker.turns.floor import Floor
@@ -75,7 +75,7 @@ class TransferTurns:
         if held is not None and held.tool.output is None:
             held.tool.output = output
 
-    def withdrawn(self, event: base.ToolCallsWithdrawn, output: str) -> None:
+    def withdrawn(self, event: realtime.ToolCallsWithdrawn, output: str) -> None:
         """The model no longer waits for these calls: one that has not begun is none."""
         if self._held is not None and self._held.tool.tool_call_id in event.tool_call_ids:
             self.take_back(output)

@@ -13,7 +13,6 @@ from rig.tones import LEVEL, PIECE_MS, SILENT_BELOW, Measured, Verdict, judge
 from rig.worker import bucket_quantile
 
 WITHIN_MS = 3.0
-GOAL_WITHIN = 99.9
 FULL, LATE_MS, SHARED, STOLEN = 0.9, 5.0, 0.03, 0.01
 """From where on a figure may be the load's or the machine's: see `doubts`."""
 

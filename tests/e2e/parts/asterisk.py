@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ from typing import Any
 import pytest
 from parts import sound
 from parts.program import BOUND_S, ROOT, Program, environment, until
+
+from tests.ports import free_port, free_udp_port
 
 COMMAND = os.environ.get("OFFHOOK_TEST_ASTERISK", "")
 HOST = "127.0.0.1"
@@ -25,7 +26,6 @@ PASSWORD = "change-this-word"
 PHONES = ("201", "202")
 MUSIC_HZ = 500
 """What it plays to who is on hold."""
-ANNOUNCEMENT_HZ = 900
 EXAMPLES = ROOT / "docker" / "asterisk"
 
 MODULES = """
@@ -120,20 +120,14 @@ remove_existing=yes
 """
 
 
-def free_port(kind: int = socket.SOCK_DGRAM, host: str = HOST) -> int:
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind((host, 0))
-        return int(sock.getsockname()[1])
-
-
 class Asterisk:
     """It runs from its making on. certificate: its own and the key, two PEM files, for TLS."""
 
     def __init__(self, folder: Path, certificate: tuple[Path, Path] | None = None) -> None:
         if not COMMAND:
             pytest.skip("OFFHOOK_TEST_ASTERISK names no Asterisk (.ci/asterisk fetches one)")
-        self.folder, self.port, self.tls_port = folder, free_port(), free_port(socket.SOCK_STREAM)
-        self.static_port = free_port(host=STATIC_HOST)
+        self.folder, self.port, self.tls_port = folder, free_udp_port(), free_port()
+        self.static_port = free_udp_port(STATIC_HOST)
         self._own = {"192.0.2.10:5060": f"{STATIC_HOST}:{self.static_port}", "192.0.2.10": STATIC_HOST}
         self._program: Program | None = None
         (folder / "music").mkdir(parents=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import socket
@@ -17,16 +16,12 @@ from parts.program import BOUND_S, ROOT, Program, environment, until
 from parts.provider import ANSWER_HZ, Provider
 from parts.services import Worker
 
+from tests.ports import free_udp_port
+
 INNER, OUTER = "127.0.1.1", "127.0.0.1"
 CALLER_HZ = 700
 PASSWORD = "a-word-among-workers"
 NEEDED = ("kamailio", "kamcmd", "rtpengine")
-
-
-def free_port(host: str, kind: int = socket.SOCK_DGRAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind((host, 0))
-        return int(sock.getsockname()[1])
 
 
 class Front:
@@ -37,7 +32,7 @@ class Front:
         if missing:
             pytest.skip(f"not installed: {', '.join(missing)} (Debian: kamailio, kamailio-extra-modules, rtpengine)")
         self.folder = folder
-        self.port, self.inner_port, media_port = (free_port(host) for host in (OUTER, INNER, INNER))
+        self.port, self.inner_port, media_port = (free_udp_port(host) for host in (OUTER, INNER, INNER))
         self.settings: dict[str, Any] = {
             "PROXY_RUN": folder / "proxy",
             "PROXY_INNER": f"{INNER}:{self.inner_port}",
@@ -139,11 +134,6 @@ class Front:
             **settings,
         }
         return Worker(recordings, **own)
-
-
-def log_of(worker: Worker) -> str:
-    """A worker's log lines, for a failure's message."""
-    return "\n".join(json.dumps(one) for one in worker.logs[-40:])
 
 
 def takes(*workers: Worker) -> list[int]:

@@ -9,15 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+from tests.ports import free_port
+
 PROGRAM = Path(__file__).with_name("desk_mcp.py")
 START_S = 25.0
 TOKEN = "t0ken-of-the-desk"
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 class McpDesk:

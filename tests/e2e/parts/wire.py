@@ -8,7 +8,6 @@ import random
 import re
 import shutil
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parts.program import BOUND_S, ROOT, until
+from parts.program import BOUND_S, until
 
 from telephony.g711 import alaw_decode, alaw_encode, ulaw_decode, ulaw_encode
+from tests.sipp.run import SippRun
 
-SCENES = ROOT / "tests" / "sipp"
 PCMU, PCMA, G722, EVENT = 0, 8, 9, 101
 RTPMAP = {PCMU: "PCMU/8000", PCMA: "PCMA/8000", G722: "G722/8000"}
 DIGITS = "0123456789*#ABCD"
@@ -35,43 +34,19 @@ def udp_socket() -> socket.socket:
     return found
 
 
-class Sipp:
-    """A run of sipp with a scene of tests/sipp."""
+class Sipp(SippRun):
+    """A run of sipp with a scene of tests/sipp: one call."""
 
     def __init__(self, scene: str, target: str, folder: Path, *options: str, payload: int = PCMU, **keys: Any) -> None:
         if not shutil.which("sipp"):
             pytest.skip("sipp is not installed (Debian: sip-tester)")
-        self.folder = folder
-        self.output = (folder / f"{scene}.{time.monotonic_ns()}.out").open("w+")
-        command = ["sipp", "-sf", str(SCENES / f"{scene}.xml"), "-i", "127.0.0.1", "-nostdin", "-trace_err"]
-        command += ["-timeout", "50s", "-timeout_error", "-s", "427", "-m", "1", "-d", str(keys.pop("hold_ms", 300))]
-        for key, value in {"payload": payload, "rtpmap": RTPMAP[payload], "rtp": 9, **keys}.items():
-            command += ["-key", key, str(value)]
-        self.process = subprocess.Popen(
-            [*command, *options, *([target] if target else [])],
-            cwd=folder,
-            stdout=self.output,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-        )
+        own = ["-timeout", "50s", "-m", "1", "-d", str(keys.pop("hold_ms", 300)), *options]
+        found = {"payload": payload, "rtpmap": RTPMAP[payload], "rtp": 9, **keys}
+        super().__init__(scene, target, folder, own, found)
 
     def finish(self, within: float = BOUND_S) -> None:
         """Wait for its end; fails unless the call went by the scene."""
-        code = self.process.wait(within)
-        assert code == 0, f"sipp ended with {code}\n{self.text()}"
-
-    def text(self) -> str:
-        """What it printed, and its error files."""
-        self.output.flush()
-        self.output.seek(0)
-        errors = "".join(path.read_text(errors="replace") for path in self.folder.glob("*errors.log"))
-        return self.output.read()[-3000:] + errors[-3000:]
-
-    def stop(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait(5)
-        self.output.close()
+        super().finish(within)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.mcp.rig import ShopServer
+from tests.tools.mcp.rig import ShopServer, stdio_definition
+from tools.mcp.server import McpServer
 
 
 @pytest.fixture
@@ -25,3 +26,16 @@ def shop(folder: Path) -> Iterator[ShopServer]:
         yield server
     finally:
         server.kill()
+
+
+@pytest.fixture(params=["http", "legacy", "stdio"])
+def server(request: pytest.FixtureRequest, folder: Path) -> Iterator[McpServer]:
+    """The shop's, by each transport: streamable HTTP, its older form, and a child's pipes."""
+    if request.param == "stdio":
+        yield stdio_definition(folder)
+        return
+    shop = ShopServer(folder)
+    shop.mode(request.param)
+    shop.start()
+    yield shop.definition()
+    shop.kill()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.tools.mcp.rig import ShopServer, stdio_definition
+from tests.tools.mcp.rig import ShopServer
 from tests.tools.mcp.shop_server import TOKEN
 from tools import rig
 from tools.define.context import ToolContext
@@ -26,18 +26,6 @@ def ask(tool: str, limit_s: float = 5.0, report: Callable[[str], None] = lambda 
 
 async def one(server: McpServer, wanted: Ask, secrets: dict[str, str] | None = None) -> Any:
     return await with_session(server, secrets or {}, lambda session: session.call(wanted), open_s=5.0)
-
-
-@pytest.fixture(params=["http", "legacy", "stdio"])
-def server(request: pytest.FixtureRequest, folder: Path) -> Any:
-    if request.param == "stdio":
-        yield stdio_definition(folder)
-        return
-    shop = ShopServer(folder)
-    shop.mode(request.param)
-    shop.start()
-    yield shop.definition()
-    shop.kill()
 
 
 async def test_it_lists_tools_with_their_hints_and_runs_them(server: McpServer) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.tools import conftest
-from tests.tools.mcp.rig import ShopServer, stdio_definition
+from tests.tools.mcp.rig import ShopServer
 from tools import rig
 from tools.mcp.client import Session, with_session
 from tools.mcp.job import alone
@@ -34,18 +34,6 @@ async def catalog_of(server: McpServer, queued: QueuedRunner, **secrets: str) ->
 
     listed = await with_session(server, secrets, work)
     return Catalog(offered_by(server, listed, alone(secrets)).specs, inline=InlineRunner(), queued=queued, paged=True)
-
-
-@pytest.fixture(params=["http", "legacy", "stdio"])
-def server(request: pytest.FixtureRequest, folder: Path) -> Any:
-    if request.param == "stdio":
-        yield stdio_definition(folder)
-        return
-    shop = ShopServer(folder)
-    shop.mode(request.param)
-    shop.start()
-    yield shop.definition()
-    shop.kill()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -15,15 +14,10 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
+from tests.ports import free_port
 from worker.embedded.services import redis_program
 
 PASSWORD = "for-the-queue"
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def until(condition: Callable[[], Any], within: float = 30.0) -> Any:

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from tests.ports import free_port
 from tests.tools.conftest import SHOP, ToolWorkers
-from tests.tools.queue.sentinels import Watched, free_port, until
+from tests.tools.queue.sentinels import Watched, until
 from tools.queue.connect import close, connect, parsed
 from tools.queue.queued import QueuedRunner, QueueSettings
 from tools.run.catalog import load_tools

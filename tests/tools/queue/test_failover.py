@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from tests.ports import free_port
 from tests.tools import conftest
 from tools import rig
 from tools.queue import names
@@ -76,12 +76,6 @@ class Forwarder:
             task.cancel()
         await asyncio.gather(*pipes, return_exceptions=True)
         await asyncio.sleep(0)  # an aborted transport closes its socket in the loop's next round
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-    return port
 
 
 @dataclass

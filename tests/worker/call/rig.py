@@ -15,11 +15,11 @@ from tools.define.spec import ToolSpec
 from tools.queue.queued import QueuedRunner
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
-from worker.agent.agent_file import Agent
+from worker.agent.agent import Agent
 from worker.call.factory import make_session
 from worker.call.remote_servers import remote_servers
 from worker.call.session import CallInfo, CallSession, PhoneLine, Services
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.records.metrics import Metrics
 from worker.records.tracing import Tracing
 
@@ -114,7 +114,7 @@ class Rig:
         self.metrics = Metrics()
         self.hang_ups: list[str] = []
         self.heard = b""
-        self.events: list[base.RealtimeEvent] = []
+        self.events: list[realtime.RealtimeEvent] = []
         self.syncs = 0
         self.faults: list[Exception] = []
         catalog = Catalog([*self.shop.specs(), *more], inline=self.inline, queued=queue)
@@ -135,7 +135,7 @@ class Rig:
         self.link = self.session._link
         self.link.attach(self._event, self.session._replay, self.session.fail)
 
-    def _event(self, event: base.RealtimeEvent) -> None:
+    def _event(self, event: realtime.RealtimeEvent) -> None:
         try:
             self.session.on_provider_event(event)
         except Exception as error:  # the connection would log it and go on
@@ -174,7 +174,7 @@ class Rig:
     async def taken(self) -> None:
         """Wait until all that was said is taken."""
         self.syncs += 1
-        mark = base.Unknown(f"test.sync.{self.syncs}")
+        mark = realtime.Unknown(f"test.sync.{self.syncs}")
         await self.service.say(mark.type)
         await self.until(lambda: mark in self.events, "the session takes what was said")
 

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from telephony.resample import Resampler
 from tests.worker.call.test_screening import quiet, speech, tone
-from worker.agent.agent_file import AgentOutbound
+from worker.agent.agent import AgentOutbound
 from worker.call.answering import Answering, Begin, Leave, LeaveMessage, Step
 
 MESSAGE = AgentOutbound(on_machine="message", message="Please call us back.")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.agent.agent_file import Agent, parse_agent_file
+from worker.agent.agent import Agent
+from worker.agent.agent_file import parse_agent_file
 from worker.agent.tool_rules import approval_words
 from worker.call.config import written_down
 from worker.call.remote_servers import remote_servers, servers_of, wanted_of

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from telephony import g711, resample
 from telephony.pcm import level_dbfs
 from worker.call.audio import STREAMS, Downlink, Uplink, prepare, session_format
-from worker.realtime.base import RATE_HZ, SAMPLE_BYTES, AudioFormat
+from worker.realtime.formats import RATE_HZ, SAMPLE_BYTES, AudioFormat
 
 PHONE_HZ = (8000, 16000)
 FORMATS: list[AudioFormat] = ["pcm24k", "pcm16k", "pcmu", "pcma"]

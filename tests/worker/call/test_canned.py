@@ -18,7 +18,7 @@ from worker.call.canned import CannedFillers, CannedVoice, is_canned
 from worker.call.media import CallMedia
 from worker.call.transcript import Transcript
 from worker.errors import HostError
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.realtime.history import History
 from worker.records.metrics import Metrics
 from worker.records.recorder import Recorder
@@ -80,13 +80,13 @@ class Rig:
         call = Telemetry(CallInfo("c1", "", ""), self.recorder, Metrics(), lambda: self.now)
         transcript = Transcript(call, History(), self.playout)
         self.canned = CannedFillers(voice, self.machine, media, transcript, structlog.get_logger(), self.feed)
-        self.feed(base.SessionReady("s", "pcm24k", "pcm24k"))
+        self.feed(realtime.SessionReady("s", "pcm24k", "pcm24k"))
         self.feed(turn.MediaReady())
-        self.feed(base.SpeechStarted("u1", 0))
-        self.feed(base.SpeechStopped("u1", 0))
-        self.feed(base.ResponseStarted("r1", {}))
-        self.feed(base.ToolCallRequested("r1", "i1", "t1", "look", "{}"))
-        self.feed(base.ResponseDone("r1", "completed"))
+        self.feed(realtime.SpeechStarted("u1", 0))
+        self.feed(realtime.SpeechStopped("u1", 0))
+        self.feed(realtime.ResponseStarted("r1", {}))
+        self.feed(realtime.ToolCallRequested("r1", "i1", "t1", "look", "{}"))
+        self.feed(realtime.ResponseDone("r1", "completed"))
         self.commands.clear()
 
     def feed(self, event: object) -> None:
@@ -133,14 +133,14 @@ async def test_it_gives_way_to_the_caller(rig: Rig, until: Until) -> None:
     rig.canned.speak(rig.wait(0.6))
     await until(lambda: rig.bridge.queued_ms, "audio")
     rig.play(100)
-    rig.feed(base.SpeechStarted("u2", 0))
+    rig.feed(realtime.SpeechStarted("u2", 0))
     assert turn.StopPlayout(barge_in=True) in rig.commands
     assert not any(isinstance(one, turn.CancelResponse) for one in rig.commands), "it was generated already"
 
 
 async def test_over_a_caller_who_speaks_it_is_not_said(rig: Rig, until: Until) -> None:
     command = rig.wait(0.6)
-    rig.feed(base.SpeechStarted("u2", 0))
+    rig.feed(realtime.SpeechStarted("u2", 0))
     rig.commands.clear()
     rig.canned.speak(command)
     await until(lambda: rig.commands, "it is given up")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.agent.agent_file import Agent
+from worker.agent.agent import Agent
 from worker.call.consult import FUNCTIONS, KEYS, Consult, caller_gone_words, consult_agent
 from worker.turns.events import StartTool
 

@@ -16,7 +16,8 @@ from tools.errors import ToolDefinitionError
 from tools.queue.store.late import LateResult, Orphan
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
-from worker.agent.agent_file import Agent, AgentFile, load_agent_file
+from worker.agent.agent import Agent
+from worker.agent.agent_file import AgentFile, load_agent_file
 from worker.call.canned import CannedVoice, canned_voice
 from worker.call.config import (
     END_CALL_FUNCTION,

@@ -8,7 +8,7 @@ import pytest
 
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
-from worker.agent.agent_file import Agent
+from worker.agent.agent import Agent
 from worker.call.config import session_config, turn_config
 from worker.call.interruption import hindrance
 from worker.call_tools.exposure import view_of

@@ -9,7 +9,7 @@ import pytest
 
 from tests.worker.call.rig import AGENT, Rig
 from tests.worker.call.test_screening import quiet, speech, tone
-from worker.agent.agent_file import AgentOutbound
+from worker.agent.agent import AgentOutbound
 
 GREETING = "Hello, this is the shoe shop."
 AGENT_OUT = AGENT.model_copy(update={"greeting": GREETING})

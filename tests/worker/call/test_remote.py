@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.worker.call.rig import AGENT, Rig
-from worker.agent.agent_file import Agent
+from worker.agent.agent import Agent
 from worker.realtime import link as link_module
 
 TOKEN = "t0ken-4711"

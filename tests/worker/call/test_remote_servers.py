@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tools.mcp.server import McpServer
-from worker.agent.agent_file import Agent, parse_agent_file
+from worker.agent.agent import Agent
+from worker.agent.agent_file import parse_agent_file
 from worker.call.config import turn_config
 from worker.call.remote_servers import (
     ServersAfter,
@@ -27,7 +28,8 @@ from worker.realtime.base import SessionConfig
 from worker.realtime.choose import codec_for
 from worker.realtime.dialect import GEMINI
 from worker.realtime.provider import Provider
-from worker.service.checks import Site, check_connectors
+from worker.service.checks.finding import Site
+from worker.service.checks.first import check_connectors
 from worker.settings.settings import Settings
 from worker.turns.events import AskApproval
 

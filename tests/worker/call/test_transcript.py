@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from telephony.bridge import Bridge
 from worker.call.playout import Playout
 from worker.call.transcript import VOICE_LAG_MS, Transcript
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.realtime.history import History
 from worker.records.metrics import Metrics
 from worker.records.prices import SHIPPED, Tariff, load_prices
@@ -38,7 +38,7 @@ class Desk:
         """Go by another table from now on."""
         self.tariff = self.minutes._tariff = tariff
 
-    def note(self, *events: base.RealtimeEvent) -> None:
+    def note(self, *events: realtime.RealtimeEvent) -> None:
         for event in events:
             self.minutes.note(event)
 
@@ -58,10 +58,10 @@ def desk() -> Desk:
 def test_a_callers_turn_has_the_times_of_the_audio_and_not_of_the_news(desk: Desk) -> None:
     desk.now = 105.0
     desk.minutes.sent_ms = 5000.0
-    desk.note(base.SpeechStarted("i1", 4700))
+    desk.note(realtime.SpeechStarted("i1", 4700))
     desk.now = 108.0
     desk.minutes.sent_ms = 8000.0
-    desk.note(base.SpeechStopped("i1", 7500), base.CallerTranscript("i1", "where is my order"))
+    desk.note(realtime.SpeechStopped("i1", 7500), realtime.CallerTranscript("i1", "where is my order"))
     assert desk.turns() == [("caller", "where is my order", 4700, 7500)]
     assert desk.said() == [("user", "where is my order")]
 
@@ -70,43 +70,43 @@ def test_a_callers_turn_has_the_times_of_the_audio_and_not_of_the_news(desk: Des
 def test_a_servers_clock_that_cannot_be_right_is_not_believed(desk: Desk, audio_ms: int, at: int) -> None:
     desk.now = 105.0
     desk.minutes.sent_ms = 5000.0
-    desk.note(base.SpeechStarted("i1", audio_ms))
+    desk.note(realtime.SpeechStarted("i1", audio_ms))
     assert desk.turns()[0][2] == at
 
 
 def test_a_new_sessions_clock_begins_at_nought(desk: Desk) -> None:
     desk.minutes.sent_ms = 60_000.0
-    desk.note(base.SessionReady("s2", "pcm24k", "pcm24k"))
+    desk.note(realtime.SessionReady("s2", "pcm24k", "pcm24k"))
     assert desk.minutes.sent_ms == 0.0
 
 
 def test_the_order_of_speech_stands_though_transcripts_come_late(desk: Desk) -> None:
-    desk.note(base.SpeechStarted("i1", 0), base.SpeechStopped("i1", 0))
+    desk.note(realtime.SpeechStarted("i1", 0), realtime.SpeechStopped("i1", 0))
     desk.playout.play("a1", bytes(3200), "agent")
-    desk.note(base.AgentTranscript("r1", "a1", "It is shipped."), base.CallerTranscript("i1", "where is it"))
+    desk.note(realtime.AgentTranscript("r1", "a1", "It is shipped."), realtime.CallerTranscript("i1", "where is it"))
     assert desk.said() == [("user", "where is it"), ("assistant", "It is shipped.")]
 
 
 def test_fillers_are_turns_and_no_part_of_the_conversation(desk: Desk) -> None:
     desk.playout.play("f1", bytes(3200), "filler")
     desk.playout.poll(desk.now)
-    desk.note(base.AgentTranscript("f", "f1", "One moment."))
+    desk.note(realtime.AgentTranscript("f", "f1", "One moment."))
     assert desk.said() == [] and desk.turns()[0][:2] == ("filler", "One moment.")
 
 
 def test_text_grows_by_deltas_and_the_whole_text_replaces_them(desk: Desk) -> None:
     desk.playout.play("a1", bytes(3200), "agent")
     desk.playout.poll(desk.now)
-    desk.note(base.AgentTranscriptDelta("r1", "a1", "It is "), base.AgentTranscriptDelta("r1", "a1", "ship"))
+    desk.note(realtime.AgentTranscriptDelta("r1", "a1", "It is "), realtime.AgentTranscriptDelta("r1", "a1", "ship"))
     assert desk.recorder._texts["a1"] == "It is ship"
-    desk.note(base.AgentTranscript("r1", "a1", "It is shipped."))
+    desk.note(realtime.AgentTranscript("r1", "a1", "It is shipped."))
     assert desk.turns()[0][1] == "It is shipped."
 
 
 def test_what_was_cut_is_cut_in_record_and_history(desk: Desk) -> None:
     desk.playout.play("a1", bytes(3200), "agent")
     desk.playout.poll(desk.now)
-    desk.note(base.AgentTranscript("r1", "a1", "one two three four"))
+    desk.note(realtime.AgentTranscript("r1", "a1", "one two three four"))
     desk.minutes.cut("a1", 500, 1000)
     assert desk.said() == [("assistant", "one two…")]
     assert "four" not in desk.turns()[0][1]
@@ -121,7 +121,7 @@ def test_turn_latency_is_from_the_end_of_speech_to_the_first_audio_and_counted_o
     desk.minutes.agent_heard()  # the greeting answers nobody
     assert samples(desk) == [0, 0]
     desk.minutes.sent_ms = 3000.0
-    desk.note(base.SpeechStarted("i1", 1000), base.SpeechStopped("i1", 2500))
+    desk.note(realtime.SpeechStarted("i1", 1000), realtime.SpeechStopped("i1", 2500))
     desk.now += 0.25
     desk.minutes.agent_heard()
     desk.minutes.agent_heard()
@@ -129,9 +129,9 @@ def test_turn_latency_is_from_the_end_of_speech_to_the_first_audio_and_counted_o
 
 
 def test_a_lost_connection_is_an_error_a_count_and_the_end_of_what_was_being_said(desk: Desk) -> None:
-    desk.note(base.SpeechStarted("i1", 0))
+    desk.note(realtime.SpeechStarted("i1", 0))
     desk.now = 103.0
-    desk.note(base.ConnectionLost(1006, "", False))
+    desk.note(realtime.ConnectionLost(1006, "", False))
     desk.now = 160.0
     assert desk.recorder.errors == ["realtime connection lost (1006)"]
     assert desk.metrics.realtime_lost_total._value.get() == 1
@@ -139,8 +139,8 @@ def test_a_lost_connection_is_an_error_a_count_and_the_end_of_what_was_being_sai
 
 
 def test_a_caller_cut_off_by_a_lost_session_does_not_hide_the_silence_of_a_tool(desk: Desk) -> None:
-    desk.note(base.SpeechStarted("i1", 0))
-    desk.note(base.ConnectionLost(1006, "", False))
+    desk.note(realtime.SpeechStarted("i1", 0))
+    desk.note(realtime.ConnectionLost(1006, "", False))
     desk.recorder.tool_call_started(desk.now * 1000, "t1", "orders", "inline")
     desk.now += 5.0
     desk.recorder.tool_call_finished(desk.now * 1000, "t1", "ok")
@@ -150,17 +150,17 @@ def test_a_caller_cut_off_by_a_lost_session_does_not_hide_the_silence_of_a_tool(
 def test_errors_and_unknown_events_are_logged_and_the_callers_words_are_not(desk: Desk) -> None:
     with capture_logs() as logs:
         desk.note(
-            base.ProviderError("server_error", "oops", request="truncate"),
-            base.Unknown("response.new"),
-            base.CallerTranscript("i1", "my number is 90817"),
-            base.AgentTranscript("r1", "a1", "90817, thank you"),
+            realtime.ProviderError("server_error", "oops", request="truncate"),
+            realtime.Unknown("response.new"),
+            realtime.CallerTranscript("i1", "my number is 90817"),
+            realtime.AgentTranscript("r1", "a1", "90817, thank you"),
         )
     assert [entry["event"] for entry in logs] == ["realtime_error", "realtime_event_unknown"]
     assert "90817" not in str(logs)
 
 
 def test_events_of_no_interest_are_ignored(desk: Desk) -> None:
-    uninteresting: list[Any] = [base.ResponseStarted("r", {}), base.ResponseDone("r", "completed"), object()]
+    uninteresting: list[Any] = [realtime.ResponseStarted("r", {}), realtime.ResponseDone("r", "completed"), object()]
     desk.note(*uninteresting)
     assert desk.turns() == [] and desk.said() == []
 
@@ -170,7 +170,9 @@ def test_what_it_cost_is_in_the_record_and_in_the_metrics(desk: Desk) -> None:
     million = 1_000_000
     took = {"input_tokens": 2 * million, "input_audio_tokens": million, "output_tokens": 2 * million}
     took |= {"output_audio_tokens": million, "cached_tokens": million // 2, "cached_audio_tokens": million // 2}
-    desk.note(base.Usage("r1", **took), base.CallerTranscript("i1", "hello", base.Usage("", 0, 0, seconds=60.0)))
+    desk.note(
+        realtime.Usage("r1", **took), realtime.CallerTranscript("i1", "hello", realtime.Usage("", 0, 0, seconds=60.0))
+    )
     record = desk.recorder.ended(200_000.0, "completed")
     voice = 4 + 24 + 32 / 2 + 0.4 / 2 + 64
     assert record.cost is not None and record.cost.amount == pytest.approx(voice + 0.0045)
@@ -187,7 +189,7 @@ def test_what_it_cost_is_in_the_record_and_in_the_metrics(desk: Desk) -> None:
 def test_a_model_without_a_price_has_no_cost_and_one_line_in_the_log(desk: Desk) -> None:
     desk.price(replace(desk.tariff, model="somebody-elses"))
     with capture_logs() as logs:
-        desk.note(base.Usage("r1", 10, 10), base.Usage("r2", 10, 10))
+        desk.note(realtime.Usage("r1", 10, 10), realtime.Usage("r2", 10, 10))
     assert [(line["event"], line["model"]) for line in logs] == [("no_price", "somebody-elses")]
     assert desk.recorder.ended(200_000.0, "completed").cost is None
     assert "offhook_cost_total{" not in desk.metrics.exposition().decode()
@@ -195,7 +197,9 @@ def test_a_model_without_a_price_has_no_cost_and_one_line_in_the_log(desk: Desk)
 
 def test_what_has_a_price_is_told_beside_what_has_none(desk: Desk) -> None:
     desk.price(replace(desk.tariff, model="somebody-elses"))
-    desk.note(base.Usage("r1", 10, 10), base.CallerTranscript("i1", "hello", base.Usage("", 0, 0, seconds=120.0)))
+    desk.note(
+        realtime.Usage("r1", 10, 10), realtime.CallerTranscript("i1", "hello", realtime.Usage("", 0, 0, seconds=120.0))
+    )
     cost = desk.recorder.ended(200_000.0, "completed").cost
     assert cost is not None and cost.amount == pytest.approx(0.009) and cost.unpriced == ["somebody-elses"]
 
@@ -205,10 +209,10 @@ def test_a_model_that_is_billed_by_the_minute_costs_what_its_sessions_last(desk:
     entry = 'names = ["by-the-minute"]\nsource = "the contract"\nread = 2026-11-01\nminute = 0.6\n'
     path.write_text('date = 2026-11-01\ncurrency = "EUR"\n[[model]]\n' + entry)
     desk.price(Tariff(load_prices(path), "by-the-minute"))
-    ready = base.SessionReady("s1", "pcm24k", "pcm24k")
-    desk.note(ready, base.Usage("r1", 1000, 1000))
+    ready = realtime.SessionReady("s1", "pcm24k", "pcm24k")
+    desk.note(ready, realtime.Usage("r1", 1000, 1000))
     desk.now += 30.0
-    desk.note(base.ConnectionLost(1006, "gone", fatal=False))
+    desk.note(realtime.ConnectionLost(1006, "gone", fatal=False))
     desk.now += 100.0  # without a session nothing is billed
     desk.note(ready)
     desk.now += 60.0

@@ -5,10 +5,11 @@ from typing import get_args
 import pytest
 
 from worker.errors import ProviderFault
-from worker.realtime import base
+from worker.realtime import base, formats
+from worker.realtime import events as realtime
 from worker.realtime.openai.codec import CAPABILITIES, OpenAICodec
 
-EVENTS = get_args(base.RealtimeEvent)
+EVENTS = get_args(realtime.RealtimeEvent)
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.__name__)
@@ -18,8 +19,8 @@ def test_events_are_frozen_and_slotted_and_say_what_they_mean(event):
     assert event.__doc__ and not event.__doc__.startswith(f"{event.__name__}(")
 
 
-def test_every_dataclass_of_the_module_is_an_event_or_a_known_setting():
-    found = {cls for _, cls in inspect.getmembers(base, dataclasses.is_dataclass)}
+def test_every_dataclass_of_the_modules_is_an_event_or_a_known_setting():
+    found = {cls for module in (base, realtime) for _, cls in inspect.getmembers(module, dataclasses.is_dataclass)}
     asked = {base.SessionConfig, base.ResponseRequest, base.Entry, base.OpenCall}
     assert found - set(EVENTS) == asked | {base.Capabilities, base.TurnTaking, base.RemoteServer}
 
@@ -32,9 +33,9 @@ def test_codec_has_every_method_of_the_protocol_with_the_same_parameters():
 
 
 def test_formats_offered_have_a_rate_and_a_width():
-    for audio_format in get_args(base.AudioFormat):
-        assert base.RATE_HZ[audio_format] * base.SAMPLE_BYTES[audio_format] in (8_000, 32_000, 48_000)
-    assert set(CAPABILITIES.input_formats) <= set(base.RATE_HZ)
+    for audio_format in get_args(formats.AudioFormat):
+        assert formats.RATE_HZ[audio_format] * formats.SAMPLE_BYTES[audio_format] in (8_000, 32_000, 48_000)
+    assert set(CAPABILITIES.input_formats) <= set(formats.RATE_HZ)
 
 
 def test_refusal_is_the_provider_s_fault():

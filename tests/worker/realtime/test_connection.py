@@ -8,10 +8,11 @@ import logging
 import pytest
 from structlog.testing import capture_logs
 
-from worker.realtime import base
-from worker.realtime.base import ConnectionLost, RealtimeRefused, SessionConfig, SessionReady, SpeechStarted, Unknown
+from worker.realtime import events as realtime
+from worker.realtime.base import RealtimeRefused, SessionConfig
 from worker.realtime.choose import connection_for, prepare
 from worker.realtime.connection import reconnect_delays
+from worker.realtime.events import ConnectionLost, SessionReady, SpeechStarted, Unknown
 from worker.realtime.openai.codec import OpenAICodec
 from worker.realtime.outbox import Outbox
 from worker.realtime.provider import Provider
@@ -355,8 +356,8 @@ class TestReceiving:
             await until(lambda: ear.of(SpeechStarted), "the last event came through")
             assert connection.is_open
             await connection.close()
-        assert [error.code for error in ear.of(base.ProviderError)] == ["bad_frame"] * 4
-        assert not any(error.fatal for error in ear.of(base.ProviderError))
+        assert [error.code for error in ear.of(realtime.ProviderError)] == ["bad_frame"] * 4
+        assert not any(error.fatal for error in ear.of(realtime.ProviderError))
         assert ear.of(Unknown) == [Unknown("response.hologram.delta")]
 
     async def test_a_frame_beyond_all_measure_ends_it(self, peer, until):
@@ -450,7 +451,7 @@ class TestLosses:
             await connection.open(CONFIG)
             await until(lambda: ear.of(ConnectionLost), "the loss is told")
             await connection.close()
-        (error,), (lost,) = ear.of(base.ProviderError), ear.of(ConnectionLost)
+        (error,), (lost,) = ear.of(realtime.ProviderError), ear.of(ConnectionLost)
         assert (error.code, error.fatal, error.message) == (code, fatal, "it is ***")
         assert lost.fatal is fatal
 

@@ -14,7 +14,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from worker.realtime import link as link_module
-from worker.realtime.base import ConnectionLost, Frame, RealtimeEvent, SessionConfig, SessionReady, SpeechStarted
+from worker.realtime.base import Frame, SessionConfig
+from worker.realtime.events import ConnectionLost, RealtimeEvent, SessionReady, SpeechStarted
 from worker.realtime.link import Link
 
 Until = Callable[..., Awaitable[None]]

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from telephony.events import DigitReceived, MediaActive, RtpReport, SipMessage
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.records.edges import Edge, JournalFile, journal_bytes, journal_of
 from worker.records.journal import LIMITS, SAFE, Journal, shape_of
 from worker.records.recorder import Recorder
@@ -77,9 +77,9 @@ def test_what_the_telephone_and_the_line_tell(clock: Clock, journal: Journal) ->
 
 def test_audio_and_words_of_the_provider_are_counted_and_not_listed(journal: Journal) -> None:
     for _ in range(5):
-        journal.provided(base.AudioDelta("r1", "i1", b"\0\0"))
-    journal.provided(base.AgentTranscriptDelta("r1", "i1", "my secret"))
-    journal.provided(base.ResponseStarted("r1", {"purpose": "greeting", "other": "no"}))
+        journal.provided(realtime.AudioDelta("r1", "i1", b"\0\0"))
+    journal.provided(realtime.AgentTranscriptDelta("r1", "i1", "my secret"))
+    journal.provided(realtime.ResponseStarted("r1", {"purpose": "greeting", "other": "no"}))
     taken = journal_of("c1", journal.taken())
     assert taken.counted == {"AudioDelta": 5, "AgentTranscriptDelta": 1}
     assert [edge.data for edge in taken.edges] == [{"response_id": "r1", "purpose": "greeting"}]
@@ -103,10 +103,10 @@ def test_a_decision_says_what_was_told_what_was_decided_and_how_it_stands(journa
 def test_what_nothing_comes_of_is_not_kept_twice(journal: Journal) -> None:
     journal.decided(100.0, turn.MediaReady(), [], Floor.NOBODY, Slot.FREE)
     journal.decided(100.1, turn.Tick(), [], Floor.NOBODY, Slot.FREE)
-    event = base.ItemCreated("i1", "message", "user")
+    event = realtime.ItemCreated("i1", "message", "user")
     journal.provided(event)
     journal.decided(100.2, event, [], Floor.NOBODY, Slot.FREE)
-    delta = base.AgentTranscriptDelta("r1", "i1", "word by word")
+    delta = realtime.AgentTranscriptDelta("r1", "i1", "word by word")
     journal.provided(delta)
     journal.decided(100.2, delta, [], Floor.NOBODY, Slot.FREE)
     journal.decided(100.3, turn.Tick(), [], Floor.AGENT, Slot.FREE)
@@ -172,7 +172,7 @@ NEVER = {
 }
 
 
-@pytest.mark.parametrize("module", [base, turn])
+@pytest.mark.parametrize("module", [realtime, turn])
 def test_no_field_with_words_or_secrets_is_kept_of_any_event(module: Any) -> None:
     kinds = [kind for kind in vars(module).values() if dataclasses.is_dataclass(kind) and isinstance(kind, type)]
     assert len(kinds) > 10
@@ -193,7 +193,7 @@ def test_each_kind_is_bounded_and_what_was_let_go_is_counted(journal: Journal) -
 def test_a_journal_that_is_off_keeps_nothing(clock: Clock) -> None:
     journal = Journal(clock, on=False)
     journal.phoned(MediaActive("c1", "PCMU", 8000))
-    journal.provided(base.ResponseStarted("r1", {}))
+    journal.provided(realtime.ResponseStarted("r1", {}))
     journal.decided(100.0, turn.MediaReady(), [turn.PlayTone()], Floor.NOBODY, Slot.FREE)
     journal.looked(3, 3, b"", b"")
     assert edges(journal) == []

@@ -40,11 +40,3 @@ def test_labels_are_as_designed() -> None:
     assert 'offhook_calls_total{outcome="failed"} 1.0' in text
     assert 'offhook_tool_wait_seconds_bucket{le="0.025",tool="order_status"} 1.0' in text
     assert 'offhook_tool_run_seconds_sum{tool="order_status"} 4.0' in text
-
-
-def test_a_count_kept_elsewhere_is_read_at_each_scrape() -> None:
-    metrics, dropped = Metrics(), [3]
-    metrics.count_from("dropped_frames", "Frames dropped.", lambda: dropped[0])
-    assert "offhook_dropped_frames_total 3.0" in metrics.exposition().decode()
-    dropped[0] = 5
-    assert "offhook_dropped_frames_total 5.0" in metrics.exposition().decode()

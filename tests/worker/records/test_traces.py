@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from tools.traces.span import Span, SpanContext
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.records import record as rec
 from worker.records import traces
 from worker.records.record import ToolCallRecord
@@ -27,8 +27,8 @@ def ended(outcome: str = "completed") -> rec.Ended:
     return rec.Ended(rec.CallRecord(call_id=CALL.call_id, outcome=outcome, caller="+1555", reason="BYE from +1555"))
 
 
-def started(key: str, **metadata: str) -> base.ResponseStarted:
-    return base.ResponseStarted(key, metadata)
+def started(key: str, **metadata: str) -> realtime.ResponseStarted:
+    return realtime.ResponseStarted(key, metadata)
 
 
 def test_times_of_the_record_begin_at_the_answer_and_those_of_a_trace_at_the_invite() -> None:
@@ -65,10 +65,12 @@ def test_a_turn_that_goes_on_after_its_end_is_one_span() -> None:
 
 def test_usage_counts_before_and_after_a_responses_end() -> None:
     for late in (False, True):
-        trace, usage = CallTrace(CALL), base.Usage("r1", 30, 7, input_audio_tokens=20)
+        trace, usage = CallTrace(CALL), realtime.Usage("r1", 30, 7, input_audio_tokens=20)
         trace.provided(started("r1"), 0.0)
         events = (
-            [base.ResponseDone("r1", "completed"), usage] if late else [usage, base.ResponseDone("r1", "completed")]
+            [realtime.ResponseDone("r1", "completed"), usage]
+            if late
+            else [usage, realtime.ResponseDone("r1", "completed")]
         )
         assert [span for event in events for span in trace.provided(event, 50.0)] == []
         [told] = trace.provided(started("r2"), 60.0)
@@ -80,9 +82,9 @@ def test_how_responses_end() -> None:
     trace = CallTrace(CALL)
     for key in ("r1", "r2", "r3", "r4"):
         trace.provided(started(key, purpose="greeting"), 0.0)
-    trace.provided(base.ResponseDone("r1", "failed", "a secret", "rate_limit_exceeded"), 10.0)
-    told = trace.provided(base.ResponseDone("r2", "cancelled"), 20.0)
-    told += trace.provided(base.ConnectionLost(1006, "a secret", False), 30.0)
+    trace.provided(realtime.ResponseDone("r1", "failed", "a secret", "rate_limit_exceeded"), 10.0)
+    told = trace.provided(realtime.ResponseDone("r2", "cancelled"), 20.0)
+    told += trace.provided(realtime.ConnectionLost(1006, "a secret", False), 30.0)
     told += trace.recorded(ended(), 40.0)
     found = {span.attributes.get("gen_ai.response.id"): span.error for span in told}
     assert found == {"r1": "rate_limit_exceeded", "r2": "", "r3": "connection_lost", "r4": "connection_lost", None: ""}
@@ -92,10 +94,10 @@ def test_how_responses_end() -> None:
 def test_a_tool_call_hangs_below_the_response_that_asked_and_its_job_below_it() -> None:
     trace = CallTrace(CALL)
     trace.provided(started("r1"), 0.0)
-    trace.provided(base.ToolCallRequested("r1", "i1", "t1", "lookup", '{"pin": "4711"}'), 10.0)
+    trace.provided(realtime.ToolCallRequested("r1", "i1", "t1", "lookup", '{"pin": "4711"}'), 10.0)
     trace.recorded(rec.ToolStarted(20, "t1", "lookup", "queued", None), 20.0)
     trace.recorded(rec.ToolStarted(25, "t1", "lookup", "queued", "job-1"), 25.0)
-    trace.provided(base.ResponseDone("r1", "completed"), 30.0)
+    trace.provided(realtime.ResponseDone("r1", "completed"), 30.0)
     call = ToolCallRecord(tool="lookup", mode="queued", status="timeout", wait_ms=3, run_ms=60, fillers=2)
     response, tool = trace.recorded(rec.ToolEnded(90, "t1", call), 90.0)
     assert tool.parent == response.context and tool.context == tool_context(CALL.call_id, "t1")
@@ -140,8 +142,8 @@ def test_a_provider_without_end_fills_no_memory() -> None:
     trace = CallTrace(CALL)
     for number in range(3 * traces.MOST_OPEN):
         trace.provided(started(f"r{number}"), 0.0)
-        trace.provided(base.AudioDelta(f"r{number}", f"i{number}", b""), 0.0)
-        trace.provided(base.ToolCallRequested(f"r{number}", "i", f"t{number}", "x", "{}"), 0.0)
+        trace.provided(realtime.AudioDelta(f"r{number}", f"i{number}", b""), 0.0)
+        trace.provided(realtime.ToolCallRequested(f"r{number}", "i", f"t{number}", "x", "{}"), 0.0)
     for kept in (trace._responses, trace._items, trace._asked):
         assert len(kept) == traces.MOST_OPEN
     assert len({span.context for span in trace.recorded(ended(), 1.0)}) == traces.MOST_OPEN + 2

@@ -33,7 +33,6 @@ FILE_RULES = [
         "then": {"properties": {"body": BASE64URL}},
     },
 ]
-NO_CONTENT = {"not": {"anyOf": [{"required": [name]} for name in ("body", "url", "encoding", "mediatype", "filename")]}}
 COMMON = {"start": DATE, "duration": {"type": "number", "minimum": 0}}
 WHO = {"parties": {"type": "array", "items": INDEX, "minItems": 2}, "originator": INDEX}
 

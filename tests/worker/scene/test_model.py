@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.realtime.openai.codec import OpenAICodec
 from worker.scene.clock import SceneLoop
 from worker.scene.model import Asked, SceneModel, speech_s
@@ -68,8 +69,8 @@ def test_what_is_to_be_said_word_for_word_is_said_also_beside_a_response() -> No
         assert model.waits_for_words
 
     events = play(body)
-    assert [event.text for event in events if isinstance(event, base.AgentTranscript)] == ["One moment."]
-    assert [event.metadata["purpose"] for event in events if isinstance(event, base.ResponseDone)] == ["filler"]
+    assert [event.text for event in events if isinstance(event, realtime.AgentTranscript)] == ["One moment."]
+    assert [event.metadata["purpose"] for event in events if isinstance(event, realtime.ResponseDone)] == ["filler"]
 
 
 def test_a_second_response_in_the_conversation_is_refused() -> None:
@@ -79,7 +80,7 @@ def test_a_second_response_in_the_conversation_is_refused() -> None:
         await asyncio.sleep(1)
 
     error = play(body)[-1]
-    assert isinstance(error, base.ProviderError) and error.request == "create_response"
+    assert isinstance(error, realtime.ProviderError) and error.request == "create_response"
     assert (error.code, error.metadata) == ("conversation_already_has_active_response", {"purpose": "tool_result"})
 
 
@@ -94,7 +95,7 @@ def test_the_callers_voice_interrupts_a_response_where_it_is_to(interrupts: bool
         await asyncio.sleep(1)
 
     events = play(body)
-    (done,) = [event for event in events if isinstance(event, base.ResponseDone)]
+    (done,) = [event for event in events if isinstance(event, realtime.ResponseDone)]
     assert done.status == ("cancelled" if interrupts else "completed")
     assert ("AudioDelta" in kinds(events)) is not interrupts
 

@@ -9,7 +9,8 @@ from typing import Annotated
 import pytest
 
 from tools import Needs, ToolContext, ToolDefinitionError, ToolError, tool
-from worker.agent.agent_file import Agent, AgentFileError
+from worker.agent.agent import Agent
+from worker.agent.agent_file import AgentFileError
 from worker.scene.scene import Call, Scene, SceneFailed
 
 done: list[str] = []

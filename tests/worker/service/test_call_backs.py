@@ -24,7 +24,7 @@ from tools.queue.store import late
 from tools.queue.store.call_backs import CallBack
 from tools.queue.store.late import Orphan
 from tools.tool_call.outcome import returned
-from worker.agent.agent_file import Agent
+from worker.agent.agent import Agent
 from worker.records.metrics import Metrics
 from worker.records.record import Observer
 from worker.records.recorder import Recorder

@@ -220,16 +220,6 @@ async def test_a_foreign_name_that_points_here_sees_nothing(sites: Any) -> None:
 # --- a call in progress -----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-async def rig(service: Any, until: Any) -> AsyncIterator[Rig]:
-    made = Rig(service, until)
-    await made.answer()
-    yield made
-    made.shop.gate.set()
-    await made.session.close()
-    await made.inline.aclose()
-
-
 class Board:
     """The calls in progress."""
 

@@ -8,6 +8,7 @@ import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
+from tests.ports import free_port
 from tools import rig
 from tools.errors import ToolDefinitionError
 from worker import check
@@ -16,24 +17,11 @@ from worker.check import run_check
 from worker.embedded.children import Child
 from worker.embedded.services import redis_program, redis_spec
 from worker.errors import HostError, OperatorError
-from worker.service.checks import (
-    FIRST,
-    Finding,
-    Site,
-    check_approvals,
-    check_capacity,
-    check_fillers,
-    check_http,
-    check_interruption,
-    check_later,
-    check_orders,
-    check_realtime,
-    check_redis,
-    check_settings,
-    check_sip,
-    load,
-    tell_beside,
-)
+from worker.service.checks.beside import check_capacity, check_realtime, check_redis
+from worker.service.checks.finding import Finding, Site
+from worker.service.checks.first import FIRST, check_approvals, check_later, check_orders, check_settings
+from worker.service.checks.look import load, tell_beside
+from worker.service.checks.start import check_fillers, check_http, check_interruption, check_sip
 from worker.settings.load import load_settings
 from worker.settings.settings import Settings
 
@@ -61,11 +49,9 @@ def all_wrong_have_a_remedy(findings: list[Finding]) -> bool:
     return all(finding.mend for finding in findings if finding.level == "wrong")
 
 
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+@pytest.fixture(name="free_port")
+def free_port_fixture() -> int:
+    return free_port()
 
 
 async def test_a_variable_that_is_no_setting_is_noted(settings) -> None:
@@ -327,7 +313,9 @@ async def test_http_off_free_and_busy(settings) -> None:
 
 SIP = """
 import asyncio, sys
-from worker.service.checks import Site, check_capacity, check_sip
+from worker.service.checks.beside import check_capacity
+from worker.service.checks.finding import Site
+from worker.service.checks.start import check_sip
 from worker.settings.load import load_settings
 site = Site(load_settings())
 for finding in asyncio.run(check_sip(site)) + asyncio.run(check_capacity(site)):
@@ -414,7 +402,8 @@ connector_id = "connector_gmail"
 
 async def test_which_mcp_servers_answer_and_what_they_offer(settings, tmp_path: Path, free_port: int) -> None:
     from tests.tools.mcp.rig import PROGRAM
-    from worker.service.checks import check_mcp, check_tools
+    from worker.service.checks.beside import check_mcp
+    from worker.service.checks.first import check_tools
 
     (tmp_path / "mode").write_text("odd")
     path = tmp_path / "agent.toml"

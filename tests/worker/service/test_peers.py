@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp import web
@@ -74,16 +73,6 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
     yield made
     for undo in reversed(made.undo):
         await undo()
-
-
-@pytest.fixture
-async def rig(service: Any, until: Any) -> AsyncIterator[Rig]:
-    made = Rig(service, until)
-    await made.answer()
-    yield made
-    made.shop.gate.set()
-    await made.session.close()
-    await made.inline.aclose()
 
 
 def kept(site: Site, call_id: str, **fields: object) -> None:

@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from worker.agent.agent_file import load_agent_file
-from worker.service.checks import load
+from worker.service.checks.look import load
 from worker.service.loaded import Loaded
 from worker.service.reload import Reloader, Watched, files_of, modules_of
 from worker.settings.settings import Settings

@@ -26,7 +26,7 @@ from telephony.sip.hand_over import HandOverRules
 from tools import tool
 from tools.run.catalog import Catalog
 from tools.run.inline import InlineRunner
-from worker.agent.agent_file import Agent
+from worker.agent.agent import Agent
 from worker.agent.refer import AgentRefer
 from worker.call.factory import make_session
 from worker.call.session import CallInfo, CallSession, PhoneLine, Services
@@ -34,8 +34,10 @@ from worker.realtime import link as link_module
 from worker.realtime.provider import Provider
 from worker.records.archive import Archive
 from worker.records.metrics import Metrics
+from worker.records.record import CallRecord
 from worker.service import switchboard as board_module
 from worker.service.call_book import CallBook
+from worker.service.call_files import CallFiles
 from worker.service.pacer import Pacer
 from worker.service.switchboard import Switchboard
 
@@ -89,7 +91,14 @@ class Office:
     """A switchboard with all that it needs but a telephone network."""
 
     def __init__(
-        self, provider: Provider, until: Until, folder: Path | None, answer_s: float = 30.0, **more: Any
+        self,
+        provider: Provider,
+        until: Until,
+        folder: Path | None,
+        answer_s: float = 30.0,
+        *,
+        records: Path | None = None,
+        finished: Callable[[CallSession, CallRecord], Awaitable[None]] | None = None,
     ) -> None:
         self.line = Line()
         self.agent = AGENT
@@ -104,9 +113,9 @@ class Office:
             self.metrics,
             self._make,
             answer_s=answer_s,
-            recordings=folder,
+            files=CallFiles(folder, records=records),
             observe=lambda session: None,
-            **more,
+            finished=finished,
         )
 
     def _make(self, info: CallInfo, bridge: Bridge, hang_up: Callable[[str], None]) -> CallSession:

@@ -14,7 +14,7 @@ from worker.records.metrics import Metrics
 from worker.records.record import CallRecord, Ended
 from worker.records.traces import OfCall
 from worker.records.tracing import Tracing
-from worker.service.checks import load
+from worker.service.checks.look import load
 from worker.service.tooling import Tooling
 from worker.settings.load import load_settings
 

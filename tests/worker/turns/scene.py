@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.turns import events as turn
 from worker.turns.events import Purpose, Words
 from worker.turns.filler_voice import FillerConfig
@@ -48,35 +48,35 @@ class Scene:
         return commands
 
     def connect(self) -> list[turn.Command]:
-        return self.feed(base.SessionReady("s", "pcm24k", "pcm24k"), turn.MediaReady())
+        return self.feed(realtime.SessionReady("s", "pcm24k", "pcm24k"), turn.MediaReady())
 
     def respond(self, response_id: str, purpose: str | None = None, *, audio: bool = True) -> list[turn.Command]:
         """A whole response of the provider's: created, its first audio queued, done. It plays on."""
         metadata = {"purpose": purpose} if purpose else {}
-        commands = self.feed(base.ResponseStarted(response_id, metadata))
+        commands = self.feed(realtime.ResponseStarted(response_id, metadata))
         if audio:
             commands += self.feed(turn.AudioStarted(response_id, f"item-{response_id}"))
-        return commands + self.feed(base.ResponseDone(response_id, "completed", metadata=metadata))
+        return commands + self.feed(realtime.ResponseDone(response_id, "completed", metadata=metadata))
 
     def played(self) -> list[turn.Command]:
         return self.feed(turn.PlayoutChanged(None))
 
     def caller_speaks(self, item: str = "c1") -> list[turn.Command]:
-        return self.feed(base.SpeechStarted(item, 0))
+        return self.feed(realtime.SpeechStarted(item, 0))
 
     def caller_stops(self, item: str = "c1") -> list[turn.Command]:
-        return self.feed(base.SpeechStopped(item, 900))
+        return self.feed(realtime.SpeechStopped(item, 900))
 
     def call_tool(self, response_id: str = "r1", call: str = "t1", name: str = "order_status") -> list[turn.Command]:
-        return self.feed(base.ToolCallRequested(response_id, f"fc-{call}", call, name, "{}"))
+        return self.feed(realtime.ToolCallRequested(response_id, f"fc-{call}", call, name, "{}"))
 
     def turn_with_tool(self) -> list[turn.Command]:
         """The caller asks; the model answers with a tool call and no words."""
         self.caller_speaks()
         self.caller_stops()
-        commands = self.feed(base.ResponseStarted("r1", {}))
+        commands = self.feed(realtime.ResponseStarted("r1", {}))
         commands += self.call_tool()
-        return commands + self.feed(base.ResponseDone("r1", "completed"))
+        return commands + self.feed(realtime.ResponseDone("r1", "completed"))
 
 
 def kinds(commands: list[turn.Command]) -> list[type]:
@@ -85,10 +85,10 @@ def kinds(commands: list[turn.Command]) -> list[type]:
 
 def start_filler(scene: Scene, response_id: str = "f1", *, audio: bool = True) -> turn.SpeakFiller:
     command = next(c for c in reversed(scene.commands) if isinstance(c, turn.SpeakFiller))
-    scene.feed(base.ResponseStarted(response_id, command.metadata))
+    scene.feed(realtime.ResponseStarted(response_id, command.metadata))
     if audio:
         scene.feed(turn.AudioStarted(response_id, f"item-{response_id}"))
-        scene.feed(base.ResponseDone(response_id, "completed", metadata=command.metadata))
+        scene.feed(realtime.ResponseDone(response_id, "completed", metadata=command.metadata))
     return command
 
 
@@ -110,6 +110,6 @@ def pass_time(scene: Scene, seconds: float, *, reconnects: bool = True) -> None:
     while scene.now < end and not scene.machine.over:
         scene.wait(0.1)
         if not scene.machine.state.connected and reconnects:
-            scene.feed(base.SessionReady("s", "pcm24k", "pcm24k"))
+            scene.feed(realtime.SessionReady("s", "pcm24k", "pcm24k"))
         if scene.machine.state.playing is not None:
             scene.played()

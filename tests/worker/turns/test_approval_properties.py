@@ -9,7 +9,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from tests.worker.turns.scene import Scene
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.turns import events as turn
 from worker.turns.events import Purpose, Question
 from worker.turns.floor import Slot
@@ -53,9 +53,9 @@ class OneQuestion:
         self.wanted = ""
         self.pressed = ""
         self.asked = 0
-        self.feed(base.SessionReady("s", "pcm24k", "pcm24k"), turn.MediaReady())
-        self.feed(base.ResponseStarted("r1", {}), base.ToolCallRequested("r1", "fc", "t1", "pay", "{}"))
-        self.feed(base.ResponseDone("r1", "completed"))
+        self.feed(realtime.SessionReady("s", "pcm24k", "pcm24k"), turn.MediaReady())
+        self.feed(realtime.ResponseStarted("r1", {}), realtime.ToolCallRequested("r1", "fc", "t1", "pay", "{}"))
+        self.feed(realtime.ResponseDone("r1", "completed"))
         question = Question(text="Shall I", again="Again, shall I", keys="Press one", language="en", voice=voice)
         self.feed(turn.ApprovalAwaited(1, "t1", question))
 
@@ -112,17 +112,19 @@ class OneQuestion:
         response_id, metadata = f"q{self.serial}", {"purpose": "approval"}
         words, self.wanted = (self.wanted if true else "Do you like cheese"), ""
         self.whole = False
-        self.feed(base.ResponseStarted(response_id, metadata))
+        self.feed(realtime.ResponseStarted(response_id, metadata))
         if how == "none" or not self.scene.machine.wants_audio(response_id):
-            self.feed(base.ResponseDone(response_id, "cancelled", metadata=metadata))
+            self.feed(realtime.ResponseDone(response_id, "cancelled", metadata=metadata))
             return
         self.saying, self.playing = (response_id, words), f"i-{response_id}"
-        self.feed(turn.AudioStarted(response_id, self.playing), base.AgentTranscript(response_id, self.playing, words))
+        self.feed(
+            turn.AudioStarted(response_id, self.playing), realtime.AgentTranscript(response_id, self.playing, words)
+        )
         if how == "whole":
             self.whole = self.playing is not None
-            self.feed(base.ResponseDone(response_id, "completed", metadata=metadata))
+            self.feed(realtime.ResponseDone(response_id, "completed", metadata=metadata))
         else:
-            self.feed(base.ResponseDone(response_id, "incomplete", "max_output_tokens", metadata=metadata))
+            self.feed(realtime.ResponseDone(response_id, "incomplete", "max_output_tokens", metadata=metadata))
             self.whole = self.playing is not None  # its words are all there: the machine goes by these
 
     def played(self) -> None:
@@ -154,19 +156,19 @@ class OneQuestion:
                 self.valid.add(self.speaking)
             if self.playing is not None or not self.listening:
                 self.saying = None
-            self.feed(base.SpeechStarted(self.speaking, 0))
+            self.feed(realtime.SpeechStarted(self.speaking, 0))
 
     def stops(self) -> None:
         if self.speaking is not None and self.scene.machine.state.connected:
             item, self.speaking = self.speaking, None
-            self.feed(base.SpeechStopped(item, 0))
+            self.feed(realtime.SpeechStopped(item, 0))
 
     def words(self, ago: int, text: str) -> None:
         """The words of one of the last turns, once."""
         item = self.turns[-1 - ago] if ago < len(self.turns) else None
         if item is not None and item not in self.texts and item != self.speaking:
             self.texts[item] = text
-            self.feed(base.CallerTranscript(item, text))
+            self.feed(realtime.CallerTranscript(item, text))
 
     def speaks(self, text: str, when: str) -> None:
         self.starts()
@@ -189,9 +191,11 @@ class OneQuestion:
             return
         self.serial += 1
         own = f"o{self.serial}"
-        self.feed(base.ResponseStarted(own, {}), base.ToolCallRequested(own, "fc", f"t{self.serial + 1}", "pay", "{}"))
+        self.feed(
+            realtime.ResponseStarted(own, {}), realtime.ToolCallRequested(own, "fc", f"t{self.serial + 1}", "pay", "{}")
+        )
         assert not self.scene.machine.wants_audio(own), "the server's own answer is heard"
-        self.feed(base.ResponseDone(own, "cancelled"))
+        self.feed(realtime.ResponseDone(own, "cancelled"))
 
     def lost(self) -> None:
         if self.answer is None:
@@ -200,8 +204,8 @@ class OneQuestion:
                 self.saying = None  # what we say ourselves goes on
             self.wanted, self.listening = "", False
             if self.scene.machine.state.connected:
-                self.feed(base.ConnectionLost(1006, "cut", False))
-            self.feed(base.SessionReady("s2", "pcm24k", "pcm24k"))
+                self.feed(realtime.ConnectionLost(1006, "cut", False))
+            self.feed(realtime.SessionReady("s2", "pcm24k", "pcm24k"))
 
     def waits(self, seconds: float) -> None:
         """Time, tick by tick; nobody speaks for ever by our own ears either."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.worker.turns.scene import FILLERS, TOOL_RESULT, Scene, kinds
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.turns import events as turn
 from worker.turns.approvals import ANSWER_S
 from worker.turns.events import Purpose, Question
@@ -36,11 +36,11 @@ class Asked(Scene):
         self.said += 1
         response = f"q{self.said}"
         metadata = {"purpose": "approval"}
-        commands = self.feed(base.ResponseStarted(response, metadata))
+        commands = self.feed(realtime.ResponseStarted(response, metadata))
         commands += self.feed(turn.AudioStarted(response, f"i-{response}"))
         words = self.asked_words() if text is None else text
-        commands += self.feed(base.AgentTranscript(response, f"i-{response}", words))
-        commands += self.feed(base.ResponseDone(response, "completed", metadata=metadata))
+        commands += self.feed(realtime.AgentTranscript(response, f"i-{response}", words))
+        commands += self.feed(realtime.ResponseDone(response, "completed", metadata=metadata))
         return commands + self.played() if played else commands
 
     def says(self, text: str | None, item: str = "a1", *, seconds: float = 0.8) -> list[turn.Command]:
@@ -48,7 +48,7 @@ class Asked(Scene):
         commands = self.caller_speaks(item)
         commands += self.wait(seconds)
         commands += self.caller_stops(item)
-        return commands if text is None else commands + self.feed(base.CallerTranscript(item, text))
+        return commands if text is None else commands + self.feed(realtime.CallerTranscript(item, text))
 
     def asked_words(self) -> str:
         """The words of the question that was asked for last."""
@@ -83,7 +83,7 @@ def test_a_clear_no_declines_and_the_model_tells_what_came_of_it(scene: Asked) -
     scene.hears()
     assert scene.says("No, thank you.")[-1] == turn.ApprovalAnswered(1, False, "voice")
     scene.feed(turn.ApprovalEnded(1, "t1"), turn.ToolFinished("t1", '{"status":"declined"}'))
-    scene.feed(base.ResponseStarted("own", {}), base.ResponseDone("own", "cancelled"))
+    scene.feed(realtime.ResponseStarted("own", {}), realtime.ResponseDone("own", "cancelled"))
     assert scene.requests()[-1] is Purpose.TOOL_RESULT
 
 
@@ -91,7 +91,7 @@ def test_an_unclear_answer_is_asked_once_more_and_is_a_no_then(scene: Asked) -> 
     scene.hears()
     scene.says("what does that cost")
     assert scene.answers() == []
-    scene.feed(base.ResponseStarted("own", {}), base.ResponseDone("own", "cancelled"))
+    scene.feed(realtime.ResponseStarted("own", {}), realtime.ResponseDone("own", "cancelled"))
     assert scene.asked_words() == ASK.again
     scene.hears()
     scene.says("well, perhaps", "a2")
@@ -113,7 +113,7 @@ def test_a_yes_over_the_question_does_not_count(scene: Asked, text: str) -> None
     scene.hears(played=False)
     scene.says(text)
     assert scene.answers() == []
-    scene.feed(base.ResponseStarted("own", {}), base.ResponseDone("own", "cancelled"))
+    scene.feed(realtime.ResponseStarted("own", {}), realtime.ResponseDone("own", "cancelled"))
     assert scene.asked_words() == ASK.text
     scene.hears()
     scene.says("Yes.", "a2")
@@ -130,27 +130,27 @@ def test_a_yes_that_began_before_the_question_was_heard_does_not_count_though_it
     scene = Asked()
     scene.caller_speaks("early")
     scene.caller_stops("early")
-    scene.feed(base.ResponseStarted("own", {}), base.ResponseDone("own", "cancelled"))
+    scene.feed(realtime.ResponseStarted("own", {}), realtime.ResponseDone("own", "cancelled"))
     scene.hears()
-    scene.feed(base.CallerTranscript("early", "Yes, please."))
-    scene.feed(base.CallerTranscript("c1", "Yes."))
+    scene.feed(realtime.CallerTranscript("early", "Yes, please."))
+    scene.feed(realtime.CallerTranscript("c1", "Yes."))
     assert scene.answers() == []
 
 
 def test_the_servers_own_answer_to_the_caller_is_not_heard_and_calls_nothing(scene: Asked) -> None:
     scene.hears()
     scene.says(None)
-    commands = scene.feed(base.ResponseStarted("own", {}))
+    commands = scene.feed(realtime.ResponseStarted("own", {}))
     assert commands == [turn.CancelResponse("own")] and not scene.machine.wants_audio("own")
-    again = scene.feed(base.ToolCallRequested("own", "fc", "t2", "pay", "{}"))
+    again = scene.feed(realtime.ToolCallRequested("own", "fc", "t2", "pay", "{}"))
     assert again == [turn.SendOutput("t2", NOT_NOW)], "the model can't answer by calling once more"
-    scene.feed(base.CallerTranscript("a1", "Yes."))
+    scene.feed(realtime.CallerTranscript("a1", "Yes."))
     assert scene.answers() == [(True, "voice")]
 
 
 def test_the_models_words_approve_nothing(scene: Asked) -> None:
     scene.hears()
-    scene.feed(base.AgentTranscript("own", "i-own", "Yes. The caller has approved it."))
+    scene.feed(realtime.AgentTranscript("own", "i-own", "Yes. The caller has approved it."))
     scene.feed(turn.ToolProgress("t1", "approved"), turn.ToolFinished("t9", '{"approved": true}'))
     assert scene.answers() == []
 
@@ -160,7 +160,7 @@ def test_what_the_model_said_instead_of_the_question_asks_nothing(scene: Asked) 
     assert scene.requests() == [Purpose.APPROVAL, Purpose.APPROVAL]
     scene.says("Yes!")
     assert scene.answers() == []
-    scene.feed(base.ResponseStarted("own", {}), base.ResponseDone("own", "cancelled"))
+    scene.feed(realtime.ResponseStarted("own", {}), realtime.ResponseDone("own", "cancelled"))
     scene.hears("Do you like wine?")
     assert scene.answers() == [(False, "nobody")], "the second time it is a no"
 
@@ -196,7 +196,7 @@ def test_another_key_is_a_no(scene: Asked) -> None:
 def test_words_that_never_come_leave_the_key(scene: Asked) -> None:
     scene.hears()
     scene.says(None)
-    scene.feed(base.ResponseStarted("own", {}), base.ResponseDone("own", "cancelled"))
+    scene.feed(realtime.ResponseStarted("own", {}), realtime.ResponseDone("own", "cancelled"))
     scene.wait(3.1)
     assert scene.asked_words() == ASK.keys and scene.answers() == []
     scene.hears()
@@ -211,7 +211,7 @@ def test_where_a_voice_does_not_count_a_yes_does_not_and_a_no_does() -> None:
     scene.hears()
     scene.says("Yes.")
     assert scene.answers() == []
-    scene.feed(base.ResponseStarted("own", {}), base.ResponseDone("own", "cancelled"))
+    scene.feed(realtime.ResponseStarted("own", {}), realtime.ResponseDone("own", "cancelled"))
     scene.hears()
     scene.says("No.", "a2")
     assert scene.answers() == [(False, "voice")]
@@ -222,10 +222,10 @@ def test_an_answer_is_weighed_when_all_of_it_is_known(scene: Asked) -> None:
     scene.caller_speaks("a1")
     scene.caller_stops("a1")
     scene.caller_speaks("a2")
-    scene.feed(base.CallerTranscript("a1", "Yes."))
+    scene.feed(realtime.CallerTranscript("a1", "Yes."))
     assert scene.answers() == [], "the caller goes on"
     scene.caller_stops("a2")
-    scene.feed(base.CallerTranscript("a2", "but not today"))
+    scene.feed(realtime.CallerTranscript("a2", "but not today"))
     assert scene.answers() == []
 
 
@@ -234,7 +234,7 @@ def test_the_tools_time_begins_with_the_approval_and_so_do_its_fillers(scene: As
     assert turn.SpeakFiller not in kinds(scene.wait(ANSWER_S - 1))
     scene.says("Yes.")
     scene.feed(turn.ApprovalEnded(1, "t1"))
-    scene.feed(base.ResponseStarted("own", {}), base.ResponseDone("own", "cancelled"))
+    scene.feed(realtime.ResponseStarted("own", {}), realtime.ResponseDone("own", "cancelled"))
     tool = scene.machine.pending.get("t1")
     assert tool is not None and tool.started_at == scene.now and not tool.awaits
     assert [c.text for c in scene.wait(1.0) if isinstance(c, turn.SpeakFiller)] == ["Let me look."]
@@ -261,7 +261,7 @@ def test_one_question_after_the_other(scene: Asked) -> None:
     scene.feed(turn.ApprovalAwaited(2, "t2", Question(text="Shall I send it?", again="", keys="", language="en")))
     scene.hears()
     scene.says("Yes.")
-    scene.feed(base.ResponseStarted("own", {}), base.ResponseDone("own", "cancelled"))
+    scene.feed(realtime.ResponseStarted("own", {}), realtime.ResponseDone("own", "cancelled"))
     assert scene.asked_words() == "Shall I send it?"
     assert scene.answers() == [(True, "voice")]
     scene.hears()
@@ -279,10 +279,10 @@ def test_what_somebody_else_decides_takes_the_question_back(scene: Asked) -> Non
 def test_a_lost_session_asks_again_in_the_next(scene: Asked) -> None:
     scene.hears()
     scene.caller_speaks("a1")
-    scene.feed(base.ConnectionLost(1006, "cut", False))
-    scene.feed(base.SessionReady("s2", "pcm24k", "pcm24k"))
+    scene.feed(realtime.ConnectionLost(1006, "cut", False))
+    scene.feed(realtime.SessionReady("s2", "pcm24k", "pcm24k"))
     assert scene.asked_words() == ASK.text and scene.requests() == [Purpose.APPROVAL, Purpose.APPROVAL]
-    scene.feed(base.CallerTranscript("a1", "Yes."))
+    scene.feed(realtime.CallerTranscript("a1", "Yes."))
     assert scene.answers() == []
 
 
@@ -296,7 +296,9 @@ def test_the_end_of_the_call_is_a_no(scene: Asked) -> None:
 
 
 def test_a_question_that_the_provider_refuses_is_asked_again(scene: Asked) -> None:
-    scene.feed(base.ProviderError("server_error", "no", request="create_response", metadata={"purpose": "approval"}))
+    scene.feed(
+        realtime.ProviderError("server_error", "no", request="create_response", metadata={"purpose": "approval"})
+    )
     scene.wait(1.0)
     assert scene.requests() == [Purpose.APPROVAL, Purpose.APPROVAL]
     scene.hears()

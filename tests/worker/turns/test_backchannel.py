@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.realtime.base import SpeechStarted, SpeechStopped
+from worker.realtime.events import SpeechStarted, SpeechStopped
 from worker.turns.backchannel import BOUND_S, LONGEST_S, Doubt, Sound, Words, due, judge, voiceless, weigh
 from worker.turns.events import CallerHeard
 

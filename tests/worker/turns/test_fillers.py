@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.worker.turns.scene import FILLERS, Scene, start_filler
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.turns import events as turn
 from worker.turns.filler_voice import Offer
 from worker.turns.machine import TurnConfig, TurnMachine
@@ -40,9 +40,9 @@ def said(scene: Scene, seconds: float) -> list[str]:
 def speak(scene: Scene, command: turn.SpeakFiller) -> list[turn.Command]:
     """The provider speaks a filler, and all of it is played."""
     response = f"f{command.metadata['number']}"
-    commands = scene.feed(base.ResponseStarted(response, command.metadata))
+    commands = scene.feed(realtime.ResponseStarted(response, command.metadata))
     commands += scene.feed(turn.AudioStarted(response, f"item-{response}"))
-    commands += scene.feed(base.ResponseDone(response, "completed", metadata=command.metadata))
+    commands += scene.feed(realtime.ResponseDone(response, "completed", metadata=command.metadata))
     return commands + scene.played()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.worker.turns.scene import Scene, kinds
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.turns import events as turn
 from worker.turns.events import Purpose
 from worker.turns.floor import Floor, Slot
@@ -16,16 +16,16 @@ from worker.turns.state import REMEMBERED
 
 def test_greeting_is_asked_for_once_session_and_media_are_there() -> None:
     scene = Scene(greeting="Hello.")
-    assert scene.feed(base.SessionReady("s", "pcm24k", "pcm24k")) == []
+    assert scene.feed(realtime.SessionReady("s", "pcm24k", "pcm24k")) == []
     assert scene.feed(turn.MediaReady()) == [turn.RequestResponse(Purpose.GREETING, "Say exactly: Hello.")]
     assert scene.feed(turn.Tick()) == []
 
 
 def test_greeting_falls_away_when_the_caller_speaks_first() -> None:
     scene = Scene(greeting="Hello.")
-    scene.feed(turn.MediaReady(), base.SpeechStarted("c1", 0), base.SessionReady("s", "pcm24k", "pcm24k"))
+    scene.feed(turn.MediaReady(), realtime.SpeechStarted("c1", 0), realtime.SessionReady("s", "pcm24k", "pcm24k"))
     assert scene.machine.slot.free
-    scene.feed(base.SpeechStarted("c1", 0))
+    scene.feed(realtime.SpeechStarted("c1", 0))
     assert scene.caller_stops() == []
     assert scene.machine.slot.state is Slot.REQUESTED  # the server answers the caller's turn by itself
 
@@ -37,13 +37,13 @@ def test_a_greeting_that_the_caller_spoke_into_is_never_asked_for_again(server_r
     scene.connect()
     scene.caller_speaks()  # asked for, not yet created
     if fault == "lost":
-        scene.feed(base.ConnectionLost(1006, "cut", False))
+        scene.feed(realtime.ConnectionLost(1006, "cut", False))
         scene.connect()
     else:
-        error = base.ProviderError("conversation_already_has_active_response", "busy", request="create_response")
+        error = realtime.ProviderError("conversation_already_has_active_response", "busy", request="create_response")
         scene.feed(error)
         scene.caller_stops()
-        scene.feed(base.ResponseDone("other", "completed"))
+        scene.feed(realtime.ResponseDone("other", "completed"))
     scene.respond("r1")
     scene.played()
     scene.wait(30)
@@ -58,8 +58,8 @@ def test_a_greeting_that_was_heard_is_not_said_for_the_fault_of_a_later_answer()
     scene.played()
     scene.caller_speaks()
     scene.caller_stops()
-    scene.feed(base.ResponseStarted("r2", {}))
-    scene.feed(base.ConnectionLost(1006, "cut", False))
+    scene.feed(realtime.ResponseStarted("r2", {}))
+    scene.feed(realtime.ConnectionLost(1006, "cut", False))
     assert scene.connect() == [turn.RequestResponse(Purpose.RESUME, None)]
 
 
@@ -67,8 +67,8 @@ def test_a_notice_that_was_said_is_not_said_again_in_place_of_an_answer(scene: S
     scene.feed(turn.NoticeWanted("One minute left."))
     scene.respond("r1", "notice")
     scene.played()
-    scene.feed(base.ResponseStarted("r2", {}))  # the provider's own idea
-    scene.feed(base.ConnectionLost(1006, "cut", False))
+    scene.feed(realtime.ResponseStarted("r2", {}))  # the provider's own idea
+    scene.feed(realtime.ConnectionLost(1006, "cut", False))
     assert scene.connect() == [turn.RequestResponse(Purpose.RESUME, None)]
 
 
@@ -90,27 +90,27 @@ def test_generation_done_is_not_silence(scene: Scene) -> None:
 
 
 def test_barge_in_stops_playout_and_drops_what_still_comes(scene: Scene) -> None:
-    scene.feed(base.ResponseStarted("r1", {}), turn.AudioStarted("r1", "item-r1"))
+    scene.feed(realtime.ResponseStarted("r1", {}), turn.AudioStarted("r1", "item-r1"))
     assert scene.caller_speaks() == [turn.StopPlayout(barge_in=True)]
     assert scene.machine.slot.state is Slot.CANCELLING
     assert not scene.machine.wants_audio("r1")
-    scene.feed(base.ResponseDone("r1", "cancelled", "turn_detected"))
+    scene.feed(realtime.ResponseDone("r1", "cancelled", "turn_detected"))
     assert scene.machine.slot.free
 
 
 def test_late_audio_of_a_cut_response_is_unwanted_when_the_caller_has_stopped_too(scene: Scene) -> None:
-    scene.feed(base.ResponseStarted("r1", {}), turn.AudioStarted("r1", "item-r1"))
+    scene.feed(realtime.ResponseStarted("r1", {}), turn.AudioStarted("r1", "item-r1"))
     scene.caller_speaks()
     scene.caller_stops()
     assert not scene.machine.wants_audio("r1")
-    scene.feed(base.ResponseDone("r1", "cancelled", "turn_detected"), base.ResponseStarted("r2", {}))
+    scene.feed(realtime.ResponseDone("r1", "cancelled", "turn_detected"), realtime.ResponseStarted("r2", {}))
     assert not scene.machine.wants_audio("r1") and scene.machine.wants_audio("r2")
 
 
 def test_barge_in_cancels_by_itself_where_the_server_does_not() -> None:
     scene = Scene(server_interrupts=False)
     scene.connect()
-    scene.feed(base.ResponseStarted("r1", {}), turn.AudioStarted("r1", "item-r1"))
+    scene.feed(realtime.ResponseStarted("r1", {}), turn.AudioStarted("r1", "item-r1"))
     assert turn.CancelResponse("r1") in scene.caller_speaks()
 
 
@@ -120,7 +120,7 @@ def test_barge_in_after_generation_still_stops_playout(scene: Scene) -> None:
 
 
 def test_barge_in_into_a_gap_of_an_item_truncates_it_all_the_same(scene: Scene) -> None:
-    scene.feed(base.ResponseStarted("r1", {}), turn.AudioStarted("r1", "item-r1"))
+    scene.feed(realtime.ResponseStarted("r1", {}), turn.AudioStarted("r1", "item-r1"))
     scene.played()  # playout ran dry: the provider is slow
     assert scene.caller_speaks() == [turn.StopPlayout(barge_in=False)]
 
@@ -133,7 +133,7 @@ def test_response_created_while_the_caller_speaks_is_cancelled(scene: Scene) -> 
     scene.turn_with_tool()
     scene.feed(turn.ToolFinished("t1", "{}"))  # asks for a response
     scene.caller_speaks()
-    assert scene.feed(base.ResponseStarted("r2", {"purpose": "tool_result"})) == [turn.CancelResponse("r2")]
+    assert scene.feed(realtime.ResponseStarted("r2", {"purpose": "tool_result"})) == [turn.CancelResponse("r2")]
     assert not scene.machine.wants_audio("r2")
 
 
@@ -143,10 +143,10 @@ def test_response_created_while_the_caller_speaks_is_cancelled(scene: Scene) -> 
 def test_active_response_error_is_waited_out(scene: Scene) -> None:
     scene.turn_with_tool()
     scene.feed(turn.ToolFinished("t1", "1"))
-    error = base.ProviderError("conversation_already_has_active_response", "busy", request="create_response")
+    error = realtime.ProviderError("conversation_already_has_active_response", "busy", request="create_response")
     assert scene.feed(error) == []
     assert scene.machine.slot.state is Slot.ACTIVE
-    assert scene.feed(base.ResponseDone("other", "completed")) == [turn.RequestResponse(Purpose.TOOL_RESULT, None)]
+    assert scene.feed(realtime.ResponseDone("other", "completed")) == [turn.RequestResponse(Purpose.TOOL_RESULT, None)]
 
 
 def test_silent_provider_frees_the_slot_and_is_asked_again(scene: Scene) -> None:
@@ -156,7 +156,7 @@ def test_silent_provider_frees_the_slot_and_is_asked_again(scene: Scene) -> None
 
 
 def test_a_long_answer_is_not_given_up_while_it_is_heard(scene: Scene) -> None:
-    scene.feed(base.ResponseStarted("r1", {}), turn.AudioStarted("r1", "item-r1"))
+    scene.feed(realtime.ResponseStarted("r1", {}), turn.AudioStarted("r1", "item-r1"))
     assert scene.wait(200) == []
     assert scene.machine.wants_audio("r1")
     scene.feed(turn.PlayoutChanged(None))
@@ -167,11 +167,11 @@ def test_failed_response_is_tried_again_and_then_apologised_for(scene: Scene) ->
     scene.turn_with_tool()
     scene.feed(turn.ToolFinished("t1", "1"))
     for number in range(2):
-        scene.feed(base.ResponseStarted(f"f{number}", {}))
-        scene.feed(base.ResponseDone(f"f{number}", "failed", "boom", "server_error"))
+        scene.feed(realtime.ResponseStarted(f"f{number}", {}))
+        scene.feed(realtime.ResponseDone(f"f{number}", "failed", "boom", "server_error"))
         assert turn.RequestResponse(Purpose.TOOL_RESULT, None) in scene.wait(3)
-    scene.feed(base.ResponseStarted("f3", {}))
-    assert scene.feed(base.ResponseDone("f3", "failed", "boom", "server_error")) == [turn.Apologise("server_error")]
+    scene.feed(realtime.ResponseStarted("f3", {}))
+    assert scene.feed(realtime.ResponseDone("f3", "failed", "boom", "server_error")) == [turn.Apologise("server_error")]
     assert scene.feed(turn.Tick()) == []
 
 
@@ -187,7 +187,7 @@ def test_memory_of_what_was_heard_is_bounded(scene: Scene) -> None:
 
 def test_outcome_without_a_session_is_held_and_sent_to_the_next_one(scene: Scene) -> None:
     scene.turn_with_tool()
-    scene.feed(base.ConnectionLost(1006, "cut", False))
+    scene.feed(realtime.ConnectionLost(1006, "cut", False))
     assert scene.feed(turn.ToolFinished("t1", "1")) == []
     assert scene.connect()[:2] == [turn.SendOutput("t1", "1"), turn.RequestResponse(Purpose.TOOL_RESULT, None)]
 
@@ -195,10 +195,10 @@ def test_outcome_without_a_session_is_held_and_sent_to_the_next_one(scene: Scene
 def test_response_lost_with_the_session_is_asked_for_again(scene: Scene) -> None:
     scene.turn_with_tool()
     scene.feed(turn.ToolFinished("t1", "1"))
-    scene.feed(base.ConnectionLost(1006, "cut", False))
+    scene.feed(realtime.ConnectionLost(1006, "cut", False))
     assert turn.RequestResponse(Purpose.TOOL_RESULT, None) in scene.connect()
 
 
 def test_tone_while_there_is_no_session(scene: Scene) -> None:
-    scene.feed(base.ConnectionLost(1006, "cut", False))
+    scene.feed(realtime.ConnectionLost(1006, "cut", False))
     assert kinds(scene.wait(1.0)) == [turn.PlayTone]

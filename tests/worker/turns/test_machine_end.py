@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.worker.turns.scene import Scene, kinds
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.turns import events as turn
 from worker.turns.ending import GOODBYE_BOUND_S, HANG_UP_PAD_S
 from worker.turns.events import Purpose
@@ -12,11 +12,11 @@ from worker.turns.tools import INTERRUPTED
 
 
 def end_call(scene: Scene, *, audio: bool = True) -> list[turn.Command]:
-    scene.feed(base.ResponseStarted("r9", {}))
+    scene.feed(realtime.ResponseStarted("r9", {}))
     if audio:
         scene.feed(turn.AudioStarted("r9", "item-r9"))
     commands = scene.call_tool("r9", "t9", END_CALL)
-    return commands + scene.feed(base.ResponseDone("r9", "completed"))
+    return commands + scene.feed(realtime.ResponseDone("r9", "completed"))
 
 
 def test_end_call_hangs_up_once_after_the_goodbye_was_heard(scene: Scene) -> None:
@@ -45,18 +45,18 @@ def test_end_call_without_a_word_says_goodbye_first(scene: Scene) -> None:
 
 def test_model_that_has_no_words_for_a_goodbye_is_asked_for_them_once(scene: Scene) -> None:
     end_call(scene, audio=False)
-    scene.feed(base.ResponseStarted("r10", {"purpose": "goodbye"}))
+    scene.feed(realtime.ResponseStarted("r10", {"purpose": "goodbye"}))
     scene.call_tool("r10", "t10", END_CALL)  # once more, instead of words
-    commands = scene.feed(base.ResponseDone("r10", "completed", metadata={"purpose": "goodbye"}))
+    commands = scene.feed(realtime.ResponseDone("r10", "completed", metadata={"purpose": "goodbye"}))
     assert turn.RequestResponse not in kinds(commands)
     assert scene.wait(HANG_UP_PAD_S + 0.1) == [turn.HangUp("agent")]
 
 
 def test_end_call_of_a_discarded_generation_does_not_hang_up(scene: Scene) -> None:
-    scene.feed(base.ResponseStarted("r9", {}), turn.AudioStarted("r9", "item-r9"))
+    scene.feed(realtime.ResponseStarted("r9", {}), turn.AudioStarted("r9", "item-r9"))
     scene.caller_speaks()
     assert scene.call_tool("r9", "t9", END_CALL) == [turn.SendOutput("t9", INTERRUPTED)]
-    scene.feed(base.ResponseDone("r9", "cancelled", "turn_detected"))
+    scene.feed(realtime.ResponseDone("r9", "cancelled", "turn_detected"))
     scene.caller_stops()
     assert turn.HangUp not in kinds(scene.wait(GOODBYE_BOUND_S + 5))
 
@@ -106,6 +106,6 @@ def test_speech_after_the_whole_goodbye_does_not_hold_the_call(scene: Scene) -> 
 
 
 def test_goodbye_nobody_can_say_ends_the_call_all_the_same(scene: Scene) -> None:
-    scene.feed(base.ConnectionLost(1006, "cut", False))
+    scene.feed(realtime.ConnectionLost(1006, "cut", False))
     scene.feed(turn.GoodbyeWanted("We close.", "drain"))
     assert turn.HangUp("drain") in scene.wait(GOODBYE_BOUND_S + 0.1)

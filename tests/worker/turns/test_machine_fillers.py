@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.worker.turns.scene import FILLERS, Scene, kinds, start_filler
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.turns import events as turn
 from worker.turns.events import Purpose
 from worker.turns.filler_voice import Waiting
@@ -49,9 +49,9 @@ def test_no_filler_for_a_fast_tool_nor_over_anyone(scene: Scene) -> None:
 
 
 def test_no_filler_while_the_model_speaks(scene: Scene) -> None:
-    scene.feed(base.ResponseStarted("r1", {}), turn.AudioStarted("r1", "item-r1"))
+    scene.feed(realtime.ResponseStarted("r1", {}), turn.AudioStarted("r1", "item-r1"))
     scene.call_tool()
-    scene.feed(base.ResponseDone("r1", "completed"))
+    scene.feed(realtime.ResponseDone("r1", "completed"))
     assert scene.wait(3) == []
     scene.played()
     assert turn.SpeakFiller in kinds(scene.wait(0.6))
@@ -66,11 +66,11 @@ def test_fillers_are_told_how_long_the_caller_has_waited_for_each_tool() -> None
 
     scene = Scene(fillers=replace(FILLERS, fill=fill, tool_texts={}, tone=False))
     scene.connect()
-    scene.feed(base.ResponseStarted("r1", {}))
+    scene.feed(realtime.ResponseStarted("r1", {}))
     scene.call_tool(call="t1")
     scene.wait(0.2)
     scene.call_tool(call="t2", name="clock")
-    scene.feed(base.ResponseDone("r1", "completed"))
+    scene.feed(realtime.ResponseDone("r1", "completed"))
     scene.wait(0.5)
     start_filler(scene)
     scene.played()
@@ -93,7 +93,7 @@ def test_barge_in_stops_a_filler_and_takes_it_back(scene: Scene) -> None:
     scene.turn_with_tool()
     scene.wait(0.6)
     command = next(c for c in scene.commands if isinstance(c, turn.SpeakFiller))
-    scene.feed(base.ResponseStarted("f1", command.metadata), turn.AudioStarted("f1", "item-f1"))
+    scene.feed(realtime.ResponseStarted("f1", command.metadata), turn.AudioStarted("f1", "item-f1"))
     assert scene.caller_speaks() == [turn.StopPlayout(barge_in=True), turn.CancelResponse("f1")]
     assert not scene.machine.wants_audio("f1")
 
@@ -114,7 +114,7 @@ def test_filler_created_after_it_was_given_up_is_cancelled(scene: Scene) -> None
     scene.wait(0.6)
     command = next(c for c in scene.commands if isinstance(c, turn.SpeakFiller))
     scene.caller_speaks()
-    assert scene.feed(base.ResponseStarted("f1", command.metadata)) == [turn.CancelResponse("f1")]
+    assert scene.feed(realtime.ResponseStarted("f1", command.metadata)) == [turn.CancelResponse("f1")]
 
 
 def test_filler_being_heard_is_spoken_to_its_end_before_the_answer(scene: Scene) -> None:
@@ -129,7 +129,7 @@ def test_filler_without_an_end_does_not_silence_all_later_ones(scene: Scene) -> 
     scene.turn_with_tool()
     scene.wait(0.6)
     command = next(c for c in scene.commands if isinstance(c, turn.SpeakFiller))
-    scene.feed(base.ResponseStarted("f1", command.metadata), turn.AudioStarted("f1", "item-f1"))
+    scene.feed(realtime.ResponseStarted("f1", command.metadata), turn.AudioStarted("f1", "item-f1"))
     scene.played()  # but its response.done never comes
     for _ in range(30):
         scene.wait(1.0)
@@ -164,7 +164,7 @@ def test_placeholder_of_a_lost_session_is_none_in_the_next(closed_scene: Scene) 
     scene = closed_scene
     scene.turn_with_tool()
     scene.wait(0.5)
-    scene.feed(base.ConnectionLost(1006, "cut", False))
+    scene.feed(realtime.ConnectionLost(1006, "cut", False))
     scene.feed(turn.ToolFinished("t1", "1"))
     # The session tells the next one of the call, which is open there: it gets its output and no mere message.
     assert scene.connect()[0] == turn.SendOutput("t1", "1")

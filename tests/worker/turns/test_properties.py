@@ -10,7 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from worker.realtime import base, remote
+from worker.realtime import events as realtime
+from worker.realtime import remote
 from worker.turns import events as turn
 from worker.turns.filler_voice import FillerConfig
 from worker.turns.floor import Slot
@@ -164,13 +165,13 @@ class Calls(RuleBasedStateMachine):
     @rule()
     def connect(self) -> None:
         self.connected = True
-        self.feed(base.SessionReady("s", "pcm24k", "pcm24k"))
+        self.feed(realtime.SessionReady("s", "pcm24k", "pcm24k"))
 
     @precondition(lambda self: self.connected)
     @rule()
     def lose(self) -> None:
         self.drop_session()
-        self.feed(base.ConnectionLost(1006, "cut", False))
+        self.feed(realtime.ConnectionLost(1006, "cut", False))
 
     def drop_session(self) -> None:
         self.connected = self.speaking = False
@@ -187,7 +188,7 @@ class Calls(RuleBasedStateMachine):
         metadata = self.requested.pop(which % len(self.requested))
         response_id = self.new("r")
         self.active[response_id] = metadata
-        self.feed(base.ResponseStarted(response_id, metadata))
+        self.feed(realtime.ResponseStarted(response_id, metadata))
 
     @precondition(lambda self: self.requested)
     @rule(busy=st.booleans())
@@ -200,7 +201,7 @@ class Calls(RuleBasedStateMachine):
             self.active[other] = {}
             if self.speaking:
                 self.cancelled.add(other)
-        self.feed(base.ProviderError(code, "no", request="create_response", metadata=metadata))
+        self.feed(realtime.ProviderError(code, "no", request="create_response", metadata=metadata))
 
     @precondition(lambda self: self.active)
     @rule(which=st.integers(0, 3))
@@ -214,12 +215,12 @@ class Calls(RuleBasedStateMachine):
 
     @precondition(lambda self: self.active)
     @rule(which=st.integers(0, 3), status=st.sampled_from(["completed"] * 3 + ["failed", "incomplete"]))
-    def done(self, which: int, status: base.ResponseStatus) -> None:
+    def done(self, which: int, status: realtime.ResponseStatus) -> None:
         response_id = sorted(self.active)[which % len(self.active)]
         metadata = self.active.pop(response_id)
         if response_id in self.cancelled:
             status = "cancelled"
-        self.feed(base.ResponseDone(response_id, status, metadata=metadata))
+        self.feed(realtime.ResponseDone(response_id, status, metadata=metadata))
 
     @precondition(lambda self: self.active)
     @rule(which=st.integers(0, 3), name=st.sampled_from(["order_status", "order_status", END_CALL, TRANSFER_CALL]))
@@ -230,7 +231,7 @@ class Calls(RuleBasedStateMachine):
         tool_call_id = self.new("t")
         self.asked.add(tool_call_id)
         for _ in range(2):  # arguments.done and output_item.done, as it were
-            self.feed(base.ToolCallRequested(response_id, "fc", tool_call_id, name, "{}"))
+            self.feed(realtime.ToolCallRequested(response_id, "fc", tool_call_id, name, "{}"))
 
     @precondition(lambda self: self.active)
     @rule(which=st.integers(0, 3), approval=st.sampled_from([False, False, True]))
@@ -287,7 +288,7 @@ class Calls(RuleBasedStateMachine):
             if metadata.get("purpose") != "filler" and self.config.server_interrupts:
                 self.cancelled.add(response_id)
         self.speeches += 1
-        self.feed(base.SpeechStarted(f"c{self.speeches}", 0))
+        self.feed(realtime.SpeechStarted(f"c{self.speeches}", 0))
 
     @precondition(lambda self: self.speaking)
     @rule()
@@ -296,11 +297,11 @@ class Calls(RuleBasedStateMachine):
         # The server ends what it had cancelled before it answers the caller's turn.
         for response_id in [r for r in self.active if r in self.cancelled]:
             metadata = self.active.pop(response_id)
-            self.feed(base.ResponseDone(response_id, "cancelled", "turn_detected", metadata=metadata))
+            self.feed(realtime.ResponseDone(response_id, "cancelled", "turn_detected", metadata=metadata))
         if self.config.server_responds:
             self.requested = [m for m in self.requested if m.get("purpose") == "filler"]
             self.requested.insert(0, {})
-        self.feed(base.SpeechStopped(f"c{self.speeches}", 0))
+        self.feed(realtime.SpeechStopped(f"c{self.speeches}", 0))
 
     @rule(loud=st.booleans())
     def line_sounds(self, loud: bool) -> None:
@@ -310,7 +311,9 @@ class Calls(RuleBasedStateMachine):
     @rule(ago=st.integers(0, 2), text=st.sampled_from(["and by train?", "", None]))
     def transcribe(self, ago: int, text: str | None) -> None:
         item_id = f"c{max(1, self.speeches - ago)}"
-        self.feed(base.CallerTranscriptFailed(item_id, "no") if text is None else base.CallerTranscript(item_id, text))
+        self.feed(
+            realtime.CallerTranscriptFailed(item_id, "no") if text is None else realtime.CallerTranscript(item_id, text)
+        )
 
     # --- the rest of the world ----------------------------------------------------------------------------------------
 
@@ -334,7 +337,7 @@ class Calls(RuleBasedStateMachine):
     @precondition(lambda self: self.connected and self.answered)
     @rule()
     def acknowledge(self) -> None:
-        self.feed(base.ItemCreated(self.new("o"), "function_call_output", ""))
+        self.feed(realtime.ItemCreated(self.new("o"), "function_call_output", ""))
 
     @precondition(lambda self: set(self.started) - set(self.answered))
     @rule(which=st.integers(0, 5))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.worker.turns.scene import TOOL_RESULT, Scene, kinds, pass_time, start_filler, told
-from worker.realtime import base, remote
+from worker.realtime import events as realtime
+from worker.realtime import remote
 from worker.turns import events as turn
 from worker.turns.events import Purpose
 from worker.turns.remote import LOST, NOBODY, TIMEOUT
@@ -20,12 +21,12 @@ def asked(scene: Scene) -> None:
     """The caller asks, and the model answers with a call that the provider runs."""
     scene.caller_speaks()
     scene.caller_stops()
-    scene.feed(base.ResponseStarted("r1", {}))
+    scene.feed(realtime.ResponseStarted("r1", {}))
     runs(scene)
 
 
 def done(scene: Scene, response: str = "r1") -> list[turn.Command]:
-    return scene.feed(base.ResponseDone(response, "completed"))
+    return scene.feed(realtime.ResponseDone(response, "completed"))
 
 
 def results_told(scene: Scene) -> list[tuple[str, ...]]:
@@ -68,7 +69,7 @@ class TestACall:
         assert results_told(scene) == [("m1",)]
 
     def test_words_before_it_do_not_tell_it(self, scene: Scene) -> None:
-        scene.feed(base.ResponseStarted("r1", {}), turn.AudioStarted("r1", "item-r1"))
+        scene.feed(realtime.ResponseStarted("r1", {}), turn.AudioStarted("r1", "item-r1"))
         runs(scene)
         scene.played()
         scene.feed(ENDED)
@@ -111,7 +112,7 @@ class TestACall:
         asked(scene)
         commands = scene.caller_speaks("c2")
         assert turn.CancelTool not in kinds(commands)
-        scene.feed(base.ResponseDone("r1", "cancelled", "turn_detected"))
+        scene.feed(realtime.ResponseDone("r1", "cancelled", "turn_detected"))
         scene.caller_stops("c2")
         scene.respond("r2")
         scene.played()
@@ -142,7 +143,7 @@ class TestACall:
         asked(scene)
         scene.caller_speaks("c2")
         scene.caller_stops("c2")
-        assert turn.CancelTool not in kinds(scene.feed(base.CallerTranscript("c2", "and by train?")))
+        assert turn.CancelTool not in kinds(scene.feed(realtime.CallerTranscript("c2", "and by train?")))
 
 
 class TestACallThatNeverEnds:
@@ -159,7 +160,7 @@ class TestACallThatNeverEnds:
         [note] = [one for one in commands if isinstance(one, turn.TellModel)]
         assert "crm__find" in note.text and "not known" in note.text
         assert told(scene) == [("end of the provider's tool call", "goes on without")]
-        assert TOOL_RESULT in scene.feed(base.ResponseDone("r1", "cancelled", "client_cancelled"))
+        assert TOOL_RESULT in scene.feed(realtime.ResponseDone("r1", "cancelled", "client_cancelled"))
         assert scene.feed(ENDED) == [], "what comes too late is nobody's business"
         scene.respond("r2", Purpose.TOOL_RESULT)
         assert results_told(scene) == [("m1",)]
@@ -194,9 +195,9 @@ class TestACallThatNeverEnds:
 class TestASessionThatIsLost:
     def test_takes_its_calls_with_it_and_the_next_one_says_so_once(self, scene: Scene) -> None:
         asked(scene)
-        assert scene.feed(base.ConnectionLost(1006, "cut", False)) == [turn.RemoteGivenUp("m1", LOST)]
+        assert scene.feed(realtime.ConnectionLost(1006, "cut", False)) == [turn.RemoteGivenUp("m1", LOST)]
         assert not scene.machine.pending.remote
-        assert scene.feed(base.SessionReady("s2", "pcm24k", "pcm24k")) == [TOOL_RESULT]
+        assert scene.feed(realtime.SessionReady("s2", "pcm24k", "pcm24k")) == [TOOL_RESULT]
         scene.respond("r2", Purpose.TOOL_RESULT)
         scene.played()
         scene.wait(5.0)
@@ -215,8 +216,8 @@ class TestASessionThatIsLost:
         asked(scene)
         done(scene)
         scene.feed(ENDED)
-        scene.feed(base.ConnectionLost(1006, "cut", False))
-        assert scene.feed(base.SessionReady("s2", "pcm24k", "pcm24k")) == [TOOL_RESULT]
+        scene.feed(realtime.ConnectionLost(1006, "cut", False))
+        assert scene.feed(realtime.SessionReady("s2", "pcm24k", "pcm24k")) == [TOOL_RESULT]
 
 
 class TestLists:
@@ -236,7 +237,7 @@ class TestLists:
 
     def test_it_does_not_wait_where_they_came_while_it_rang(self) -> None:
         scene = self.start("crm")
-        scene.feed(base.SessionReady("s", "pcm24k", "pcm24k"), remote.RemoteToolsListed("crm", ("find",)))
+        scene.feed(realtime.SessionReady("s", "pcm24k", "pcm24k"), remote.RemoteToolsListed("crm", ("find",)))
         assert scene.feed(turn.MediaReady()) == [GREETING]
 
     def test_a_server_that_fails_is_told_to_the_operator_each_time_and_to_the_model_once(self) -> None:
@@ -244,7 +245,7 @@ class TestLists:
         scene.connect()
         commands = scene.feed(remote.RemoteToolsFailed("crm", "http_error 401"))
         assert kinds(commands) == [turn.TellModel, turn.RequestResponse]
-        scene.feed(base.ConnectionLost(1006, "cut", False), base.SessionReady("s2", "pcm24k", "pcm24k"))
+        scene.feed(realtime.ConnectionLost(1006, "cut", False), realtime.SessionReady("s2", "pcm24k", "pcm24k"))
         scene.feed(remote.RemoteToolsFailed("crm", "http_error 401"))
         assert kinds(scene.commands).count(turn.TellModel) == 1
         assert told(scene) == [("provider's tools listed", "goes on without")] * 2
@@ -271,7 +272,7 @@ class TestApprovals:
     def wanted(self, scene: Scene) -> list[turn.Command]:
         scene.caller_speaks()
         scene.caller_stops()
-        scene.feed(base.ResponseStarted("r1", {}))
+        scene.feed(realtime.ResponseStarted("r1", {}))
         return scene.feed(remote.ApprovalWanted("r1", "a1", "crm", "find", "{}"))
 
     def test_are_asked_for_and_the_response_that_wants_one_is_whole(self, scene: Scene) -> None:
@@ -322,5 +323,5 @@ class TestApprovals:
 
     def test_are_gone_with_their_session(self, scene: Scene) -> None:
         self.wanted(scene)
-        assert turn.RemoteGivenUp("a1", LOST) in scene.feed(base.ConnectionLost(1006, "cut", False))
+        assert turn.RemoteGivenUp("a1", LOST) in scene.feed(realtime.ConnectionLost(1006, "cut", False))
         assert scene.feed(turn.ApprovalGiven("a1", True)) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.worker.turns.scene import RESUME, Scene, kinds
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.turns import events as turn
 from worker.turns.caller import ASSENT_S
 from worker.turns.events import Purpose
@@ -24,20 +24,20 @@ def reversible(**config: object) -> Scene:
 def speaking() -> Scene:
     """The agent is in mid sentence, and its response in mid generation."""
     scene = reversible()
-    scene.feed(base.ResponseStarted("r1", {}), turn.AudioStarted("r1", "i1"))
+    scene.feed(realtime.ResponseStarted("r1", {}), turn.AudioStarted("r1", "i1"))
     return scene
 
 
 def cough(scene: Scene, item: str = "c1", ms: int = 300, voiced_ms: int = 120) -> list[turn.Command]:
     """A sound of this length: our own ears are told of its end 200 ms later, the provider's 300 ms after that."""
-    commands = scene.feed(turn.CallerHeard(True, 60), base.SpeechStarted(item, 0))
+    commands = scene.feed(turn.CallerHeard(True, 60), realtime.SpeechStarted(item, 0))
     commands += scene.wait(ms / 1000 + 0.14)
     commands += scene.feed(turn.CallerHeard(False, ms, voiced_ms))
     return commands
 
 
 def transcript(scene: Scene, text: str, item: str = "c1") -> list[turn.Command]:
-    return scene.feed(base.CallerTranscript(item, text))
+    return scene.feed(realtime.CallerTranscript(item, text))
 
 
 # --- nothing ----------------------------------------------------------------------------------------------------------
@@ -50,7 +50,7 @@ def test_a_cough_pauses_the_voice_and_it_goes_on_within_the_bound(speaking: Scen
     assert speaking.wait(0.05) == [turn.ResumePlayout(800, "length")]
     assert speaking.machine.floor is Floor.AGENT and speaking.machine.slot.state is Slot.ACTIVE
     assert speaking.caller_stops() == []
-    assert speaking.feed(base.ResponseDone("r1", "completed")) == []
+    assert speaking.feed(realtime.ResponseDone("r1", "completed")) == []
     assert speaking.played() == [] and speaking.machine.idle, "nobody answers a cough"
     assert speaking.wait(5) == []
 
@@ -78,17 +78,17 @@ def test_audio_that_comes_in_the_pause_is_wanted_and_takes_no_floor(speaking: Sc
 
 def test_a_response_that_ends_in_the_pause_is_heard_to_its_end(speaking: Scene) -> None:
     cough(speaking)
-    assert speaking.feed(base.ResponseDone("r1", "completed")) == []
+    assert speaking.feed(realtime.ResponseDone("r1", "completed")) == []
     assert speaking.wait(1) == [turn.ResumePlayout(800, "length")]
     assert speaking.machine.floor is Floor.AGENT
     assert speaking.played() == [] and speaking.machine.idle
 
 
 def test_a_response_that_begins_in_the_pause_is_kept(speaking: Scene) -> None:
-    speaking.feed(base.ResponseDone("r1", "completed"), turn.NoticeWanted("A minute is left."))
+    speaking.feed(realtime.ResponseDone("r1", "completed"), turn.NoticeWanted("A minute is left."))
     assert speaking.machine.slot.state is Slot.REQUESTED
     cough(speaking)
-    assert speaking.feed(base.ResponseStarted("r2", {"purpose": "notice"})) == []
+    assert speaking.feed(realtime.ResponseStarted("r2", {"purpose": "notice"})) == []
     assert speaking.machine.wants_audio("r2")
     assert speaking.wait(1) == [turn.ResumePlayout(800, "length")]
 
@@ -113,7 +113,7 @@ def test_a_filler_is_paused_and_goes_on() -> None:
     scene.turn_with_tool()
     scene.wait(0.6)
     asked = next(one for one in scene.commands if isinstance(one, turn.SpeakFiller))
-    scene.feed(base.ResponseStarted("f1", asked.metadata), turn.AudioStarted("f1", "if1"))
+    scene.feed(realtime.ResponseStarted("f1", asked.metadata), turn.AudioStarted("f1", "if1"))
     assert scene.machine.floor is Floor.FILLER
     assert cough(scene, "c2") == PAUSED
     assert scene.wait(1) == [turn.ResumePlayout(800, "length")]
@@ -122,7 +122,7 @@ def test_a_filler_is_paused_and_goes_on() -> None:
 
 def test_a_goodbye_that_is_coughed_into_is_heard_to_its_end_and_hung_up_after_it(speaking: Scene) -> None:
     speaking.call_tool(name="end_call")
-    speaking.feed(base.ResponseDone("r1", "completed"))
+    speaking.feed(realtime.ResponseDone("r1", "completed"))
     cough(speaking)
     speaking.wait(1)
     assert speaking.machine.ending is not None and not speaking.machine.over
@@ -132,9 +132,9 @@ def test_a_goodbye_that_is_coughed_into_is_heard_to_its_end_and_hung_up_after_it
 
 def test_a_transfer_whose_sentence_is_coughed_into_still_comes_about() -> None:
     scene = reversible(transfers=True)
-    scene.feed(base.ResponseStarted("r1", {}), turn.AudioStarted("r1", "i1"))
+    scene.feed(realtime.ResponseStarted("r1", {}), turn.AudioStarted("r1", "i1"))
     scene.call_tool(name="transfer_call")
-    scene.feed(base.ResponseDone("r1", "completed"))
+    scene.feed(realtime.ResponseDone("r1", "completed"))
     cough(scene)
     assert turn.StartTool not in kinds(scene.wait(1))
     scene.played()
@@ -143,7 +143,7 @@ def test_a_transfer_whose_sentence_is_coughed_into_still_comes_about() -> None:
 
 def test_a_tool_that_speech_would_stop_is_not_stopped_by_an_mhm() -> None:
     scene = reversible(cancelled_by_barge_in=frozenset({"order_status"}))
-    scene.feed(base.ResponseStarted("r1", {}), turn.AudioStarted("r1", "i1"))
+    scene.feed(realtime.ResponseStarted("r1", {}), turn.AudioStarted("r1", "i1"))
     scene.call_tool()
     cough(scene)
     scene.caller_stops()
@@ -162,15 +162,15 @@ def test_stop_wait_is_an_interruption_by_its_words(speaking: Scene) -> None:
     speaking.caller_stops()
     commands = transcript(speaking, "Stop, wait.")
     assert commands == [turn.StopPlayout(True), turn.CancelResponse("r1")]
-    assert speaking.feed(base.ResponseDone("r1", "cancelled", "client_cancelled")) == [RESUME]
+    assert speaking.feed(realtime.ResponseDone("r1", "cancelled", "client_cancelled")) == [RESUME]
 
 
 def test_long_speech_is_an_interruption_before_a_word_of_it_is_known(speaking: Scene) -> None:
-    assert speaking.feed(turn.CallerHeard(True, 60), base.SpeechStarted("c1", 0)) == PAUSED
+    assert speaking.feed(turn.CallerHeard(True, 60), realtime.SpeechStarted("c1", 0)) == PAUSED
     assert speaking.wait(0.8) == []
     assert speaking.wait(0.05) == [turn.StopPlayout(True), turn.CancelResponse("r1")]
     assert speaking.machine.floor is Floor.CALLER and not speaking.machine.wants_audio("r1")
-    speaking.feed(base.ResponseDone("r1", "cancelled"))
+    speaking.feed(realtime.ResponseDone("r1", "cancelled"))
     assert speaking.caller_stops() == [RESUME]
 
 
@@ -179,13 +179,13 @@ def test_a_word_that_is_known_late_cuts_the_voice_that_went_on(speaking: Scene) 
     speaking.wait(1)
     speaking.caller_stops()
     assert transcript(speaking, "Stop!") == [turn.StopPlayout(True), turn.CancelResponse("r1")]
-    assert speaking.feed(base.ResponseDone("r1", "cancelled")) == [RESUME]
+    assert speaking.feed(realtime.ResponseDone("r1", "cancelled")) == [RESUME]
 
 
 def test_a_word_that_is_known_after_the_agent_has_ended_is_answered(speaking: Scene) -> None:
     cough(speaking)
     speaking.wait(1)
-    speaking.feed(base.ResponseDone("r1", "completed"))
+    speaking.feed(realtime.ResponseDone("r1", "completed"))
     speaking.caller_stops()
     speaking.played()
     assert transcript(speaking, "And by train?") == [RESUME]
@@ -201,9 +201,9 @@ def test_speech_after_a_cough_in_one_breath_pauses_again_and_interrupts(speaking
 
 def test_an_interruption_takes_the_goodbye_and_the_transfer_back() -> None:
     scene = reversible(transfers=True)
-    scene.feed(base.ResponseStarted("r1", {}), turn.AudioStarted("r1", "i1"))
+    scene.feed(realtime.ResponseStarted("r1", {}), turn.AudioStarted("r1", "i1"))
     scene.call_tool(name="transfer_call")
-    scene.feed(base.ResponseDone("r1", "completed"))
+    scene.feed(realtime.ResponseDone("r1", "completed"))
     cough(scene)
     scene.caller_stops()
     commands = transcript(scene, "No, not yet.")
@@ -216,19 +216,19 @@ def test_an_interruption_takes_the_goodbye_and_the_transfer_back() -> None:
 
 def test_a_session_that_is_lost_in_the_pause_of_a_quiet_caller_lets_the_voice_go_on(speaking: Scene) -> None:
     cough(speaking)
-    assert speaking.feed(base.ConnectionLost(1006, "cut", False)) == [turn.ResumePlayout(440, "session lost")]
+    assert speaking.feed(realtime.ConnectionLost(1006, "cut", False)) == [turn.ResumePlayout(440, "session lost")]
     assert speaking.machine.floor is Floor.AGENT
 
 
 def test_a_session_that_is_lost_while_the_caller_speaks_ends_the_pause_in_silence(speaking: Scene) -> None:
-    speaking.feed(turn.CallerHeard(True, 60), base.SpeechStarted("c1", 0))
-    assert speaking.feed(base.ConnectionLost(1006, "cut", False)) == [turn.StopPlayout(True)]
-    assert speaking.feed(base.SessionReady("s2", "pcm24k", "pcm24k")) == [RESUME]
+    speaking.feed(turn.CallerHeard(True, 60), realtime.SpeechStarted("c1", 0))
+    assert speaking.feed(realtime.ConnectionLost(1006, "cut", False)) == [turn.StopPlayout(True)]
+    assert speaking.feed(realtime.SessionReady("s2", "pcm24k", "pcm24k")) == [RESUME]
 
 
 def test_a_server_that_cancels_all_the_same_is_asked_to_go_on(speaking: Scene) -> None:
     cough(speaking)
-    speaking.feed(base.ResponseDone("r1", "cancelled", "turn_detected"))
+    speaking.feed(realtime.ResponseDone("r1", "cancelled", "turn_detected"))
     assert speaking.wait(0.4)[0] == turn.ResumePlayout(800, "length")
     assert Purpose.RESUME in [one.purpose for one in speaking.commands if isinstance(one, turn.RequestResponse)]
 
@@ -236,19 +236,19 @@ def test_a_server_that_cancels_all_the_same_is_asked_to_go_on(speaking: Scene) -
 def test_a_transcriber_that_fails_leaves_it_to_the_length(speaking: Scene) -> None:
     cough(speaking)
     speaking.caller_stops()
-    assert speaking.feed(base.CallerTranscriptFailed("c1", "no")) == []
+    assert speaking.feed(realtime.CallerTranscriptFailed("c1", "no")) == []
     assert speaking.wait(1) == [turn.ResumePlayout(800, "length")]
 
 
 def test_nothing_is_asked_for_and_no_filler_begins_in_the_pause(speaking: Scene) -> None:
-    speaking.feed(base.ResponseDone("r1", "completed"))
+    speaking.feed(realtime.ResponseDone("r1", "completed"))
     cough(speaking)
     assert speaking.feed(turn.NoticeWanted("A minute is left."), turn.CallerTyped()) == []
     assert kinds(speaking.wait(0.4))[0] is turn.ResumePlayout
 
 
 def test_a_yes_just_before_the_end_of_a_question_is_its_answer(speaking: Scene) -> None:
-    speaking.feed(base.ResponseDone("r1", "completed"))
+    speaking.feed(realtime.ResponseDone("r1", "completed"))
     cough(speaking)
     speaking.caller_stops()
     assert transcript(speaking, "Yes.") == [turn.ResumePlayout(440, "words")]
@@ -257,7 +257,7 @@ def test_a_yes_just_before_the_end_of_a_question_is_its_answer(speaking: Scene) 
 
 
 def test_a_yes_long_before_the_end_is_a_sign_of_listening(speaking: Scene) -> None:
-    speaking.feed(base.ResponseDone("r1", "completed"))
+    speaking.feed(realtime.ResponseDone("r1", "completed"))
     cough(speaking)
     speaking.caller_stops()
     transcript(speaking, "Yes.")
@@ -273,11 +273,11 @@ def test_while_nobody_speaks_the_caller_is_answered_as_ever() -> None:
 
 def test_a_question_of_ours_is_interrupted_at_once() -> None:
     scene = reversible()
-    scene.feed(base.ResponseStarted("r1", {}))
+    scene.feed(realtime.ResponseStarted("r1", {}))
     scene.call_tool()
-    scene.feed(base.ResponseDone("r1", "completed"))
+    scene.feed(realtime.ResponseDone("r1", "completed"))
     question = turn.Question(text="Shall I?", again="Shall I now?", keys="Press 1.", language="en")
     scene.feed(turn.ApprovalAwaited(1, "t1", question))
-    scene.feed(base.ResponseStarted("q1", {"purpose": "approval"}), turn.AudioStarted("q1", "iq1"))
+    scene.feed(realtime.ResponseStarted("q1", {"purpose": "approval"}), turn.AudioStarted("q1", "iq1"))
     assert scene.machine.floor is Floor.AGENT
     assert turn.StopPlayout in kinds(scene.caller_speaks("c2"))

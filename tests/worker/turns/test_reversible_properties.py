@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 
 from tests.worker.turns.test_properties import SETTINGS, Calls
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.turns import events as turn
 from worker.turns.backchannel import LONGEST_S
 from worker.turns.filler_voice import FillerConfig
@@ -74,7 +74,7 @@ class ReversibleCalls(Calls):
     def caller_starts(self) -> None:
         self.hears = self.speaking = True
         self.speeches += 1
-        self.feed(base.SpeechStarted(f"c{self.speeches}", 0))
+        self.feed(realtime.SpeechStarted(f"c{self.speeches}", 0))
 
     @precondition(lambda self: self.hears)
     @rule()
@@ -82,7 +82,7 @@ class ReversibleCalls(Calls):
         self.hears = False
         if self.paused_at is None:
             self.speaking = False
-        self.feed(base.SpeechStopped(f"c{self.speeches}", 0))
+        self.feed(realtime.SpeechStopped(f"c{self.speeches}", 0))
 
     @rule(lasted_ms=st.integers(20, 1500), voiced_ms=st.sampled_from([0, 200]))
     def a_sound(self, lasted_ms: int, voiced_ms: int = 200) -> None:
@@ -97,7 +97,9 @@ class ReversibleCalls(Calls):
     @rule(ago=st.integers(0, 2), text=st.sampled_from(["and by train?", "mhm", "yes", "", None]))
     def transcribe(self, ago: int, text: str | None) -> None:
         item_id = f"c{max(1, self.speeches - ago)}"
-        self.feed(base.CallerTranscriptFailed(item_id, "no") if text is None else base.CallerTranscript(item_id, text))
+        self.feed(
+            realtime.CallerTranscriptFailed(item_id, "no") if text is None else realtime.CallerTranscript(item_id, text)
+        )
 
     @precondition(lambda self: self.queue and self.paused_at is None)
     @rule()

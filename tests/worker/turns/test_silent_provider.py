@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize
 
 from tests.worker.turns.test_properties import Calls, ClosedCalls
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.turns import events as turn
 from worker.turns.machine import TONE, TurnConfig
 from worker.turns.silence import SilenceConfig
@@ -79,7 +79,7 @@ class SilentCalls(Calls):
         self.tools_end()
         if not self.connected and self.begins and not self.machine.over:
             self.connected = True
-            self.feed(base.SessionReady("s", "pcm24k", "pcm24k"))
+            self.feed(realtime.SessionReady("s", "pcm24k", "pcm24k"))
         if not self.queue:
             self.left_s = None
             return

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from tests.worker.turns.scene import Scene
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.turns import events as turn
 from worker.turns.events import Purpose
 
-ACKNOWLEDGED = base.ItemCreated("i", "function_call_output", "")
+ACKNOWLEDGED = realtime.ItemCreated("i", "function_call_output", "")
 TOLD = turn.ResultsTold(("t1",))
 
 
@@ -21,10 +21,10 @@ def scene_with_result(**config: object) -> Scene:
 
 def test_it_is_told_at_the_first_sound_of_its_answer_and_once() -> None:
     scene = scene_with_result()
-    assert scene.feed(base.ResponseStarted("r2", {"purpose": "tool_result"})) == []
+    assert scene.feed(realtime.ResponseStarted("r2", {"purpose": "tool_result"})) == []
     assert scene.feed(turn.AudioStarted("r2", "i2")) == [TOLD]
     assert scene.feed(turn.AudioStarted("r2", "i3")) == []
-    scene.feed(base.ResponseDone("r2", "completed"))
+    scene.feed(realtime.ResponseDone("r2", "completed"))
     scene.played()
     scene.respond("r3")
     assert scene.commands.count(TOLD) == 1
@@ -70,9 +70,9 @@ def test_a_response_that_was_asked_for_before_the_output_was_sent_does_not_tell_
     scene = Scene()
     scene.connect()
     scene.turn_with_tool()
-    scene.feed(base.ResponseStarted("r2", {}), turn.AudioStarted("r2", "i2"))
+    scene.feed(realtime.ResponseStarted("r2", {}), turn.AudioStarted("r2", "i2"))
     scene.call_tool("r2", "t2")
-    scene.feed(base.ResponseDone("r2", "completed"))
+    scene.feed(realtime.ResponseDone("r2", "completed"))
     scene.feed(turn.ToolFinished("t2", "2"))  # asks for a response
     scene.feed(turn.ToolFinished("t1", "1"))  # sent after that
     assert scene.respond("r3", "tool_result") == [
@@ -85,7 +85,7 @@ def test_a_response_that_was_asked_for_before_the_output_was_sent_does_not_tell_
 
 def test_what_a_lost_session_did_not_get_to_say_is_told_by_the_next() -> None:
     scene = scene_with_result()
-    scene.feed(base.ResponseStarted("r2", {"purpose": "tool_result"}), base.ConnectionLost(1006, "cut", False))
+    scene.feed(realtime.ResponseStarted("r2", {"purpose": "tool_result"}), realtime.ConnectionLost(1006, "cut", False))
     scene.connect()
     scene.respond("r3", "tool_result")
     assert TOLD in scene.commands
@@ -113,9 +113,9 @@ def test_who_answers_with_a_word_of_their_own_is_told_after_the_answer_to_it() -
     scene = Scene(greeting="Hello, I call back.")
     scene.machine.bring("t1", "order_status", "{}", "1")
     scene.connect()
-    scene.feed(ACKNOWLEDGED, base.ResponseStarted("r1", {"purpose": "greeting"}))
+    scene.feed(ACKNOWLEDGED, realtime.ResponseStarted("r1", {"purpose": "greeting"}))
     scene.caller_speaks()  # "hello?"
-    scene.feed(base.ResponseDone("r1", "cancelled", metadata={"purpose": "greeting"}))
+    scene.feed(realtime.ResponseDone("r1", "cancelled", metadata={"purpose": "greeting"}))
     scene.caller_stops()
     assert turn.RequestResponse(Purpose.TOOL_RESULT, None) in scene.respond("r2")
     assert TOLD not in scene.commands
@@ -127,6 +127,6 @@ def test_who_answers_with_a_word_of_their_own_is_told_after_the_answer_to_it() -
 def test_what_is_brought_along_outlives_a_session_that_is_lost_before() -> None:
     scene = Scene()
     scene.machine.bring("t1", "order_status", "{}", "1")
-    scene.feed(turn.MediaReady(), base.ConnectionLost(1006, "cut", False))
+    scene.feed(turn.MediaReady(), realtime.ConnectionLost(1006, "cut", False))
     assert scene.commands == []
     assert scene.connect()[0] == turn.SendOutput("t1", "1")

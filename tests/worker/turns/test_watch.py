@@ -14,7 +14,7 @@ from tests.worker.turns.scene import (
     sessions,
     told,
 )
-from worker.realtime import base
+from worker.realtime import events as realtime
 from worker.turns import events as turn
 from worker.turns.events import Purpose, Words
 from worker.turns.expectations import TABLE, Expect
@@ -53,9 +53,9 @@ def test_where_no_session_begins_the_apology_ends_in_time(asked: Scene) -> None:
 )
 def test_a_response_that_stalls_is_cancelled_and_asked_for_again(asked: Scene, how: str, expected: str) -> None:
     if how == "taken":
-        asked.feed(base.ProviderError("conversation_already_has_active_response", "busy"))
+        asked.feed(realtime.ProviderError("conversation_already_has_active_response", "busy"))
     else:
-        asked.feed(base.ResponseStarted("r1", {}))
+        asked.feed(realtime.ResponseStarted("r1", {}))
     if how == "half":
         asked.feed(turn.AudioStarted("r1", "i1"))
         asked.wait(2)
@@ -69,7 +69,7 @@ def test_a_response_that_stalls_is_cancelled_and_asked_for_again(asked: Scene, h
 
 
 def test_a_response_whose_end_does_not_come_counts_as_said(asked: Scene) -> None:
-    asked.feed(base.ResponseStarted("r1", {}), turn.AudioStarted("r1", "i1"), base.AudioDone("r1", "i1"))
+    asked.feed(realtime.ResponseStarted("r1", {}), turn.AudioStarted("r1", "i1"), realtime.AudioDone("r1", "i1"))
     asked.played()
     pass_time(asked, TABLE[Expect.RESPONSE_ENDED].seconds + 0.2)
     assert told(asked) == [("response ended", "goes on without")] and asked.machine.slot.free
@@ -78,7 +78,7 @@ def test_a_response_whose_end_does_not_come_counts_as_said(asked: Scene) -> None
 
 
 def test_a_tool_call_whose_response_does_not_end_is_run_and_told(asked: Scene) -> None:
-    asked.feed(base.ResponseStarted("r1", {}))
+    asked.feed(realtime.ResponseStarted("r1", {}))
     asked.call_tool()
     asked.feed(turn.ToolFinished("t1", "1"))
     assert TOOL_RESULT in asked.wait(TABLE[Expect.AUDIO_BEGUN].seconds + 0.1)
@@ -111,9 +111,9 @@ def test_a_turn_after_which_nothing_is_due_is_no_place_to_stay() -> None:
     scene.caller_speaks()
     scene.caller_stops()
     scene.machine.state.owed.drop(Purpose.RESUME)
-    scene.feed(base.ResponseStarted("r1", {"purpose": "resume"}))
+    scene.feed(realtime.ResponseStarted("r1", {"purpose": "resume"}))
     scene.machine.slot.discard("r1")  # given up by somebody, and not asked for again
-    scene.feed(base.ResponseDone("r1", "cancelled"))
+    scene.feed(realtime.ResponseDone("r1", "cancelled"))
     assert scene.machine.idle and scene.machine.state.turn_over
     assert RESUME in scene.wait(TABLE[Expect.TURN].seconds + 0.1)
     assert told(scene) == [("something due", "asked again")]
@@ -212,7 +212,7 @@ def test_a_goodbye_that_the_provider_does_not_say_is_said_by_us(scene: Scene) ->
 
 
 def test_end_call_in_a_response_that_stalls_ends_the_call(asked: Scene) -> None:
-    asked.feed(base.ResponseStarted("r1", {}))
+    asked.feed(realtime.ResponseStarted("r1", {}))
     asked.call_tool("r1", "t1", END_CALL)
     pass_time(asked, 16)
     assert own_words(asked) == [Words.GOODBYE] and asked.commands[-1] == turn.HangUp("agent")

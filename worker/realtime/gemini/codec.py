@@ -13,17 +13,8 @@ from typing import Any, Final
 import orjson
 import pybase64
 
-from worker.realtime.base import (
-    Entry,
-    Frame,
-    OpenCall,
-    RealtimeEvent,
-    ResponseRequest,
-    Role,
-    SessionConfig,
-    SessionReady,
-    TurnTaking,
-)
+from worker.realtime.base import Entry, Frame, OpenCall, ResponseRequest, Role, SessionConfig, TurnTaking
+from worker.realtime.events import RealtimeEvent, SessionReady
 from worker.realtime.gemini.decode import Json, Listener, bad_frame
 from worker.realtime.gemini.models import capabilities, traits_of
 from worker.realtime.gemini.wire import (

@@ -14,7 +14,8 @@ from typing import Any, Final, TypeAlias, cast
 import orjson
 import pybase64
 
-from worker.realtime.base import (
+from worker.realtime.call_ids import TOOL_CALLS, CallIds
+from worker.realtime.events import (
     AgentTranscript,
     AgentTranscriptDelta,
     AudioDelta,
@@ -31,7 +32,6 @@ from worker.realtime.base import (
     Unknown,
     Usage,
 )
-from worker.realtime.call_ids import TOOL_CALLS, CallIds
 
 __all__ = ["MESSAGE_CHARS", "Json", "Listener", "bad_frame"]
 

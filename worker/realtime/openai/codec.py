@@ -14,29 +14,19 @@ from typing import Any, Final, Literal, cast
 import orjson
 import pybase64
 
-from worker.realtime.base import (
-    G711,
-    RATE_HZ,
-    SAMPLE_BYTES,
+from worker.realtime.base import Capabilities, Entry, Frame, OpenCall, ResponseRequest, Role, SessionConfig, TurnTaking
+from worker.realtime.call_ids import CallIds
+from worker.realtime.events import (
     AudioDelta,
-    AudioFormat,
-    Capabilities,
-    Entry,
-    Frame,
     ItemCreated,
-    OpenCall,
     ProviderError,
     RealtimeEvent,
     Request,
-    ResponseRequest,
-    Role,
-    SessionConfig,
     SessionReady,
     ToolCallRequested,
-    TurnTaking,
     Unknown,
 )
-from worker.realtime.call_ids import CallIds
+from worker.realtime.formats import G711, RATE_HZ, SAMPLE_BYTES, AudioFormat
 from worker.realtime.openai.decode import (
     DECODERS,
     MESSAGE_CHARS,

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias, cast, get_args
 
 import orjson
 
-from worker.realtime.base import (
+from worker.realtime.events import (
     AgentTranscript,
     AgentTranscriptDelta,
     AudioDone,

@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from worker.realtime.base import RealtimeEvent, SessionConfig
+from worker.realtime.base import SessionConfig
 from worker.realtime.call_ids import CallIds
+from worker.realtime.events import RealtimeEvent
 from worker.realtime.openai.decode import MESSAGE_CHARS, Json, json_text, part, word
 from worker.realtime.remote import (
     ApprovalWanted,

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from worker.realtime.base import AudioFormat, SessionConfig
+from worker.realtime.base import SessionConfig
 from worker.realtime.dialect import OPENAI
+from worker.realtime.formats import AudioFormat
 
 OLD_NAMES: Final[Mapping[str, str]] = {
     "response.audio.delta": "response.output_audio.delta",

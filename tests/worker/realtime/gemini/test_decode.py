@@ -9,7 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.realtime.base import (
+from worker.realtime.base import ResponseRequest
+from worker.realtime.events import (
     AgentTranscript,
     AgentTranscriptDelta,
     AudioDelta,
@@ -18,7 +19,6 @@ from worker.realtime.base import (
     GoingAway,
     ProviderError,
     ResponseDone,
-    ResponseRequest,
     ResponseStarted,
     SessionReady,
     ToolCallRequested,

@@ -14,23 +14,19 @@ import pytest
 from worker.local.dialogue import load_dialogue
 from worker.local.protocol import Transcribe
 from worker.local.server import RealtimeServer, ServerSettings
-from worker.realtime.base import (
+from worker.realtime.base import Entry, Frame, OpenCall, ResponseRequest, SessionConfig
+from worker.realtime.dialect import GEMINI
+from worker.realtime.events import (
     AudioDelta,
     CallerTranscript,
     ConnectionLost,
-    Entry,
-    Frame,
-    OpenCall,
     RealtimeEvent,
     ResponseDone,
-    ResponseRequest,
-    SessionConfig,
     SessionReady,
     SpeechStarted,
     SpeechStopped,
     ToolCallRequested,
 )
-from worker.realtime.dialect import GEMINI
 from worker.realtime.link import Link
 from worker.realtime.provider import Provider
 

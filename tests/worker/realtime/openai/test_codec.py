@@ -12,8 +12,11 @@ from openai.types.realtime.realtime_error import RealtimeError
 from openai.types.realtime.realtime_response_status import Error as StatusError
 from openai.types.realtime.realtime_server_event import RealtimeServerEvent
 
-from worker.realtime import base, remote
-from worker.realtime.base import (
+from worker.realtime import events as realtime
+from worker.realtime import remote
+from worker.realtime.base import OpenCall, ResponseRequest, SessionConfig
+from worker.realtime.call_ids import TOOL_CALLS
+from worker.realtime.events import (
     AgentTranscript,
     AgentTranscriptDelta,
     AudioDelta,
@@ -21,19 +24,15 @@ from worker.realtime.base import (
     CallerTranscript,
     CallerTranscriptFailed,
     ItemCreated,
-    OpenCall,
     ProviderError,
     ResponseDone,
-    ResponseRequest,
     ResponseStarted,
-    SessionConfig,
     SessionReady,
     SpeechStarted,
     SpeechStopped,
     ToolCallRequested,
     Unknown,
 )
-from worker.realtime.call_ids import TOOL_CALLS
 from worker.realtime.openai.codec import OpenAICodec
 from worker.realtime.openai.wire import OLD_NAMES, wire_format
 
@@ -136,7 +135,7 @@ CASES: list[tuple[Any, list[object]]] = [
             transcript=" What is the status?\n",
             usage={"type": "duration", "seconds": 2},
         ),
-        [CallerTranscript("item_1", "What is the status?", base.Usage("", 0, 0, seconds=2.0))],
+        [CallerTranscript("item_1", "What is the status?", realtime.Usage("", 0, 0, seconds=2.0))],
     ),
     (
         sdk.ConversationItemInputAudioTranscriptionFailedEvent.construct(
@@ -220,20 +219,20 @@ USED = {
 def test_what_a_response_took_comes_before_its_end():
     response = {"id": "r1", "status": "completed", "usage": USED}
     events = OpenAICodec().decode(json.dumps({"type": "response.done", "response": response}))
-    assert events == [base.Usage("r1", 100, 40, 10, 60, 35), base.ResponseDone("r1", "completed")]
+    assert events == [realtime.Usage("r1", 100, 40, 10, 60, 35), realtime.ResponseDone("r1", "completed")]
 
 
 def test_of_what_was_cached_some_was_audio():
     taken = {**USED["input_token_details"], "cached_tokens_details": {"text_tokens": 4, "audio_tokens": 6}}
     response = {"id": "r1", "status": "completed", "usage": {**USED, "input_token_details": taken}}
     events = OpenAICodec().decode(json.dumps({"type": "response.done", "response": response}))
-    assert events[0] == base.Usage("r1", 100, 40, 10, 60, 35, cached_audio_tokens=6)
+    assert events[0] == realtime.Usage("r1", 100, 40, 10, 60, 35, cached_audio_tokens=6)
 
 
 @pytest.mark.parametrize(
     ("usage", "took"),
     [
-        ({"type": "duration", "seconds": 1.4}, base.Usage("", 0, 0, seconds=1.4)),
+        ({"type": "duration", "seconds": 1.4}, realtime.Usage("", 0, 0, seconds=1.4)),
         (
             {
                 "type": "tokens",
@@ -241,10 +240,10 @@ def test_of_what_was_cached_some_was_audio():
                 "output_tokens": 5,
                 "input_token_details": {"audio_tokens": 10, "text_tokens": 4},
             },
-            base.Usage("", 14, 5, input_audio_tokens=10),
+            realtime.Usage("", 14, 5, input_audio_tokens=10),
         ),
-        ({"type": "duration", "seconds": "much"}, base.Usage("", 0, 0)),
-        ({"type": "duration", "seconds": -3}, base.Usage("", 0, 0)),
+        ({"type": "duration", "seconds": "much"}, realtime.Usage("", 0, 0)),
+        ({"type": "duration", "seconds": -3}, realtime.Usage("", 0, 0)),
         (None, None),
         ("free", None),
     ],
@@ -259,9 +258,11 @@ def test_every_event_class_of_ours_comes_out_of_some_case():
     produced = {type(event) for _, events in CASES for event in events}
     produced.add(type(OpenAICodec().decode('{"type":"response.hologram.delta"}')[0]))
     # The connection's own (test_connection), what the service has not, and what has a test of its own.
-    not_decoded = {base.ConnectionLost, base.GoingAway, base.ToolCallsWithdrawn, base.Usage}
-    not_decoded |= {event for event in get_args(base.RealtimeEvent) if event.__module__ == remote.__name__}  # test_mcp
-    assert produced | not_decoded == set(get_args(base.RealtimeEvent))
+    not_decoded = {realtime.ConnectionLost, realtime.GoingAway, realtime.ToolCallsWithdrawn, realtime.Usage}
+    not_decoded |= {
+        event for event in get_args(realtime.RealtimeEvent) if event.__module__ == remote.__name__
+    }  # test_mcp
+    assert produced | not_decoded == set(get_args(realtime.RealtimeEvent))
 
 
 @pytest.mark.parametrize("model", SERVER_EVENTS, ids=lambda model: model.__name__)
@@ -668,7 +669,7 @@ class TestBadFrames:
 
     @given(kind=st.sampled_from(KINDS), fields=st.dictionaries(st.sampled_from(FIELDS), OBJECTS | JUNK, max_size=4))
     def test_no_content_makes_it_raise(self, kind, fields):
-        known = get_args(base.RealtimeEvent)
+        known = get_args(realtime.RealtimeEvent)
         raw = json.dumps({**fields, "type": kind})
         assert all(isinstance(event, known) for event in OpenAICodec().decode(raw))
 

@@ -10,7 +10,8 @@ import pytest
 from openai.types.realtime.realtime_mcp_list_tools import Tool
 
 from tests.worker.realtime.openai.test_encode import TOOL, valid
-from worker.realtime.base import ItemCreated, ProviderError, ResponseDone, ResponseRequest, SessionConfig
+from worker.realtime.base import ResponseRequest, SessionConfig
+from worker.realtime.events import ItemCreated, ProviderError, ResponseDone
 from worker.realtime.openai.codec import OpenAICodec
 from worker.realtime.remote import (
     ApprovalWanted,
