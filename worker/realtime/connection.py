@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any
 
 import structlog
-from websockets.exceptions import ConnectionClosed
 
 from worker.realtime.base import Codec, Dial, Frame, HangUp, RealtimeRefused, SessionConfig
 from worker.realtime.events import ConnectionLost, ProviderError, RealtimeEvent, SessionReady
@@ -157,13 +156,8 @@ class RealtimeConnection:
 
     async def _probe(self, socket: RealtimeSocket, within_s: float) -> None:
         try:
-            async with asyncio.timeout(within_s):
-                await (await socket.ping())
-        except TimeoutError:
-            if socket is self._socket:
+            if not await socket.answers(within_s) and socket is self._socket:
                 self._fail(1011, f"no answer to a ping within {within_s:g} s")
-        except ConnectionClosed:
-            pass  # its loss is told as ever
         finally:
             self._probing = None
 

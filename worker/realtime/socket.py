@@ -7,10 +7,12 @@ context managers: at 100 calls a quarter of the event loop's time.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 from websockets.frames import DATA_OPCODES, Frame
 from websockets.protocol import Event, State
 
@@ -49,6 +51,17 @@ class RealtimeSocket(ClientConnection):
             return False
         self.protocol.send_text(message)
         self.send_data()
+        return True
+
+    async def answers(self, within_s: float) -> bool:
+        """Whether the peer answers a ping in so many seconds (RFC 6455 5.5.2), or is gone, which is told otherwise."""
+        try:
+            async with asyncio.timeout(within_s):
+                await (await self.ping())
+        except TimeoutError:
+            return False
+        except ConnectionClosed:
+            pass
         return True
 
     def process_event(self, event: Event) -> None:
