@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,31 @@ def test_speech_that_never_stops_is_ended_by_our_own_ears(start: Start, dial: Ca
     until(lambda: worker.calls()[0]["floor"] != "caller", "the floor is the caller's no more")
     call.hang_up()
     assert "end of speech" in [one["expected"] for one in worker.record(call_id)["unmet"]]
+
+
+def test_a_provider_that_is_gone_when_the_caller_speaks_is_found_out_by_its_silence(
+    start: Start, dial: Callable[[str], Call]
+) -> None:
+    """It stands still between two turns: no connection breaks, nobody tells of speech."""
+    worker, server = start("")
+    call = dial(worker.uri)
+    call_id = worker.next_call()
+    call.hears_said(GREETING, likeness=ROUGHLY)
+    until(lambda: worker.calls()[0]["floor"] == "nobody", "it is the caller's turn")
+    server.signal(signal.SIGSTOP)
+    call.say("what can you do")
+    spoken_ms = call.now_ms
+    call.hears_sound(own_words("moment"), "one moment", likeness=ROUGHLY, after=spoken_ms)
+    lost = worker.wait_log("realtime_connection_lost", call_id=call_id)
+    assert lost["reason"] == "no answer to a ping within 3 s"
+    server.signal(signal.SIGCONT)
+    worker.wait_log("realtime_session_ready", call_id=call_id, count=2)
+    until(lambda: worker.calls()[0]["floor"] == "agent", "the agent takes it up again")
+    until(lambda: worker.calls()[0]["floor"] == "nobody", "and waits for the caller")
+    call.say("what can you do")
+    call.hears_said(ANSWER, likeness=ROUGHLY)
+    call.hang_up()
+    assert worker.record(call_id)["outcome"] == "completed"
 
 
 def test_a_provider_that_refuses_what_it_then_says_is_not_asked_over_and_over(

@@ -157,6 +157,7 @@ class CallSession:
             turn.AskOurselves: self._questions.ask,
             turn.ApprovalAnswered: self._answered_us,
             turn.NewSession: lambda command: self._link.recycle(command.reason),
+            turn.ProbeSession: lambda command: self._link.probe(),
             turn.Unmet: self._transcript.unmet,
             turn.CancelResponse: self._conversation.cancel_response,
             turn.StopPlayout: lambda command: self._voice.stop(barge_in=command.barge_in),

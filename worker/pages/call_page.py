@@ -107,7 +107,7 @@ def _summary(story: Story) -> Markup:
         ("Calls back", record.calls_back or ""),
         ("Tokens", _usage(record)),
         ("Cost", "" if record.cost is None else f"{record.cost.amount:.4f} {record.cost.currency}"),
-        ("Went wrong", "; ".join(wrongs(record))),
+        ("Went wrong", "; ".join(wrongs(story))),
     ]
     return el("dl", [(el("dt", name), el("dd", value)) for name, value in pairs if value])
 

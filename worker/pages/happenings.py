@@ -50,10 +50,13 @@ def happenings(story: Story) -> list[Happening]:
     return sorted([*found, *_handed_over(story)], key=lambda one: one.ms)
 
 
-def wrongs(record: CallRecord) -> list[str]:
-    """Return what went wrong in a call, a line each: what the record says so, and the tool calls that failed."""
-    failed = [f"{call.tool}: {ended(call)}" for call in record.tool_calls if call.status in FAILED]
-    return [*record.errors, *failed]
+def wrongs(story: Story) -> list[str]:
+    """Return what went wrong in a call, a line each: errors, tool calls that failed, and what else did."""
+    record = story.record
+    errors = [] if record is None else record.errors
+    failed = [] if record is None else [call for call in record.tool_calls if call.status in FAILED]
+    others = [f"{one.what}: {one.words}" for one in happenings(story) if one.wrong]
+    return [*errors, *(f"{call.tool}: {ended(call)}" for call in failed), *others]
 
 
 def ended(call: ToolCallRecord) -> str:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import structlog
+from websockets.exceptions import ConnectionClosed
 
 from worker.realtime.base import Codec, Dial, Frame, HangUp, RealtimeRefused, SessionConfig
 from worker.realtime.events import ConnectionLost, ProviderError, RealtimeEvent, SessionReady
@@ -78,6 +79,7 @@ class RealtimeConnection:
         self._fatal = False
         self._failure: tuple[int, str] | None = None
         self._attempt = 0
+        self._probing: asyncio.Task[None] | None = None
 
     @property
     def codec(self) -> Codec:
@@ -148,6 +150,23 @@ class RealtimeConnection:
             self._failure = (1000, reason)
             self._ended(ConnectionLost(1000, reason, False))
 
+    def probe(self, within_s: float | None) -> None:
+        """Ask the peer for a sign of life (RFC 6455 5.5.2): without one in so many seconds the session is lost."""
+        if within_s is not None and self._is_open and self._socket is not None and self._probing is None:
+            self._probing = asyncio.create_task(self._probe(self._socket, within_s), name="realtime-probe")
+
+    async def _probe(self, socket: RealtimeSocket, within_s: float) -> None:
+        try:
+            async with asyncio.timeout(within_s):
+                await (await socket.ping())
+        except TimeoutError:
+            if socket is self._socket:
+                self._fail(1011, f"no answer to a ping within {within_s:g} s")
+        except ConnectionClosed:
+            pass  # its loss is told as ever
+        finally:
+            self._probing = None
+
     async def close(self) -> None:
         """End the session, if there is one; what is still queued is not sent. No `ConnectionLost` follows."""
         self._is_open = False
@@ -155,6 +174,8 @@ class RealtimeConnection:
         if self._ready is not None and not self._ready.done():
             self._ready.set_exception(RealtimeRefused(CLOSED_BY_US))
             self._ready.exception()  # it need not be awaited any more
+        if self._probing is not None:
+            self._probing.cancel()
         hang_up, self._hang_up = self._hang_up, None
         if self._socket is not None:
             self._socket.deaf()

@@ -20,6 +20,8 @@ class Dialect:
     """WebSocket pings go out so often (s); None: none do."""
     pong_s: float | None
     """A connection whose ping has no answer after so long (s) is dead; None: it is never taken for that."""
+    probe_s: float | None
+    """The same of a ping that goes out where a caller has spoken and the service said nothing; None: none does."""
     max_session_s: float | None
     """The service ends a session after so many seconds; None: it doesn't."""
     recycle_s: float | None
@@ -45,6 +47,7 @@ OPENAI: Final = Dialect(
     # A dead line is noticed after both: a caller does not wait longer in silence.
     ping_s=10.0,
     pong_s=10.0,
+    probe_s=3.0,
     max_session_s=3600.0,
     recycle_s=3300.0,
     transcriber="gpt-transcribe",
@@ -77,6 +80,7 @@ GEMINI: Final = Dialect(
     # Its pongs take 8 to 30 s, by its users: a shorter bound would cut healthy calls.
     ping_s=15.0,
     pong_s=40.0,
+    probe_s=None,  # and it has no ears: what it owes after our own has a bound
     max_session_s=600.0,  # a connection's; it says so a minute before
     recycle_s=480.0,
     transcriber=None,

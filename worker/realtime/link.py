@@ -190,6 +190,10 @@ class Link:
         """Replace the session by a new one: before the provider ends it, between turns; or as it is of no use."""
         self._connection.give_up(reason)
 
+    def probe(self) -> None:
+        """Find out whether the provider is there at all; a session that shows no sign of life is lost."""
+        self._connection.probe(self._dialect.probe_s)
+
     def going_away(self, left_s: float) -> None:
         """The provider ends the session in so many seconds."""
         if self._life is not None:

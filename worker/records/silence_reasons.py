@@ -35,6 +35,7 @@ class Why(StrEnum):
     APPROVAL = "approval"
     TOOL = "tool_without_filler"
     CALLER_FLOOR = "caller_floor"
+    UNHEARD = "sound_no_speech"
     TOLD_TO_WAIT = "told_to_wait"
     RESPONSE = "response_not_begun"
     FIRST_AUDIO = "first_audio"
@@ -54,6 +55,7 @@ WORDS: Mapping[Why, str] = {
     Why.APPROVAL: "a tool call waited for somebody's approval",
     Why.TOOL: "a tool ran, and no filler was said",
     Why.CALLER_FLOOR: "the provider had not heard the end of the caller's speech",
+    Why.UNHEARD: "the caller's line was loud, and the provider had told of no speech",
     Why.TOLD_TO_WAIT: "the provider had said to wait",
     Why.RESPONSE: "the provider had not begun its response",
     Why.FIRST_AUDIO: "the provider had sent no audio of its response yet",
@@ -100,6 +102,8 @@ class _State:
     paused: bool = False
     """The agent's voice is, and what is queued of it is not heard."""
     loud: bool | None = None
+    unheard: bool = False
+    """It has become loud, and nobody has told of speech or said anything since."""
     sounds: set[str] = field(default_factory=set)
     speeches: set[str] = field(default_factory=set)
     tools: dict[str, str] = field(default_factory=dict)
@@ -133,6 +137,7 @@ class _State:
             (self.slot == "requested", Why.RESPONSE),
             (self.slot == "active", Why.STALLED if self.spoken else Why.FIRST_AUDIO),
             (self.slot == "cancelling", Why.CANCELLING),
+            (self.unheard, Why.UNHEARD),
         )
         return next((why for holds, why in reasons if holds), Why.NOTHING_DUE)
 
@@ -218,6 +223,8 @@ def _decision(state: _State, edge: Edge) -> None:
         state.spoken, state.told_to_wait = True, False
     elif edge.what == "CallerSounds":
         state.loud = bool(edge.data.get("loud"))
+        if state.loud and not state.speeches and state.floor != "caller":
+            state.unheard = True
     elif edge.what == "MediaReady":
         state.media = True
     elif edge.what == "ToolFinished" and edge.data.get("tool_call_id") == state.transfer:
@@ -254,6 +261,7 @@ def _ended(state: _State, data: Mapping[str, Any]) -> None:
 
 def _turn_started(state: _State, data: Mapping[str, Any]) -> None:
     (state.speeches if data.get("who") == "caller" else state.sounds).add(str(data.get("key")))
+    state.unheard = False
 
 
 def _turn_ended(state: _State, data: Mapping[str, Any]) -> None:

@@ -70,6 +70,7 @@ class CallerTurns:
     def started(self, event: realtime.SpeechStarted, now: float) -> list[Command]:
         """The caller begins to speak."""
         self._state.speeches += 1
+        self._state.unheard = None
         self._interruptions.speech_started(event, now)
         if event.item_id in self._late:
             self._late.remove(event.item_id)
@@ -110,6 +111,8 @@ class CallerTurns:
         if event.loud != self._state.loud:
             self._state.loud = event.loud
             self._state.loud_changes += 1
+            if event.loud and self._state.floor is not Floor.CALLER:
+                self._state.unheard, self._state.probed = now, False
         return []
 
     def typed(self, event: CallerTyped, now: float) -> list[Command]:

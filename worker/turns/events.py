@@ -30,6 +30,7 @@ __all__ = [
     "HangUp",
     "MediaReady",
     "NewSession",
+    "ProbeSession",
     "NoticeWanted",
     "OfferSpoken",
     "OwnWords",
@@ -396,6 +397,11 @@ class NewSession:
 
 
 @dataclass(frozen=True, slots=True)
+class ProbeSession:
+    """Find out whether the provider is there at all: one that is not is lost."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unmet:
     """Something that was expected of the provider did not come, or was not what it should be: for log and record."""
 
@@ -469,6 +475,7 @@ Command = (
     | AskOurselves
     | ApprovalAnswered
     | NewSession
+    | ProbeSession
     | Unmet
     | CancelResponse
     | StopPlayout

@@ -31,6 +31,7 @@ class Expect(StrEnum):
     AUDIO_GOING_ON = "audio going on"
     RESPONSE_ENDED = "response ended"
     CANCELLED = "response cancelled"
+    SPEECH_BEGUN = "beginning of speech"
     SPEECH_ENDED = "end of speech"
     SPEECH_BOUNDED = "end of long speech"
     OUTPUT_TAKEN = "output acknowledged"
@@ -63,6 +64,7 @@ class Then(StrEnum):
     MESSAGE = "sent as a message"
     DECLINED = "declined"
     GO_ON = "goes on without"
+    PROBE = "asked for a sign of life"
 
 
 LADDER = (Then.ASK_AGAIN, Then.NEW_SESSION, Then.NEW_SESSION, Then.APOLOGY)
@@ -88,6 +90,7 @@ TABLE: Mapping[Expect, Bound] = {
     Expect.AUDIO_GOING_ON: Bound(4.5, None, "audio comes faster than it plays: a gap is a stall"),
     Expect.RESPONSE_ENDED: Bound(4.5, Then.GO_ON, "all its audio was heard: it counts as said"),
     Expect.CANCELLED: Bound(3.0, Then.GO_ON, "a cancelled response ends within a round trip"),
+    Expect.SPEECH_BEGUN: Bound(3.0, Then.PROBE, "told within half a second; noise is kept quiet of"),
     Expect.SPEECH_ENDED: Bound(2.0, None, "a quiet line; with what makes it quiet, five times a service's own silence"),
     Expect.SPEECH_BOUNDED: Bound(60.0, None, "nobody talks longer without a breath: it is noise"),
     Expect.OUTPUT_TAKEN: Bound(4.0, Then.GO_ON, "comes within a round trip, from those that say it"),

@@ -39,6 +39,8 @@ class PendingTool:
     """The provider runs it: no output is sent for it, and it can't be cancelled by us."""
     approval: bool = False
     """It waits for an approval. With it, `started_at` is when that was given."""
+    held: bool = False
+    """It does not run yet: the words before it are to be heard first."""
     awaits: bool = False
     """It does not run yet: somebody has to approve it."""
 

@@ -48,12 +48,14 @@ class SessionTurns:
 
     def connection_lost(self, event: realtime.ConnectionLost, now: float) -> list[Command]:
         """There is none any more."""
+        if event.reason == base.RECYCLED:
+            self._state.unheard = None  # it was there, and took it for no speech
         return self.lost(now)
 
     def lost(self, now: float) -> list[Command]:
         """Nothing of the session's comes any more; what it owed is owed by the next one."""
         state = self._state
-        state.connected = False
+        idle, state.connected = state.idle, False
         stood = state.slot.state is Slot.ACTIVE and state.pending.remote_of(state.slot.response_id)
         if state.slot.lost(now) and not stood:  # else what became of its call is owed, and nothing more
             state.owed.want_again()
@@ -68,4 +70,6 @@ class SessionTurns:
             state.move_floor(FloorEdge.CALLER_STOPPED)
             if not state.asking:
                 state.owed.want(Purpose.RESUME)
+        elif idle and state.unheard_since(now) is not None:
+            state.owed.want(Purpose.RESUME)  # it was gone already, and has told of nothing
         return commands

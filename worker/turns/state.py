@@ -31,6 +31,8 @@ REMEMBERED = 64
 REQUESTS, REQUESTS_S = 8, 8.0
 """So many responses may be asked for within so many seconds, whatever a provider answers: a chain of quick tools takes
 one a second, and a provider that refuses what it then says made it 540."""
+UNHEARD_S = 10.0
+"""What was said so long ago, and nobody heard, is waited for by nobody."""
 CANCELS = 32
 """So many are cancelled in that time."""
 
@@ -100,6 +102,10 @@ class TurnState:
     loud: bool | None = None
     """Whether the caller's line is loud, by our own ears; None where nobody listens."""
     loud_changes: int = 0
+    unheard: float | None = None
+    """When the caller's line became loud (s), while the provider has not told of speech since; see `unheard_since`."""
+    probed: bool = False
+    """And whether it was found out that the provider is there: then it was no speech."""
     paused: bool = False
     """The voice is paused: the caller makes a sound over it, and nobody knows yet whether they speak."""
     speeches: int = 0
@@ -162,6 +168,10 @@ class TurnState:
         """Whether the caller hears nothing of the model's: at most the tone, a filler or words of ours."""
         playing = self.playing
         return playing in (None, TONE) or playing.startswith(OWN) or self.fillers.is_filler_item(playing)
+
+    def unheard_since(self, now: float) -> float | None:
+        """When the caller began to say what no provider has heard (s); None where they have not, lately."""
+        return self.unheard if self.unheard is not None and now - self.unheard < UNHEARD_S else None
 
     def remember(self, response_id: str, purpose: str | None) -> None:
         """Keep what a response is for."""

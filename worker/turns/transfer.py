@@ -65,6 +65,7 @@ class TransferTurns:
 
     def hold(self, tool: PendingTool, now: float) -> None:
         """Begin this one when the caller has heard what was said before it."""
+        tool.held = True
         self._held = _Held(tool, now)
         self._state.ending = None  # a model that says goodbye and transfers means the transfer
 
@@ -92,6 +93,7 @@ class TransferTurns:
         if held.due(said) > now:
             return []
         self._held, self._begun = None, held.tool.tool_call_id
+        held.tool.held = False
         return [StartTool(held.tool.tool_call_id, held.tool.name, held.tool.arguments)]
 
     def wakes(self) -> list[float | None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from worker.turns.events import Command, Purpose, Words
+from worker.turns.events import Command, ProbeSession, Purpose, Words
 from worker.turns.expectations import TABLE, Expect, Expectations, Then
 from worker.turns.floor import Floor, FloorEdge, Slot
 from worker.turns.remedies import OWN_WORDS_S, Remedies
@@ -43,7 +43,7 @@ class Watch:
         """Expect what is to be expected as things stand."""
         state = self._state
         waits = self._waits()
-        self._waits_since = (now if self._waits_since is None else self._waits_since) if waits else None
+        self._waits_since = (self._from(now) if self._waits_since is None else self._waits_since) if waits else None
         state.waiting.run(waits and state.floor is not Floor.CALLER and state.told_until <= now, now)
         self._expectations.arm({} if state.over else self._current(), now)
 
@@ -105,7 +105,15 @@ class Watch:
             return True
         busy = not state.slot.free or bool(state.owed) or state.turn_over or bool(state.pending.held())
         busy = busy or state.model_goes_on
-        return busy and state.silent and not state.pending.running()
+        return busy and state.silent and all(tool.held for tool in state.pending.running())
+
+    def _from(self, now: float) -> float:
+        """Since when a caller waits who begins to (s): into a session that is lost they may have spoken before."""
+        since = None if self._state.connected else self._state.unheard_since(now)
+        if since is None:
+            return now
+        self._state.waiting.add(now - since)
+        return since
 
     def _words_due(self) -> float | None:
         """When words of ours are due (s), while nothing plays."""
@@ -139,6 +147,8 @@ class Watch:
             found[expect] = (state.speeches, state.loud_changes if expect is Expect.SPEECH_ENDED else 0)
         elif state.idle and state.turn_over:
             found[Expect.TURN] = ""
+        elif state.idle and state.unheard is not None and not state.probed:
+            found[Expect.SPEECH_BEGUN] = state.unheard
         if self._tools.unacknowledged:
             found[Expect.OUTPUT_TAKEN] = ""
         return found
@@ -163,6 +173,9 @@ class Watch:
         state = self._state
         if expect is Expect.SESSION:
             return self._remedies.apologise(expect, waited_s)
+        if expect is Expect.SPEECH_BEGUN:
+            state.probed = True
+            return [ProbeSession()]
         if expect is Expect.OUTPUT_TAKEN:
             self._tools.not_acknowledged()
             return [self._remedies.told(expect, Then.GO_ON, waited_s)]

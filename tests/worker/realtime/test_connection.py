@@ -518,3 +518,35 @@ class TestReconnectDelays:
     def test_attempts_are_counted(self):
         assert reconnect_delays(attempts=1) == [0.0]
         assert reconnect_delays(attempts=0) == []
+
+
+class TestSignOfLife:
+    async def test_a_peer_that_reads_nothing_is_lost_and_one_that_says_nothing_is_not(self, peer):
+        async def frozen(peer, ws):
+            await peer.greet(ws)
+            ws.transport.pause_reading()
+            await asyncio.sleep(5)
+
+        for script, lost in ((frozen, [(1011, "no answer to a ping within 0.2 s")]), (greet_and_listen, [])):
+            ear = Ear()
+            async with peer(script) as server:
+                connection = connection_to(server.provider, ear)
+                await connection.open(CONFIG)
+                connection.probe(0.2)
+                connection.probe(0.2)
+                await asyncio.sleep(0.5)
+                assert [(one.code, one.reason) for one in ear.of(ConnectionLost)] == lost
+                assert connection.is_open is not bool(lost)
+                await connection.close()
+
+    async def test_one_that_is_closed_meanwhile_tells_nothing(self, peer):
+        ear = Ear()
+        async with peer(greet_and_listen) as server:
+            connection = connection_to(server.provider, ear)
+            connection.probe(0.1)
+            await connection.open(CONFIG)
+            connection.probe(None)
+            connection.probe(0.1)
+            await connection.close()
+            await asyncio.sleep(0.2)
+        assert ear.of(ConnectionLost) == []

@@ -129,6 +129,19 @@ def test_a_provider_that_has_not_heard_the_end_of_the_speech() -> None:
     ) == [(Why.CALLER_FLOOR, 3000, 5800)]
 
 
+def test_a_caller_whom_the_provider_does_not_hear() -> None:
+    greeting = turn(0, 3000, "agent", "a")
+    loud, quiet = decided(4000, "CallerSounds", loud=True), decided(6400, "CallerSounds", loud=False)
+    [one] = found(greeting, loud, quiet, end=20_000)
+    assert [(phase.why, phase.ms) for phase in one.phases] == [(Why.NOTHING_DUE, 1000), (Why.UNHEARD, 16_000)]
+    assert one.why is Why.UNHEARD and one.words == WORDS[Why.UNHEARD]
+    speech = turn(4100, 6000, "caller", "c")
+    assert whys(greeting, loud, quiet, speech, end=9000) == [
+        (Why.NOTHING_DUE, 3000, 4100),
+        (Why.NOTHING_DUE, 6000, 9000),
+    ]
+
+
 def test_no_session_and_a_session_that_is_lost() -> None:
     begin = [edge(0, "record", "Answered"), decided(0, "MediaReady")]
     assert whys(

@@ -303,6 +303,10 @@ class Calls(RuleBasedStateMachine):
             self.requested.insert(0, {})
         self.feed(realtime.SpeechStopped(f"c{self.speeches}", 0))
 
+    @rule(loud=st.booleans())
+    def line_sounds(self, loud: bool) -> None:
+        self.feed(turn.CallerSounds(loud))
+
     @precondition(lambda self: self.connected and self.speeches and not self.speaking)
     @rule(ago=st.integers(0, 2), text=st.sampled_from(["and by train?", "", None]))
     def transcribe(self, ago: int, text: str | None) -> None:

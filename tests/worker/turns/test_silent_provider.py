@@ -14,6 +14,7 @@ from worker.realtime import events as realtime
 from worker.turns import events as turn
 from worker.turns.machine import TONE, TurnConfig
 from worker.turns.silence import SilenceConfig
+from worker.turns.state import TRANSFER_CALL
 
 HEARD_S = 5.0
 SAVED_S = 20.0
@@ -113,6 +114,17 @@ class SilentPatientCalls(SilentCalls):
     """The same where a silent caller is asked whether they are there."""
 
     config = TurnConfig(greeting="Hello.", silence=SilenceConfig(seconds=8.0))
+
+
+def test_a_transfer_that_waits_for_words_which_never_end_is_no_tool_that_runs() -> None:
+    calls = SilentCalls()
+    calls.how(begins=False)
+    calls.connect()
+    calls.caller_starts()
+    calls.caller_stops()
+    calls.refuse(busy=True)
+    calls.call_tool(which=0, name=TRANSFER_CALL)
+    calls.teardown()
 
 
 SETTINGS = settings(max_examples=120, stateful_step_count=40, deadline=None)

@@ -131,6 +131,60 @@ def test_speech_without_an_end_is_ended_by_our_own_ears(scene: Scene) -> None:
     assert told(scene) == [("end of speech", "asked again")]
 
 
+def sounds(scene: Scene, seconds: float = 1.5) -> list[turn.Command]:
+    """The caller says something; the provider tells of nothing. Returns what is done about it at once."""
+    commands = scene.feed(turn.CallerSounds(True)) + scene.wait(seconds)
+    return commands + scene.feed(turn.CallerSounds(False))
+
+
+def test_a_provider_that_tells_of_no_speech_is_asked_once_whether_it_is_there(scene: Scene) -> None:
+    assert sounds(scene) == []
+    assert scene.wait(TABLE[Expect.SPEECH_BEGUN].seconds - 1.51) == []
+    assert scene.wait(0.02) == [turn.ProbeSession()]
+    assert scene.wait(15) == [] and told(scene) == [], "it is, and the line was noisy"
+    assert sounds(scene) + scene.wait(3) == [turn.ProbeSession()], "the next sound may be speech"
+
+
+def test_speech_that_is_told_of_and_sounds_over_the_agent_ask_nothing(scene: Scene) -> None:
+    scene.feed(turn.CallerSounds(True))
+    scene.wait(0.4)
+    scene.caller_speaks()
+    scene.wait(1)
+    scene.caller_stops()
+    scene.respond("r1", "resume")
+    scene.feed(turn.CallerSounds(False))
+    scene.wait(1)
+    assert turn.ProbeSession not in kinds(sounds(scene) + scene.wait(10)), "it speaks"
+    scene.played()
+    assert scene.wait(3.1) == [turn.ProbeSession()], "and now it is the caller's turn"
+
+
+def test_who_spoke_into_a_session_that_was_gone_hears_words_at_once_and_is_asked_in_the_next(scene: Scene) -> None:
+    sounds(scene)
+    scene.wait(1.5)
+    scene.wait(3)  # for its sign of life
+    commands = scene.feed(base.ConnectionLost(1011, "no answer to a ping within 3 s", False))
+    assert turn.OwnWords in kinds(commands)
+    scene.wait(1)
+    scene.played()
+    assert RESUME in scene.feed(base.SessionReady("s2", "pcm24k", "pcm24k"))
+
+
+def test_a_session_that_is_replaced_as_planned_owes_nothing_for_a_cough(scene: Scene) -> None:
+    sounds(scene, 0.3)
+    scene.wait(4)
+    scene.feed(base.ConnectionLost(1000, base.RECYCLED, False))
+    assert RESUME not in scene.feed(base.SessionReady("s2", "pcm24k", "pcm24k")) + scene.wait(3)
+
+
+def test_a_loss_long_after_a_sound_has_nothing_to_do_with_it(scene: Scene) -> None:
+    sounds(scene)
+    scene.wait(12)
+    scene.feed(base.ConnectionLost(1006, "cut", False))
+    assert turn.OwnWords not in kinds(scene.wait(OWN_WORDS_S - 0.1))
+    assert RESUME not in scene.feed(base.SessionReady("s2", "pcm24k", "pcm24k"))
+
+
 def test_speech_that_goes_on_after_a_pause_is_not_ended(scene: Scene) -> None:
     scene.caller_speaks()
     for _ in range(5):
