@@ -48,7 +48,7 @@ class SessionTurns:
 
     def connection_lost(self, event: realtime.ConnectionLost, now: float) -> list[Command]:
         """There is none any more."""
-        if event.reason == base.RECYCLED:
+        if event.reason == realtime.RECYCLED:
             self._state.unheard = None  # it was there, and took it for no speech
         return self.lost(now)
 

@@ -163,26 +163,26 @@ def test_who_spoke_into_a_session_that_was_gone_hears_words_at_once_and_is_asked
     sounds(scene)
     scene.wait(1.5)
     scene.wait(3)  # for its sign of life
-    commands = scene.feed(base.ConnectionLost(1011, "no answer to a ping within 3 s", False))
+    commands = scene.feed(realtime.ConnectionLost(1011, "no answer to a ping within 3 s", False))
     assert turn.OwnWords in kinds(commands)
     scene.wait(1)
     scene.played()
-    assert RESUME in scene.feed(base.SessionReady("s2", "pcm24k", "pcm24k"))
+    assert RESUME in scene.feed(realtime.SessionReady("s2", "pcm24k", "pcm24k"))
 
 
 def test_a_session_that_is_replaced_as_planned_owes_nothing_for_a_cough(scene: Scene) -> None:
     sounds(scene, 0.3)
     scene.wait(4)
-    scene.feed(base.ConnectionLost(1000, base.RECYCLED, False))
-    assert RESUME not in scene.feed(base.SessionReady("s2", "pcm24k", "pcm24k")) + scene.wait(3)
+    scene.feed(realtime.ConnectionLost(1000, realtime.RECYCLED, False))
+    assert RESUME not in scene.feed(realtime.SessionReady("s2", "pcm24k", "pcm24k")) + scene.wait(3)
 
 
 def test_a_loss_long_after_a_sound_has_nothing_to_do_with_it(scene: Scene) -> None:
     sounds(scene)
     scene.wait(12)
-    scene.feed(base.ConnectionLost(1006, "cut", False))
+    scene.feed(realtime.ConnectionLost(1006, "cut", False))
     assert turn.OwnWords not in kinds(scene.wait(OWN_WORDS_S - 0.1))
-    assert RESUME not in scene.feed(base.SessionReady("s2", "pcm24k", "pcm24k"))
+    assert RESUME not in scene.feed(realtime.SessionReady("s2", "pcm24k", "pcm24k"))
 
 
 def test_speech_that_goes_on_after_a_pause_is_not_ended(scene: Scene) -> None:
