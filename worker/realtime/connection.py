@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any
 
 import structlog
-from websockets.exceptions import ConnectionClosed
 
 from worker.realtime.base import Codec, Dial, Frame, HangUp, RealtimeRefused, SessionConfig
 from worker.realtime.events import ConnectionLost, ProviderError, RealtimeEvent, SessionReady
@@ -158,12 +157,10 @@ class RealtimeConnection:
     async def _probe(self, socket: RealtimeSocket, within_s: float) -> None:
         try:
             async with asyncio.timeout(within_s):
-                await (await socket.ping())
+                await socket.answered_or_gone()
         except TimeoutError:
             if socket is self._socket:
                 self._fail(1011, f"no answer to a ping within {within_s:g} s")
-        except ConnectionClosed:
-            pass  # its loss is told as ever
         finally:
             self._probing = None
 

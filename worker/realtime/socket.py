@@ -7,10 +7,12 @@ context managers: at 100 calls a quarter of the event loop's time.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 from websockets.frames import DATA_OPCODES, Frame
 from websockets.protocol import Event, State
 
@@ -50,6 +52,11 @@ class RealtimeSocket(ClientConnection):
         self.protocol.send_text(message)
         self.send_data()
         return True
+
+    async def answered_or_gone(self) -> None:
+        """Ping the peer, and wait for its pong without a bound, or until the connection is gone."""
+        with contextlib.suppress(ConnectionClosed):  # which is told as ever
+            await (await self.ping())
 
     def process_event(self, event: Event) -> None:
         """Take what the protocol made of the bytes that came in."""
