@@ -7,18 +7,15 @@ Call on a thread that pjlib doesn't know.
 from __future__ import annotations
 
 import gc
-import heapq
-import itertools
 import math
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
-from telephony import binding
 from telephony.access import Access
 from telephony.account import SipAccount, set_family
 from telephony.beeps import Beeps
@@ -27,13 +24,12 @@ from telephony.bridge import Bridge
 from telephony.call import SipCall
 from telephony.door import Door, call_id_of, open_door
 from telephony.errors import NoSuchCall, SipRequestError
-from telephony.events import CallEvent, CallRefused, IncomingCall, RefusedFor
+from telephony.events import CallEvent, CallRefused, IncomingCall
 from telephony.families import Place, Version, offered_version, version_of_host
 from telephony.identities import Identities, Identity
 from telephony.joined import Joined
 from telephony.legs import Legs
 from telephony.library import EndpointInfo, Library
-from telephony.parameters import operation
 from telephony.port import PortPool, new_bridge
 from telephony.rtp_source import new_source
 from telephony.settings import SipSettings
@@ -45,36 +41,16 @@ from telephony.sip.message import allows, body, cut, has_header, header, keys_in
 from telephony.sip.requests import Answer
 from telephony.sip.target import DEFAULT_PORT, is_ours
 from telephony.sip.uri import LONGEST, Uri, host_of, over_tls, parse, registrar_uri
+from telephony.timers import Timers
 from telephony.trace import Trace
 from telephony.transfer import SECOND_LINE
+from telephony.turned_away import REASONS, Refusal, TurnedAway
 from telephony.wideband import rate_of
 
 log = structlog.get_logger(__name__)
 
 CHECK_S = 5.0
 """How often the calls are looked at for callers who have gone silent on the wire, and for calls gone astray."""
-SLOW_REFUSAL_S = 0.25
-"""A refusal's delay on the wheel. It opens two sockets for each INVITE before asking us, gives a closed one's place
-free after 0.5 s, and aborts when all 64 are taken: a scanner's 30 INVITEs a second would end the process. With its
-four lines held this long the rest get the library's own 486, which opens none."""
-REASONS = {
-    400: "Bad Request",
-    403: "Forbidden",
-    482: "Loop Detected",
-    488: "Not Acceptable Here",
-    503: "Service Unavailable",
-    513: "Message Too Large",
-}
-"""Reason phrases of our own refusals."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    """Why an INVITE is turned away, with what, and after how many s it may come again."""
-
-    why: RefusedFor
-    status: int = 503
-    retry_after_s: int | None = None
 
 
 def _version_of(message: str, source: str) -> Version:
@@ -102,17 +78,18 @@ class Core:
         self.library = library
         self.access = access
         self.limit = 0
-        self._refusal_s = 0.0
         self._bridges, self._names = bridges, names
         self._post = post
         self._accepting = accepting
         self._overloaded = overloaded
+        self._timers = Timers()
+        self._later = self._timers.later
         self._calls: dict[str, SipCall] = {}
         self._joined = Joined(self._calls)
         self._beeps = Beeps()
         self._legs = Legs(self._calls, self._next_leg, self._may_dial, access.allows, self._later)
         self._own_uris: list[Uri] = []
-        self._turned_away: list[pj.Call] = []
+        self._turned_away = TurnedAway(post, self._later)
         self._ports = PortPool()
         self._identities = Identities(
             settings,
@@ -123,8 +100,6 @@ class Core:
             later=self._later,
             calls=lambda: sum(not call.ended for call in self._calls.values()),
         )
-        self._timers: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = itertools.count()
         self._door: Door | None = None
         self._versions = tuple(place.version for place in settings.places)
 
@@ -135,7 +110,7 @@ class Core:
         self.library.endpoint.on_select = self._selected
         info = self.library.start()
         self.limit = info.limit
-        self._refusal_s = 0.0 if info.capacity > binding.WHEEL_CALLS else SLOW_REFUSAL_S
+        self._turned_away.start(info.capacity)
         self._own_uris = [found for one in info.addresses if (found := parse(one)) is not None]
         self._door = open_door(self._answered, self.settings.codecs, self._families)
         self._identities.start(info)
@@ -145,9 +120,7 @@ class Core:
     def poll(self, timeout_ms: int) -> None:
         """Let the library work for up to `timeout_ms`, then do what has come due."""
         self.library.endpoint.libHandleEvents(timeout_ms)
-        now = time.monotonic()
-        while self._timers and self._timers[0][0] <= now:
-            heapq.heappop(self._timers)[2]()
+        self._timers.run(time.monotonic())
         self._drop_ended()
         self.library.log.hand_on()
 
@@ -354,7 +327,7 @@ class Core:
         message, source = prm.rdata.wholeMsg, prm.rdata.srcAddress
         refusal = self._refusal(message, source)
         if refusal is not None:
-            self._turn_away(account, prm.callId, source, refusal)
+            self._turned_away.add(account, prm.callId, source, refusal)
             return
         identity = self._identities.of_invite(message, source)
         sip_call_id = header(message, "Call-ID")
@@ -395,44 +368,28 @@ class Core:
         elif said.status >= 300:
             log.debug("request_refused", method=method[:32], status=said.status, source=source)  # scanners send many
 
-    def _refusal(self, message: str, source: str) -> _Refusal | None:
+    def _refusal(self, message: str, source: str) -> Refusal | None:
         """Why an INVITE from there is turned away, or None.
 
         503 sends a proxy on to another worker, and Retry-After says for how long (RFC 3261 section 21.5.4); 486 would
         be the callee's own word, which it hands to the caller.
         """
         if not self.access.allows(source):
-            return _Refusal("stranger", 403)
+            return Refusal("stranger", 403)
         if offered_version(body(message)) not in (None, *self._versions):
-            return _Refusal("family", 488)  # where our door didn't say so before
+            return Refusal("family", 488)  # where our door didn't say so before
         if status := cut(message):
-            return _Refusal("malformed", status)  # taken as it is it would be a call with an offer of ours, and mute
+            return Refusal("malformed", status)  # taken as it is it would be a call with an offer of ours, and mute
         if has_header(message, SECOND_LINE) and not self.settings.takes_second_lines:
-            return _Refusal("loop", 482)  # a transfer that came back to us, or to another of our kind
+            return Refusal("loop", 482)  # a transfer that came back to us, or to another of our kind
         if self.settings.srtp != "off" and self.settings.srtp_keys == "tls" and keys_in_clear(message):
-            return _Refusal("insecure", 488)
+            return Refusal("insecure", 488)
         if not self._accepting() or self._identities.leaving:
-            return _Refusal("draining", retry_after_s=self.settings.retry_after_s)
+            return Refusal("draining", retry_after_s=self.settings.retry_after_s)
         if self._full():
-            return _Refusal("full", retry_after_s=self.settings.retry_full_s)
+            return Refusal("full", retry_after_s=self.settings.retry_full_s)
         retry_after_s = self._overloaded()
-        return None if retry_after_s is None else _Refusal("overload", retry_after_s=retry_after_s)
-
-    def _turn_away(self, account: SipAccount, pj_id: int, source: str, refusal: _Refusal) -> None:
-        # Answered after the callback: 2.15 frees the request's copy when the callback returns, and aborts where the
-        # final answer has already done so.
-        call = pj.Call(account, pj_id)
-        self._turned_away.append(call)
-        status, reason = refusal.status, REASONS[refusal.status]
-        headers = {} if refusal.retry_after_s is None else {"Retry-After": str(refusal.retry_after_s)}
-        self._later(self._refusal_s, lambda: self._refuse(call, operation(status, reason, headers)))
-        self._post(CallRefused(status, reason, source, refusal.why))
-
-    def _refuse(self, call: pj.Call, answer: pj.CallOpParam) -> None:
-        try:
-            call.answer(answer)  # hangup would leave the headers out
-        except pj.Error as error:
-            log.info("refusal_not_sent", error=explain(error))
+        return None if retry_after_s is None else Refusal("overload", retry_after_s=retry_after_s)
 
     def _drop_ended(self) -> None:
         """Let go of what is over, outside the library's callbacks."""
@@ -444,8 +401,7 @@ class Core:
             self._names.pop(call_id, None)
             self._ports.give_back(call.media.port)
         self._legs.drop_ended()
-        if self._turned_away:
-            self._turned_away = [call for call in self._turned_away if call.isActive()]
+        self._turned_away.drop_over()
 
     def _check_period(self) -> float:
         return min(CHECK_S, self.settings.media_timeout_s / 2 or CHECK_S)
@@ -467,6 +423,3 @@ class Core:
     def unregister(self, done: Future[None]) -> None:
         """Take our registrations back; `done` when that is answered, at once where there are none."""
         self._identities.leave(done)
-
-    def _later(self, delay_s: float, fn: Callable[[], None]) -> None:
-        heapq.heappush(self._timers, (time.monotonic() + delay_s, next(self._order), fn))

@@ -82,7 +82,7 @@ SHELL = (
         "port",
         "registering",
     ),
-    *("rtp_source", "trace", "wideband"),
+    *("rtp_source", "trace", "turned_away", "wideband"),
 )
 
 # The rooms that speak to the queue.

@@ -128,8 +128,7 @@ def desk_worker(
         folder / "desk",
         REDIS_URL=redis.url,
         OFFHOOK_AGENT=scripted_agent,
-        OFFHOOK_REALTIME="gateway",
-        OFFHOOK_REALTIME_URL=provider_server.url,
+        **provider_server.settings,
         OFFHOOK_MAX_CALLS=4,
         SHOP_FOLDER=folder,
     ).ready()
@@ -323,8 +322,7 @@ def start_behind(
         own = {
             "REDIS_URL": redis.url,
             "OFFHOOK_AGENT": scripted_agent,
-            "OFFHOOK_REALTIME": "gateway",
-            "OFFHOOK_REALTIME_URL": provider.url,
+            **provider.settings,
             "SHOP_FOLDER": tmp_path,
             **settings,
         }
@@ -355,8 +353,7 @@ def dial_out(redis: RedisServer, provider: Provider, scripted_agent: Path) -> It
         settings = {
             "REDIS_URL": redis.url,
             "OFFHOOK_AGENT": scripted_agent,
-            "OFFHOOK_REALTIME": "gateway",
-            "OFFHOOK_REALTIME_URL": provider.url,
+            **provider.settings,
             "OFFHOOK_SIP_HOST": "127.0.2.1",
             "OFFHOOK_SIP_PORT": 0,
             "OFFHOOK_RTP_PORTS": "0-0",

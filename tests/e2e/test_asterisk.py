@@ -64,8 +64,7 @@ def settings(pbx: Asterisk, own_folder: Path, redis: RedisServer, provider_serve
     return {
         "REDIS_URL": redis.url,
         "OFFHOOK_AGENT": agent,
-        "OFFHOOK_REALTIME": "gateway",
-        "OFFHOOK_REALTIME_URL": provider_server.url,
+        **provider_server.settings,
         "OFFHOOK_DIAL_TOKEN": TOKEN,
         "OFFHOOK_DIAL_TO": f"sip:*@{pbx.registrar}",
     }

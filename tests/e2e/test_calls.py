@@ -202,7 +202,7 @@ def test_the_demo_plays_a_call_and_prints_its_record(offhook: Any, tmp_path: Pat
     assert set(keys.split()) <= set(record) <= set(CallRecord.model_fields)
     assert set(record["turns"][0]) == {"who", "text", "start_ms", "end_ms"}
     assert {turn["who"] for turn in record["turns"]} == {"caller", "agent", "filler"}
-    tools = "tool mode start_ms job_id status wait_ms run_ms fillers promised ended_at result"
+    tools = "tool mode start_ms job_id status detail wait_ms run_ms fillers promised ended_at result"
     assert set(tools.split()) == set(record["tool_calls"][0])
     look_up = next(call for call in record["tool_calls"] if call["tool"] == "order_status")
     assert look_up["mode"] == "queued" and look_up["status"] == "ok" and look_up["fillers"] >= 1

@@ -104,7 +104,7 @@ def test_the_caller_speaks_into_one(
     start: Callable[..., Worker], provider: Provider, dial: Callable[[str], Call], folder: Path
 ) -> None:
     """It stops; the model, which did not say it, is told nothing of it, in a next session either; the result comes."""
-    worker = start("", OFFHOOK_REALTIME="gateway", OFFHOOK_REALTIME_URL=provider.url)
+    worker = start("", **provider.settings)
     call = dial(worker.uri)
     first, call_id = provider.session(), worker.next_call()
     tool = first.calls("slow", {"seconds": 4, "name": "canned"})

@@ -23,8 +23,7 @@ def worker(redis: RedisServer, provider: Provider, scripted_agent: Path, tmp_pat
         tmp_path / "calls",
         REDIS_URL=redis.url,
         OFFHOOK_AGENT=scripted_agent,
-        OFFHOOK_REALTIME="gateway",
-        OFFHOOK_REALTIME_URL=provider.url,
+        **provider.settings,
         OFFHOOK_MAX_CALLS=3,
         OFFHOOK_DRAIN_SECONDS=600,
     )

@@ -108,8 +108,7 @@ def test_looking_up_mistakes_quota_and_a_change_in_mid_call(
     (folder / "hook.py").write_text(HOOK)
     worker = start(
         'hook = "hook.py:tools_for"\nhook_seconds = 1\n[tools.max_runs_of]\nhere = 1',
-        OFFHOOK_REALTIME="gateway",
-        OFFHOOK_REALTIME_URL=provider.url,
+        **provider.settings,
     )
     call = dial(worker.uri)
     session, call_id = provider.session(), worker.next_call()

@@ -32,7 +32,7 @@ class Desk(Gates):
             url = self.watched.url.replace("wait_ms=1000", "wait_ms=200")
             self.programs += [ToolWorker(url, agent, folder) for _ in range(2)]
             settings = {"REDIS_URL": url, "OFFHOOK_AGENT": agent, "SHOP_FOLDER": folder}
-            settings |= {"OFFHOOK_REALTIME": "gateway", "OFFHOOK_REALTIME_URL": provider.url}
+            settings |= provider.settings
             self.worker = Worker(folder / "calls", **settings)
             self.programs.append(self.worker)
             for program in self.programs:

@@ -154,8 +154,7 @@ def test_sigterm_in_a_call(
     desk = start_worker(
         tmp_path / "recordings",
         OFFHOOK_AGENT=scripted_agent,
-        OFFHOOK_REALTIME="gateway",
-        OFFHOOK_REALTIME_URL=provider.url,
+        **provider.settings,
         OFFHOOK_DRAIN_SECONDS=1,
         OFFHOOK_SIP_REGISTRAR=f"sip:127.0.0.1:{port}",
         OFFHOOK_SIP_USERNAME="line7",
@@ -191,8 +190,7 @@ def test_a_second_sigterm_ends_at_once(
     worker = start_worker(
         folder / "at-once",
         OFFHOOK_AGENT=scripted_agent,
-        OFFHOOK_REALTIME="gateway",
-        OFFHOOK_REALTIME_URL=provider.url,
+        **provider.settings,
         OFFHOOK_DRAIN_SECONDS=600,
         SHOP_FOLDER=folder,
     )

@@ -47,7 +47,7 @@ def start_at(
 ) -> Iterator[Callable[..., Worker]]:
     """Start a worker behind it, at that address."""
     workers: list[Worker] = []
-    own = {"OFFHOOK_AGENT": scripted_agent, "OFFHOOK_REALTIME": "gateway", "OFFHOOK_REALTIME_URL": provider.url}
+    own = {"OFFHOOK_AGENT": scripted_agent, **provider.settings}
 
     def start(host: str, **settings: Any) -> Worker:
         all_of_it = {**own, "REDIS_URL": redis.url, "SHOP_FOLDER": tmp_path, **settings}
@@ -169,7 +169,7 @@ def test_sound_is_back_after_the_relays_restart_and_calls_need_not_its_redis(
     dial: Callable[[str], Call],
 ) -> None:
     front = Front(tmp_path, MEDIA_REDIS=f"{INNER}:{relay_state.args[-1]}/0")  # type: ignore[index]
-    settings = {"OFFHOOK_AGENT": scripted_agent, "OFFHOOK_REALTIME": "gateway", "OFFHOOK_REALTIME_URL": provider.url}
+    settings = {"OFFHOOK_AGENT": scripted_agent, **provider.settings}
     worker = front.worker(tmp_path / "calls", "127.0.2.9", REDIS_URL=redis.url, SHOP_FOLDER=tmp_path, **settings)
     try:
         worker.ready()
@@ -206,7 +206,7 @@ def test_with_all_ports_of_the_relay_in_use_callers_hear_503(
     redis: RedisServer, provider: Provider, scripted_agent: Path, tmp_path: Path, dial: Callable[[str], Call], sipp: Any
 ) -> None:
     front = Front(tmp_path, OFFHOOK_RTP_PORTS="37998-37999")
-    settings = {"OFFHOOK_AGENT": scripted_agent, "OFFHOOK_REALTIME": "gateway", "OFFHOOK_REALTIME_URL": provider.url}
+    settings = {"OFFHOOK_AGENT": scripted_agent, **provider.settings}
     worker = front.worker(tmp_path / "calls", "127.0.2.9", REDIS_URL=redis.url, SHOP_FOLDER=tmp_path, **settings)
     try:
         worker.ready()

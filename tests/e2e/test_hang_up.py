@@ -61,7 +61,7 @@ def errands(own_folder: Path) -> Iterator[Errands]:
 
 
 def start_worker(errands: Errands, provider: Provider) -> Worker:
-    settings = {"OFFHOOK_REALTIME": "gateway", "OFFHOOK_REALTIME_URL": provider.url}
+    settings = provider.settings
     return Worker(errands.folder, REDIS_URL=errands.redis.url, OFFHOOK_AGENT=errands.agent, **settings).ready()
 
 

@@ -134,7 +134,7 @@ def place(shared: Place) -> Iterator[Place]:
 @pytest.fixture
 def start_desk(place: Place, provider: Provider) -> Callable[[], Worker]:
     """Start a worker whose provider the test plays."""
-    settings = {"OFFHOOK_REALTIME": "gateway", "OFFHOOK_REALTIME_URL": provider.url}
+    settings = provider.settings
     return lambda: place.start_worker(**settings)
 
 
@@ -232,7 +232,7 @@ call_back_seconds = 0
 def test_who_could_not_be_put_through_is_called_back_and_may_be_then(place: Place, provider: Provider) -> None:
     agent = place.folder / "transfer.toml"
     agent.write_text(AGENT.format(errands=ERRANDS) + TRANSFER.format(port=place.phone.port))
-    worker = place.start_worker(OFFHOOK_AGENT=agent, OFFHOOK_REALTIME="gateway", OFFHOOK_REALTIME_URL=provider.url)
+    worker = place.start_worker(OFFHOOK_AGENT=agent, **provider.settings)
     call = place.phone.dial(worker.uri)
     session, first = provider.session(), worker.next_call()
     rung = place.rung()
@@ -309,7 +309,7 @@ def test_a_machine_is_told_nothing_and_the_caller_is_called_again(
 def desk(shared: Place, provider: Provider) -> Worker:
     """The same for scenes that do it no harm."""
     if not shared.workers:
-        shared.start_worker(OFFHOOK_REALTIME="gateway", OFFHOOK_REALTIME_URL=provider.url)
+        shared.start_worker(**provider.settings)
     [worker] = shared.workers
     worker.forget_calls()
     return worker

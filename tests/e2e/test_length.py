@@ -46,8 +46,7 @@ def shared_worker(
         folder / "length",
         REDIS_URL=redis.url,
         OFFHOOK_AGENT=agent,
-        OFFHOOK_REALTIME="gateway",
-        OFFHOOK_REALTIME_URL=provider_server.url,
+        **provider_server.settings,
         OFFHOOK_LOG_LEVEL="debug",
         SHOP_FOLDER=folder,
     ).ready()

@@ -27,8 +27,7 @@ def start(redis: RedisServer, provider: Provider, folder: Path, tmp_path: Path) 
         own = {
             "REDIS_URL": redis.url,
             "OFFHOOK_AGENT": agent,
-            "OFFHOOK_REALTIME": "gateway",
-            "OFFHOOK_REALTIME_URL": provider.url,
+            **provider.settings,
             "SHOP_FOLDER": tmp_path,
         }
         workers.append(Worker(tmp_path / "calls", **own, **settings).ready())

@@ -30,8 +30,7 @@ def through_worker(
         folder / "through",
         REDIS_URL=redis.url,
         OFFHOOK_AGENT=scripted_agent,
-        OFFHOOK_REALTIME="gateway",
-        OFFHOOK_REALTIME_URL=provider_server.url,
+        **provider_server.settings,
         OFFHOOK_REALTIME_AUDIO="g711",
         SHOP_FOLDER=folder,
     ).ready()

@@ -25,7 +25,7 @@ def test_each_call_has_what_the_files_said_when_it_began(
     agent, shop = tmp_path / "agent.toml", tmp_path / "shop.py"
     agent.write_text('instructions = "one"\n[tools]\nmodules = ["shop.py"]\n')
     shop.write_text(TOOL.format(answer="one pair"))
-    settings = {"OFFHOOK_REALTIME": "gateway", "OFFHOOK_REALTIME_URL": provider.url}
+    settings = provider.settings
     settings["OFFHOOK_DRAIN_SECONDS"] = "0"
     worker = Worker(tmp_path / "calls", "--agent", agent, "--reload", **settings).ready()
     try:

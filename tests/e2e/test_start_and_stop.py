@@ -223,8 +223,7 @@ def test_a_worker_whose_loop_is_blocked_ends_at_the_third_signal(
         tmp_path / "calls",
         REDIS_URL=redis.url,
         OFFHOOK_AGENT=tmp_path / "agent.toml",
-        OFFHOOK_REALTIME="gateway",
-        OFFHOOK_REALTIME_URL=provider.url,
+        **provider.settings,
     )
     try:
         worker.ready()

@@ -82,8 +82,7 @@ def worker_process(
         own_folder / "recordings",
         REDIS_URL=redis.url,
         OFFHOOK_AGENT=agent,
-        OFFHOOK_REALTIME="gateway",
-        OFFHOOK_REALTIME_URL=provider_server.url,
+        **provider_server.settings,
     ).ready()
     yield worker
     assert worker.alive, worker.text()

@@ -42,7 +42,7 @@ def start_front(tmp_path: Path, keys: tuple[Path, Path]) -> Iterator[Callable[..
 
 @pytest.fixture
 def desk_settings(redis: RedisServer, provider: Provider, scripted_agent: Path, tmp_path: Path) -> dict[str, Any]:
-    own = {"OFFHOOK_AGENT": scripted_agent, "OFFHOOK_REALTIME": "gateway", "OFFHOOK_REALTIME_URL": provider.url}
+    own = {"OFFHOOK_AGENT": scripted_agent, **provider.settings}
     return {**own, "REDIS_URL": redis.url, "SHOP_FOLDER": tmp_path}
 
 

@@ -70,8 +70,7 @@ def test_6_khz_goes_to_the_provider_and_comes_back(
         folder / "wide",
         REDIS_URL=redis.url,
         OFFHOOK_AGENT=scripted_agent,
-        OFFHOOK_REALTIME="gateway",
-        OFFHOOK_REALTIME_URL=provider.url,
+        **provider.settings,
         SHOP_FOLDER=folder,
         PYTHONPATH=path_of(site),
     ).ready()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -17,23 +16,17 @@ from dataclasses import dataclass, field
 from telephony import events as phone
 from telephony.bridge import Bridge
 from telephony.endpoint import Endpoint
-from telephony.resample import Resampler
 from telephony.settings import SipSettings
 from tools.define.loading import load_tools
 from worker.agent.agent_file import load_agent_file
 from worker.demo.agent_lines import grammar
-from worker.demo.ears import FRAME_MS, Listener, Started, Stopped
-from worker.demo.recognising import PHONE_HZ, recogniser_of, understand
+from worker.demo.ears import Started, Stopped
+from worker.demo.recognising import recogniser_of, understand
 from worker.demo.script import CallerScript, Finish, Line, Say
-from worker.local.speech import synthesize
+from worker.demo.simulated import FRAME_BYTES, POLL_S, Hearing, spoken, tell
 from worker.log import setup_logging
 
 __all__ = ["main"]
-
-VOICE = "en-us"
-RATE_WPM = 150
-FRAME_BYTES = PHONE_HZ * FRAME_MS // 1000 * 2
-POLL_S = 0.01
 
 
 def _grammar() -> str:
@@ -41,10 +34,6 @@ def _grammar() -> str:
     agent = load_agent_file(None).default
     own = [text for spec in load_tools(agent.tools.modules) for text in spec.filler]
     return grammar((*agent.fillers.texts, *own))
-
-
-def _tell(event: str, **values: object) -> None:
-    print(json.dumps({"event": event, **values}), flush=True)
 
 
 @dataclass(slots=True)
@@ -57,10 +46,9 @@ class Caller:
     lines: dict[Line, bytes]
     ears: ProcessPoolExecutor
     script: CallerScript = field(default_factory=CallerScript)
-    listener: Listener = field(default_factory=Listener)
+    hearing: Hearing = field(default_factory=Hearing)
     up: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
-    _rest: bytes = b""
     _saying: str | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -72,7 +60,7 @@ class Caller:
                 self.bridge.take()
                 self.script.begin(time.monotonic())
             case phone.CallEnded():
-                _tell("ended", by=event.by, status=event.status, reason=event.reason)
+                tell("ended", by=event.by, status=event.status, reason=event.reason)
                 self.ended.set()
             case _:
                 pass
@@ -81,11 +69,8 @@ class Caller:
         """Listen to what came in, and do what the script says."""
         if not self.up:
             return
-        heard = self._rest + self.bridge.take()
-        whole = len(heard) - len(heard) % FRAME_BYTES
-        self._rest = heard[whole:]
-        for at in range(0, whole, FRAME_BYTES):
-            self._edge(self.listener.hear(heard[at : at + FRAME_BYTES]), now)
+        for edge in self.hearing.hear(self.bridge.take()):
+            self._edge(edge, now)
         if self._saying is not None and self.bridge.playing() is None:
             self._saying = None
             self.script.said(now)
@@ -93,13 +78,13 @@ class Caller:
         if isinstance(action, Say):
             self._say(action.line)
         elif isinstance(action, Finish):
-            _tell("gave_up", reason=action.reason)
+            tell("gave_up", reason=action.reason)
             self.endpoint.hang_up(self.call_id)
 
-    def _edge(self, edge: Started | Stopped | None, now: float) -> None:
+    def _edge(self, edge: Started | Stopped, now: float) -> None:
         if isinstance(edge, Started):
             self.script.agent_speaks(now)
-        elif isinstance(edge, Stopped):
+        else:
             self.script.agent_quiet(now)
             task = asyncio.get_running_loop().create_task(self._listen(edge.pcm))
             self._tasks.add(task)
@@ -107,12 +92,12 @@ class Caller:
 
     async def _listen(self, pcm: bytes) -> None:
         text = await asyncio.get_running_loop().run_in_executor(self.ears, understand, pcm)
-        _tell("heard", text=text)
+        tell("heard", text=text)
         self.script.understood(text, time.monotonic())
 
     def _say(self, line: Line) -> None:
         self._saying = line.text
-        _tell("said", text=line.text)
+        tell("said", text=line.text)
         self.bridge.play(line.text, self.lines[line])
         self.bridge.end_item(line.text)
 
@@ -124,11 +109,7 @@ class Caller:
 
 def _voices(script: CallerScript) -> dict[Line, bytes]:
     """Every line as 16-bit PCM at the telephone's rate."""
-    voices = {}
-    for line in script.lines:
-        pcm, rate_hz = synthesize(line.text, voice=VOICE, rate_wpm=RATE_WPM)
-        voices[line] = Resampler(rate_hz, PHONE_HZ).process(pcm)
-    return voices
+    return {line: spoken(line.text) for line in script.lines}
 
 
 async def call(uri: str) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import sys
 import time
 from collections import deque
@@ -24,16 +23,15 @@ from telephony import events as phone
 from telephony.bridge import Bridge
 from telephony.endpoint import Endpoint
 from telephony.errors import SipRequestError
-from telephony.resample import Resampler
 from telephony.settings import SipSettings
-from worker.demo.ears import FRAME_MS, Listener, Started, Stopped
-from worker.demo.recognising import PHONE_HZ, recogniser_of, understand
+from worker.demo.ears import Started, Stopped
+from worker.demo.recognising import recogniser_of, understand
+from worker.demo.simulated import FRAME_BYTES, POLL_S, Hearing, spoken, tell
 from worker.eval.behaviour import Ask, Behaviour, GiveUp
 from worker.eval.line import Line, speech_level
 from worker.eval.persona import Persona
 from worker.eval.plan import Act, Plan
 from worker.eval.text_model import TextModel
-from worker.local.speech import synthesize
 from worker.log import setup_logging
 from worker.settings.environment import named_secret
 
@@ -47,10 +45,6 @@ KEY = "OFFHOOK_EVAL_KEY"
 SAMPLE = "hello, how are you today"
 """Says how loud a voice is of which no words are known yet."""
 
-VOICE = "en-us"
-RATE_WPM = 150
-FRAME_BYTES = PHONE_HZ * FRAME_MS // 1000 * 2
-POLL_S = 0.01
 LEAD_MS = 100
 """So much of the caller's audio waits for the clock: more than the loop is ever late."""
 KEY_S = 0.3
@@ -73,10 +67,6 @@ class Errand(BaseModel):
     at_most_s: float
 
 
-def _tell(event: str, **values: object) -> None:
-    print(json.dumps({"event": event, **values}), flush=True)
-
-
 @dataclass(slots=True)
 class Caller:
     """One outbound call, driven by its plan."""
@@ -92,12 +82,11 @@ class Caller:
     """Plays the persona."""
     persona: Persona = field(default_factory=lambda: Persona(""))
     seed: int = 0
-    listener: Listener = field(default_factory=Listener)
+    hearing: Hearing = field(default_factory=Hearing)
     up_since: float | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     late_s: float = 0.0
     """How late this process's media clock was at the worst."""
-    _rest: bytes = b""
     _speech: deque[bytes] = field(default_factory=deque)
     _done_at: float | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -109,9 +98,9 @@ class Caller:
                 self.up_since = time.monotonic()
                 self.bridge.take()
                 self.behaviour.begin(self.up_since)
-                _tell("answered")
+                tell("answered")
             case phone.CallEnded():
-                _tell("ended", by=event.by, status=event.status, reason=event.reason)
+                tell("ended", by=event.by, status=event.status, reason=event.reason)
                 self.ended.set()
             case _:
                 pass
@@ -120,11 +109,8 @@ class Caller:
         """Listen to what came in, speak on, and do what the plan says."""
         if self.up_since is None:
             return
-        heard = self._rest + self.bridge.take()
-        whole = len(heard) - len(heard) % FRAME_BYTES
-        self._rest = heard[whole:]
-        for at in range(0, whole, FRAME_BYTES):
-            self._edge(self.listener.hear(heard[at : at + FRAME_BYTES]), now)
+        for edge in self.hearing.hear(self.bridge.take()):
+            self._edge(edge, now)
         self._speak(now)
         self.late_s = max(self.late_s, self.bridge.worst_lateness_s())
         if self._done_at is not None and now >= self._done_at:
@@ -134,7 +120,7 @@ class Caller:
 
     def give_up(self, reason: str) -> None:
         """End the call: it did not go as it was meant to."""
-        _tell("gave_up", reason=reason)
+        tell("gave_up", reason=reason)
         self.endpoint.hang_up(self.call_id)
 
     def _speak(self, now: float) -> None:
@@ -154,22 +140,22 @@ class Caller:
         elif act is None:
             return
         elif act.hang_up:
-            _tell("hung_up")
+            tell("hung_up")
             self.endpoint.hang_up(self.call_id)
         elif act.keys:
-            _tell("pressed", keys=len(act.keys))
+            tell("pressed", keys=len(act.keys))
             self.endpoint.send_digits(self.call_id, act.keys)
             self._done_at = now + KEY_S * len(act.keys)
         elif act.say:
-            _tell("said", text=act.say)
+            tell("said", text=act.say)
             pcm = self.voices[act.say]
             self._speech.extend(pcm[at : at + FRAME_BYTES] for at in range(0, len(pcm) - FRAME_BYTES + 1, FRAME_BYTES))
             self._done_at = float("inf")
 
-    def _edge(self, edge: Started | Stopped | None, now: float) -> None:
+    def _edge(self, edge: Started | Stopped, now: float) -> None:
         if isinstance(edge, Started):
             self.behaviour.agent_speaks(now)
-        elif isinstance(edge, Stopped):
+        else:
             self.behaviour.agent_quiet(now)
             if self.ears is not None:
                 self._run(self._listen(self.ears, edge.pcm))
@@ -191,12 +177,12 @@ class Caller:
             return
         for act in acts:
             if act.say and act.say not in self.voices:
-                self.voices[act.say] = await asyncio.to_thread(_voice, act.say)
+                self.voices[act.say] = await asyncio.to_thread(spoken, act.say)
         self.behaviour.decided(acts)
 
     async def _listen(self, ears: ProcessPoolExecutor, pcm: bytes) -> None:
         text = await asyncio.get_running_loop().run_in_executor(ears, understand, pcm)
-        _tell("heard", text=text)
+        tell("heard", text=text)
         self.behaviour.understood(text)
 
     async def finish(self) -> None:
@@ -207,12 +193,7 @@ class Caller:
 
 def _voices(plan: Plan) -> dict[str, bytes]:
     """All that may be said, as 16-bit PCM at the telephone's rate."""
-    return {text: _voice(text) for text in plan.words() or (SAMPLE,)}
-
-
-def _voice(text: str) -> bytes:
-    pcm, rate_hz = synthesize(text, voice=VOICE, rate_wpm=RATE_WPM)
-    return Resampler(rate_hz, PHONE_HZ).process(pcm)
+    return {text: spoken(text) for text in plan.words() or (SAMPLE,)}
 
 
 def _chat(errand: Errand) -> Chat | None:
@@ -260,9 +241,9 @@ async def call(errand: Errand) -> None:
             behaviour, persona = Behaviour(plan), Persona(plan.who)
             caller = Caller(endpoint, call_id, bridge, voices, line, behaviour, ears, chat, persona, plan.seed)
             await _drive(caller, events, time.monotonic() + errand.at_most_s, errand.at_most_s)
-            _tell("line", frames=line.frames, lost=line.lost, late_ms=round(caller.late_s * 1000))
+            tell("line", frames=line.frames, lost=line.lost, late_ms=round(caller.late_s * 1000))
         except SipRequestError as error:
-            _tell("gave_up", reason=f"could not call: {error}")
+            tell("gave_up", reason=f"could not call: {error}")
         finally:
             await asyncio.to_thread(endpoint.stop)
             if chat is not None:

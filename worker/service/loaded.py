@@ -26,6 +26,7 @@ from worker.call.remote_servers import check_remote
 from worker.embedded.services import redis_program
 from worker.errors import AgentFileError, HostError, SettingsError
 from worker.installed import remedy
+from worker.realtime.choose import codec_for
 from worker.records.sealed import require_sealing
 from worker.settings.settings import Settings
 
@@ -136,8 +137,6 @@ def check_accounts(settings: Settings, agents: AgentFile) -> None:
 def _check_remote(settings: Settings, agents: AgentFile) -> None:
     """Whether the provider runs the MCP servers that it is to run. Raises AgentFileError."""
     if any(agent.mcp_run_by("provider") for agent in agents.agents()):
-        from worker.realtime.choose import codec_for
-
         provider = settings.provider(NOT_YET)
         check_remote(agents, provider.name, codec_for(provider).capabilities)
 

@@ -302,6 +302,11 @@ class Provider:
     def url(self) -> str:
         return f"ws://127.0.0.1:{self.port}/v1"
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """Of a worker whose realtime service it is."""
+        return {"OFFHOOK_REALTIME": "gateway", "OFFHOOK_REALTIME_URL": self.url}
+
     def start(self) -> Provider:
         self._thread.start()
         assert self._listening.wait(BOUND_S)
