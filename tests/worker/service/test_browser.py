@@ -10,9 +10,9 @@ import pytest
 from tests.worker.call.rig import Rig
 from tests.worker.pages.test_call_page import wav
 from tests.worker.service.chromium import PROGRAM, Page, browser
-from tests.worker.service.test_call_pages import TOKEN, Board, Site, rig, sites
+from tests.worker.service.test_call_pages import TOKEN, Board, Site, sites
 
-__all__ = ["rig", "sites"]
+__all__ = ["sites"]
 
 pytestmark = [
     pytest.mark.skipif(PROGRAM is None, reason="chromium is not installed (Debian: chromium)"),
