@@ -92,12 +92,13 @@ def _summary(story: Story) -> Markup:
         return el("p", "There is no record of this call that can be read.")
     pairs: list[tuple[str, str | Markup]] = [
         ("Outcome", _outcome(record)),
+        ("Went wrong", "; ".join(wrongs(story))),
+        ("Silent", "" if story.journal is None else el("a", in_short(story.silences), href="#silences-h")),
         ("Caller", " ".join(filter(None, (record.display_name, record.caller)))),
         ("Dialled", record.dialled),
         ("Began", record.started_at or ""),
         ("Lasted", f"{story.end_ms / 1000:.1f} s"),
         ("Answered", "never" if record.answered_ms is None else f"after {record.answered_ms} ms"),
-        ("Silent", "" if story.journal is None else el("a", in_short(story.silences), href="#silences-h")),
         ("Agent", record.agent + (f", route {record.route}" if record.route else "")),
         ("Model", " ".join(filter(None, (record.provider, record.model)))),
         ("SIP Call-ID", record.sip_call_id),
@@ -107,7 +108,6 @@ def _summary(story: Story) -> Markup:
         ("Calls back", record.calls_back or ""),
         ("Tokens", _usage(record)),
         ("Cost", "" if record.cost is None else f"{record.cost.amount:.4f} {record.cost.currency}"),
-        ("Went wrong", "; ".join(wrongs(story))),
     ]
     return el("dl", [(el("dt", name), el("dd", value)) for name, value in pairs if value])
 
@@ -123,7 +123,7 @@ def _usage(record: CallRecord) -> str:
     if usage is None:
         return ""
     told = f"{usage.input_tokens} in ({usage.cached_tokens} cached), {usage.output_tokens} out"
-    return f"{told}, {usage.responses} responses"
+    return f"{told}, {usage.responses} response{'s' if usage.responses != 1 else ''}"
 
 
 def _timeline(story: Story, times: _Times, levels: Levels | None) -> Markup:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from worker.records.record import CallRecord, ToolCallRecord
+from worker.records.record import CallRecord, ToolCallRecord, UnmetRecord
 from worker.records.story import Story
+from worker.turns.expectations import Then
 
 __all__ = ["HANDED_OVER", "Happening", "ended", "happenings", "wrongs"]
 
@@ -51,12 +52,18 @@ def happenings(story: Story) -> list[Happening]:
 
 
 def wrongs(story: Story) -> list[str]:
-    """Return what went wrong in a call, a line each: errors, tool calls that failed, and what else did."""
+    """Return what went wrong in a call, a line each: errors (an apology's reason is one), tool calls, and the rest."""
     record = story.record
     errors = [] if record is None else record.errors
     failed = [] if record is None else [call for call in record.tool_calls if call.status in FAILED]
-    others = [f"{one.what}: {one.words}" for one in happenings(story) if one.wrong]
-    return [*errors, *(f"{call.tool}: {ended(call)}" for call in failed), *others]
+    owed = [] if record is None else [_owed_words(one) for one in record.unmet if one.then != Then.APOLOGY]
+    others = [f"{one.what}: {one.words}" for one in happenings(story) if one.wrong and one.what != "provider"]
+    return [
+        *errors,
+        *(f"{call.tool}: {ended(call)}" for call in failed),
+        *(f"provider: {one}" for one in owed),
+        *others,
+    ]
 
 
 def ended(call: ToolCallRecord) -> str:
@@ -107,9 +114,12 @@ def _elsewhere(record: CallRecord) -> Iterator[Happening]:
 
 def _owed(record: CallRecord) -> Iterator[Happening]:
     for one in record.unmet:
-        because = f" ({one.reason})" if one.reason else ""
-        words = f"no {one.expected} within {one.waited_ms / 1000:.1f} s: {one.then}{because}"
-        yield Happening(one.at_ms, "provider", words, True)
+        yield Happening(one.at_ms, "provider", _owed_words(one), True)
+
+
+def _owed_words(one: UnmetRecord) -> str:
+    because = f" ({one.reason})" if one.reason else ""
+    return f"no {one.expected} within {one.waited_ms / 1000:.1f} s: {one.then}{because}"
 
 
 def _handed_over(story: Story) -> Iterator[Happening]:

@@ -45,13 +45,13 @@ def _summary(story: Story, console: Console) -> None:
         return
     told = {
         "outcome": f"{record.outcome} ({record.reason})" if record.reason else record.outcome,
+        "went wrong": "; ".join(wrongs(story)),
+        "silent": "" if story.journal is None else in_short(story.silences),
         "caller": record.caller,
         "dialled": record.dialled,
         "began": record.started_at or "",
         "lasted": f"{story.end_ms / 1000:.1f} s",
         "answered": "never" if record.answered_ms is None else f"after {record.answered_ms} ms",
-        "silent": "" if story.journal is None else in_short(story.silences),
-        "went wrong": "; ".join(wrongs(story)),
         "agent": record.agent + (f", route {record.route}" if record.route else ""),
         "model": " ".join(filter(None, (record.provider, record.model))),
         "SIP Call-ID": record.sip_call_id,
