@@ -453,3 +453,29 @@ def test_a_sealed_recording_is_named_by_the_vcon_and_opened_by_its_key(run, kept
     (kept / "key").write_text(public.partition("=")[2])
     code, _, errors = run("decrypt", str(kept / "c1.wav.sealed"), "--key", str(kept / "key"))
     assert code != 0 and "this is the public key" in errors
+
+
+def test_an_agent_file_is_named_on_the_command_line_for_its_tools(run, bare_environment: Path) -> None:
+    file = str(bare_environment)
+    code, out, _ = run("tools", "list", "--agent", file)
+    assert code == 0 and "Add two numbers." in out
+    code, out, _ = run("tools", "describe", "add", "--agent", file)
+    assert code == 0 and json.loads(out)["name"] == "add"
+    code, out, _ = run("tools", "run", "add", '{"a": 2, "b": 3}', "--agent", file)
+    assert (code, out) == (0, '{"result":5}\n')
+
+
+@pytest.mark.parametrize("command", [("dial", "sip:a@127.0.0.1"), ("tool-worker",)])
+def test_an_agent_file_is_named_for_who_dials_and_who_runs_tools(run, monkeypatch, tmp_path: Path, command) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    file = tmp_path / "other.toml"
+    file.write_text('greting = "Hello."\n')
+    code, _, errors = run(*command, "--agent", str(file))
+    assert code == 2 and "greting" in errors and "other.toml" in errors
+
+
+@pytest.mark.parametrize("uri", ["nonsense", "+49301234567", "sip:", "tel:+49301234567"])
+def test_whom_nobody_can_dial_is_told_before_anything_starts(run, uri: str) -> None:
+    code, out, errors = run("dial", uri)
+    assert (code, out) == (2, "") and errors.startswith(f"offhook: {uri}: ") and "write sip:" in errors
+    assert len(errors.splitlines()) == 1

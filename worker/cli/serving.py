@@ -38,9 +38,10 @@ def dial(
     account: Annotated[
         str | None, typer.Option(help="The account of OFFHOOK_SIP_ACCOUNTS to call by; else the one at the URI's host.")
     ] = None,
+    agent: AgentOption = None,
 ) -> None:
     """Call somebody; the agent speaks once they answer. Ends with the call."""
-    settings = start("worker")
+    settings = start("worker", agent=agent)
     from worker.service.run import dial as run
 
     run(settings, uri, context, name, account)
@@ -54,9 +55,10 @@ def tool_worker(
             "--simple", help="Run tools in this process, not in a fork each: sooner, but one that hangs ends it."
         ),
     ] = False,
+    agent: AgentOption = None,
 ) -> None:
     """Run the agent's queued tools, for any number of workers; REDIS_URL says where the queue is."""
-    settings = start("tool-worker")
+    settings = start("tool-worker", agent=agent)
     if settings.redis_url is None:
         raise SettingsError(
             "REDIS_URL is not set: a tool worker needs the Redis that the workers use, such as redis://127.0.0.1:6379"

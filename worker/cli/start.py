@@ -32,9 +32,9 @@ def start(process: str, *, quiet: bool = False, **options: object) -> Settings:
     return settings
 
 
-def agent_file() -> AgentFile:
-    """Read the agent file that the settings name, or the shipped one."""
+def agent_file(agent: Path | None = None) -> AgentFile:
+    """Read this agent file, else that which the settings name, else the shipped one."""
     from worker.agent.agent_file import load_agent_file
     from worker.settings.load import load_settings
 
-    return load_agent_file(load_settings().agent)
+    return load_agent_file(load_settings(agent=agent).agent)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.start import agent_file, start
+from worker.cli.start import AgentOption, agent_file, start
 from worker.errors import OperatorError, SettingsError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def tools_default(context: typer.Context) -> None:
 
 
 @tools_app.command("list")
-def tools_list() -> None:
+def tools_list(agent: AgentOption = None) -> None:
     """List the tools of the agent file: name, mode, server, who approves a run, and what each is for.
 
     MCP servers are asked what they offer; one that does not answer is told on stderr.
@@ -53,15 +54,15 @@ def tools_list() -> None:
     from worker.agent.listing import table
     from worker.agent.tool_rules import approval_words
 
-    agents = agent_file()
-    for line in table(_load_tools(), agents.mcp_servers(), partial(approval_words, agents.default)):
+    agents = agent_file(agent)
+    for line in table(_load_tools(agent), agents.mcp_servers(), partial(approval_words, agents.default)):
         print(line)
 
 
 @tools_app.command("describe")
-def tools_describe(name: ToolName) -> None:
+def tools_describe(name: ToolName, agent: AgentOption = None) -> None:
     """Print what the model is told of a tool, as JSON."""
-    catalog = _catalog(_load_tools())
+    catalog = _catalog(_load_tools(agent))
     spec = catalog.spec(name)
     if spec is None:
         from tools.define.schema import nearest
@@ -76,12 +77,13 @@ def tools_describe(name: ToolName) -> None:
 def tools_run(
     name: ToolName,
     arguments: Annotated[str, typer.Argument(metavar="JSON", help='Its arguments, such as {"order": "427"}.')] = "{}",
+    agent: AgentOption = None,
 ) -> None:
     """Run a tool as a call would, and print its outcome. Exit code 0 only if it is ok.
 
     A queued one goes through the queue where REDIS_URL is set and a tool worker is there; else it runs in this process.
     """
-    raise typer.Exit(_run_tool(name, arguments))
+    raise typer.Exit(_run_tool(name, arguments, agent))
 
 
 @tools_app.command("late")
@@ -111,7 +113,7 @@ def tools_late(
         print(json.dumps({**fields.pop("orphan"), **fields}, ensure_ascii=False))
 
 
-def _load_tools(*, ask: bool = True) -> list[ToolSpec]:
+def _load_tools(agent: Path | None = None, *, ask: bool = True) -> list[ToolSpec]:
     """The tools of the agent file; of its MCP servers those that answer (ask), the others are told on stderr."""
     import asyncio
 
@@ -120,7 +122,7 @@ def _load_tools(*, ask: bool = True) -> list[ToolSpec]:
     from worker.agent.remote import ask_servers, check_mcp_installed
     from worker.settings.load import load_settings
 
-    agents, secrets = agent_file(), load_settings().secrets_for_tools()
+    agents, secrets = agent_file(agent), load_settings().secrets_for_tools()
     own = load_tools(agents.tool_modules())
     if not ask:
         return own
@@ -144,7 +146,7 @@ def _catalog(specs: list[ToolSpec], runner: InlineRunner | None = None, queued: 
     return Catalog(specs, inline=runner or InlineRunner(), queued=queued, secrets=secrets)
 
 
-def _run_tool(name: str, arguments: str) -> int:
+def _run_tool(name: str, arguments: str, agent: Path | None) -> int:
     """Run one tool: through the queue where it is queued and that can be, else here, with a line that says why."""
     import asyncio
     import uuid
@@ -153,7 +155,7 @@ def _run_tool(name: str, arguments: str) -> int:
     from tools.run.inline import InlineRunner
     from tools.tool_call.request import ToolRequest
 
-    settings, specs = start("tools"), _load_tools()
+    settings, specs = start("tools", agent=agent), _load_tools(agent)
 
     async def run() -> Outcome:
         inline = InlineRunner()

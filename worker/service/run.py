@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import structlog
 import uvloop
 
+from telephony.sip.target import fault_of
 from worker.agent.agent_file import load_agent_file
+from worker.errors import OperatorError
 from worker.service.ending import STOP_S, THREADS_S, Asked, LastResort, end_at_once_on_sigterm
 from worker.settings.settings import Settings
 from worker.tasks import end_tasks
@@ -72,8 +74,10 @@ def serve(settings: Settings, *, reload: bool = False) -> None:
 def dial(settings: Settings, uri: str, context: str = "", agent: str | None = None, account: str | None = None) -> None:
     """Call `uri`; ends with the call, or drains it at a signal. context: what the agent is told of it.
 
-    account: the one to call by; None: that of the URI's host.
+    account: the one to call by; None: that of the URI's host. Raises OperatorError at once for what is no URI to dial.
     """
+    if (fault := fault_of(uri)) is not None:
+        raise OperatorError(f"{uri}: {fault}")
 
     async def work(app: App) -> None:
         session = await app.dial(uri, context, agent, account)
