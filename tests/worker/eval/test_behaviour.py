@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from worker.eval.behaviour import Ask, Behaviour, GiveUp
-from worker.eval.eval_file import EvalFile
+from worker.eval.eval_file import EvalFile, load_eval_file
 from worker.eval.plan import Act, Interruption, Plan, plans
 
 
@@ -131,6 +132,25 @@ def test_a_persona_answers_by_the_first_rule_that_is_not_used_up() -> None:
     clock.said()
     found = clock.within(11)
     assert isinstance(found, GiveUp) and "10 s" in found.reason
+
+
+def test_the_shipped_persona_asks_again_where_it_was_cut_off_and_takes_its_leave_again() -> None:
+    file = load_eval_file(Path(__file__).parents[3] / "worker/eval/example.toml")
+    plan = next(plan for scenario, plan in plans(file) if scenario.name == "a caller who reacts")
+    clock = Clock(plan.model_copy(update={"interruptions": ()}))
+    again, leave = Act(say="where is my order four two seven"), Act(say="thank you goodbye")
+    shipped = "order four two seven is shipped with d h l and arrives on monday"
+    for text, act in (
+        ("hello this is the order desk how can i help you", again),
+        ("", again),  # the answer was cut off
+        ("hello how can i help you", again),  # what cut it off was taken for a greeting
+        (shipped, leave),
+        ("", again),  # the goodbye was cut off
+        (shipped, leave),
+    ):
+        assert clock.agent(1, text) is None
+        assert clock.within(3) == act
+        clock.said()
 
 
 # --- a persona that somebody plays ------------------------------------------------------------------------------------
