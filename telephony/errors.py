@@ -2,7 +2,6 @@
 
 TelephonyError
 ├── SipStartError      the set-up: a busy port, an address that isn't ours, a library that isn't there
-│   └── AllowListError the set-up: a source to be allowed that is no address, network or known name
 ├── NoSuchCall         our own caller: the call has ended, or never was
 └── SipRequestError    the library refused a request (a bad URI, no memory, a dead transport)
     └── NotRegistered  the registrar does not have the account that a call was to go out by
@@ -17,10 +16,6 @@ class TelephonyError(Exception):
 
 class SipStartError(TelephonyError):
     """The endpoint can't start; the message says what is wrong and how to mend it."""
-
-
-class AllowListError(SipStartError):
-    """A source that is to be allowed is no address or network, and no name that is known."""
 
 
 class NoSuchCall(TelephonyError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from telephony.errors import AllowListError
 from worker.call.audio import CALL_RATES_HZ
 from worker.call.canned import filler_mode
 from worker.call.config import prepare_canned, written_down
@@ -74,8 +73,6 @@ def _try_endpoint(site: Site) -> list[Finding]:
         info = endpoint.start()
     except SipStartError as error:
         mend = "stop the other program, or set OFFHOOK_SIP_HOST or OFFHOOK_SIP_PORT"
-        if isinstance(error, AllowListError):
-            mend = "write addresses, networks or names that are known, with commas"
         return [Finding("wrong", "sip", str(sip_refused(error)), mend)]
     finally:
         endpoint.stop()
@@ -107,8 +104,7 @@ def _rtp_source(settings: Settings, holds: bool) -> Finding:
 
 def sip_refused(error: Exception) -> HostError:
     """Return the error of an endpoint that could not start, with the names of the settings that it doesn't know."""
-    names = "OFFHOOK_SIP_ALLOW" if isinstance(error, AllowListError) else "OFFHOOK_SIP_HOST, OFFHOOK_SIP_PORT"
-    return HostError(f"{error} ({names})")
+    return HostError(f"{error} (OFFHOOK_SIP_HOST, OFFHOOK_SIP_PORT)")
 
 
 async def check_http(site: Site) -> list[Finding]:
