@@ -18,6 +18,10 @@ class SipStartError(TelephonyError):
     """The endpoint can't start; the message says what is wrong and how to mend it."""
 
 
+class SipAddressError(SipStartError):
+    """It can't listen where it is told to."""
+
+
 class NoSuchCall(TelephonyError):
     """No call of that id is up: it has ended, or never was."""
 

@@ -13,9 +13,9 @@ import structlog
 
 from telephony import binding, rtp_source
 from telephony.binding import explain, guarded, pj
-from telephony.errors import SipStartError
+from telephony.errors import SipAddressError, SipStartError
 from telephony.families import Place, bracketed
-from telephony.port import PTIME_MS, RATE_HZ
+from telephony.port import NATIVE, PTIME_MS, RATE_HZ, lacks
 from telephony.settings import SipSettings
 from telephony.sip.uri import parse
 from telephony.tls import check_files, trusted_file
@@ -173,6 +173,9 @@ class Library:
 
     def start(self) -> EndpointInfo:
         """Bring it up, listening. Raises SipStartError."""
+        if NATIVE and (missing := lacks(pj.FrameQueue)):
+            what = f"was made for an older offhook (its FrameQueue has no {', '.join(missing)})"
+            raise SipStartError(f"this build of pjsua2 ({binding.build()}) {what}: build it anew, docker/build-pjsua2")
         if "tls" in self.settings.transports:
             if "OpenSSL 1.0" in binding.tls_library():  # as in the wheel: its handshakes end in a timeout
                 mend = "take tls out of the SIP transports, or build pjsua2 with docker/build-pjsua2"
@@ -304,14 +307,14 @@ class Library:
     def _port_of(self, number: int) -> int:
         return int(self.endpoint.transportGetInfo(number).localAddress.rpartition(":")[2])
 
-    def _unable(self, place: Place, transport: str, port: int, error: pj.Error) -> SipStartError:
+    def _unable(self, place: Place, transport: str, port: int, error: pj.Error) -> SipAddressError:
         where = f"{bracketed(place.host)}:{port} ({transport})"
         if ADDRESS_IN_USE in error.reason:
-            return SipStartError(
+            return SipAddressError(
                 f"can't listen on {where}: another program has that port. Stop it, or give this one another SIP "
                 "port (0 takes a free one)"
             )
-        return SipStartError(
+        return SipAddressError(
             f"can't listen on {where}: {error.reason or error.status}. The SIP host must be an address of this "
             "machine (or 0.0.0.0, or ::), and ports below 1024 need privileges"
         )

@@ -17,7 +17,7 @@ from telephony.binding import pj
 from telephony.bridge import Bridge
 from telephony.frame_queue import FrameQueue, Queue
 
-__all__ = ["BridgePort", "Port", "PortPool", "new_bridge"]
+__all__ = ["NATIVE", "BridgePort", "Port", "PortPool", "lacks", "new_bridge"]
 
 RATE_HZ = 8000
 """Of the conference, and of a port unless said otherwise: to have the conference resample costs more than all the rest
@@ -30,6 +30,11 @@ NATIVE = hasattr(pj, "FrameQueue") and hasattr(pj, "FramePort")
 """Whether this build moves frames without Python."""
 
 _thread = threading.local()
+
+
+def lacks(queue: type) -> list[str]:
+    """Return what a build's queue in C++ has not of `Queue`: it was made for an offhook of before."""
+    return [name for name in vars(Queue) if not name.startswith("_") and not hasattr(queue, name)]
 
 
 def new_bridge(rate_hz: int = RATE_HZ) -> Bridge:

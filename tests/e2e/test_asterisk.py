@@ -207,7 +207,9 @@ def test_who_is_not_reached_is_told_why(
     pbx: Asterisk, worker: Worker, number: str, outcome: str, status: int | None, cause: int | None
 ) -> None:
     dialling = worker.record(order(worker, pbx.uri(number)))["dialling"]
-    assert (dialling["outcome"], dialling["sip_status"], dialling["cause"]) == (outcome, status, cause)
+    # Asterisk's Congestion() sets the cause just after it has had the 503 sent: on a busy machine that has none.
+    causes = (cause, None) if number == "303" else (cause,)
+    assert (dialling["outcome"], dialling["sip_status"]) == (outcome, status) and dialling["cause"] in causes
 
 
 # --- a call is handed on ----------------------------------------------------------------------------------------------

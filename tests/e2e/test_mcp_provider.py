@@ -73,7 +73,7 @@ def start(redis: RedisServer, tmp_path: Path) -> Iterator[Callable[..., Desk]]:
         agent = tmp_path / "agent.toml"
         agent.write_text(AGENT.format(greeting=GREETING, url=server.url, filler=FILLER, more=more, end=end))
         own = {"REDIS_URL": redis.url, "OFFHOOK_AGENT": agent, "OFFHOOK_LOG_LEVEL": "debug", **SECRETS}
-        own |= {**provider.settings, "OPENAI_API_KEY": "any"}
+        own |= {"OFFHOOK_REALTIME": "gateway", "OFFHOOK_REALTIME_URL": provider.url, "OPENAI_API_KEY": "any"}
         worker = Worker(tmp_path / "records", **own)
         running.append(Desk(server, worker, provider, dialogue))
         worker.ready()

@@ -21,7 +21,7 @@ import telephony.frame_queue as queue_module
 from telephony.binding import pj
 from telephony.bridge import Bridge, Flushed
 from telephony.frame_queue import REMEMBERED, FrameQueue
-from telephony.port import NATIVE
+from telephony.port import NATIVE, lacks
 
 FRAME = 4
 """Bytes of a frame in these tests: 2 ms at 1 kHz."""
@@ -578,3 +578,10 @@ def test_how_loud_each_frame_was_is_kept_once_somebody_asks(native: bool) -> Non
     bridge.push(frame(10))
     assert bridge.take_levels()[0] == bytes([9] * 499 + [10]), "the latest"
     assert bridge.take_levels() == (b"", b"")
+
+
+def test_a_queue_of_an_older_build_is_told_by_what_it_lacks() -> None:
+    assert lacks(FrameQueue) == []
+    assert lacks(type("Older", (), {"push": None, "pull": None}))[:2] == ["take", "play"]
+    if NATIVE:
+        assert lacks(pj.FrameQueue) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+from telephony.errors import SipAddressError, SipStartError
 from worker.call.audio import CALL_RATES_HZ
 from worker.call.canned import filler_mode
 from worker.call.config import prepare_canned, written_down
@@ -64,7 +65,6 @@ async def check_sip(site: Site) -> list[Finding]:
 
 def _try_endpoint(site: Site) -> list[Finding]:
     from telephony.endpoint import Endpoint
-    from telephony.errors import SipStartError
 
     settings = site.settings
     endpoint = Endpoint(replace(settings.sip_settings(), registrar=None, proxy=None, accounts=()), lambda event: None)
@@ -104,7 +104,8 @@ def _rtp_source(settings: Settings, holds: bool) -> Finding:
 
 def sip_refused(error: Exception) -> HostError:
     """Return the error of an endpoint that could not start, with the names of the settings that it doesn't know."""
-    return HostError(f"{error} (OFFHOOK_SIP_HOST, OFFHOOK_SIP_PORT)")
+    names = " (OFFHOOK_SIP_HOST, OFFHOOK_SIP_PORT)" if isinstance(error, SipAddressError) else ""
+    return HostError(f"{error}{names}")
 
 
 async def check_http(site: Site) -> list[Finding]:
