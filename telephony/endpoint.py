@@ -21,7 +21,7 @@ from telephony.access import Access, Network, resolve
 from telephony.binding import explain, pj
 from telephony.bridge import Bridge
 from telephony.core import Core
-from telephony.errors import SipRequestError, SipStartError, TelephonyError
+from telephony.errors import AllowListError, SipRequestError, SipStartError, TelephonyError
 from telephony.events import CallEvent, RegistrationChanged
 from telephony.families import Version, looked_up, version_of_host
 from telephony.library import EndpointInfo, Library
@@ -70,7 +70,7 @@ class Endpoint:
             access, servers = self._allow_lists()
         except ValueError as error:
             _one.release()
-            raise SipStartError(f"the list of allowed sources can't be used: {error}") from None
+            raise AllowListError(f"the list of allowed sources can't be used: {error}") from None
         started: Future[EndpointInfo] = Future()
         self._thread = threading.Thread(target=self._main, args=(access, servers, started), name="pj", daemon=True)
         self._thread.start()

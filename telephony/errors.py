@@ -22,6 +22,10 @@ class SipAddressError(SipStartError):
     """It can't listen where it is told to."""
 
 
+class AllowListError(SipStartError):
+    """A source that is to be allowed is no address or network, and no name that is known."""
+
+
 class NoSuchCall(TelephonyError):
     """No call of that id is up: it has ended, or never was."""
 

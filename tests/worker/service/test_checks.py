@@ -336,6 +336,13 @@ async def sip_findings(**variables: str) -> list[str]:
     return [line for line in out.decode().splitlines() if line.split()[0] in ("ok", "note", "wrong")]
 
 
+async def test_a_source_that_is_no_address_is_told_by_its_own_setting() -> None:
+    lines = await sip_findings(OFFHOOK_SIP_PORT="0", OFFHOOK_SIP_ALLOW="nobody.invalid")
+    [sip] = [line for line in lines if " sip " in line]
+    assert sip.startswith("wrong sip") and "nobody.invalid" in sip
+    assert "OFFHOOK_SIP_ALLOW" in sip and "OFFHOOK_SIP_HOST" not in sip
+
+
 async def test_the_build_its_capacity_and_the_address_are_told() -> None:
     build, address, rtp = await sip_findings(OFFHOOK_SIP_PORT="0")
     assert rtp.startswith("ok rtp" if "offhook" in build else "note rtp")

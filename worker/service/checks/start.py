@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from telephony.errors import SipAddressError, SipStartError
+from telephony.errors import AllowListError, SipAddressError, SipStartError
 from worker.call.audio import CALL_RATES_HZ
 from worker.call.canned import filler_mode
 from worker.call.config import prepare_canned, written_down
@@ -72,7 +72,11 @@ def _try_endpoint(site: Site) -> list[Finding]:
     try:
         info = endpoint.start()
     except SipStartError as error:
-        mend = "stop the other program, or set OFFHOOK_SIP_HOST or OFFHOOK_SIP_PORT"
+        mend = "the line says what to do"
+        if isinstance(error, SipAddressError):
+            mend = "stop the other program, or set OFFHOOK_SIP_HOST or OFFHOOK_SIP_PORT"
+        elif isinstance(error, AllowListError):
+            mend = "write addresses, networks or names that are known, with commas"
         return [Finding("wrong", "sip", str(sip_refused(error)), mend)]
     finally:
         endpoint.stop()
@@ -104,8 +108,8 @@ def _rtp_source(settings: Settings, holds: bool) -> Finding:
 
 def sip_refused(error: Exception) -> HostError:
     """Return the error of an endpoint that could not start, with the names of the settings that it doesn't know."""
-    names = " (OFFHOOK_SIP_HOST, OFFHOOK_SIP_PORT)" if isinstance(error, SipAddressError) else ""
-    return HostError(f"{error}{names}")
+    names = {SipAddressError: " (OFFHOOK_SIP_HOST, OFFHOOK_SIP_PORT)", AllowListError: " (OFFHOOK_SIP_ALLOW)"}
+    return HostError(f"{error}{names.get(type(error), '')}")
 
 
 async def check_http(site: Site) -> list[Finding]:
