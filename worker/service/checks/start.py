@@ -108,7 +108,10 @@ def _rtp_source(settings: Settings, holds: bool) -> Finding:
 
 def sip_refused(error: Exception) -> HostError:
     """Return the error of an endpoint that could not start, with the names of the settings that it doesn't know."""
-    names = {SipAddressError: " (OFFHOOK_SIP_HOST, OFFHOOK_SIP_PORT)", AllowListError: " (OFFHOOK_SIP_ALLOW)"}
+    names: dict[type, str] = {
+        SipAddressError: " (OFFHOOK_SIP_HOST, OFFHOOK_SIP_PORT)",
+        AllowListError: " (OFFHOOK_SIP_ALLOW)",
+    }
     return HostError(f"{error}{names.get(type(error), '')}")
 
 
