@@ -165,6 +165,11 @@ class TestDashboard:
             assert x + w <= GRID and not cells & taken, panel["title"]
             taken |= cells
 
+    def test_it_shows_how_each_thing_ended_that_is_counted_by_its_end(self) -> None:
+        ends = {"outcome", "answer", "status"}
+        counted = {name for name, labels in labels_by_name().items() if labels & ends}
+        assert {name for name in counted if not any(name in expr for expr in exprs())} == set()
+
     def test_what_it_asks_for_by_name_is_defined(self) -> None:
         names = {variable["name"] for variable in BOARD["templating"]["list"]} | {"__rate_interval"}
         assert set(re.findall(r"\$(\w+)", json.dumps(PANELS))) <= names
