@@ -27,6 +27,8 @@ STORY_S = 10.0
 RECORDING_S = 120.0
 """An hour's recording is 115 MB."""
 MOST = 1000
+NAMED = 8
+"""So many calls are named where several are meant."""
 
 Answer = tuple[Known, list[dict[str, Any]] | None]
 """A worker and its calls; None where it does not answer."""
@@ -68,12 +70,18 @@ async def _ask(session: aiohttp.ClientSession, worker: Known) -> Answer:
 
 
 def lines(answers: Sequence[Answer], call_id: str | None = None) -> list[str]:
-    """One JSON object a line: each call with its worker's name, and each worker that does not answer."""
-    found = []
+    """One JSON object a line: each call with its worker's name, and each worker that does not answer.
+
+    Of a call that is asked for and in progress nowhere the last line says so, and how to find it.
+    """
+    found: list[dict[str, Any]] = []
     for worker, calls in answers:
         if calls is None:
             found.append({"worker": worker.name, "http": worker.http, "error": "does not answer"})
         found += [{"worker": worker.name, **call} for call in calls or () if call_id in (None, call.get("call_id"))]
+    if call_id is not None and not any("error" not in one for one in found):
+        words = f"not in progress on any worker that answers; of a call that is over tells: offhook call {call_id}"
+        found.append({"call_id": call_id, "error": words})
     return [json.dumps(one, ensure_ascii=False) for one in found]
 
 
@@ -90,26 +98,47 @@ async def find_story(
 ) -> Story:
     """Return all that is known of a call: from the files, else from the worker that has it.
 
-    queue: where the workers are known. http: the URL of the worker that is set up here, None where it has none.
-    Raises `OperatorError` where nobody knows the call, `HostError` where Redis does not answer.
+    call_id: the id, or a beginning that only one call has. queue: where the workers are known. http: the URL of the
+    worker that is set up here, None where it has none. Raises `OperatorError` where nobody knows the call, or several
+    begin so; `HostError` where Redis does not answer.
     """
     if not is_call_id(call_id):
-        raise OperatorError(f"{call_id!r} is no call's id: those are letters, digits, - and _")
+        words = "those are letters, digits, - and _; by a caller's number: offhook calls --past --caller NUMBER"
+        raise OperatorError(f"{call_id!r} is no call's id: {words}")
     story = await asyncio.to_thread(archive.story, call_id)
     if story is not None and story.journal is not None:
         return story
     found = await _all(queue, http)
-    async with peers.client(token, STORY_S) as session:
-        told = await asyncio.gather(*(peers.story_at(session, worker, call_id) for worker in found))
-    if (fuller := fullest(one for one in told if isinstance(one, Story))) is not None:
+    told, fuller = await _told(found, call_id, token)
+    if fuller is not None:
         return fuller
     if story is not None and (story.record is not None or story.problems):
         return story
+    begin = await _beginning(call_id, archive, found, token)
+    if len(begin) == 1 and begin[0] != call_id:
+        return await find_story(begin[0], archive, queue, http, token)
+    if len(begin) > 1:
+        more = f", and {len(begin) - NAMED} more" if len(begin) > NAMED else ""
+        raise OperatorError(f"several calls begin with {call_id}: {', '.join(begin[:NAMED])}{more}")
     looked = [str(folder) for folder in (archive.records, archive.journals) if folder is not None]
     asked = [worker.http for worker in found]
     where = ", ".join(dict.fromkeys([*looked, *asked])) or "nowhere: neither a folder nor a worker is set"
-    said = [one for one in told if isinstance(one, str)]
-    raise OperatorError("\n".join([f"nobody knows a call {call_id} (looked at: {where})", *said]))
+    raise OperatorError("\n".join([f"nobody knows a call {call_id} (looked at: {where})", *told]))
+
+
+async def _told(found: Sequence[Known], call_id: str, token: str | None) -> tuple[list[str], Story | None]:
+    """Ask the workers for a call: who could not be asked, and the fullest story."""
+    async with peers.client(token, STORY_S) as session:
+        told = await asyncio.gather(*(peers.story_at(session, worker, call_id) for worker in found))
+    return [one for one in told if isinstance(one, str)], fullest(one for one in told if isinstance(one, Story))
+
+
+async def _beginning(part: str, archive: Archive, found: Sequence[Known], token: str | None) -> list[str]:
+    """Return the ids of all calls that begin so, of the files and of the workers."""
+    ids = await asyncio.to_thread(archive.beginning, part)
+    async with peers.client(token, peers.LIST_S) as session:
+        lists = await asyncio.gather(*(peers.found_at(session, worker, Query()) for worker in found))
+    return sorted(ids | {call.call_id for one in lists for call in one.calls if call.call_id.startswith(part)})
 
 
 async def find_recording(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from tests.worker.service.test_call_pages import TOKEN, Board, Site, Worker
-from worker.calls import find_recording, find_story
+from tools.queue.store.workers import Known
+from worker.calls import find_recording, find_story, lines
 from worker.errors import OperatorError
 from worker.records.archive import Archive
 from worker.records.edges import JournalFile
@@ -79,3 +81,42 @@ async def test_a_recording_is_in_the_files_or_at_the_worker_or_nowhere(site: Sit
     assert await find_recording("c1", NOWHERE, None, url(site), TOKEN) == b"RIFF and so on"
     assert await find_recording("c1", NOWHERE, None, url(site), None) is None
     assert await find_recording("c1", NOWHERE, None, "http://127.0.0.1:1", None) is None
+
+
+@pytest.mark.parametrize("files", [True, False])
+async def test_a_beginning_that_one_call_alone_has_is_enough(site: Site, files: bool) -> None:
+    site.keep("4711aa", caller="+4930471")
+    site.keep("4712bb")
+    archive, http = (site.book.archive, None) if files else (NOWHERE, url(site))
+    story = await find_story("4711", archive, None, http, TOKEN)
+    assert story.call_id == "4711aa" and story.record is not None and story.record.caller == "+4930471"
+
+
+@pytest.mark.parametrize("files", [True, False])
+async def test_of_a_beginning_that_several_have_they_are_named(site: Site, files: bool) -> None:
+    for number in range(10):
+        site.keep(f"471{number}")
+    archive, http = (site.book.archive, None) if files else (NOWHERE, url(site))
+    with pytest.raises(OperatorError, match="several calls begin with 471: 4710, 4711, .*4717, and 2 more"):
+        await find_story("471", archive, None, http, TOKEN)
+
+
+async def test_a_whole_id_that_others_begin_with_is_that_call(site: Site) -> None:
+    site.keep("4711")
+    site.keep("47110")
+    assert (await find_story("4711", site.book.archive, None, None, None)).call_id == "4711"
+
+
+async def test_a_number_is_no_id_and_is_told_what_finds_it() -> None:
+    with pytest.raises(OperatorError, match="offhook calls --past --caller"):
+        await find_story("+4930123", NOWHERE, None, None, None)
+
+
+def test_a_call_that_is_in_progress_nowhere_is_told_with_what_finds_it() -> None:
+    one = Known(name="one", http="http://127.0.0.1:1", since=0.0)
+    gone = Known(name="gone", http="http://127.0.0.1:2", since=0.0)
+    answers = [(one, [{"call_id": "c1"}]), (gone, None)]
+    assert [json.loads(line) for line in lines(answers, "c1")][0] == {"worker": "one", "call_id": "c1"}
+    assert not any("not in progress" in line for line in (*lines(answers, "c1"), *lines(answers)))
+    *_, last = map(json.loads, lines(answers, "c9"))
+    assert last["call_id"] == "c9" and "offhook call c9" in last["error"]

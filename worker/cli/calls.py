@@ -49,7 +49,7 @@ def calls(
 
 
 def call(
-    call_id: Annotated[str, typer.Argument(metavar="ID", help="The call's id, as the log and its page have it.")],
+    call_id: Annotated[str, typer.Argument(metavar="ID", help="The call's id, as the log has it, or its beginning.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print everything that is known of it, as JSON.")] = False,
     as_vcon: Annotated[bool, typer.Option("--vcon", help="Print it as a vCon, with its recording.")] = False,
     recording: Annotated[
@@ -81,7 +81,7 @@ def call(
         return
     if as_vcon:
         wanted = recording != "none" and story.recorded and not story.live
-        wav = asyncio.run(find_recording(call_id, archive, queue, http, token)) if wanted else None
+        wav = asyncio.run(find_recording(story.call_id, archive, queue, http, token)) if wanted else None
         if wanted and wav is None:
             why = "is encrypted (`offhook decrypt` opens it)" if story.sealed else "can't be had"
             print(f"offhook: the recording {why}; the vCon is without it", file=sys.stderr)

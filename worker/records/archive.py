@@ -97,6 +97,18 @@ class Archive:
         sealed = path is not None and is_sealed(path)
         return story_of(call_id, record, journal, recorded=path is not None, sealed=sealed, problems=problems)
 
+    def beginning(self, part: str) -> set[str]:
+        """Return the ids of the calls that begin so, by the names of their files."""
+        if not is_call_id(part):
+            return set()
+        found = set()
+        for folder in filter(None, {self.records, self.journals, self.recordings}):
+            for path in folder.glob(f"{part}*"):
+                name, dot, suffix = path.name.partition(".")
+                if is_call_id(name) and dot + suffix in (".json", JOURNAL, WAV, SUFFIX):
+                    found.add(name)
+        return found
+
     def recording(self, call_id: str) -> Path | None:
         """Return where the call's recording is, if there is one."""
         if self.recordings is None or not is_call_id(call_id):

@@ -152,3 +152,12 @@ def test_recordings_go_after_their_days_sealed_ones_too_and_nothing_else(tmp_pat
     assert archive.sweep_recordings(1e9, 30) == 2
     assert names(tmp_path) == {"c3.json", "c3.svg", "music.mp3", "a.b.wav"}
     assert Archive(None, None).sweep_recordings(1e9, 1) == 0
+
+
+def test_calls_by_the_beginning_of_their_id_and_nothing_else_that_lies_there(tmp_path: Path) -> None:
+    names = ("47a.json", "47b.journal", "47c.wav", "47d.wav.sealed", "47e.svg", "47f.json.part", "48.json")
+    for name in names:
+        (tmp_path / name).touch()
+    archive = Archive(tmp_path, None, tmp_path)
+    assert archive.beginning("47") == {"47a", "47b", "47c", "47d"}
+    assert archive.beginning("*") == archive.beginning("../") == Archive(None, None).beginning("47") == set()
