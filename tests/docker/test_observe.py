@@ -28,6 +28,8 @@ ALERTS: list[dict[str, Any]] = [
 BOARD: dict[str, Any] = json.loads((FOLDER / "grafana" / "dashboards" / "offhook.json").read_text())
 PANELS: list[dict[str, Any]] = BOARD["panels"]
 GRID = 24
+THEIRS = {"nr_throttled"}
+"""Names of the kernel's."""
 
 
 def promtool(*words: str | Path) -> str:
@@ -98,6 +100,19 @@ def test_every_alert_has_its_first_step() -> None:
         f"README.md#{alert['alert'].lower()}" for alert in ALERTS
     ]
     assert all(alert["annotations"]["summary"] for alert in ALERTS)
+
+
+def unknown_names(text: str) -> set[str]:
+    """The names with a `_` that stand in back quotes, and are neither a metric's nor anything that our code says."""
+    code = "\n".join(path.read_text() for part in ("worker", "tools") for path in (ROOT / part).rglob("*.py"))
+    said = set(re.findall(r"(?<![\w.])`([a-z]+(?:_[a-z]+)+)`", text)) - THEIRS
+    known = {name.removesuffix(end) for name in labels_by_name() for end in ("", "_count")}
+    return {name for name in said if name not in known and not re.search(rf"\b{name}\b", code)}
+
+
+def test_what_the_first_steps_look_for_is_what_a_worker_says() -> None:
+    assert unknown_names((FOLDER / "README.md").read_text()) == set()
+    assert unknown_names("`tool_run_seconds`, `provider_owes`, `offhook_load`") == {"tool_run_seconds"}
 
 
 @needs_promtool
