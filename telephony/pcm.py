@@ -6,7 +6,7 @@ import math
 
 from telephony.g711 import audioop
 
-__all__ = ["SAMPLE_BYTES", "bytes_of", "level_dbfs", "rms", "silence"]
+__all__ = ["SAMPLE_BYTES", "bytes_of", "level_dbfs", "level_of", "rms", "silence"]
 
 SAMPLE_BYTES = 2
 FULL_SCALE = 32768.0

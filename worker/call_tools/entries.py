@@ -41,6 +41,13 @@ async def nobody_types(tool_call_id: str, spec: ToolSpec) -> Mapping[str, str] |
     return failure("unavailable", "Nobody is there who could type it.", detail="nobody can type")
 
 
+@dataclass(frozen=True, slots=True)
+class _Nothing:
+    """Nothing will be typed."""
+
+    why: EntryOutcome
+
+
 @dataclass(slots=True)
 class _Open:
     """An entry that goes on. number: of its question, below 0."""
@@ -50,8 +57,8 @@ class _Open:
     rules: Digits
     keys: KeyEntry
     number: int
-    done: asyncio.Future[str | None]
-    """What was typed; None: nothing will be."""
+    done: asyncio.Future[str | _Nothing]
+    """What was typed."""
 
 
 class Entries:
@@ -70,8 +77,6 @@ class Entries:
         self._open: _Open | None = None
         self._numbers = 0
         self._last_key = -inf
-        self._why: EntryOutcome = "withdrawn"
-        """What the entry that came to nothing came to."""
         self._covered = False
         self._hung_up = False
 
@@ -84,20 +89,19 @@ class Entries:
             async with asyncio.timeout(ENTRY_S), self._one_at_a_time:
                 for name, rules in spec.signature.digits.items():
                     value = await self._enter(tool_call_id, name, rules)
-                    if value is None:
-                        return self._nothing(name)
+                    if isinstance(value, _Nothing):
+                        return self._nothing(name, value.why)
                     typed[name] = value
         except TimeoutError:
-            self._why = "late"
-            return self._nothing("it")
+            return self._nothing("it", "late")
         self._call.metrics.key_entries_total.labels("entered").inc()
         self._call.log.info("digits_entered", tool=spec.name, tool_call_id=tool_call_id)
         return typed
 
-    async def _enter(self, tool_call_id: str, name: str, rules: Digits) -> str | None:
+    async def _enter(self, tool_call_id: str, name: str, rules: Digits) -> str | _Nothing:
         if self._hung_up:
-            return None
-        done: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+            return _Nothing("hung_up")
+        done: asyncio.Future[str | _Nothing] = asyncio.get_running_loop().create_future()
         self._open = _Open(tool_call_id, name, rules, KeyEntry(rules), 0, done)
         self._cover()
         try:
@@ -107,9 +111,8 @@ class Entries:
             one, self._open = self._open, None
             self._end_question(one)
 
-    def _nothing(self, name: str) -> Outcome:
-        outcome: EntryOutcome = "hung_up" if self._hung_up else self._why
-        self._call.metrics.key_entries_total.labels(outcome).inc()
+    def _nothing(self, name: str, why: EntryOutcome) -> Outcome:
+        self._call.metrics.key_entries_total.labels("hung_up" if self._hung_up else why).inc()
         if self._hung_up:
             return failure("cancelled", detail="the caller hung up before it was typed")
         what = name.replace("_", " ")
@@ -178,8 +181,7 @@ class Entries:
             self._ask(one, step)
         elif isinstance(step, GivenUp):
             self._call.log.info("digits_given_up", tool_call_id=one.tool_call_id, why=step.why)
-            self._why = step.why
-            one.done.set_result(None)
+            one.done.set_result(_Nothing(step.why))
 
     def _cover(self) -> None:
         if not self._covered:
@@ -193,20 +195,18 @@ class Entries:
         one = self._open
         if one is not None and one.number == command.number and not one.done.done():
             self._call.log.warning("digits_not_asked_for", tool_call_id=one.tool_call_id, why=command.why)
-            self._why = "not_asked"
-            one.done.set_result(None)
+            one.done.set_result(_Nothing("not_asked"))
 
     def withdraw(self, tool_call_id: str) -> bool:
         """The tool call is not wanted any more. False where it does not wait here."""
         one = self._open
         if one is None or one.tool_call_id != tool_call_id or one.done.done():
             return False
-        self._why = "withdrawn"
-        one.done.set_result(None)
+        one.done.set_result(_Nothing("withdrawn"))
         return True
 
     def end(self) -> None:
         """The caller has hung up."""
         self._hung_up = True
         if self._open is not None and not self._open.done.done():
-            self._open.done.set_result(None)
+            self._open.done.set_result(_Nothing("hung_up"))
